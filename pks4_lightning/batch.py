@@ -1,0 +1,49 @@
+"""The one structure that crosses from data to training, and what training may ask of the data.
+
+Dimensions:
+    B: clips; all views of a video stand next to each other, in one batch of one rank
+    C: RGB channels
+    T: frames
+    H, W: pixels
+"""
+
+from typing import Protocol, TypedDict, runtime_checkable
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+__all__ = ["ClipSource", "VideoBatch"]
+
+
+class VideoBatch(TypedDict):
+    """Clips with their labels, as the data module hands them over.
+
+    ``video`` arrives normalised with CLIP's mean and standard deviation; before
+    ``on_after_batch_transfer`` it holds the raw pixels, 0 to 255.
+    """
+
+    video: Float[Tensor, "B C T H W"] | UInt8[Tensor, "B C T H W"]
+    label: Int[Tensor, " B"]
+    """Class index; -1 where the label is not known (``predict``)."""
+    video_index: Int[Tensor, " B"]
+    """Position of the video in its split's annotation list; equal for all views of a video."""
+    view_index: Int[Tensor, " B"]
+    """Clip number times the number of crops, plus the crop number."""
+    valid: Bool[Tensor, " B"]
+    """False on clips that only fill up a rank's last batch. They must not be counted."""
+    draw_seed: Int[Tensor, " B"]
+    """Seed of every random draw of this clip: a function of (seed, epoch, video, repeat) alone."""
+    video_path: list[str]
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """What the training side asks of a data module; :class:`VideoDataModule` is one."""
+
+    batch_size: int
+    """Videos per rank and micro-batch, repeats not counted."""
+    label_names: list[str]
+
+    def num_train_batches(self) -> int:
+        """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
+        ...

@@ -1,0 +1,1 @@
+"""The demonstration: a tiny CLIP-like backbone, two trainings, a report."""

@@ -1,0 +1,1 @@
+"""The Lightning side: task, optimisation, metrics, callbacks."""
