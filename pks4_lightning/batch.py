@@ -47,3 +47,7 @@ class ClipSource(Protocol):
     def num_train_batches(self) -> int:
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
         ...
+
+    def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
+        """Undo the normalisation, for a person to look at."""
+        ...

@@ -1,0 +1,61 @@
+"""The command ``pks4``: finds the subcommand; what that needs is imported only then."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from pks4_lightning import __version__
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "fit": ("pks4_lightning.cli", "train a classifier"),
+    "validate": ("pks4_lightning.cli", "one view per video on the validation split"),
+    "test": ("pks4_lightning.cli", "all views per video on the test split, one prediction each"),
+    "predict": ("pks4_lightning.cli", "label your own videos"),
+    "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
+    "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),
+}
+
+EXAMPLES = """\
+examples:
+  pks4 fit --config configs/ssv2.yaml --data.root /data/ssv2
+  pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
+  pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --data.predict clip.mp4
+  pks4 fit --help                            # every setting, with its default
+  pks4 fit --config configs/ssv2.yaml --print_config   # what a file and the options come to
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one ``pks4`` command.
+
+    Args:
+        argv: The arguments, the command first. ``None`` takes those of the process.
+
+    Returns:
+        The exit status: 0 on success, 1 if a run failed, 2 if the arguments were wrong.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="pks4",
+        description="PKS⁴ for video recognition: train, test and use a CLIP image encoder with "
+        "one kinematic state space module.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pks4_lightning {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (_, description) in COMMANDS.items():
+        commands.add_parser(name, help=description, add_help=False)
+    command = arguments[0] if arguments else ""
+    if command not in COMMANDS:
+        parser.parse_args(arguments)  # prints the help or the version, or names the mistake
+    module = import_module(COMMANDS[command][0])
+    rest = arguments if COMMANDS[command][0] == "pks4_lightning.cli" else arguments[1:]
+    status: int = module.main(rest)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""``pks4 fit | validate | test | predict``: Lightning's command line for our task and data."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    Callback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    RichProgressBar,
+)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.line_progress import LineProgress
+from pks4_lightning.training.prediction_writer import PredictionWriter
+from pks4_lightning.training.run_summary import RunSummary
+from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.validation_pictures import ValidationPictures
+
+__all__ = ["PKS4CLI", "main", "run_cli"]
+
+logger = logging.getLogger(__name__)
+
+# Settings of a training that a later test or prediction goes by as well.
+KEPT_FOR_EVALUATION = ("default_root_dir", "precision")
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep the settings of a training: as ``config.yaml`` in its folder and in every checkpoint."""
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the settings, as plain values, to the checkpoint."""
+        checkpoint["config"] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+
+
+class PKS4CLI(LightningCLI):
+    """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the checkpoint callback's settings under ``checkpoint``."""
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/top1",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.save_last": True,
+                "checkpoint.auto_insert_metric_name": False,
+                "checkpoint.enable_version_counter": False,
+            }
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
+        arguments = list(args or [])
+        path = _checkpoint_argument(arguments)
+        if path is None or not arguments or arguments[0] not in self.subcommands():
+            self.config = parser.parse_args(arguments)
+            return
+        saved = saved_settings(path, command=arguments[0])
+        # A setting that stands further to the right wins, so the checkpoint's stand first.
+        self.config = parser.parse_args(
+            [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:]]
+        )
+        final = yaml.safe_load(parser.dump(self.config, skip_none=False))[arguments[0]]
+        for line in differences(saved, final):
+            rank_zero_only(logger.info)("differs from the checkpoint: %s", line)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
+
+    def before_fit(self) -> None:
+        """Refuse to train into a folder that holds another run.
+
+        Raises:
+            FileExistsError: If the folder has checkpoints and none of them is to be resumed.
+        """
+        fit = self.config["fit"]
+        folder = Path(self.trainer.default_root_dir) / "checkpoints"
+        if fit.ckpt_path is None and not fit.trainer.fast_dev_run and any(folder.glob("*.ckpt")):
+            raise FileExistsError(
+                f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
+                "another folder with --trainer.default_root_dir."
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the callbacks that every run has."""
+        config = self._get(self.config_init, "trainer")
+        given = config.get("callbacks") or []
+        given = given if isinstance(given, list) else [given]
+        is_fit = self.subcommand == "fit"
+        if config.get("logger") in (None, True):
+            root = config.get("default_root_dir") or "runs"
+            # Straight into the run's folder, beside its configuration and checkpoints.
+            kwargs["logger"] = TensorBoardLogger(root, name="", version="") if is_fit else False
+        ours: list[Callback] = [PredictionWriter()]
+        if is_fit:
+            ours.append(RunSummary())
+            if config.get("logger") is not False:
+                ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
+        wants_bar = config.get("enable_progress_bar") is not False
+        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in given):
+            ours.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
+        self.trainer_defaults["callbacks"] = ours
+        if not is_fit:
+            self.save_config_callback = None
+        return super().instantiate_trainer(**kwargs)
+
+
+def saved_settings(path: str, *, command: str) -> dict[str, Any]:
+    """Return the settings that a checkpoint brings along, as a configuration for ``command``.
+
+    Args:
+        path: The checkpoint.
+        command: ``fit`` takes the whole training over; the others take model, data, seed,
+            precision and the run's folder.
+
+    Returns:
+        A nested dictionary of plain values.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint of ours.
+    """
+    checkpoint = read_checkpoint(path)
+    saved: dict[str, Any] = dict(checkpoint.get("config", {}))
+    saved["model"] = checkpoint["hyper_parameters"]
+    if command != "fit":
+        trainer = saved.get("trainer", {})
+        saved = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
+        saved["trainer"] = {key: trainer[key] for key in KEPT_FOR_EVALUATION if key in trainer}
+    saved.pop("ckpt_path", None)
+    return saved
+
+
+def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") -> list[str]:
+    """List what a run does otherwise than the checkpoint it starts from.
+
+    Args:
+        saved: Settings of the checkpoint.
+        final: Settings of the run; keys that ``saved`` does not have are no difference.
+        prefix: Put in front of every key.
+
+    Returns:
+        Lines such as ``data.num_clips: 2 -> 1``.
+    """
+    lines = []
+    for key, value in saved.items():
+        other = final.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            lines += differences(value, other, f"{prefix}{key}.")
+        elif value != other:
+            lines.append(f"{prefix}{key}: {value} -> {other}")
+    return lines
+
+
+def run_cli(args: list[str], *, run: bool = True) -> PKS4CLI:
+    """Parse arguments, build everything and, unless told otherwise, run the command.
+
+    Args:
+        args: The arguments; with ``run`` the command first.
+        run: False only builds task, data module and trainer.
+
+    Returns:
+        The command line object, with ``model``, ``datamodule`` and ``trainer``.
+    """
+    return PKS4CLI(
+        VideoClassificationTask,
+        VideoDataModule,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},
+        seed_everything_default=0,
+        # Our batch sampler knows the ranks; Lightning's would pad a test with duplicates.
+        trainer_defaults={"use_distributed_sampler": False},
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        parser_kwargs={"prog": "pks4"},
+        args=args,
+        run=run,
+    )
+
+
+def main(args: list[str]) -> int:
+    """Run ``fit``, ``validate``, ``test`` or ``predict``.
+
+    What a user can mend ends in one sentence on standard error; anything else keeps its traceback.
+
+    Args:
+        args: The arguments, the command first.
+
+    Returns:
+        The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``.
+    """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("pks4_lightning").setLevel(
+        logging.INFO if rank_zero_only.rank == 0 else logging.WARNING
+    )
+    try:
+        run_cli(args)
+    except Exception as error:
+        sentence = user_error(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"pks4: error: {sentence}\n")
+        return 1
+    return 0
+
+
+def user_error(error: BaseException) -> str | None:
+    """Return the one sentence for an error that the user can mend, or ``None`` if it is a bug.
+
+    Args:
+        error: What ended the run.
+    """
+    message = str(error).strip()
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in message:
+        return (
+            "There is not enough memory: lower --data.batch_size, --data.num_frames or "
+            "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
+            "(the learning rate and the accumulation follow the batch size by themselves)."
+        )
+    if type(error).__module__.startswith("pks4_lightning."):
+        # Raised in a data worker, its message is a traceback that ends in ours.
+        return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
+    if isinstance(error, ValueError | TypeError | OSError) and _raised_by_us(error):
+        return message
+    return None
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the innermost frame of an error's traceback lies in this package."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("pks4_lightning.")
+
+
+def _checkpoint_argument(args: list[str]) -> str | None:
+    """Return the file given as ``--ckpt_path``, if it is a path rather than `last` or `best`."""
+    for position, argument in enumerate(args):
+        value = None
+        if argument == "--ckpt_path" and position + 1 < len(args):
+            value = args[position + 1]
+        elif argument.startswith("--ckpt_path="):
+            value = argument.removeprefix("--ckpt_path=")
+        if value is not None and value not in ("last", "best", "hpc", "null"):
+            return value
+    return None

@@ -1,0 +1,115 @@
+"""Progress as plain lines, for logs and pipes where a bar would draw over itself."""
+
+import logging
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+
+__all__ = ["LineProgress"]
+
+logger = logging.getLogger(__name__)
+
+
+class LineProgress(ProgressBar):
+    """Log how far a stage is every few seconds, and the metrics after each validation.
+
+    Args:
+        every_seconds: Least time between two lines of one stage.
+    """
+
+    def __init__(self, every_seconds: float = 15.0) -> None:
+        super().__init__()
+        self.every_seconds = every_seconds
+        self._enabled = True
+        self._stage_start = 0.0
+        self._last_line = 0.0
+
+    def enable(self) -> None:
+        """Speak again."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Stay silent; Lightning asks this of all ranks but the first."""
+        self._enabled = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._start()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Say how far the epoch is, and its loss."""
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        loss = f"loss {float(trainer.callback_metrics.get('train/loss', float('nan'))):.4f}"
+        self._progress(epoch, batch_idx + 1, self.total_train_batches, loss)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what the validation found."""
+        if self._enabled and not trainer.sanity_checking:
+            metrics = "  ".join(
+                f"{name} {float(value):.4f}"
+                for name, value in sorted(trainer.callback_metrics.items())
+                if name.startswith("val/")
+            )
+            logger.info(
+                "epoch %s/%s  step %d  %s",
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                trainer.global_step,
+                metrics,
+            )
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the test."""
+        self._start()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the prediction."""
+        self._start()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Say how far the test is."""
+        self._progress("test", batch_idx + 1, self.total_test_batches_current_dataloader)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Say how far the prediction is."""
+        self._progress("predict", batch_idx + 1, self.total_predict_batches_current_dataloader)
+
+    def _start(self) -> None:
+        self._stage_start = self._last_line = time.monotonic()
+
+    def _progress(self, stage: str, done: int, total: float, note: str = "") -> None:
+        """Log one line unless the last one is too recent."""
+        now = time.monotonic()
+        if not self._enabled or (now - self._last_line < self.every_seconds and done != total):
+            return
+        self._last_line = now
+        elapsed = now - self._stage_start
+        left = elapsed / done * (total - done)
+        logger.info(
+            "%s  batch %d/%d  %s  %.0f s, %.0f s left", stage, done, total, note, elapsed, left
+        )

@@ -1,0 +1,72 @@
+"""AdamW with layer-wise learning-rate decay: which parameter trains how fast.
+
+Reference:
+    Bao et al., "BEiT: BERT Pre-Training of Image Transformers", 2021,
+    https://arxiv.org/abs/2106.08254: the scale of layer i is ``layer_decay ** (num_layers + 1 - i)``,
+    with the embeddings as layer 0 and block i (from 1) as layer i.
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from torch.nn import Parameter
+
+__all__ = ["clean_name", "parameter_groups"]
+
+_WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
+
+
+def clean_name(name: str) -> str:
+    """Return a parameter's name without what FSDP and torch.compile put into it."""
+    for prefix in _WRAPPER_PREFIXES:
+        name = name.replace(prefix, "")
+    return name
+
+
+def parameter_groups(
+    parameters: Iterable[tuple[str, Parameter]],
+    *,
+    layer_ids: Mapping[str, int | None],
+    no_decay: Set[str],
+    lr: float,
+    layer_decay: float,
+    weight_decay: float,
+) -> list[dict[str, Any]]:
+    """Sort parameters into optimiser groups of equal learning rate and weight decay.
+
+    Args:
+        parameters: Names and parameters; names may carry wrapper prefixes.
+        layer_ids: Layer of each parameter: 0 for the embeddings, i for block i counted from 1;
+            ``None`` for what comes after the blocks and for new modules, which train at ``lr``.
+        no_decay: Names of the parameters without weight decay.
+        lr: Learning rate of new modules and the head.
+        layer_decay: Factor per layer, at most 1.
+        weight_decay: Weight decay of all other parameters.
+
+    Returns:
+        Groups with ``params``, ``lr``, ``weight_decay``, and a ``name`` such as
+        ``layer_03_no_decay`` or ``new`` under which their learning rate is logged, in the order
+        of the layers.
+
+    Raises:
+        KeyError: If a parameter has no entry in ``layer_ids``.
+    """
+    num_layers = max(layer_id for layer_id in layer_ids.values() if layer_id is not None)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for wrapped_name, parameter in parameters:
+        if not parameter.requires_grad:
+            continue
+        name = clean_name(wrapped_name)
+        layer_id = layer_ids[name]
+        depth = num_layers + 1 if layer_id is None else layer_id
+        decays = name not in no_decay
+        if (depth, decays) not in groups:
+            label = "new" if layer_id is None else f"layer_{layer_id:02d}"
+            groups[depth, decays] = {
+                "name": label if decays else f"{label}_no_decay",
+                "lr": lr * layer_decay ** (num_layers + 1 - depth),
+                "weight_decay": weight_decay if decays else 0.0,
+                "params": [],
+            }
+        groups[depth, decays]["params"].append(parameter)
+    return [groups[key] for key in sorted(groups)]

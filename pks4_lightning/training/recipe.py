@@ -1,0 +1,102 @@
+"""The numbers of a training recipe, and the learning rate as a pure function of the step.
+
+References:
+    PKS⁴ (arXiv 2604.26461), Section 3.5.2 and Section 4.2: AdamW, cosine schedule with warm-up,
+    lr scaled by the global batch, layer-wise lr decay with new modules exempt.
+    BEiT (arXiv 2106.08254), Appendix: the layer-wise decay that video fine-tuning inherited.
+"""
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Recipe", "lr_factor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a classifier is trained. The defaults are those of ViT-B/16 on Something-Something V2.
+
+    Args:
+        base_lr: Peak learning rate at 256 videos per optimiser step; the rate used is
+            ``base_lr * videos_per_step / 256``, repeats of a video not counted.
+        min_lr: Floor of the cosine, scaled in the same way.
+        warmup_epochs: Length of the linear warm-up from 0. May be fractional.
+        layer_decay: Factor on the learning rate per layer below the head (1: none). Embeddings
+            are layer 0; new modules and the head train at the full rate.
+        weight_decay: AdamW's decoupled weight decay; none on 1-D parameters, embeddings,
+            ``A_log`` and ``D``.
+        betas: AdamW's running-average factors.
+        eps: AdamW's epsilon.
+        reference_batch: Videos per optimiser step that gradient accumulation is resolved to, from
+            the batch size and the number of ranks. ``null`` leaves
+            ``trainer.accumulate_grad_batches`` as it is; so does any value other than 1 there.
+        label_smoothing: Share of the target spread over all classes, 0 to 1.
+        mixup_alpha: Beta parameter of mixup; 0 switches it off.
+        cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
+        mix_prob: Probability that a batch is mixed at all.
+        cutmix_prob: Probability of cutmix in a mixed batch where both are on.
+
+    Raises:
+        ValueError: If a value lies outside its range.
+    """
+
+    base_lr: float = 7e-4
+    min_lr: float = 1e-6
+    warmup_epochs: float = 5.0
+    layer_decay: float = 0.70
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    reference_batch: int | None = 128
+    label_smoothing: float = 0.1
+    mixup_alpha: float = 0.8
+    cutmix_alpha: float = 1.0
+    mix_prob: float = 1.0
+    cutmix_prob: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values that no training run can mean."""
+        positive = {"base_lr": self.base_lr, "eps": self.eps, "layer_decay": self.layer_decay}
+        for name, value in positive.items():
+            if not value > 0:
+                raise ValueError(f"recipe.{name} must be positive, got {value}.")
+        not_negative = ("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha")
+        for name in not_negative:
+            if getattr(self, name) < 0:
+                raise ValueError(f"recipe.{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("label_smoothing", "mix_prob", "cutmix_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"recipe.{name} must lie between 0 and 1, got {getattr(self, name)}."
+                )
+        if self.layer_decay > 1:
+            raise ValueError(f"recipe.layer_decay must be at most 1, got {self.layer_decay}.")
+        if self.min_lr > self.base_lr:
+            raise ValueError(
+                f"recipe.min_lr ({self.min_lr}) must not exceed recipe.base_lr ({self.base_lr})."
+            )
+        if self.reference_batch is not None and self.reference_batch < 1:
+            raise ValueError(
+                f"recipe.reference_batch must be at least 1 or null, got {self.reference_batch}."
+            )
+
+
+def lr_factor(step: int, *, total_steps: int, warmup_steps: int, floor: float) -> float:
+    """Return the learning rate of an optimiser step as a share of its peak.
+
+    Linear from 0 to 1 over the warm-up, then half a cosine from 1 down to ``floor``.
+
+    Args:
+        step: Optimiser steps taken so far, from 0.
+        total_steps: Optimiser steps of the whole training.
+        warmup_steps: Optimiser steps of the warm-up; the peak is reached at this step.
+        floor: Lowest share of the peak after the warm-up, 0 to 1.
+
+    Returns:
+        The factor on the peak learning rate, 0 to 1. Beyond ``total_steps`` it stays at ``floor``.
+    """
+    if step < warmup_steps:
+        return step / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+

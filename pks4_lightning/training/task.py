@@ -1,0 +1,210 @@
+"""The Lightning task: a PKS⁴ classifier, its loss, its optimiser and its metrics."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.distributed.fsdp import fully_shard
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from pks4_lightning.batch import ClipSource, VideoBatch
+from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.clip_backbone import resolve_backbone_config
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
+from pks4_lightning.training.checkpoint import check_label_names, check_state_dict
+from pks4_lightning.training.mixing import mix_clips
+from pks4_lightning.training.optim import parameter_groups
+from pks4_lightning.training.recipe import Recipe, lr_factor
+from pks4_lightning.training.schedule import Schedule, resolve_schedule
+from pks4_lightning.training.view_aggregation import VideoScores, score_videos
+
+__all__ = ["VideoClassificationTask"]
+
+
+class VideoClassificationTask(LightningModule):
+    """Train and evaluate a video classifier made of a CLIP image encoder and one PKS⁴ module.
+
+    Logged: ``train/loss`` per step; ``val/loss``, ``val/top1``, ``val/top5`` per epoch on one view
+    per video; ``test/video_top1``, ``test/video_top5`` on the mean softmax over a video's views.
+
+    Args:
+        classifier: The architecture.
+        recipe: The training recipe.
+    """
+
+    classifier: PKS4Classifier
+    """Built by :meth:`configure_model`."""
+    schedule: Schedule
+    """What batch, accumulation, steps and learning rate came out; set when training starts."""
+
+    def __init__(self, classifier: PKS4Config, recipe: Recipe | None = None) -> None:
+        super().__init__()
+        # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
+        self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
+        self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe or Recipe()
+        self.label_names: list[str] = []
+        self.val_loss = MeanMetric()
+        self.val_metrics = _accuracies(self.config.num_classes, "val/")
+        self.test_metrics = _accuracies(self.config.num_classes, "test/video_")
+
+    def configure_model(self) -> None:
+        """Build the classifier, once, inside the strategy's context, and shard it if asked to."""
+        if "classifier" in self._modules:
+            return
+        classifier = build_classifier(self.config)
+        # Read off before any wrapper flattens or renames the parameters.
+        self._layer_ids = layer_ids(classifier)
+        self._no_decay = no_weight_decay_names(classifier)
+        if self.device_mesh is not None:
+            fully_shard(classifier, mesh=self.device_mesh["data_parallel"])
+        self.classifier = classifier
+
+    def setup(self, stage: str) -> None:
+        """Check the data against the model and resolve batch, accumulation and steps.
+
+        Args:
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+
+        Raises:
+            ValueError: If the data has another number of classes than the model.
+        """
+        source = getattr(self.trainer, "datamodule", None)
+        if not isinstance(source, ClipSource):
+            raise TypeError(
+                f"{type(self).__name__} needs a data module such as VideoDataModule, "
+                f"got {type(source).__name__}."
+            )
+        if source.label_names:
+            if len(source.label_names) != self.config.num_classes:
+                raise ValueError(
+                    f"The data has {len(source.label_names)} classes, the model "
+                    f"{self.config.num_classes}: set --model.classifier.num_classes "
+                    f"{len(source.label_names)}, or point --data at the data set it was trained on."
+                )
+            self.label_names = list(source.label_names)
+        if stage == "fit":
+            self.schedule = resolve_schedule(self.recipe, source, self.trainer)
+            self.trainer.accumulate_grad_batches = self.schedule.accumulation
+
+    def forward(self, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
+        """Return the logits of normalised clips."""
+        return self.classifier(video)
+
+    def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
+        """Return the loss of one micro-batch, mixed by mixup or cutmix.
+
+        Args:
+            batch: Clips with their labels.
+            batch_idx: Number of the micro-batch in the epoch; a part of the mixture's seed.
+        """
+        # A pure function of (seed, epoch, batch, rank): a resumed run mixes as the first one did.
+        rng = np.random.default_rng(
+            (torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank)
+        )
+        video, target = mix_clips(
+            batch["video"],
+            batch["label"],
+            num_classes=self.config.num_classes,
+            recipe=self.recipe,
+            rng=rng,
+        )
+        loss = F.cross_entropy(
+            self(video).float(), target, label_smoothing=self.recipe.label_smoothing
+        )
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
+        return loss
+
+    def validation_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
+        """Count one batch of validation videos and return their scores."""
+        videos = score_videos(self(batch["video"]), batch)
+        if len(videos.label):
+            negative_log_likelihood = F.nll_loss(videos.scores.log(), videos.label)
+            self.val_loss.update(negative_log_likelihood, weight=len(videos.label))
+            self.val_metrics.update(videos.scores, videos.label)
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log_dict(self.val_metrics, prog_bar=True)
+        return videos
+
+    def test_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
+        """Count one batch of test videos, all views of each, and return their scores."""
+        videos = score_videos(self(batch["video"]), batch)
+        if len(videos.label):
+            self.test_metrics.update(videos.scores, videos.label)
+        self.log_dict(self.test_metrics)
+        return videos
+
+    def predict_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
+        """Return the scores of one batch of videos; their labels need not be known."""
+        return score_videos(self(batch["video"]), batch)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return AdamW with layer-wise decayed rates, and the schedule, stepped per batch."""
+        optimizer = torch.optim.AdamW(
+            parameter_groups(
+                self.classifier.named_parameters(),
+                layer_ids=self._layer_ids,
+                no_decay=self._no_decay,
+                lr=self.schedule.peak_lr,
+                layer_decay=self.recipe.layer_decay,
+                weight_decay=self.recipe.weight_decay,
+            ),
+            betas=self.recipe.betas,
+            eps=self.recipe.eps,
+        )
+        factor = partial(
+            lr_factor,
+            total_steps=self.schedule.total_steps,
+            warmup_steps=self.schedule.warmup_steps,
+            floor=self.recipe.min_lr / self.recipe.base_lr,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what rebuilds this task anywhere: its sizes, its recipe, the label names."""
+        # The weights come with the checkpoint, so neither network nor backbone folder is needed.
+        rebuilt = replace(resolve_backbone_config(self.config), pretrained=False)
+        checkpoint["hyper_parameters"] = {
+            "classifier": asdict(rebuilt),
+            "recipe": asdict(self.recipe),
+        }
+        checkpoint["label_names"] = self.label_names
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the label names, or refuse a checkpoint whose labels differ from the data's."""
+        saved = checkpoint.get("label_names", [])
+        if self.label_names and saved:
+            check_label_names(saved=saved, data=self.label_names)
+        self.label_names = self.label_names or list(saved)
+
+    def load_state_dict(
+        self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; anything missing, left over or of another shape is refused by name."""
+        check_state_dict(state_dict, self.state_dict())
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+def _accuracies(num_classes: int, prefix: str) -> MetricCollection:
+    """Top-1 and top-5 accuracy as integer sums, so that ranks and batches add up exactly."""
+    return MetricCollection(
+        {
+            f"top{k}": MulticlassAccuracy(
+                num_classes, top_k=min(k, num_classes), average="micro", validate_args=False
+            )
+            for k in (1, 5)
+        },
+        prefix=prefix,
+        compute_groups=False,
+    )
