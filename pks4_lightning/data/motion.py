@@ -12,7 +12,7 @@ import argparse
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,10 +23,9 @@ from typing import Any
 import av
 import numpy as np
 from jaxtyping import UInt8
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pks4_lightning.data.motion_render import MOTIONS, MotionSettings, draw_scene, render_scene
+from pks4_lightning.data.progress import track
 
 __all__ = [
     "PAIRS",
@@ -216,7 +215,7 @@ def generate_motion_dataset(
     entries = _plan(numbers, seed=seed, num_classes=2 * len(settings.motions))
     work = partial(_make_video, folder=folder / "videos", seed=seed, settings=settings)
     placeholders: dict[int, tuple[str, ...]] = {}
-    results = _with_progress(_run(work, entries, num_workers), total=len(entries))
+    results = track(_run(work, entries, num_workers), total=len(entries), doing="Making videos")
     for entry, names in zip(entries, results, strict=True):
         placeholders[entry.number] = names
     _write_labels(folder / "labels", entries, placeholders, settings)
@@ -323,20 +322,6 @@ def _run(
     # spawn: a forked child may inherit locks of a decoder's or torch's threads
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, entries, chunksize=8)
-
-
-def _with_progress(results: Iterable[tuple[str, ...]], *, total: int) -> Iterator[tuple[str, ...]]:
-    """Show a bar on a terminal and every tenth part in the log elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        for done, result in enumerate(results, start=1):
-            if done == total or done * 10 // total > (done - 1) * 10 // total:
-                logger.info("Generated %d of %d videos.", done, total)
-            yield result
-        return
-    columns = (TextColumn("Generating videos"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        yield from progress.track(results, total=total)
 
 
 def _write_labels(

@@ -31,6 +31,7 @@ __all__ = [
     "draw_scene",
     "draw_sprite",
     "render_scene",
+    "scene_cover",
 ]
 
 MotionName = Literal["left_right", "up_down", "towards_away", "closer_apart", "turning", "covering"]
@@ -118,6 +119,7 @@ class Scene:
 
 
 Path = Float[np.ndarray, " T"]
+Plane = NDArray[np.floating[Any]]
 
 
 def draw_background(rng: Generator, size: int) -> Float[np.ndarray, "H W 3"]:
@@ -197,18 +199,10 @@ def render_scene(scene: Scene) -> UInt8[np.ndarray, "T H W 3"]:
     Returns:
         RGB frames in the order of the scene's path.
     """
-    size = scene.background.shape[0]
     num_frames = len(scene.sprites[0].x)
     frames = np.repeat(scene.background[None].astype(np.float32), num_frames, axis=0)
-    grid = np.arange(size, dtype=np.float32) + 0.5
     for sprite in scene.sprites:
-        right = grid[None, None, :] - sprite.x.astype(np.float32)[:, None, None]
-        below = grid[None, :, None] - sprite.y.astype(np.float32)[:, None, None]
-        radius = sprite.radius.astype(np.float32)[:, None, None]
-        cos = np.cos(sprite.angle).astype(np.float32)[:, None, None] / radius
-        sin = np.sin(sprite.angle).astype(np.float32)[:, None, None] / radius
-        u, v = cos * right + sin * below, cos * below - sin * right
-        cover = np.clip(0.5 - _OUTLINES[SHAPE_NAMES[sprite.shape]](u, v) * radius, 0.0, 1.0)
+        u, v, cover = _place(sprite, size=scene.background.shape[0])
         u_waves, v_waves, phase, contrast = sprite.texture
         wave = np.sin(2.0 * math.pi * (u_waves * u + v_waves * v + phase))
         shade = 1.0 + contrast * (0.5 * wave - 0.5)
@@ -217,13 +211,37 @@ def render_scene(scene: Scene) -> UInt8[np.ndarray, "T H W 3"]:
     return np.clip(frames * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
 
 
+def scene_cover(scene: Scene) -> Float[np.ndarray, "T H W"]:
+    """Tell how much of each pixel is object rather than background.
+
+    Args:
+        scene: Objects may leave the picture.
+
+    Returns:
+        Shares, 0 to 1, in the order of the scene's path.
+    """
+    size = scene.background.shape[0]
+    return np.maximum.reduce([_place(sprite, size=size)[2] for sprite in scene.sprites])
+
+
+def _place(sprite: Sprite, *, size: int) -> tuple[Plane, Plane, Plane]:
+    """Return every pixel's place in the object's own axes, in radii, and its share covered."""
+    grid = np.arange(size, dtype=np.float32) + 0.5
+    right = grid[None, None, :] - sprite.x.astype(np.float32)[:, None, None]
+    below = grid[None, :, None] - sprite.y.astype(np.float32)[:, None, None]
+    radius = sprite.radius.astype(np.float32)[:, None, None]
+    cos = np.cos(sprite.angle).astype(np.float32)[:, None, None] / radius
+    sin = np.sin(sprite.angle).astype(np.float32)[:, None, None] / radius
+    u, v = cos * right + sin * below, cos * below - sin * right
+    cover = np.clip(0.5 - _OUTLINES[SHAPE_NAMES[sprite.shape]](u, v) * radius, 0.0, 1.0)
+    return u, v, cover
+
+
 def _rgb(hue: float, *, saturation: float, value: float) -> Float[np.ndarray, "3"]:
     """Convert one HSV colour, all channels 0 to 1."""
     ramp = np.abs((hue + np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])) % 1.0 * 6.0 - 3.0) - 1.0
     return value * (1.0 - saturation + saturation * np.clip(ramp, 0.0, 1.0))
 
-
-Plane = NDArray[np.floating[Any]]
 
 # Distance to the outline in radii, negative inside.
 _OUTLINES: dict[str, Callable[[Plane, Plane], Plane]] = {
