@@ -1,0 +1,51 @@
+# `make help` lists the targets. Nothing that is finished is done again.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# The models here are small: two threads do not speed them up, two processes do.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint types imports test test-slow bench notebooks demo clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## create .venv and install the package with its development tools
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)  ## the whole job on a small embedded data set: train, test, compare, draw
+	$(BIN)/pks4 demo --out runs/demo
+
+test: $(READY)  ## the default tests: offline, on a CPU, two at a time
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+test-slow: $(READY)  ## the tests that take long
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## static types
+	$(BIN)/mypy
+
+imports: $(READY)  ## which part may import which
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## run every benchmark
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+notebooks: $(READY)  ## execute the notebooks
+	@for notebook in notebooks/*.ipynb; do echo "== $$notebook"; \
+	  $(BIN)/jupyter-execute --timeout 300 $$notebook || exit 1; done
+
+clean:  ## remove what was built and what the demo wrote; keeps .venv
+	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +
