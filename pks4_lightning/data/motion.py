@@ -6,6 +6,10 @@ one on the real thing: ``videos/<id>.webm`` (VP9), ``labels/{train,validation,te
 
 Every frame is a key frame. A frame's coding noise then cannot tell its place in the clip, and the
 decoded frames of a class are its partner's, bit for bit, in reverse order.
+
+Each scene of the validation and test splits stands there twice, once in each direction. Whatever
+answers from an unordered set of frames gives both the same answer: it is right about the direction
+of one in two, exactly. The scenes of the training split are all different.
 """
 
 import argparse
@@ -41,7 +45,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 """Part of the settings file: raise it when the same settings no longer give the same bytes."""
 _ENCODER_OPTIONS = {
     "crf": "48",
@@ -52,8 +56,8 @@ _ENCODER_OPTIONS = {
     "auto-alt-ref": "0",
     "row-mt": "0",
 }
-_LABEL_ORDER_STREAM = 1 << 40
-"""First generator of the label orders; those below it belong to the videos."""
+_ORDER_STREAM = 1 << 40
+"""First generator of the splits' orders; those below it belong to the scenes."""
 _FINISHED = "dataset.json"
 _UNFINISHED = "dataset.unfinished.json"
 
@@ -69,9 +73,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One video to be made: its number is its name and its generator."""
+    """One video to be made: its number is its name, its scene the number of its generator."""
 
     number: int
+    scene: int
     label: int
     split: str
 
@@ -112,11 +117,11 @@ PAIRS: tuple[tuple[int, int], ...] = tuple(
 
 
 def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -> Clip:
-    """Make one video from its own counter-based generator.
+    """Make one video from its scene's own counter-based generator.
 
     Args:
         label: Class index.
-        number: Which of the set's videos. Equal numbers give equal scenes to a pair's two classes.
+        number: Which of the set's scenes. Equal numbers give equal scenes to a pair's two classes.
         seed: The set's seed.
         settings: What the clip looks like.
 
@@ -288,12 +293,14 @@ def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entr
     """Number the videos from 1 and deal each split balanced labels in random order."""
     entries: list[_Entry] = []
     for position, (split, amount) in enumerate(numbers.items()):
-        labels = np.arange(amount) % num_classes
-        _generator(seed, _LABEL_ORDER_STREAM + position).shuffle(labels)
+        videos = np.arange(amount)
+        scenes = videos if split == "train" else videos // 2
+        labels = videos % num_classes
+        order = _generator(seed, _ORDER_STREAM + position).permutation(amount)
         first = len(entries) + 1
         entries += [
-            _Entry(number=first + offset, label=int(label), split=split)
-            for offset, label in enumerate(labels)
+            _Entry(first + place, first + int(scenes[video]), int(labels[video]), split)
+            for place, video in enumerate(order)
         ]
     return entries
 
@@ -305,9 +312,9 @@ def _make_video(
     path = folder / f"{entry.number}.webm"
     if path.exists():
         motion = settings.motions[pair_of(entry.label)]
-        scene = draw_scene(motion, _generator(seed, entry.number), settings)
+        scene = draw_scene(motion, _generator(seed, entry.scene), settings)
         return tuple(sprite.name for sprite in scene.sprites)
-    clip = make_clip(entry.label, number=entry.number, seed=seed, settings=settings)
+    clip = make_clip(entry.label, number=entry.scene, seed=seed, settings=settings)
     _write(path, encode_webm(clip.frames, frames_per_second=settings.frames_per_second))
     return clip.placeholders
 

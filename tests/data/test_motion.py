@@ -159,13 +159,48 @@ def test_layout_is_something_something_v2s(small_set):
     assert not list(small_set.rglob("*.part"))
 
 
-def test_every_file_holds_its_labels_clip(small_set):
-    index = json.loads((small_set / "labels" / "labels.json").read_text())
-    for entry in json.loads((small_set / "labels" / "test.json").read_text()):
-        label = int(index[entry["template"].replace("[", "").replace("]", "")])
-        frames = make_clip(label, number=int(entry["id"]), seed=4, settings=SMALL).frames
-        content = (small_set / "videos" / f"{entry['id']}.webm").read_bytes()
-        assert content == encode_webm(frames, frames_per_second=12)
+def label_of(folder, entry):
+    index = json.loads((folder / "labels" / "labels.json").read_text())
+    return int(index[entry["template"].replace("[", "").replace("]", "")])
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_every_held_out_scene_stands_once_in_each_direction(small_set, split):
+    """What ignores the order of frames is right about the direction of exactly one in two."""
+    entries = json.loads((small_set / "labels" / f"{split}.json").read_text())
+    by_frames = {}
+    for entry in entries:
+        frames = decode((small_set / "videos" / f"{entry['id']}.webm").read_bytes())
+        unordered = tuple(sorted(frame.tobytes() for frame in frames))
+        by_frames.setdefault(unordered, []).append((label_of(small_set, entry), frames))
+    assert len(by_frames) == len(entries) // 2
+    for (one, frames), (other, reverse) in by_frames.values():
+        assert {one % 2, other % 2} == {0, 1}
+        assert pair_of(one) == pair_of(other)
+        np.testing.assert_array_equal(frames[::-1], reverse)
+
+
+def test_training_videos_hold_their_labels_clips(small_set):
+    entries = json.loads((small_set / "labels" / "train.json").read_text())
+    for entry in entries[:2]:
+        label = label_of(small_set, entry)
+        clips = (
+            make_clip(label, number=scene, seed=4, settings=SMALL).frames for scene in range(1, 18)
+        )
+        made = [encode_webm(frames, frames_per_second=12) for frames in clips]
+        assert made.count((small_set / "videos" / f"{entry['id']}.webm").read_bytes()) == 1
+
+
+def test_no_scene_is_shared_between_splits_or_within_training(small_set):
+    first_frames = {}
+    for split in ("train", "validation", "test"):
+        for entry in json.loads((small_set / "labels" / f"{split}.json").read_text()):
+            frames = decode((small_set / "videos" / f"{entry['id']}.webm").read_bytes())
+            key = min(frames[0].tobytes(), frames[-1].tobytes())
+            first_frames.setdefault(key, []).append(split)
+    assert sorted(first_frames.values()) == (
+        [["test", "test"]] * 4 + [["train"]] * 17 + [["validation", "validation"]] * 4
+    )
 
 
 def test_videos_are_vp9_in_webm(small_set):
