@@ -1,0 +1,174 @@
+"""From a request to the clips of one video, and from videos to a batch.
+
+Dimensions:
+    V: views of a video
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pks4_lightning.batch import VideoBatch
+from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, plan_views
+from pks4_lightning.data.pytorchvideo_compat import ClipSampler
+from pks4_lightning.data.sampler import VideoRequest
+from pks4_lightning.data.seeding import generator, stable_seed
+from pks4_lightning.data.transforms import (
+    NEVER_FLIP,
+    Augmentation,
+    crop_clip,
+    random_crop_box,
+    spatial_crop_box,
+)
+from pks4_lightning.data.video import FewerFramesError, Resize, Video
+
+__all__ = ["VideoDataset", "join_views", "start_worker"]
+
+
+class VideoDataset(Dataset[VideoBatch]):
+    """Clips of one split, 8 bits per value, all views of a video at once.
+
+    Args:
+        videos: The split.
+        clip_sampler: Says which clips and crops a video gives.
+        num_frames: Frames per clip.
+        frame_size: Side of the square clips, in pixels.
+        resize: Scaling of the frames before they are cropped.
+        seed: Seed of every random draw, together with what the request says.
+        augmentation: Random crops and flips of training clips; ``None`` gives the fixed crops of
+            validation and testing.
+        flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
+    """
+
+    def __init__(
+        self,
+        videos: VideoList,
+        *,
+        clip_sampler: ClipSampler,
+        num_frames: int,
+        frame_size: int,
+        resize: Resize,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        flipped_labels: Sequence[int] = (),
+    ) -> None:
+        self.videos = videos
+        self.clip_sampler = clip_sampler
+        self.num_frames = num_frames
+        self.frame_size = frame_size
+        self.resize = resize
+        self.seed = seed
+        self.augmentation = augmentation
+        self.flipped_labels = tuple(flipped_labels)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, request: VideoRequest | int) -> VideoBatch:
+        """Prepare all views of a video.
+
+        Args:
+            request: What the sampler asked for. A bare number means its first epoch.
+
+        Returns:
+            A batch of the video's views.
+
+        Raises:
+            VideoDecodeError: If the file is absent or damaged.
+        """
+        if isinstance(request, int):
+            request = VideoRequest(request, epoch=0, repeat=0, valid=True)
+        return self._decode(request) if request.valid else self._blank(request)
+
+    def _decode(self, request: VideoRequest) -> VideoBatch:
+        path = self.videos.path(request.video_index)
+        draw_seed = stable_seed(
+            "clip", self.seed, request.epoch, request.video_index, request.repeat
+        )
+        video = Video(path)
+        while True:
+            views = plan_views(
+                self.clip_sampler, video, num_frames=self.num_frames, draw_seed=draw_seed
+            )
+            needed = sorted({frame for view in views for frame in view.frames})
+            try:
+                frames = video.frames(needed, self.resize)
+            except FewerFramesError:
+                continue
+            break
+        position = {frame: place for place, frame in enumerate(needed)}
+        seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, len(views))]
+        clips, labels = [], []
+        for view, seed in zip(views, seeds, strict=True):
+            chosen = [position[frame] for frame in view.frames]
+            clip, label = self._crop(
+                frames[chosen], view, seed, self.videos.labels[request.video_index]
+            )
+            clips.append(clip)
+            labels.append(label)
+        numbers = [view.clip_index * view.num_crops + view.crop_index for view in views]
+        return VideoBatch(
+            video=torch.stack(clips),
+            label=torch.tensor(labels),
+            video_index=torch.full((len(views),), request.video_index),
+            view_index=torch.tensor(numbers),
+            valid=torch.ones(len(views), dtype=torch.bool),
+            draw_seed=torch.tensor(seeds),
+            video_path=[path] * len(views),
+        )
+
+    def _crop(self, frames: Tensor, view: View, draw_seed: int, label: int) -> tuple[Tensor, int]:
+        """Cut out and mirror a view; return it with its label."""
+        height, width = frames.shape[1:3]
+        if self.augmentation is None:
+            box = spatial_crop_box(
+                height,
+                width,
+                size=self.frame_size,
+                crop_index=view.crop_index,
+                num_crops=view.num_crops,
+            )
+            return crop_clip(frames, box, size=self.frame_size), label
+        draw = generator("crop", draw_seed)
+        box = random_crop_box(height, width, self.augmentation, draw)
+        flip = float(torch.rand((), generator=draw)) < self.augmentation.flip
+        mirrored = self.flipped_labels[label] if self.flipped_labels and label >= 0 else label
+        if mirrored == NEVER_FLIP:
+            flip, mirrored = False, label
+        clip = crop_clip(frames, box, size=self.frame_size, flip=flip)
+        return clip, mirrored if flip else label
+
+    def _blank(self, request: VideoRequest) -> VideoBatch:
+        sampler = self.clip_sampler
+        num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
+        shape = (num_views, 3, self.num_frames, self.frame_size, self.frame_size)
+        return VideoBatch(
+            video=torch.zeros(shape, dtype=torch.uint8),
+            label=torch.full((num_views,), self.videos.labels[request.video_index]),
+            video_index=torch.full((num_views,), request.video_index),
+            view_index=torch.arange(num_views),
+            valid=torch.zeros(num_views, dtype=torch.bool),
+            draw_seed=torch.zeros(num_views, dtype=torch.int64),
+            video_path=[""] * num_views,
+        )
+
+
+def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
+    """Put the views of several videos into one batch, those of a video next to each other."""
+    return VideoBatch(
+        video=torch.cat([views["video"] for views in videos]),
+        label=torch.cat([views["label"] for views in videos]),
+        video_index=torch.cat([views["video_index"] for views in videos]),
+        view_index=torch.cat([views["view_index"] for views in videos]),
+        valid=torch.cat([views["valid"] for views in videos]),
+        draw_seed=torch.cat([views["draw_seed"] for views in videos]),
+        video_path=[path for views in videos for path in views["video_path"]],
+    )
+
+
+def start_worker(_worker_id: int) -> None:
+    """Keep a loader's worker to one thread: the workers are the parallelism."""
+    torch.set_num_threads(1)

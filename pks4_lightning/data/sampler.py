@@ -1,0 +1,100 @@
+"""Which video comes when, on which rank."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch.utils.data import Sampler
+
+from pks4_lightning.data.seeding import generator
+
+__all__ = ["VideoRequest", "VideoSampler"]
+
+
+class VideoRequest(NamedTuple):
+    """One video to prepare, with all that its random draws depend on: workers keep no state."""
+
+    video_index: int
+    """Position of the video in its split."""
+    epoch: int
+    repeat: int
+    """Counts the clips drawn from the same video in one epoch (repeated augmentation)."""
+    valid: bool
+    """False where the request only keeps the ranks in step; nothing is decoded for it."""
+
+
+class VideoSampler(Sampler[VideoRequest]):
+    """Requests of one rank for one epoch; the order is a pure function of (seed, epoch).
+
+    All ranks yield the same number of requests. Rank ``r`` of ``world_size`` takes every
+    ``world_size``-th video from the ``r``-th on, so the videos of one optimiser step do not depend
+    on how many ranks share it. The repeats of a video follow each other.
+
+    Args:
+        num_videos: Videos in the split, at least 1.
+        num_repeats: Requests per video and epoch.
+        shuffle: Draw a new order every epoch; otherwise the order of the annotations.
+        uneven: What happens to the videos that cannot be shared out evenly: ``pad`` keeps them and
+            gives the other ranks requests that are not valid; ``drop`` leaves them to another
+            epoch, unless a rank would go empty.
+        seed: Seed of the order.
+        rank: Which of the processes this is.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: If there are no videos.
+    """
+
+    def __init__(
+        self,
+        num_videos: int,
+        *,
+        num_repeats: int = 1,
+        shuffle: bool = False,
+        uneven: Literal["pad", "drop"] = "pad",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_videos < 1:
+            raise ValueError(f"num_videos is {num_videos}; there is nothing to sample from.")
+        self.num_videos = num_videos
+        self.num_repeats = num_repeats
+        self.shuffle = shuffle
+        self.uneven = uneven
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    @property
+    def num_videos_per_rank(self) -> int:
+        """Videos that each rank takes per epoch, fillers included."""
+        if self.uneven == "drop" and self.num_videos >= self.world_size:
+            return self.num_videos // self.world_size
+        return -(-self.num_videos // self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields; Lightning's trainer calls this."""
+        self.epoch = epoch
+
+    def order(self) -> list[int]:
+        """Return all videos in the order of this epoch, the same on every rank."""
+        if not self.shuffle:
+            return list(range(self.num_videos))
+        draw = generator("order", self.seed, self.epoch)
+        order: list[int] = torch.randperm(self.num_videos, generator=draw).tolist()
+        return order
+
+    def __len__(self) -> int:
+        return self.num_videos_per_rank * self.num_repeats
+
+    def __iter__(self) -> Iterator[VideoRequest]:
+        epoch = self.epoch
+        mine = self.order()[self.rank :: self.world_size][: self.num_videos_per_rank]
+        for index in mine:
+            for repeat in range(self.num_repeats):
+                yield VideoRequest(index, epoch, repeat, valid=True)
+        for _ in range(self.num_videos_per_rank - len(mine)):
+            for repeat in range(self.num_repeats):
+                yield VideoRequest(0, epoch, repeat, valid=False)

@@ -1,0 +1,224 @@
+"""Crops, flips and resizing of clips in the loader's workers, on 8-bit frames.
+
+Dimensions:
+    T: frames
+    H, W: pixels before
+    S: side of the square that the model sees, in pixels
+"""
+
+import logging
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "Augmentation",
+    "CropBox",
+    "crop_clip",
+    "flipped_labels",
+    "random_crop_box",
+    "spatial_crop_box",
+]
+
+logger = logging.getLogger(__name__)
+
+CropBox = tuple[int, int, int, int]
+"""Top, left, height, width, in pixels."""
+
+NEVER_FLIP = -1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the training clips. One draw holds for all frames of a clip.
+
+    Args:
+        scale: Smallest and largest area of the random crop, as a share of the frame.
+        ratio: Smallest and largest width over height of the crop.
+        flip: Probability of a horizontal flip.
+        flip_label_pairs: Pairs of class indices that a flip turns into each other. ``null`` finds
+            them by name: classes that differ by left and right, or by clockwise and anticlockwise;
+            a class whose counterpart is missing is then never flipped. An empty list swaps none.
+        grayscale: Probability of losing all colour.
+        randaugment_num_ops: Operations drawn per clip; 0 turns RandAugment off.
+        randaugment_magnitude: Mean strength of an operation, 0 to 10.
+        randaugment_std: Standard deviation of the strength.
+        randaugment_probability: Probability that a drawn operation is carried out.
+
+    Raises:
+        ValueError: If a probability or range is impossible.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    flip_label_pairs: list[tuple[int, int]] | None = None
+    grayscale: float = 0.0
+    randaugment_num_ops: int = 0
+    randaugment_magnitude: float = 7.0
+    randaugment_std: float = 0.5
+    randaugment_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "grayscale", "randaugment_probability"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"augmentation.{name} is {value}; it is a probability, 0 to 1.")
+        for name, most in (("scale", 1.0), ("ratio", math.inf)):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= most:
+                raise ValueError(
+                    f"augmentation.{name} is {low} to {high}; it must rise, above 0"
+                    f"{f' and up to {most:g}' if most < math.inf else ''}."
+                )
+        if self.randaugment_num_ops < 0 or self.randaugment_std < 0:
+            raise ValueError(
+                "augmentation.randaugment_num_ops and randaugment_std must not be negative, got "
+                f"{self.randaugment_num_ops} and {self.randaugment_std}."
+            )
+        if not 0 <= self.randaugment_magnitude <= 10:
+            raise ValueError(
+                f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}; "
+                "it must be 0 to 10."
+            )
+
+
+def random_crop_box(
+    height: int, width: int, augmentation: Augmentation, draw: torch.Generator
+) -> CropBox:
+    """Draw a crop whose area is uniform and whose logarithmic aspect ratio is uniform.
+
+    Ten draws that do not fit into the frame are followed by the largest centred crop of an allowed
+    aspect ratio.
+
+    Args:
+        height: Of the frame, in pixels.
+        width: Of the frame, in pixels.
+        augmentation: Gives ``scale`` and ``ratio``.
+        draw: Source of every random choice.
+    """
+    (small, large), (narrow, wide) = augmentation.scale, augmentation.ratio
+    for _ in range(10):
+        area_share, ratio_share, top_share, left_share = torch.rand(
+            4, generator=draw, dtype=torch.float64
+        ).tolist()
+        area = height * width * (small + (large - small) * area_share)
+        ratio = narrow * (wide / narrow) ** ratio_share
+        crop_height, crop_width = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        if 0 < crop_height <= height and 0 < crop_width <= width:
+            top = int(top_share * (height - crop_height + 1))
+            left = int(left_share * (width - crop_width + 1))
+            return top, left, crop_height, crop_width
+    ratio = min(max(width / height, narrow), wide)
+    crop_height = min(height, max(1, round(width / ratio)))
+    crop_width = min(width, max(1, round(height * ratio)))
+    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
+
+
+def spatial_crop_box(
+    height: int, width: int, *, size: int, crop_index: int, num_crops: int
+) -> CropBox:
+    """Place square test crops along the longer side: left, centre, right for three of them.
+
+    A single crop is the centre. Along the shorter side all are centred. A frame smaller than
+    ``size`` gives squares of its shorter side.
+
+    Args:
+        height: Of the frame, in pixels.
+        width: Of the frame, in pixels.
+        size: Side of the square, in pixels.
+        crop_index: 0 is the leftmost (or topmost) one.
+        num_crops: Crops along the longer side.
+    """
+    side = min(size, height, width)
+    spare = max(height, width) - side
+    along = spare // 2 if num_crops == 1 else round(spare * crop_index / (num_crops - 1))
+    across = (min(height, width) - side) // 2
+    return (across, along, side, side) if width >= height else (along, across, side, side)
+
+
+def crop_clip(
+    frames: UInt8[Tensor, "T H W 3"], box: CropBox, *, size: int, flip: bool = False
+) -> UInt8[Tensor, "3 T S S"]:
+    """Cut a box out of every frame and scale it, bilinearly and with antialiasing.
+
+    Args:
+        frames: RGB frames.
+        box: What to cut out.
+        size: Side of the square that comes out, in pixels.
+        flip: Mirror left and right.
+    """
+    top, left, height, width = box
+    cut = frames[:, top : top + height, left : left + width].permute(0, 3, 1, 2)
+    if (height, width) != (size, size):
+        cut = F.interpolate(cut, size=(size, size), mode="bilinear", antialias=True)
+    if flip:
+        cut = cut.flip(-1)
+    return cut.transpose(0, 1).contiguous()
+
+
+def flipped_labels(
+    label_names: Sequence[str], pairs: Sequence[tuple[int, int]] | None
+) -> tuple[int, ...]:
+    """Say for every class which class its mirrored clips belong to.
+
+    Args:
+        label_names: Names of all classes, in order.
+        pairs: As ``Augmentation.flip_label_pairs``.
+
+    Returns:
+        A class index per class; -1 where a clip must not be mirrored.
+
+    Raises:
+        ValueError: If a pair names a class that does not exist.
+    """
+    mirrored = list(range(len(label_names)))
+    if pairs is not None:
+        for one, other in pairs:
+            if not (0 <= one < len(mirrored) and 0 <= other < len(mirrored)):
+                raise ValueError(
+                    f"augmentation.flip_label_pairs holds ({one}, {other}); the classes are 0 to "
+                    f"{len(mirrored) - 1}."
+                )
+            mirrored[one], mirrored[other] = other, one
+        return tuple(mirrored)
+    position = {_plain(name): index for index, name in enumerate(label_names)}
+    lonely = []
+    for index, name in enumerate(label_names):
+        swapped = _swap_sides(_plain(name))
+        mirrored[index] = position.get(swapped, NEVER_FLIP)
+        if mirrored[index] == NEVER_FLIP:
+            lonely.append(name)
+    if lonely:
+        logger.warning(
+            "%d classes have a side in their name and no mirrored counterpart, such as '%s'; "
+            "their clips are not flipped (augmentation.flip_label_pairs settles it by hand).",
+            len(lonely),
+            lonely[0],
+        )
+    return tuple(mirrored)
+
+
+_OPPOSITE = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "anticlockwise",
+    "anticlockwise": "clockwise",
+}
+
+
+def _plain(name: str) -> str:
+    """One spelling of a class name, for comparing names."""
+    words = " ".join(name.replace("_", " ").casefold().split())
+    return re.sub(r"\b(counter|anti)[- ]?clockwise\b", "anticlockwise", words)
+
+
+def _swap_sides(plain: str) -> str:
+    pattern = rf"\b({'|'.join(_OPPOSITE)})\b"
+    return re.sub(pattern, lambda match: _OPPOSITE[match.group()], plain)
