@@ -1,0 +1,208 @@
+"""The classifier: a CLIP vision tower per frame, PKS^4 in the middle, a mean over frames.
+
+Reference:
+    PKS^4, https://arxiv.org/abs/2604.26461, Sections 3.1 and 3.2, Equations 8-9.
+
+Dimensions:
+    B: clips
+    C: RGB
+    T: frames
+    H, W: pixels
+    K: classes
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift
+from pks4_lightning.models.clip_backbone import (
+    VisionTower,
+    backbone_fields,
+    build_backbone,
+    hook_points,
+)
+from pks4_lightning.models.config import ClassRoute, PKS4Config
+from pks4_lightning.models.insertion import ClipLayout
+from pks4_lightning.models.pks4 import PKS4Module
+
+__all__ = ["PKS4Classifier", "build_classifier", "resolve_backbone_config"]
+
+logger = logging.getLogger(__name__)
+
+
+class PKS4Classifier(nn.Module):
+    """Classify clips from a per-frame image backbone with temporal modules hooked into it.
+
+    Nothing of the backbone is edited. Its class token, normalised and projected, is the frame's
+    representation (the paper's C = 512, 768 for ViT-L).
+
+    Args:
+        backbone: CLIP vision tower with projection.
+        num_classes: Number of action classes.
+        class_route: The exchange between frames in every block.
+        pks4: The temporal module; ``None`` for the baseline of Table 5.
+        insert_after: Block after which ``pks4`` acts, counted from 1.
+
+    Raises:
+        ValueError: If the backbone has fewer blocks than ``insert_after``.
+    """
+
+    def __init__(
+        self,
+        backbone: VisionTower,
+        *,
+        num_classes: int,
+        class_route: ClassRoute = "token_t1d",
+        pks4: PKS4Module | None = None,
+        insert_after: int = 8,
+    ) -> None:
+        super().__init__()
+        points = hook_points(backbone)
+        if pks4 is not None and not 1 <= insert_after <= len(points):
+            raise ValueError(
+                f"insert_after ({insert_after}) must be between 1 and {len(points)}, the number of "
+                f"blocks of this backbone."
+            )
+        self.backbone: VisionTower = backbone
+        self.pks4 = pks4
+        routes = _build_route(class_route, backbone.config.hidden_size, len(points))
+        self.class_route = nn.ModuleList(routes)
+        self.head = nn.Linear(backbone.config.projection_dim, num_classes)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+        self._layout = ClipLayout()
+        for route, point in zip(routes, points, strict=False):
+            route.insert(point, self._layout)
+        if pks4 is not None:
+            pks4.insert(points[insert_after - 1], self._layout)
+
+    def forward(self, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
+        """Return the logits of each clip.
+
+        Args:
+            video: Frames normalised with CLIP's mean and standard deviation, of any number and
+                of any size that whole patches cover. For sizes other than the backbone's own,
+                position embeddings are interpolated.
+
+        Raises:
+            ValueError: If patches do not cover a frame exactly.
+        """
+        _, _, num_frames, height, width = video.shape
+        patch_size, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
+        if height % patch_size or width % patch_size:
+            raise ValueError(
+                f"Frames of {height}x{width} pixels cannot be cut into patches of {patch_size}x"
+                f"{patch_size}: height and width must be multiples of {patch_size}."
+            )
+        self._layout.num_frames = num_frames
+        self._layout.grid_size = (height // patch_size, width // patch_size)
+        frames = self.backbone(
+            pixel_values=video.transpose(1, 2).flatten(0, 1),
+            interpolate_pos_encoding=(height, width) != (own_size, own_size),
+        ).image_embeds
+        return self.head(frames.unflatten(0, (-1, num_frames)).mean(1))
+
+
+def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:
+    """Build the classifier that a config describes.
+
+    Args:
+        config: The description.
+        load_weights: Read the backbone's weights if the config wants them. Off when a checkpoint
+            will fill them in: then neither network nor original weights are needed if
+            ``backbone_config`` is complete (:func:`resolve_backbone_config`).
+
+    Returns:
+        The classifier, in training mode, on the current default device.
+
+    Raises:
+        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        ValueError: If ``backbone_config`` or ``insert_after`` do not fit, or the weights do not.
+    """
+    pretrained = config.pretrained and load_weights
+    fields = _architecture(config, from_scratch=not pretrained)
+    pks4 = None
+    if config.use_scanner:
+        pks4 = PKS4Module(
+            fields["hidden_size"],
+            use_correlation=config.use_correlation,
+            use_variation=config.use_variation,
+            bidirectional=config.bidirectional,
+            context_frames=config.context_frames,
+            window_size=config.window_size,
+            d_prior=config.d_prior,
+            d_state=config.d_state,
+            d_conv=config.d_conv,
+            expand=config.expand,
+            dt_rank=config.dt_rank,
+            residual=config.residual,
+        )
+    classifier = PKS4Classifier(
+        build_backbone(
+            fields,
+            weights=config.backbone if pretrained else None,
+            gradient_checkpointing=config.gradient_checkpointing,
+        ),
+        num_classes=config.num_classes,
+        class_route=config.class_route,
+        pks4=pks4,
+        insert_after=config.insert_after,
+    )
+    _report_new(classifier)
+    if config.compile:
+        classifier.compile()
+    return classifier
+
+
+def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
+    """Fill ``backbone_config`` with the whole architecture, in plain values.
+
+    A checkpoint that saves the result can be reloaded without the network and without the
+    backbone's folder.
+
+    Args:
+        config: The description; its ``backbone`` is looked up unless ``backbone_config`` is the
+            whole architecture already.
+
+    Raises:
+        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        ValueError: If ``backbone_config`` names an unknown field.
+    """
+    fields = _architecture(config, from_scratch=not config.pretrained)
+    return dataclasses.replace(config, backbone_config=fields)
+
+
+def _architecture(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]:
+    return backbone_fields(
+        config.backbone, overrides=config.backbone_config, from_scratch=from_scratch
+    )
+
+
+def _build_route(
+    kind: ClassRoute, d_model: int, num_blocks: int
+) -> Sequence[ClassTokenRoute | PatchTokenShift]:
+    match kind:
+        case "none":
+            return []
+        case "tsm":
+            return [PatchTokenShift() for _ in range(num_blocks)]
+        case "token_t1d" | "token_shift":
+            return [ClassTokenRoute(d_model, kind=kind) for _ in range(num_blocks)]
+
+
+def _report_new(classifier: PKS4Classifier) -> None:
+    new = {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in classifier.named_children()
+        if name != "backbone"
+    }
+    logger.info(
+        "New by design, millions of parameters: %s.",
+        ", ".join(f"{name} {count / 1e6:.3f}" for name, count in new.items() if count),
+    )

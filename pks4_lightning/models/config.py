@@ -1,0 +1,100 @@
+"""The description of a classifier: one frozen dataclass, filled from YAML or by hand."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["ClassRoute", "PKS4Config", "Residual"]
+
+ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift"]
+Residual = Literal["single", "literal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PKS4Config:
+    """Everything that decides the architecture of a classifier and where its weights come from.
+
+    The defaults are the paper's main model (ViT-B/16, Section 4.2). With ``use_scanner``,
+    ``use_variation`` and ``use_correlation`` all off there is no PKS^4 module: the baseline of
+    Table 5.
+
+    Args:
+        num_classes: Number of action classes: 174 for Something-Something V2, 400 for Kinetics-400.
+        backbone: CLIP model with a vision tower: a Hugging Face hub id, or a folder that holds
+            ``config.json`` and the weights, of a whole CLIP model or of its vision tower with
+            projection.
+        pretrained: Load the backbone's weights. Off: random weights, nothing is downloaded when
+            ``backbone_config`` is given.
+        backbone_config: Fields of a ``CLIPVisionConfig`` (``hidden_size``, ``patch_size``, ...).
+            With ``pretrained`` they win over the backbone's own; without, they are the whole
+            architecture. None takes the backbone's own.
+        class_route: How class tokens exchange information between frames (Table 9): not at all;
+            TSM, which shifts patch tokens instead; a depthwise convolution over time; a fixed
+            shift of their channels.
+        use_scanner: Insert the selective state space scanner KS4 (Table 5).
+        use_variation: Feed it frame differences (Equation 17). Needs the scanner.
+        use_correlation: Feed it local correlations (Equation 15). Needs the scanner.
+        bidirectional: Scan backwards in time too, with a second scanner (Table 7).
+        insert_after: Backbone block after which PKS^4 stands, counted from 1 (Table 6). The paper
+            gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
+        context_frames: Neighbouring frames that the priors see, half on each side; even (Table 8).
+        window_size: Side of the correlation's search window in patches; odd (Section 4.2).
+        d_prior: Hidden width of both prior operators. The paper's parameter counts need 64.
+        d_state: State size of the scanner per channel (Section 4.2).
+        d_conv: Taps of the scanner's causal convolution over time.
+        expand: Inner width of the scanner as a multiple of the backbone's width.
+        dt_rank: Rank of the scanner's step size projection. None means width / 16, rounded up.
+        residual: ``single`` adds the scanner's output to the tokens once; ``literal`` adds the
+            scanner's input as well, as Equations 5 and 25 are printed.
+        gradient_checkpointing: Recompute the backbone's blocks in the backward pass: less memory,
+            about a third more time.
+        compile: Compile the classifier with ``torch.compile`` at the first forward pass.
+
+    Raises:
+        ValueError: If a value is out of its range, or a prior is asked for without the scanner.
+    """
+
+    num_classes: int
+    backbone: str = "openai/clip-vit-base-patch16"
+    pretrained: bool = True
+    backbone_config: dict[str, Any] | None = None
+    class_route: ClassRoute = "token_t1d"
+    use_scanner: bool = True
+    use_variation: bool = True
+    use_correlation: bool = True
+    bidirectional: bool = False
+    insert_after: int = 8
+    context_frames: int = 4
+    window_size: int = 9
+    d_prior: int = 64
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+    dt_rank: int | None = None
+    residual: Residual = "single"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no backbone could make sense of, before any weights are read."""
+        for name in ("num_classes", "insert_after", "d_prior", "d_state", "d_conv", "expand"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1.")
+        if self.dt_rank is not None and self.dt_rank < 1:
+            raise ValueError(
+                f"dt_rank ({self.dt_rank}) must be at least 1, or null for width / 16."
+            )
+        if self.context_frames < 0 or self.context_frames % 2:
+            raise ValueError(
+                f"context_frames ({self.context_frames}) must be even and not negative: half of "
+                f"the frames lie before a frame and half after it."
+            )
+        if self.window_size < 1 or self.window_size % 2 == 0:
+            raise ValueError(
+                f"window_size ({self.window_size}) must be odd and positive: the window is centred "
+                f"on a patch."
+            )
+        for name in ("use_variation", "use_correlation", "bidirectional"):
+            if getattr(self, name) and not self.use_scanner:
+                raise ValueError(
+                    f"{name} (true) needs the scanner: set use_scanner to true, or {name} to false."
+                )

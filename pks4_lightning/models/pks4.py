@@ -1,0 +1,131 @@
+"""PKS^4, the one temporal module of the network.
+
+Reference:
+    PKS^4, https://arxiv.org/abs/2604.26461, Section 3.1, Equations 1-7.
+
+Dimensions:
+    B: clips
+    T: frames
+    P: patches per frame
+    L: tokens per frame, ``P + 1``
+    D: backbone width
+    S: sequences, ``B * P``
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pks4_lightning.models.config import Residual
+from pks4_lightning.models.insertion import ClipLayout, HookPoints
+from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder
+from pks4_lightning.models.scanner import KS4Scanner
+
+__all__ = ["PKS4Module"]
+
+
+class PKS4Module(nn.Module):
+    """Add kinematic priors to the patch tokens and scan every patch location along time.
+
+    The output projection of a new scanner is zero: with ``residual="single"`` a freshly inserted
+    module changes nothing.
+
+    Args:
+        d_model: Width of the tokens.
+        use_correlation: Feed local correlations to the scanner.
+        use_variation: Feed frame differences to the scanner.
+        bidirectional: Scan backwards in time too, with a second scanner; outputs are added.
+        context_frames: Neighbouring frames the priors see, even.
+        window_size: Side of the correlation window in patches, odd.
+        d_prior: Hidden width of the prior operators.
+        d_state: State size of the scanner per channel.
+        d_conv: Taps of the scanner's convolution over time.
+        expand: Inner width of the scanner as a multiple of ``d_model``.
+        dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
+        residual: ``single``: tokens plus scan. ``literal``: the scanner's input once more, as
+            Equation 25 followed by Equation 5 has it.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        use_correlation: bool = True,
+        use_variation: bool = True,
+        bidirectional: bool = False,
+        context_frames: int = 4,
+        window_size: int = 9,
+        d_prior: int = 64,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+        dt_rank: int | None = None,
+        residual: Residual = "single",
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.prior_encoder = KinematicPriorEncoder(
+            d_model,
+            d_prior=d_prior,
+            context_frames=context_frames,
+            window_size=window_size,
+            use_correlation=use_correlation,
+            use_variation=use_variation,
+        )
+        self.scanner = KS4Scanner(
+            d_model, d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank
+        )
+        self.backward_scanner = (
+            KS4Scanner(d_model, d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank)
+            if bidirectional
+            else None
+        )
+        self._layout = ClipLayout()
+        self._handles: list[RemovableHandle] = []
+
+    def forward(
+        self, tokens: Float[Tensor, "B T L D"], grid_size: tuple[int, int]
+    ) -> Float[Tensor, "B T L D"]:
+        """Return the tokens with temporally modelled patches; class tokens pass unchanged.
+
+        Args:
+            tokens: The output of a backbone block, class token first.
+            grid_size: Rows and columns of patches; their product is ``L - 1``.
+        """
+        class_token, patches = tokens[:, :, :1], tokens[:, :, 1:]
+        grid = patches.unflatten(2, grid_size).permute(0, 1, 4, 2, 3)
+        with_priors = self.prior_encoder(grid).permute(0, 3, 4, 1, 2)
+        sequences = with_priors.flatten(0, 2)
+        update = self._scan(sequences)
+        if self.residual == "literal":
+            update = update + sequences
+        update = update.unflatten(0, (tokens.shape[0], -1)).transpose(1, 2)
+        return torch.cat([class_token, patches + update], dim=2)
+
+    def _scan(self, x: Float[Tensor, "S T D"]) -> Float[Tensor, "S T D"]:
+        update = self.scanner(x)
+        if self.backward_scanner is not None:
+            update = update + self.backward_scanner(x.flip(1)).flip(1)
+        return update
+
+    def insert(self, points: HookPoints, layout: ClipLayout) -> None:
+        """Act on the output of a backbone block from now on.
+
+        Args:
+            points: The block.
+            layout: Tells the module how the block's images make up clips.
+        """
+        self._layout = layout
+        self._handles.append(points.block.register_forward_hook(self._after_block))
+
+    def remove(self) -> None:
+        """Let the backbone run as if the module had never been inserted."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _after_block(self, _block: nn.Module, _args: Any, output: Tensor) -> Tensor:
+        tokens = output.unflatten(0, (-1, self._layout.num_frames))
+        return self(tokens, self._layout.grid_size).flatten(0, 1)

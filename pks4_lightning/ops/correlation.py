@@ -1,0 +1,94 @@
+"""Similarity of every patch with the patches around it in neighbouring frames.
+
+Reference:
+    PKS^4, https://arxiv.org/abs/2604.26461, Equation 15.
+
+Dimensions:
+    B: clips
+    T: frames
+    O: temporal offsets, ``context_frames + 1``
+    C: channels
+    H, W: patch grid
+    V: width of the grid with a border of half a window on both sides
+    M: displacements, ``window_size`` squared, row by row
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from pks4_lightning.ops.temporal_shift import context_offsets, shift_frames
+
+__all__ = ["local_correlation"]
+
+# below the norm of any feature that carries information; an all-zero patch (ReLU) stays zero
+_NORM_FLOOR = 1e-6
+
+
+def local_correlation(
+    x: Float[Tensor, "B T C H W"], *, context_frames: int, window_size: int
+) -> Float[Tensor, "B T O M H W"]:
+    r"""Correlate every patch with a window of patches in each neighbouring frame.
+
+    .. math::
+        S_{t,\tau}(p, \delta) = \langle \bar f_t(p), \bar f_{t+\tau}(p + \delta) \rangle,
+        \qquad \bar f = f / \lVert f \rVert_2
+
+    Positions outside the grid and frames outside the clip are zero vectors and give zero.
+
+    Args:
+        x: Features on the patch grid, of any length: they are normalised here, in at least
+            float32.
+        context_frames: Number of neighbouring frames, even. Offsets ascend along ``O``.
+        window_size: Side of the square search window in patches, odd. The displacement
+            ``(u, v)``, downwards and to the right, stands at
+            ``(u + window_size // 2) * window_size + v + window_size // 2`` along ``M``.
+
+    Returns:
+        Cosines in [-1, 1], in the dtype of ``x``, laid out channels-last in memory, as the
+        convolutions that follow like it.
+
+    Raises:
+        ValueError: If ``context_frames`` is odd or negative, or ``window_size`` is not odd.
+    """
+    if window_size < 1 or window_size % 2 == 0:
+        raise ValueError(
+            f"window_size ({window_size}) must be odd and positive: the window is centred on a "
+            f"patch."
+        )
+    offsets = context_offsets(context_frames)
+    num_clips, num_frames, _, height, width = x.shape
+    radius = window_size // 2
+
+    x = F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=2, eps=_NORM_FLOOR).to(
+        x.dtype
+    )
+    x_BTHWC = x.permute(0, 1, 3, 4, 2)
+    x_HBTWC = x_BTHWC.permute(2, 0, 1, 3, 4).contiguous()
+    near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)
+    # rows lead, so that a window row is one slice of the same storage for every row of the grid
+    near_HBTOVC = F.pad(
+        near_BTHOWC.permute(2, 0, 1, 3, 4, 5),
+        (0, 0, radius, radius, 0, 0, 0, 0, 0, 0, radius, radius),
+    )
+
+    scores = [
+        _window_row(x_HBTWC, near_HBTOVC[row : row + height], window_size)
+        for row in range(window_size)
+    ]
+    scores_HBTWOM = torch.stack(scores, dim=-2).flatten(-2)
+    scores_BTOHWM = scores_HBTWOM.permute(1, 2, 4, 0, 3, 5).contiguous()
+    assert scores_BTOHWM.shape[:5] == (num_clips, num_frames, len(offsets), height, width)
+    return scores_BTOHWM.movedim(-1, 3)
+
+
+def _window_row(x_HBTWC: Tensor, near_HBTOVC: Tensor, window_size: int) -> Tensor:
+    """Correlate each row of patches with one row of the window: H B T W O window_size."""
+    width, num_offsets, padded_width = x_HBTWC.shape[-2], *near_HBTOVC.shape[-3:-1]
+    rows, keys = x_HBTWC.flatten(0, 2), near_HBTOVC.flatten(3, 4).flatten(0, 2)
+    band = rows @ keys.transpose(1, 2)
+    # shearing the band turns the diagonal x' = x + v into the column v
+    band = F.pad(band.flatten(1), (0, width)).unflatten(1, (width, -1))[..., :-1]
+    band = band.unflatten(-1, (num_offsets, padded_width))[..., :window_size]
+    return band.unflatten(0, x_HBTWC.shape[:3])

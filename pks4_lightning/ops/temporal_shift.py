@@ -1,0 +1,51 @@
+"""Shift along time, the primitive under every operator that looks at neighbouring frames.
+
+Dimensions:
+    B: clips
+    T: frames
+"""
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+__all__ = ["context_offsets", "shift_frames"]
+
+
+def context_offsets(context_frames: int) -> list[int]:
+    """List the temporal offsets of a neighbourhood, the frame itself in the middle.
+
+    Args:
+        context_frames: Number of neighbouring frames, half of them on each side; even and not
+            negative. 4 gives -2, -1, 0, 1, 2 (Section 4.2 and Table 8 of the PKS^4 paper).
+
+    Returns:
+        The ``context_frames + 1`` offsets in ascending order.
+
+    Raises:
+        ValueError: If ``context_frames`` is odd or negative.
+    """
+    if context_frames < 0 or context_frames % 2:
+        raise ValueError(
+            f"context_frames ({context_frames}) must be even and not negative: half of the frames "
+            f"lie before a frame and half after it."
+        )
+    return list(range(-(context_frames // 2), context_frames // 2 + 1))
+
+
+def shift_frames(x: Shaped[Tensor, "B T *rest"], offset: int) -> Shaped[Tensor, "B T *rest"]:
+    """Give every frame the content of the frame ``offset`` later.
+
+    Args:
+        x: Anything with clips on axis 0 and frames on axis 1.
+        offset: Frames to look ahead; negative looks back.
+
+    Returns:
+        ``y`` with ``y[:, t] = x[:, t + offset]``, zero where ``t + offset`` is not in the clip.
+    """
+    num_frames = x.shape[1]
+    num_beyond = min(abs(offset), num_frames)
+    beyond = x.new_zeros(x.shape[0], num_beyond, *x.shape[2:])
+    if offset >= 0:
+        return torch.cat([x[:, num_beyond:], beyond], dim=1)
+    return torch.cat([beyond, x[:, : num_frames - num_beyond]], dim=1)
