@@ -1,0 +1,114 @@
+"""How trainings went.
+
+Dimensions:
+    M: points of a curve
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure
+
+__all__ = ["Curve", "RunCurves", "learning_curves"]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A quantity over a training."""
+
+    epochs: Float[np.ndarray, " M"]
+    """When it was measured; 1.0 is the end of the first epoch."""
+    values: Float[np.ndarray, " M"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunCurves:
+    """What one training logged."""
+
+    train_loss: Curve
+    val_top1: Curve
+    """Shares, 0 to 1."""
+
+
+def learning_curves(
+    runs: Mapping[str, Sequence[RunCurves]], *, marks: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw training loss and validation top-1 of several models beside each other.
+
+    Args:
+        runs: Per model, one training for each seed; a model's trainings share colour and dashes.
+        marks: Levels of top-1 to be pointed out, 0 to 1, by what they mean.
+
+    Returns:
+        The picture. The loss is averaged over neighbouring steps, a twentieth of the run at a time.
+
+    Raises:
+        ValueError: If no model has a training.
+    """
+    if not any(runs.values()):
+        raise ValueError(f"Learning curves need at least one training, got {dict(runs)}.")
+    figure = new_figure(9.0, 3.6)
+    figure.set_layout_engine("constrained")
+    loss_axes, top1_axes = figure.subplots(1, 2)
+    for place, (name, trainings) in enumerate(runs.items()):
+        style = place % len(COLOURS)
+        for training in trainings:
+            loss = _smooth(training.train_loss)
+            loss_axes.plot(
+                loss.epochs, loss.values, color=COLOURS[style], linestyle=DASHES[style], lw=1.6
+            )
+            top1_axes.plot(
+                training.val_top1.epochs,
+                training.val_top1.values,
+                color=COLOURS[style],
+                linestyle=DASHES[style],
+                marker=MARKERS[style],
+                lw=1.6,
+                label=name if training is trainings[0] else None,
+            )
+    for meaning, level in (marks or {}).items():
+        top1_axes.axhline(level, color="0.4", lw=0.9, linestyle=":")
+        top1_axes.annotate(
+            meaning,
+            (0.99, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color="0.3",
+        )
+    _label(loss_axes, "training loss")
+    loss_axes.set_ylim(bottom=0.0)
+    _label(top1_axes, "validation top-1")
+    top1_axes.set_ylim(0.0, 1.05)
+    top1_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    top1_axes.legend(frameon=False, loc="lower right", fontsize=9)
+    return figure
+
+
+def _label(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel("epoch")
+    axes.set_xlim(left=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _smooth(curve: Curve) -> Curve:
+    """Average over neighbours, over fewer of them at both ends."""
+    num = len(curve.values)
+    half = num // 40
+    sums = np.concatenate([[0.0], np.cumsum(curve.values)])
+    begin = np.maximum(np.arange(num) - half, 0)
+    end = np.minimum(np.arange(num) + half + 1, num)
+    return Curve(curve.epochs, (sums[end] - sums[begin]) / (end - begin))
