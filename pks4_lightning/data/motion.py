@@ -30,6 +30,7 @@ from jaxtyping import UInt8
 
 from pks4_lightning.data.motion_render import MOTIONS, MotionSettings, draw_scene, render_scene
 from pks4_lightning.data.progress import track
+from pks4_lightning.files import replace_whole
 
 __all__ = [
     "PAIRS",
@@ -380,9 +381,8 @@ def _as_json(content: object) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Let a file appear whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with replace_whole(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_layout_is_something_something_v2s(small_set):
         assert labels != sorted(labels)
         seen += [entry["id"] for entry in entries]
     assert len(set(seen)) == len(seen) == len(list((small_set / "videos").iterdir()))
-    assert not list(small_set.rglob("*.part"))
+    assert not list(small_set.rglob(".*"))
 
 
 def label_of(folder, entry):
