@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
@@ -216,14 +217,21 @@ def _require(backbone: str, any_of: tuple[str, ...]) -> None:
                 f"--model.classifier.backbone to a folder written by save_pretrained."
             )
         return
-    if any(isinstance(try_to_load_from_cache(backbone, name), str) for name in any_of):
-        return
     try:
+        if any(isinstance(try_to_load_from_cache(backbone, name), str) for name in any_of):
+            return
+        # answers at once where there is no network; the download itself would retry for 20 s
         HfApi().model_info(backbone, timeout=_HUB_TIMEOUT)
+    except HFValidationError:
+        raise FileNotFoundError(
+            f"The backbone {backbone!r} is neither a local folder nor a hub id; point "
+            f"--model.classifier.backbone to a folder that holds config.json and the weights."
+        ) from None
     except Exception as error:
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(error)
         raise FileNotFoundError(
             f"The backbone {backbone!r} is no local folder, is not in the Hugging Face cache "
-            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({_first_line(error)}); run "
+            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason}); run "
             f"`hf download {backbone}` where there is a network, or point "
             f"--model.classifier.backbone to a folder that holds it."
         ) from error

@@ -1,0 +1,123 @@
+"""Slow, independent oracles. Each one is written from the formula, not from our code."""
+
+import torch
+import torch.nn.functional as F
+
+__all__ = [
+    "clip_block_with_class_route",
+    "local_correlation_loop",
+    "selective_scan_closed_form",
+    "selective_scan_loop",
+    "temporal_variation_loop",
+]
+
+
+def selective_scan_loop(u, delta, A, B, C, D=None):
+    """Mamba, Equation 4 and Algorithm 2, one sequence, frame and channel at a time."""
+    num_sequences, num_steps, num_channels = u.shape
+    y = []
+    for s in range(num_sequences):
+        for e in range(num_channels):
+            x = torch.zeros(A.shape[1], dtype=u.dtype)
+            for t in range(num_steps):
+                x = torch.exp(delta[s, t, e] * A[e]) * x + delta[s, t, e] * B[s, t] * u[s, t, e]
+                y.append(torch.dot(C[s, t], x) + (0 if D is None else D[e] * u[s, t, e]))
+    return torch.stack(y).view(num_sequences, num_channels, num_steps).transpose(1, 2)
+
+
+def selective_scan_closed_form(u, delta, A, B, C, D=None):
+    """Selective scan as one masked T x T kernel instead of a recurrence."""
+    num_steps = u.shape[1]
+    log_decay_STEN = (delta.unsqueeze(-1) * A).cumsum(dim=1)
+    # masked before the exponential: afterwards the gradient would be inf * 0
+    future_TR = torch.ones(num_steps, num_steps, dtype=torch.bool).triu(diagonal=1)
+    between_STREN = log_decay_STEN.unsqueeze(2) - log_decay_STEN.unsqueeze(1)
+    kernel_STREN = between_STREN.masked_fill(future_TR[None, :, :, None, None], -torch.inf).exp()
+    y = torch.einsum("stn,stren,sre,srn,sre->ste", C, kernel_STREN, delta, B, u)
+    return y if D is None else y + D * u
+
+
+def local_correlation_loop(x, context_frames, window_size):
+    """PKS^4, Equation 15, one pair of patches at a time."""
+    num_clips, num_frames, _, height, width = x.shape
+    half, radius = context_frames // 2, window_size // 2
+    scores = x.new_zeros(
+        num_clips, num_frames, context_frames + 1, window_size, window_size, height, width
+    )
+    for b in range(num_clips):
+        for t in range(num_frames):
+            for tau in range(-half, half + 1):
+                for row in range(height):
+                    for column in range(width):
+                        for u in range(-radius, radius + 1):
+                            for v in range(-radius, radius + 1):
+                                inside = (
+                                    0 <= t + tau < num_frames
+                                    and 0 <= row + u < height
+                                    and 0 <= column + v < width
+                                )
+                                if inside:
+                                    scores[
+                                        b, t, tau + half, u + radius, v + radius, row, column
+                                    ] = F.cosine_similarity(
+                                        x[b, t, :, row, column],
+                                        x[b, t + tau, :, row + u, column + v],
+                                        dim=0,
+                                    )
+    return scores.flatten(3, 4)
+
+
+def temporal_variation_loop(x, context_frames):
+    """PKS^4, Equation 17, with zero where the neighbour is not in the clip."""
+    half = context_frames // 2
+    differences = x.new_zeros(x.shape[0], x.shape[1], context_frames + 1, *x.shape[2:])
+    for t in range(x.shape[1]):
+        for tau in range(-half, half + 1):
+            if 0 <= t + tau < x.shape[1]:
+                differences[:, t, tau + half] = x[:, t + tau] - x[:, t]
+    return differences
+
+
+def clip_block_with_class_route(block, tokens, before_attention, before_mlp):
+    """One CLIP block, PKS^4's Equations 10-11, with Equation 6 at both places of the class token.
+
+    Args:
+        block: A transformers CLIP encoder layer, for its weights alone.
+        tokens: B T L D.
+        before_attention: Taps over (previous, same, next) frame, D x 3.
+        before_mlp: Same, before the MLP.
+    """
+    attention, mlp = block.self_attn, block.mlp
+    width, num_heads = tokens.shape[-1], attention.num_heads
+
+    def convolve(clip, taps):
+        routed = torch.zeros_like(clip[:, :, 0])
+        for t in range(clip.shape[1]):
+            for tap, neighbour in enumerate((t - 1, t, t + 1)):
+                if 0 <= neighbour < clip.shape[1]:
+                    routed[:, t] = routed[:, t] + taps[:, tap] * clip[:, neighbour, 0]
+        return torch.cat([routed.unsqueeze(2), clip[:, :, 1:]], dim=2)
+
+    def norm(x, layer):
+        centred = x - x.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + layer.eps).sqrt()
+        return centred / scale * layer.weight + layer.bias
+
+    def linear(x, layer):
+        return x @ layer.weight.T + layer.bias
+
+    def heads(x):
+        return x.unflatten(-1, (num_heads, width // num_heads)).transpose(-2, -3)
+
+    tokens = convolve(tokens, before_attention)
+    normed = norm(tokens, block.layer_norm1)
+    query, key, value = (
+        heads(linear(normed, layer))
+        for layer in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    weights = (query @ key.transpose(-1, -2) / (width // num_heads) ** 0.5).softmax(-1)
+    mixed = (weights @ value).transpose(-2, -3).flatten(-2)
+    tokens = convolve(tokens + linear(mixed, attention.out_proj), before_mlp)
+    hidden = linear(norm(tokens, block.layer_norm2), mlp.fc1)
+    # CLIP's activation: x * sigmoid(1.702 x)
+    return tokens + linear(hidden * torch.sigmoid(1.702 * hidden), mlp.fc2)
