@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -258,6 +259,16 @@ class VideoDataModule(LightningDataModule):
             video = augment_clips(video, batch["draw_seed"], self.augmentation, fill=self.mean)
         mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
         return (video - mean) / std
+
+    def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
+        """Undo the normalisation, for a person to look at.
+
+        Args:
+            video: Clips as the model sees them.
+        """
+        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
+        pixels = ((video * std + mean) * 255).round().clamp(0, 255)
+        return pixels.permute(0, 2, 3, 4, 1).to(torch.uint8)
 
     def _layout(self) -> DataLayout:
         if self.root is None:

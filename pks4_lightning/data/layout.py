@@ -29,6 +29,7 @@ _USUAL_NAMES: dict[AnnotationFormat, dict[str, tuple[str, ...]]] = {
     "ssv2": {
         "train": ("train.json", "something-something-v2-train.json"),
         "val": ("validation.json", "something-something-v2-validation.json"),
+        "test": ("test.json", "something-something-v2-test.json"),
         "labels": ("labels.json", "something-something-v2-labels.json"),
     },
     "kinetics": {
@@ -62,8 +63,8 @@ class DataLayout:
         annotation_format: ``auto`` tells it by the files.
         train: Annotations of the training split, or the folder of its class folders.
         val: The same for validation.
-        test: The same for testing. Where it is neither named nor found, the validation split, on
-            which both Something-Something V2 and Kinetics are reported.
+        test: The same for testing. Where it is neither named nor found, or found without labels as
+            Something-Something publishes it, the validation split: papers report on that.
         labels: Names of all classes. Without it, those of the training split, sorted.
         videos: Folder with the videos.
 
@@ -131,10 +132,9 @@ class DataLayout:
         if named is not None:
             return read_label_names(self._existing("labels", named))
         source, annotation_format = self._first_source()
-        for name in _USUAL_NAMES[annotation_format].get("labels", ()):
-            for folder in _ANNOTATION_FOLDERS:
-                if (candidate := self.root / folder / name).is_file():
-                    return read_label_names(candidate)
+        usual = self._usual_place("labels", annotation_format)
+        if usual is not None:
+            return read_label_names(usual)
         if annotation_format == "ssv2":
             raise FileNotFoundError(
                 f"There is no labels.json in '{self.root}' or its folder 'labels'; set data.labels "
@@ -160,11 +160,8 @@ class DataLayout:
             return self._with_format(self._existing(split, named))
         formats = tuple(_USUAL_NAMES) if self._format == "auto" else (self._format,)
         for annotation_format in formats:
-            for name in _USUAL_NAMES[annotation_format].get(split, ()):
-                for folder in _ANNOTATION_FOLDERS:
-                    candidate = self.root / folder / name
-                    if candidate.is_dir() if annotation_format == "folder" else candidate.is_file():
-                        return self._with_format(candidate)
+            if (source := self._usual_place(split, annotation_format)) is not None:
+                return self._with_format(source)
         if split == "test":
             return self._source("val")
         usual = [name for form in formats for name in _USUAL_NAMES[form].get(split, ())]
@@ -172,6 +169,20 @@ class DataLayout:
             f"No annotations of the {split} split in '{self.root}' (looked for "
             f"{', '.join(usual)}); set data.{split}."
         )
+
+    def _usual_place(self, key: str, annotation_format: AnnotationFormat) -> Path | None:
+        """Look for a split's annotations, or the label names, where the archives put them."""
+        for name in _USUAL_NAMES[annotation_format].get(key, ()):
+            for folder in _ANNOTATION_FOLDERS:
+                path = self.root / folder / name
+                if not (path.is_dir() if annotation_format == "folder" else path.is_file()):
+                    continue
+                unlabelled = (
+                    key == "test" and read_entries(path, annotation_format)[0].label is None
+                )
+                if not unlabelled:
+                    return path
+        return None
 
     def _with_format(self, source: Path) -> tuple[Path, AnnotationFormat]:
         return source, detect_format(source) if self._format == "auto" else self._format
