@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.models.classifier import resolve_backbone_config
+from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.training.checkpoint import read_checkpoint
 from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.prediction_writer import PredictionWriter
@@ -38,6 +41,13 @@ KEPT_FOR_EVALUATION = ("default_root_dir", "precision")
 
 class SaveConfig(SaveConfigCallback):
     """Keep the settings of a training: as ``config.yaml`` in its folder and in every checkpoint."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write nothing yet: the data and the weights may still be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``config.yaml``."""
+        super().setup(trainer, pl_module, "fit")
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -83,10 +93,12 @@ class PKS4CLI(LightningCLI):
         """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
 
     def before_fit(self) -> None:
-        """Refuse to train into a folder that holds another run.
+        """Refuse what can be refused before anything is written.
 
         Raises:
             FileExistsError: If the folder has checkpoints and none of them is to be resumed.
+            FileNotFoundError: If the data or the backbone is not there.
+            ValueError: If they do not fit each other.
         """
         fit = self.config["fit"]
         folder = Path(self.trainer.default_root_dir) / "checkpoints"
@@ -95,6 +107,9 @@ class PKS4CLI(LightningCLI):
                 f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
                 "another folder with --trainer.default_root_dir."
             )
+        self.datamodule.setup("fit")
+        self.model.check_labels(self.datamodule)
+        resolve_backbone_config(self.model.config)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""
@@ -143,7 +158,9 @@ def saved_settings(path: str, *, command: str) -> dict[str, Any]:
         saved = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
         saved["trainer"] = {key: trainer[key] for key in KEPT_FOR_EVALUATION if key in trainer}
     saved.pop("ckpt_path", None)
-    return saved
+    # Through JSON, tuples become the lists that a parsed configuration has.
+    plain: dict[str, Any] = json.loads(json.dumps(saved))
+    return plain
 
 
 def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") -> list[str]:
@@ -183,10 +200,12 @@ def run_cli(args: list[str], *, run: bool = True) -> PKS4CLI:
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         seed_everything_default=0,
-        # Our batch sampler knows the ranks; Lightning's would pad a test with duplicates.
-        trainer_defaults={"use_distributed_sampler": False},
+        # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
+        # Our own summary says what Lightning's would, and what the settings came to.
+        trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=OneSentenceParser,
         parser_kwargs={"prog": "pks4"},
         args=args,
         run=run,
@@ -205,6 +224,8 @@ def main(args: list[str]) -> int:
         The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``.
     """
     logging.basicConfig(format="%(message)s")
+    # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     logging.getLogger("pks4_lightning").setLevel(
         logging.INFO if rank_zero_only.rank == 0 else logging.WARNING
     )

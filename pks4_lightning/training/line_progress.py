@@ -85,7 +85,7 @@ class LineProgress(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         """Say how far the test is."""
-        self._progress("test", batch_idx + 1, self.total_test_batches_current_dataloader)
+        self._progress("test", batch_idx + 1, sum(trainer.num_test_batches))
 
     def on_predict_batch_end(
         self,
@@ -97,7 +97,7 @@ class LineProgress(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         """Say how far the prediction is."""
-        self._progress("predict", batch_idx + 1, self.total_predict_batches_current_dataloader)
+        self._progress("predict", batch_idx + 1, sum(trainer.num_predict_batches))
 
     def _start(self) -> None:
         self._stage_start = self._last_line = time.monotonic()

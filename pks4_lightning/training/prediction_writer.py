@@ -2,17 +2,22 @@
 
 import csv
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
 
 from pks4_lightning.files import replace_whole
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.view_aggregation import VideoScores
 
 __all__ = ["PredictionWriter"]
+
+logger = logging.getLogger(__name__)
 
 Row = tuple[int, list[Any]]
 
@@ -27,10 +32,12 @@ class PredictionWriter(Callback):
 
     Args:
         num_best: How many classes to write per video.
+        num_shown: How many predictions to show on the terminal as well.
     """
 
-    def __init__(self, num_best: int = 5) -> None:
+    def __init__(self, num_best: int = 5, num_shown: int = 20) -> None:
         self.num_best = num_best
+        self.num_shown = num_shown
         self._rows: list[Row] = []
 
     def on_test_batch_end(
@@ -61,13 +68,23 @@ class PredictionWriter(Callback):
         """Write the predictions of all ranks, and the metrics."""
         num_videos = self._write(trainer, "test")
         if trainer.is_global_zero:
-            metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+            metrics = {
+                name: round(value.item(), 6) for name, value in trainer.callback_metrics.items()
+            }
             with replace_whole(_folder(trainer, "test") / "metrics.json") as path:
                 path.write_text(json.dumps({**metrics, "num_videos": num_videos}, indent=2) + "\n")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the predictions of all ranks."""
-        self._write(trainer, "predict")
+        """Write the predictions of all ranks and show the first few."""
+        shown = sorted(self._rows)[: self.num_shown]
+        num_videos = self._write(trainer, "predict")
+        if trainer.is_global_zero:
+            table = Table("video", "prediction", "score")
+            for _, (path, _label, best, score, *_others) in shown:
+                table.add_row(path, best, score)
+            Console().print(table)
+            if num_videos > len(shown):
+                logger.info("... and %d more.", num_videos - len(shown))
 
     def _keep(self, pl_module: LightningModule, videos: VideoScores) -> None:
         assert isinstance(pl_module, VideoClassificationTask)
@@ -98,6 +115,7 @@ class PredictionWriter(Callback):
             target = _folder(trainer, stage) / "predictions.csv"
             with replace_whole(target) as path, path.open("w", newline="") as file:
                 csv.writer(file).writerows([header, *(row for _, row in sorted(rows))])
+            logger.info("Wrote the predictions for %d videos to %s.", len(rows), target)
         return len(rows)
 
 

@@ -44,6 +44,10 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
     (optimizer,) = trainer.optimizers
     return {
         "parameters": sum(math.prod(p.shape) for p in parameters),
+        "parameters_by_part": {
+            name: sum(math.prod(p.shape) for p in part.parameters())
+            for name, part in task.classifier.named_children()
+        },
         "trainable_parameters": sum(math.prod(p.shape) for p in parameters if p.requires_grad),
         "classes": task.config.num_classes,
         "device": str(trainer.strategy.root_device),
@@ -51,7 +55,7 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
         "ranks": trainer.world_size,
         "precision": str(trainer.precision),
         "scan_backend": scan_backend(trainer.strategy.root_device),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "videos_per_rank_and_batch": schedule.videos_per_step
         // schedule.accumulation
         // trainer.world_size,
@@ -69,10 +73,13 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
 def _as_table(resolved: dict[str, Any]) -> Table:
     table = Table("setting", "value", title="What this run resolved to", title_justify="left")
     for name, value in resolved.items():
-        if isinstance(value, dict):
-            for group, lr in value.items():
-                table.add_row(f"{name} {group}", f"{lr:.3g}")
-        else:
-            shown = f"{value:,}" if isinstance(value, int) else str(value)
-            table.add_row(name.replace("_", " "), shown)
+        parts = value if isinstance(value, dict) else {"": value}
+        for part, number in parts.items():
+            table.add_row(f"{name.replace('_', ' ')} {part}".strip(), _shown(number))
     return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -16,8 +16,11 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from pks4_lightning.batch import ClipSource, VideoBatch
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
-from pks4_lightning.models.clip_backbone import resolve_backbone_config
+from pks4_lightning.models.classifier import (
+    PKS4Classifier,
+    build_classifier,
+    resolve_backbone_config,
+)
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
 from pks4_lightning.training.checkpoint import check_label_names, check_state_dict
@@ -61,6 +64,8 @@ class VideoClassificationTask(LightningModule):
         if "classifier" in self._modules:
             return
         classifier = build_classifier(self.config)
+        # A checkpoint brings the weights, so it needs neither the network nor the backbone's folder.
+        self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
         # Read off before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(classifier)
         self._no_decay = no_weight_decay_names(classifier)
@@ -83,17 +88,28 @@ class VideoClassificationTask(LightningModule):
                 f"{type(self).__name__} needs a data module such as VideoDataModule, "
                 f"got {type(source).__name__}."
             )
-        if source.label_names:
-            if len(source.label_names) != self.config.num_classes:
-                raise ValueError(
-                    f"The data has {len(source.label_names)} classes, the model "
-                    f"{self.config.num_classes}: set --model.classifier.num_classes "
-                    f"{len(source.label_names)}, or point --data at the data set it was trained on."
-                )
-            self.label_names = list(source.label_names)
+        self.check_labels(source)
         if stage == "fit":
             self.schedule = resolve_schedule(self.recipe, source, self.trainer)
             self.trainer.accumulate_grad_batches = self.schedule.accumulation
+
+    def check_labels(self, source: ClipSource) -> None:
+        """Take over the names of the data's classes.
+
+        Args:
+            source: The data module, set up; one that only predicts has no names.
+
+        Raises:
+            ValueError: If the data has another number of classes than the model.
+        """
+        num_names = len(source.label_names)
+        if num_names not in (0, self.config.num_classes):
+            raise ValueError(
+                f"The data has {num_names} classes, the model {self.config.num_classes}: set "
+                f"--model.classifier.num_classes {num_names}, or point --data.root at the data "
+                "set that the model is for."
+            )
+        self.label_names = list(source.label_names) or self.label_names
 
     def forward(self, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
         """Return the logits of normalised clips."""
@@ -127,7 +143,8 @@ class VideoClassificationTask(LightningModule):
         """Count one batch of validation videos and return their scores."""
         videos = score_videos(self(batch["video"]), batch)
         if len(videos.label):
-            negative_log_likelihood = F.nll_loss(videos.scores.log(), videos.label)
+            log_scores = videos.scores.clamp_min(torch.finfo(videos.scores.dtype).tiny).log()
+            negative_log_likelihood = F.nll_loss(log_scores, videos.label)
             self.val_loss.update(negative_log_likelihood, weight=len(videos.label))
             self.val_metrics.update(videos.scores, videos.label)
         self.log("val/loss", self.val_loss, prog_bar=True)
@@ -173,10 +190,8 @@ class VideoClassificationTask(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what rebuilds this task anywhere: its sizes, its recipe, the label names."""
-        # The weights come with the checkpoint, so neither network nor backbone folder is needed.
-        rebuilt = replace(resolve_backbone_config(self.config), pretrained=False)
         checkpoint["hyper_parameters"] = {
-            "classifier": asdict(rebuilt),
+            "classifier": asdict(self._rebuilt_by),
             "recipe": asdict(self.recipe),
         }
         checkpoint["label_names"] = self.label_names

@@ -1,0 +1,58 @@
+"""Says what is wrong with arguments in one sentence, and what was probably meant."""
+
+import difflib
+import re
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch.cli import LightningArgumentParser
+
+__all__ = ["OneSentenceParser"]
+
+
+class OneSentenceParser(LightningArgumentParser):
+    """Lightning's parser without the page of usage in front of every error."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with status 2 and one sentence that names the key.
+
+        Args:
+            message: What jsonargparse found wrong.
+            ex: Its cause.
+        """
+        if not self.exit_on_error:  # asked by jsonargparse itself, which goes on
+            super().error(message, ex)
+        sentence = " ".join(message.split()).rstrip(".")
+        # of a union, the list of what each member would not take
+        sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        self.exit(2, f"pks4: error: {sentence}{_way_out(sentence, parser)}\n")
+
+
+def _way_out(sentence: str, parser: ArgumentParser) -> str:
+    """Return the end of the sentence: the known key closest to an unknown one, if there is one."""
+    if "arguments are required" in sentence:
+        return "; a configuration sets them: --config configs/ssv2.yaml."
+    unknown = re.search(
+        r"unrecognized arguments: --([\w.]+)|does not accept option '([\w.]+)'", sentence
+    )
+    if unknown is None:
+        return "."
+    known = [
+        option.removeprefix("--")
+        for each in (parser, *_subparsers(parser))
+        for option in each._option_string_actions
+    ]
+    name = unknown.group(1) or unknown.group(2)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else "; `pks4 fit --help` lists all."
+
+
+def _subparsers(parser: ArgumentParser) -> list[ArgumentParser]:
+    """Return the parsers of the subcommands."""
+    return [
+        subparser
+        for action in parser._actions
+        if isinstance(action.choices, dict)
+        for subparser in action.choices.values()
+    ]
