@@ -1,0 +1,73 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.config import PKS4Config
+
+TINY = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "patch_size": 8,
+    "image_size": 32,
+    "projection_dim": 8,
+}
+
+
+@pytest.fixture
+def tiny_fields() -> dict:
+    return dict(TINY)
+
+
+@pytest.fixture
+def make_classifier(randomise) -> Callable[..., PKS4Classifier]:
+    """Build a tiny classifier, by default with random parameters everywhere."""
+
+    def make(*, fresh: bool = False, **settings) -> PKS4Classifier:
+        config = {
+            "num_classes": 5,
+            "pretrained": False,
+            "backbone_config": dict(TINY),
+            "insert_after": 2,
+            "window_size": 3,
+            "d_prior": 4,
+            "d_state": 4,
+        }
+        classifier = build_classifier(PKS4Config(**{**config, **settings}))
+        return classifier if fresh else randomise(classifier)
+
+    return make
+
+
+@pytest.fixture
+def randomise() -> Callable[[torch.nn.Module], torch.nn.Module]:
+    """Move every parameter away from its start, so that no zero hides a path."""
+
+    @torch.no_grad()
+    def draw(module, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in sorted(module.named_parameters()):
+            noise = torch.empty_like(parameter).normal_(generator=generator)
+            if name.endswith("A_log"):
+                parameter.copy_(0.1 * noise)
+            elif parameter.ndim <= 1:
+                parameter.add_(0.1 * noise)
+            else:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+        return module
+
+    return draw
+
+
+@pytest.fixture
+def draw() -> Callable[..., torch.Tensor]:
+    """Standard normal values from a generator of their own."""
+
+    def normal(*shape, seed=0, dtype=torch.float32):
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    return normal

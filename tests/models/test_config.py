@@ -1,0 +1,50 @@
+import subprocess
+import sys
+
+import pytest
+
+from pks4_lightning.models.config import PKS4Config
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"num_classes": 0}, r"num_classes \(0\) must be at least 1"),
+        ({"insert_after": 0}, r"insert_after \(0\) must be at least 1"),
+        ({"d_state": -1}, r"d_state \(-1\) must be at least 1"),
+        ({"dt_rank": 0}, r"dt_rank \(0\) must be at least 1"),
+        ({"context_frames": 3}, r"context_frames \(3\) must be even"),
+        ({"context_frames": -2}, r"context_frames \(-2\) must be even and not negative"),
+        ({"window_size": 8}, r"window_size \(8\) must be odd"),
+        ({"use_scanner": False}, r"use_variation \(true\) needs the scanner"),
+        (
+            {"use_scanner": False, "use_variation": False},
+            r"use_correlation \(true\) needs the scanner",
+        ),
+        (
+            {
+                "use_scanner": False,
+                "use_variation": False,
+                "use_correlation": False,
+                "bidirectional": True,
+            },
+            r"bidirectional \(true\) needs the scanner",
+        ),
+    ],
+    ids=lambda x: ",".join(x) if isinstance(x, dict) else "",
+)
+def test_impossible_values_are_refused_by_name(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PKS4Config(**{"num_classes": 5, **settings})
+
+
+def test_defaults_are_the_papers_main_model():
+    config = PKS4Config(num_classes=174)
+    assert config.backbone == "openai/clip-vit-base-patch16"
+    assert (config.insert_after, config.context_frames, config.window_size) == (8, 4, 9)
+    assert (config.d_state, config.class_route, config.bidirectional) == (16, "token_t1d", False)
+
+
+def test_importing_the_config_does_not_import_torch():
+    command = "import sys, pks4_lightning.models.config; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", command], check=True)
