@@ -216,7 +216,7 @@ def _all_clips(sampler: ClipSampler, duration: float, draw_seed: int) -> list[Cl
     """Run a sampler through a video, as pytorchvideo's own dataset does."""
     clips: list[ClipInfo] = []
     sampler.reset()
-    end: float | Fraction = 0
+    end: float | Fraction = 0.0
     with _python_random(stable_seed("sampler", draw_seed)):
         while True:
             given = sampler(end, duration, {})

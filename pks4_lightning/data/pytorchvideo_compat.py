@@ -10,6 +10,7 @@ torchvision that is installed is left alone.
 import importlib.util
 import sys
 import types
+import warnings
 from importlib.machinery import ModuleSpec
 from typing import NoReturn
 
@@ -38,8 +39,11 @@ _stand_in = "torchvision" not in sys.modules and importlib.util.find_spec("torch
 if _stand_in:
     _install_stand_ins()
 try:
-    from pytorchvideo.data.clip_sampling import ClipInfo, ClipInfoList, ClipSampler
-    from pytorchvideo.data.video import Video
+    with warnings.catch_warnings():
+        # its sources hold an invalid escape sequence, which Python reports when it compiles them
+        warnings.simplefilter("ignore")
+        from pytorchvideo.data.clip_sampling import ClipInfo, ClipInfoList, ClipSampler
+        from pytorchvideo.data.video import Video
 finally:
     if _stand_in:
         for _name in _STAND_INS:

@@ -146,21 +146,21 @@ def _rotate(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tenso
 
 
 def _shear_x(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    return _warp(frames, ((1, 0.3 * strength * sign), (0, 1)), (0.0, 0.0), fill)
+    return _warp(frames, ((1.0, 0.3 * strength * sign), (0.0, 1.0)), (0.0, 0.0), fill)
 
 
 def _shear_y(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    return _warp(frames, ((1, 0), (0.3 * strength * sign, 1)), (0.0, 0.0), fill)
+    return _warp(frames, ((1.0, 0.0), (0.3 * strength * sign, 1.0)), (0.0, 0.0), fill)
 
 
 def _translate_x(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
     shift = 0.45 * strength * sign * frames.shape[-1]
-    return _warp(frames, ((1, 0), (0, 1)), (shift, 0.0), fill)
+    return _warp(frames, ((1.0, 0.0), (0.0, 1.0)), (shift, 0.0), fill)
 
 
 def _translate_y(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
     shift = 0.45 * strength * sign * frames.shape[-2]
-    return _warp(frames, ((1, 0), (0, 1)), (0.0, shift), fill)
+    return _warp(frames, ((1.0, 0.0), (0.0, 1.0)), (0.0, shift), fill)
 
 
 def _factor(strength: float, sign: float) -> float:

@@ -75,8 +75,13 @@ class VideoSampler(Sampler[VideoRequest]):
         return -(-self.num_videos // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields; Lightning's trainer calls this."""
-        self.epoch = epoch
+        """Choose the epoch that the next iteration yields; Lightning's trainer calls this.
+
+        Args:
+            epoch: Counted from 0. Without shuffling every epoch is the first, so that random
+                draws of validation clips, if there are any, do not change from one to the next.
+        """
+        self.epoch = epoch if self.shuffle else 0
 
     def order(self) -> list[int]:
         """Return all videos in the order of this epoch, the same on every rank."""

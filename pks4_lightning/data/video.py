@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from pks4_lightning.data.pytorchvideo_compat import Video as VideoInterface
@@ -142,7 +142,7 @@ class Video(VideoInterface):
         if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
             raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
         wanted, last = set(indices), max(indices)
-        pictures: dict[int, np.ndarray[Any, Any]] = {}
+        pictures: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
         decoded = 0
         with self._opened() as (container, stream):
             for frame in container.decode(stream):
@@ -159,7 +159,7 @@ class Video(VideoInterface):
             raise FewerFramesError(f"'{self._name}' ends after {decoded} frames.")
         return torch.from_numpy(np.stack([pictures[index] for index in indices]))
 
-    def frames_between(self, start_sec: float, end_sec: float) -> range:
+    def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
         """Return the numbers of the frames shown first in this span.
 
         Args:
@@ -179,7 +179,9 @@ class Video(VideoInterface):
         shown = min(max(first - 1, 0), self.num_frames - 1)
         return range(shown, shown + 1)
 
-    def get_clip(self, start_sec: float, end_sec: float) -> dict[str, Tensor | None]:
+    def get_clip(
+        self, start_sec: float | Fraction, end_sec: float | Fraction
+    ) -> dict[str, Tensor | None]:
         """Return every frame of a span of time, as pytorchvideo's interface has it.
 
         Args:
@@ -230,7 +232,7 @@ class Video(VideoInterface):
         stream.codec_context.thread_count = 1
         return stream
 
-    def _presentation_times(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _presentation_times(self) -> Float64[np.ndarray, " frames"]:
         """Read all packets without decoding; return when each frame is shown, in seconds."""
         with self._opened() as (container, stream):
             stamps = [
@@ -249,7 +251,7 @@ class Video(VideoInterface):
         ticks = np.sort(np.asarray(known, dtype=np.int64))
         return (ticks - ticks[0]) * float(time_base)
 
-    def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> np.ndarray[Any, Any]:
+    def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
         """Convert, scale and turn one frame."""
         quarters = round(frame.rotation / 90) % 4 if self._apply_rotation else 0
         height, width = frame.height, frame.width

@@ -84,7 +84,7 @@ SSV2_LABELS = {
 
 @pytest.fixture(scope="session")
 def ssv2_root(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Path:
-    """A tree exactly as Something-Something V2's archives unpack: 7 training, 5 validation videos."""
+    """A tree as Something-Something V2's archives unpack: 7 training, 5 validation videos."""
     root = tmp_path_factory.mktemp("ssv2")
     (root / "labels").mkdir()
     (root / "labels" / "labels.json").write_text(json.dumps(SSV2_LABELS))

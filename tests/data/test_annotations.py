@@ -34,13 +34,13 @@ def test_reads_something_something(tmp_path):
                 "template": "Holding [something] next to [something]",
                 "placeholders": ["potato", "vicks vaporub bottle"],
             },
-            {"id": "42", "template": "Failing to put [something] into [something] because [it] does not fit"},
+            {"id": "42", "template": "Failing to put [something] because [it] does not fit"},
         ],
     )  # fmt: skip
     assert detect_format(file) == "ssv2"
     assert read_entries(file, "ssv2") == [
         Entry("78687", "Holding something next to something", "id 78687"),
-        Entry("42", "Failing to put something into something because it does not fit", "id 42"),
+        Entry("42", "Failing to put something because it does not fit", "id 42"),
     ]
 
 

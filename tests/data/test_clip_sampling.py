@@ -140,8 +140,8 @@ def test_another_number_of_frames_is_refused(video):
 
 def test_a_sampler_that_never_ends_is_refused(video):
     class Endless(ClipSampler):
-        def __call__(self, last_clip_time, video_duration, annotation):
-            return CentredSegmentClipSampler(4, num_clips=2)(None, 1.0, {})
+        def __call__(self, *given):
+            return CentredSegmentClipSampler(4, num_clips=2)(*given)
 
     with pytest.raises(ValueError, match="Endless gave more than 10,000 clips"):
         plan_views(Endless(1), video, num_frames=4, draw_seed=0)

@@ -82,9 +82,9 @@ def test_preparing_a_clip_leaves_the_global_generator_alone(videos):
 
 
 def clips_of_epochs(videos, flipped, *, num_epochs=24, flip=0.5):
-    plain = Augmentation(scale=(1, 1), ratio=(1.5, 1.5), flip=flip)
+    plain = Augmentation(scale=(1.0, 1.0), ratio=(1.5, 1.5), flip=flip)
     dataset = make(videos, augmentation=plain, flipped_labels=flipped)
-    still = make(videos, augmentation=Augmentation(scale=(1, 1), ratio=(1.5, 1.5), flip=0.0))
+    still = make(videos, augmentation=Augmentation(scale=(1.0, 1.0), ratio=(1.5, 1.5), flip=0.0))
     upright = still[0]["video"]
     for epoch in range(num_epochs):
         batch = dataset[VideoRequest(0, epoch, 0, valid=True)]

@@ -76,7 +76,7 @@ def test_kinetics_without_any_video_is_an_error(tmp_path):
     kinetics_tree(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     layout = DataLayout(str(tmp_path), videos="elsewhere")
-    with pytest.raises(FileNotFoundError, match="None of the 3 videos.*set data.videos"):
+    with pytest.raises(FileNotFoundError, match=r"None of the 3 videos.*set data.videos"):
         layout.read("train")
 
 
@@ -91,7 +91,7 @@ def test_class_folders(tmp_path):
 
 def test_a_class_folder_that_training_does_not_know(tmp_path):
     touch(tmp_path, "train/wave/1.mp4", "val/waves/3.mp4")
-    with pytest.raises(ValueError, match="unknown label 'waves' at 'waves/3.mp4'.*'wave'"):
+    with pytest.raises(ValueError, match=r"unknown label 'waves' at 'waves/3.mp4'.*'wave'"):
         DataLayout(str(tmp_path)).read("val")
 
 

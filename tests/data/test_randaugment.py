@@ -21,7 +21,9 @@ def test_all_frames_of_a_clip_get_the_same_draw():
 
 def test_clips_differ_by_their_seeds_alone():
     clip = noise(1, 3, 2, 32, 32)
-    out = augment_clips(clip.repeat(5, 1, 1, 1, 1), torch.tensor([7, 8, 7, 9, 10]), ALL_OPS, fill=FILL)
+    out = augment_clips(
+        clip.repeat(5, 1, 1, 1, 1), torch.tensor([7, 8, 7, 9, 10]), ALL_OPS, fill=FILL
+    )
     assert torch.equal(out[0], out[2])
     assert not torch.equal(out[0], out[1])
     alone = augment_clips(clip, torch.tensor([9]), ALL_OPS, fill=FILL)

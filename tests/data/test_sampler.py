@@ -64,6 +64,10 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert len(without_epoch) == 6
 
 
+def test_without_shuffling_every_epoch_is_the_same():
+    assert requests(5, epoch=3) == requests(5, epoch=0)
+
+
 def test_the_global_generator_is_left_alone():
     torch.manual_seed(3)
     state = torch.random.get_rng_state()

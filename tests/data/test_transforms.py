@@ -44,9 +44,9 @@ def test_random_crops_have_the_areas_and_ratios_asked_for():
 
 
 def test_random_crops_that_never_fit_become_the_largest_allowed_one():
-    box = random_crop_box(100, 400, Augmentation(scale=(1, 1), ratio=(0.5, 2)), draw())
+    box = random_crop_box(100, 400, Augmentation(scale=(1.0, 1.0), ratio=(0.5, 2.0)), draw())
     assert box == (0, 100, 100, 200)
-    box = random_crop_box(400, 100, Augmentation(scale=(1, 1), ratio=(0.5, 2)), draw())
+    box = random_crop_box(400, 100, Augmentation(scale=(1.0, 1.0), ratio=(0.5, 2.0)), draw())
     assert box == (100, 0, 200, 100)
 
 
@@ -122,7 +122,7 @@ def test_named_pairs_replace_the_search():
         ({"scale": (0.5, 1.2)}, "augmentation.scale is 0.5 to 1.2"),
         ({"scale": (0.0, 1.0)}, "augmentation.scale is 0.0 to 1.0"),
         ({"ratio": (2.0, 1.0)}, "augmentation.ratio is 2.0 to 1.0"),
-        ({"randaugment_magnitude": 11}, "augmentation.randaugment_magnitude is 11"),
+        ({"randaugment_magnitude": 11.0}, "augmentation.randaugment_magnitude is 11"),
         ({"randaugment_num_ops": -1}, "must not be negative, got -1"),
     ],
 )
