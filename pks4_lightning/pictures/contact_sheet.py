@@ -63,6 +63,7 @@ def contact_sheet(
                 line,
                 color=_INK.get(line[:1], "black"),
                 fontsize=8.5,
+                fontweight="normal" if line[:1] in _INK else "bold",
                 va="center",
             )
             top -= _LINE_INCHES
