@@ -49,7 +49,7 @@ class PKS4Classifier(nn.Module):
         insert_after: Block after which ``pks4`` acts, counted from 1.
 
     Raises:
-        ValueError: If the backbone has fewer blocks than ``insert_after``.
+        ValueError: If ``insert_after`` is not the number of a block before the last.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class PKS4Classifier(nn.Module):
     ) -> None:
         super().__init__()
         points = hook_points(backbone)
-        if pks4 is not None and not 1 <= insert_after <= len(points):
+        if pks4 is not None and not 1 <= insert_after < len(points):
             raise ValueError(
-                f"insert_after ({insert_after}) must be between 1 and {len(points)}, the number of "
-                f"blocks of this backbone."
+                f"insert_after ({insert_after}) must be between 1 and {len(points) - 1}: this "
+                f"backbone has {len(points)} blocks, and after the last no class token reads the "
+                f"patches any more."
             )
         self.backbone: VisionTower = backbone
         self.pks4 = pks4

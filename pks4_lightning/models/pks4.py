@@ -9,6 +9,7 @@ Dimensions:
     P: patches per frame
     L: tokens per frame, ``P + 1``
     D: backbone width
+    I: images, ``B * T``
     S: sequences, ``B * P``
 """
 
@@ -86,24 +87,24 @@ class PKS4Module(nn.Module):
         self._layout = ClipLayout()
         self._handles: list[RemovableHandle] = []
 
-    def forward(
-        self, tokens: Float[Tensor, "B T L D"], grid_size: tuple[int, int]
-    ) -> Float[Tensor, "B T L D"]:
+    def forward(self, tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "I L D"]:
         """Return the tokens with temporally modelled patches; class tokens pass unchanged.
 
         Args:
-            tokens: The output of a backbone block, class token first.
-            grid_size: Rows and columns of patches; their product is ``L - 1``.
+            tokens: The output of a backbone block, class token first; the frames of a clip follow
+                each other.
+            layout: How the images make up clips, and the patches an image.
         """
-        class_token, patches = tokens[:, :, :1], tokens[:, :, 1:]
-        grid = patches.unflatten(2, grid_size).permute(0, 1, 4, 2, 3)
+        class_token, patches = tokens[:, :1], tokens[:, 1:]
+        clips = patches.unflatten(0, (-1, layout.num_frames))
+        grid = clips.unflatten(2, layout.grid_size).permute(0, 1, 4, 2, 3)
         with_priors = self.prior_encoder(grid).permute(0, 3, 4, 1, 2)
         sequences = with_priors.flatten(0, 2)
         update = self._scan(sequences)
         if self.residual == "literal":
             update = update + sequences
-        update = update.unflatten(0, (tokens.shape[0], -1)).transpose(1, 2)
-        return torch.cat([class_token, patches + update], dim=2)
+        update = update.unflatten(0, (clips.shape[0], -1)).transpose(1, 2).flatten(0, 1)
+        return torch.cat([class_token, patches + update], dim=1)
 
     def _scan(self, x: Float[Tensor, "S T D"]) -> Float[Tensor, "S T D"]:
         update = self.scanner(x)
@@ -127,5 +128,4 @@ class PKS4Module(nn.Module):
             self._handles.pop().remove()
 
     def _after_block(self, _block: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        tokens = output.unflatten(0, (-1, self._layout.num_frames))
-        return self(tokens, self._layout.grid_size).flatten(0, 1)
+        return self(output, self._layout)

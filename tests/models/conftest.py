@@ -44,19 +44,18 @@ def make_classifier(randomise) -> Callable[..., PKS4Classifier]:
 
 @pytest.fixture
 def randomise() -> Callable[[torch.nn.Module], torch.nn.Module]:
-    """Move every parameter away from its start, so that no zero hides a path."""
+    """Set every parameter to a value from a fixed draw, none at a start that hides a path."""
 
     @torch.no_grad()
     def draw(module, seed=0):
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in sorted(module.named_parameters()):
             noise = torch.empty_like(parameter).normal_(generator=generator)
-            if name.endswith("A_log"):
-                parameter.copy_(0.1 * noise)
-            elif parameter.ndim <= 1:
-                parameter.add_(0.1 * noise)
-            else:
+            if parameter.ndim > 1 and not name.endswith("A_log"):
                 parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            else:
+                is_scale = name.endswith((".weight", "D"))
+                parameter.copy_(is_scale + 0.1 * noise)
         return module
 
     return draw

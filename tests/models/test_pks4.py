@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from pks4_lightning.models.insertion import ClipLayout
 from pks4_lightning.models.pks4 import PKS4Module
 
 D = 6
@@ -11,6 +12,12 @@ def make_module(**settings):
     return PKS4Module(D, **{"d_prior": 4, "window_size": 3, "d_state": 4, **settings})
 
 
+def run(module, tokens, grid_size=GRID):
+    """Apply the module to tokens B T L D."""
+    layout = ClipLayout(num_frames=tokens.shape[1], grid_size=grid_size)
+    return module(tokens.flatten(0, 1), layout).unflatten(0, tokens.shape[:2])
+
+
 @pytest.fixture
 def tokens(draw):
     return draw(2, 5, 7, D)
@@ -18,7 +25,7 @@ def tokens(draw):
 
 def test_a_new_module_is_the_identity_yet_gradients_reach_the_scanner(tokens):
     module = make_module()
-    y = module(tokens, GRID)
+    y = run(module, tokens)
     torch.testing.assert_close(y, tokens, rtol=0, atol=0)
     y.square().sum().backward()
     assert module.scanner.out_proj.weight.grad.abs().sum() > 0
@@ -26,22 +33,22 @@ def test_a_new_module_is_the_identity_yet_gradients_reach_the_scanner(tokens):
 
 def test_every_parameter_learns_once_the_output_projection_has_moved(randomise, tokens):
     module = randomise(make_module(bidirectional=True))
-    module(tokens, GRID).square().sum().backward()
+    run(module, tokens).square().sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
 
 def test_class_tokens_pass_unchanged(randomise, tokens):
-    y = randomise(make_module())(tokens, GRID)
+    y = run(randomise(make_module()), tokens)
     torch.testing.assert_close(y[:, :, 0], tokens[:, :, 0], rtol=0, atol=0)
     assert not torch.equal(y[:, :, 1:], tokens[:, :, 1:])
 
 
 def test_without_priors_patch_locations_do_not_mix_and_time_runs_forward(randomise, tokens, draw):
     module = randomise(make_module(use_variation=False, use_correlation=False))
-    y = module(tokens, GRID)
+    y = run(module, tokens)
     tokens[:, 3, 4] += draw(D, seed=1)
-    changed = (module(tokens, GRID) != y).any(-1).any(0)
+    changed = (run(module, tokens) != y).any(-1).any(0)
     expected = torch.zeros(5, 7, dtype=torch.bool)
     expected[3:, 4] = True
     assert torch.equal(changed, expected)
@@ -60,8 +67,8 @@ def test_patches_keep_their_place_on_the_grid(randomise, tokens):
     with torch.no_grad():
         window = weight.unflatten(1, (3, 3))
         weight.copy_(((window + window.flip(2)) / 2).flatten(1, 2))
-    y = module(tokens, GRID)[:, :, 1:].reshape(2, 5, *GRID, D)
-    y_mirrored = module(mirrored, GRID)[:, :, 1:].reshape(2, 5, *GRID, D)
+    y = run(module, tokens)[:, :, 1:].reshape(2, 5, *GRID, D)
+    y_mirrored = run(module, mirrored)[:, :, 1:].reshape(2, 5, *GRID, D)
     torch.testing.assert_close(y_mirrored, y.flip(3), rtol=1e-4, atol=1e-5)
 
 
@@ -72,25 +79,25 @@ def test_bidirectional_is_a_forward_and_a_reversed_scan_added(randomise, tokens)
     for scanner, flip in ((both.scanner, False), (both.backward_scanner, True)):
         one.scanner.load_state_dict(scanner.state_dict())
         seen = tokens.flip(1) if flip else tokens
-        update = one(seen, GRID) - seen
+        update = run(one, seen) - seen
         updates.append(update.flip(1) if flip else update)
-    torch.testing.assert_close(both(tokens, GRID), tokens + updates[0] + updates[1])
+    torch.testing.assert_close(run(both, tokens), tokens + updates[0] + updates[1])
 
 
 def test_literal_residual_adds_the_scanners_input_too(randomise, tokens):
     module = randomise(make_module()).eval()
-    single = module(tokens, GRID)
+    single = run(module, tokens)
     grid = tokens[:, :, 1:].unflatten(2, GRID).permute(0, 1, 4, 2, 3)
     scanned = module.prior_encoder(grid).permute(0, 1, 3, 4, 2).flatten(2, 3)
     module.residual = "literal"
-    literal = module(tokens, GRID)
+    literal = run(module, tokens)
     torch.testing.assert_close(literal[:, :, 0], tokens[:, :, 0])
     torch.testing.assert_close(literal[:, :, 1:], single[:, :, 1:] + scanned)
 
 
 def test_literal_residual_doubles_the_patches_of_a_new_scanner_without_priors(tokens):
     module = make_module(residual="literal", use_variation=False, use_correlation=False)
-    torch.testing.assert_close(module(tokens, GRID)[:, :, 1:], 2 * tokens[:, :, 1:])
+    torch.testing.assert_close(run(module, tokens)[:, :, 1:], 2 * tokens[:, :, 1:])
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 6), (4, 4)], ids=str)
@@ -98,4 +105,4 @@ def test_literal_residual_doubles_the_patches_of_a_new_scanner_without_priors(to
 def test_takes_one_frame_and_small_grids(randomise, draw, num_frames, grid):
     module = randomise(make_module(window_size=9))
     tokens = draw(2, num_frames, 1 + grid[0] * grid[1], D)
-    assert module(tokens, grid).isfinite().all()
+    assert run(module, tokens, grid).isfinite().all()

@@ -90,8 +90,8 @@ def test_sequences_do_not_mix(scanner, draw):
 
 def test_norm_and_step_size_stay_in_float32_under_autocast(scanner, draw):
     dtypes = {}
-    scanner.norm.register_forward_hook(lambda _, args, y: dtypes.update(norm=y.dtype))
-    scanner.in_proj.register_forward_hook(lambda _, args, y: dtypes.update(in_proj=y.dtype))
+    scanner.norm.register_forward_hook(lambda _, _args, y: dtypes.update(norm=y.dtype))
+    scanner.in_proj.register_forward_hook(lambda _, _args, y: dtypes.update(in_proj=y.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         scanner(draw(2, 3, D))
         step = scanner._step_size(torch.zeros(2, 3, scanner.dt_rank))
