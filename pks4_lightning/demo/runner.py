@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments; ``None`` takes the process's own.
 
     Returns:
-        The exit status: 0, or 1 after saying what went wrong.
+        The exit status: 0, 1 after saying what went wrong, or 130 if interrupted.
     """
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s")
@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     except (CommandError, ValueError, OSError) as error:
         logger.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        logger.error("Stopped; the same command continues from the last whole epoch.")
+        return 130
     return 0
 
 
