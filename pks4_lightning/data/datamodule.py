@@ -18,7 +18,7 @@ from pks4_lightning.data.clip_sampling import (
     RandomSegmentClipSampler,
     SegmentClipSampler,
 )
-from pks4_lightning.data.dataset import VideoDataset, join_views, start_worker
+from pks4_lightning.data.dataset import VideoDataset, join_views
 from pks4_lightning.data.layout import DataLayout, list_for_prediction
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.randaugment import augment_clips
@@ -332,7 +332,6 @@ class VideoDataModule(LightningDataModule):
                 "persistent_workers": True,
                 "prefetch_factor": _PREFETCHED_BATCHES,
                 "timeout": _WORKER_TIMEOUT_SECONDS,
-                "worker_init_fn": start_worker,
             }
         return DataLoader(
             dataset,

@@ -25,7 +25,7 @@ from pks4_lightning.data.transforms import (
 )
 from pks4_lightning.data.video import FewerFramesError, Resize, Video
 
-__all__ = ["VideoDataset", "join_views", "start_worker"]
+__all__ = ["VideoDataset", "join_views"]
 
 
 class VideoDataset(Dataset[VideoBatch]):
@@ -167,8 +167,3 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         draw_seed=torch.cat([views["draw_seed"] for views in videos]),
         video_path=[path for views in videos for path in views["video_path"]],
     )
-
-
-def start_worker(_worker_id: int) -> None:
-    """Keep a loader's worker to one thread: the workers are the parallelism."""
-    torch.set_num_threads(1)

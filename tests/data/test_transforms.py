@@ -30,16 +30,18 @@ def test_random_crops_have_the_areas_and_ratios_asked_for():
     generator = draw()
     shares, ratios, tops = [], [], []
     for _ in range(3000):
-        top, left, height, width = random_crop_box(256, 320, augmentation, generator)
-        assert 0 <= top <= 256 - height
-        assert 0 <= left <= 320 - width
-        shares.append(height * width / (256 * 320))
+        top, left, height, width = random_crop_box(300, 300, augmentation, generator)
+        assert 0 <= top <= 300 - height
+        assert 0 <= left <= 300 - width
+        shares.append(height * width / 300**2)
         ratios.append(width / height)
-        tops.append(top / max(1, 256 - height))
+        tops.append(top / max(1, 300 - height))
     assert min(shares) == pytest.approx(0.2, abs=0.01)
     assert max(shares) == pytest.approx(0.6, abs=0.01)
     assert min(ratios) == pytest.approx(0.5, abs=0.02)
     assert max(ratios) == pytest.approx(2.0, abs=0.05)
+    # uniform in the logarithm: narrower than square as often as wider
+    assert sum(ratio < 1 for ratio in ratios) / len(ratios) == pytest.approx(0.5, abs=0.04)
     assert sum(tops) / len(tops) == pytest.approx(0.5, abs=0.03)
 
 
@@ -82,6 +84,13 @@ def test_scaling_agrees_with_averaging():
     ramp = torch.arange(32, dtype=torch.uint8).mul(8).view(1, 1, 32, 1).expand(1, 32, 32, 3)
     means = crop_clip(ramp, (0, 0, 32, 32), size=8)[0, 0, 0].float()
     torch.testing.assert_close(means[1:-1], torch.arange(1, 7) * 32.0 + 12, atol=1, rtol=0)
+
+
+def test_fine_patterns_do_not_alias():
+    stripes = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    stripes[:, :, ::4] = 255
+    clip = crop_clip(stripes, (0, 0, 32, 32), size=4)
+    assert ((clip.int() - 64).abs() < 20).all()
 
 
 def test_flips_swap_the_labels_of_mirrored_classes():

@@ -59,6 +59,19 @@ def test_time_begins_with_the_first_frame(tmp_path, write_video):
     assert video.frames_between(0.0, 0.2) == range(2)
 
 
+def test_frames_that_an_edit_list_cuts_off_do_not_count(tmp_path, write_video, read_numbers):
+    path = write_video(tmp_path / "clip.mp4", 20, bf="0")
+    with av.open(str(path)) as container:
+        ticks_per_frame = int(1 / container.streams.video[0].time_base / 10)
+    data = bytearray(path.read_bytes())
+    media_time = data.index(b"elst") + 16
+    data[media_time : media_time + 4] = struct.pack(">i", 5 * ticks_per_frame)
+    path.write_bytes(data)
+    video = Video(path)
+    assert video.num_frames == 15
+    assert read_numbers(video.frames([0, 14])) == [5, 19]
+
+
 def test_a_span_without_a_frame_gives_the_one_on_screen(tmp_path, write_video):
     video = Video(write_video(tmp_path / "clip.mp4", 10))
     assert video.frames_between(0.31, 0.39) == range(3, 4)
