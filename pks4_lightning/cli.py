@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.models.classifier import resolve_backbone_config
+from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.training.checkpoint import read_checkpoint
 from pks4_lightning.training.line_progress import LineProgress
@@ -53,25 +53,21 @@ class SaveConfig(SaveConfigCallback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the settings, as plain values, to the checkpoint."""
-        checkpoint["config"] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        checkpoint["config"] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
 
 
 class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the checkpoint callback's settings under ``checkpoint``."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.monitor": "val/top1",
-                "checkpoint.mode": "max",
-                "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
-                "checkpoint.auto_insert_metric_name": False,
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        """Add the settings of both checkpoints, ``best_checkpoint`` and ``last_checkpoint``."""
+        both = {"auto_insert_metric_name": False, "enable_version_counter": False}
+        best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
+        # A callback of its own: `save_last` writes only when the best one is written as well.
+        last = {"filename": "last", **both}
+        for group, defaults in (("best_checkpoint", best), ("last_checkpoint", last)):
+            parser.add_lightning_class_args(ModelCheckpoint, group)
+            parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
@@ -85,7 +81,7 @@ class PKS4CLI(LightningCLI):
         self.config = parser.parse_args(
             [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:]]
         )
-        final = yaml.safe_load(parser.dump(self.config, skip_none=False))[arguments[0]]
+        final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
             rank_zero_only(logger.info)("differs from the checkpoint: %s", line)
 
@@ -109,7 +105,9 @@ class PKS4CLI(LightningCLI):
             )
         self.datamodule.setup("fit")
         self.model.check_labels(self.datamodule)
-        resolve_backbone_config(self.model.config)
+        architecture = resolve_backbone_config(self.model.config)
+        with torch.device("meta"):  # built without memory or weights, only to see that it can be
+            build_classifier(architecture, load_weights=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""

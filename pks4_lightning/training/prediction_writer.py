@@ -81,7 +81,7 @@ class PredictionWriter(Callback):
         if trainer.is_global_zero:
             table = Table("video", "prediction", "score")
             for _, (path, _label, best, score, *_others) in shown:
-                table.add_row(path, best, score)
+                table.add_row(Path(path).name, best, score)
             Console().print(table)
             if num_videos > len(shown):
                 logger.info("... and %d more.", num_videos - len(shown))

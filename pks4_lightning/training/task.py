@@ -49,11 +49,11 @@ class VideoClassificationTask(LightningModule):
     schedule: Schedule
     """What batch, accumulation, steps and learning rate came out; set when training starts."""
 
-    def __init__(self, classifier: PKS4Config, recipe: Recipe | None = None) -> None:
+    def __init__(self, classifier: PKS4Config, recipe: Recipe = Recipe()) -> None:  # noqa: B008 - frozen
         super().__init__()
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
         self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
-        self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe or Recipe()
+        self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
         self.label_names: list[str] = []
         self.val_loss = MeanMetric()
         self.val_metrics = _accuracies(self.config.num_classes, "val/")
