@@ -103,10 +103,12 @@ class Video(VideoInterface):
     ) -> None:
         if decode_audio:
             raise ValueError("decode_audio must be False: this Video has no sound.")
-        self._file = Path(file).absolute() if isinstance(file, (str, PathLike)) else file
-        self._name = video_name or str(
-            getattr(file, "name", "video") if hasattr(file, "read") else file
-        )
+        if isinstance(file, (str, PathLike)):
+            self._file: Path | BinaryIO = Path(file).absolute()
+            self._name = video_name or str(file)
+        else:
+            self._file = file
+            self._name = video_name or str(getattr(file, "name", "video"))
         self._apply_rotation = apply_rotation
         self._times = self._presentation_times()
         self.num_frames = len(self._times)
