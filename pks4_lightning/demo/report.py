@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,9 @@ def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path
     }
     figures = {
         "learning_curves.png": learning_curves(
-            curves, marks={"pair known, direction guessed": 0.5}
+            curves,
+            loss_marks={"ln 2: pair known, direction guessed": math.log(2.0)},
+            top1_marks={"pair known, direction guessed": 0.5},
         ),
         "contact_sheet.png": _draw_sheet([run for run in runs if run.seed == runs[0].seed], data),
     }

@@ -37,13 +37,17 @@ class RunCurves:
 
 
 def learning_curves(
-    runs: Mapping[str, Sequence[RunCurves]], *, marks: Mapping[str, float] | None = None
+    runs: Mapping[str, Sequence[RunCurves]],
+    *,
+    loss_marks: Mapping[str, float] | None = None,
+    top1_marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draw training loss and validation top-1 of several models beside each other.
 
     Args:
         runs: Per model, one training for each seed; a model's trainings share colour and dashes.
-        marks: Levels of top-1 to be pointed out, 0 to 1, by what they mean.
+        loss_marks: Levels of the loss to be pointed out, by what they mean.
+        top1_marks: Levels of top-1, 0 to 1, likewise.
 
     Returns:
         The picture. The loss is averaged over neighbouring steps, a twentieth of the run at a time.
@@ -72,9 +76,22 @@ def learning_curves(
                 lw=1.6,
                 label=name if training is trainings[0] else None,
             )
-    for meaning, level in (marks or {}).items():
-        top1_axes.axhline(level, color="0.4", lw=0.9, linestyle=":")
-        top1_axes.annotate(
+    _mark(loss_axes, loss_marks or {})
+    _mark(top1_axes, top1_marks or {})
+    _label(loss_axes, "training loss")
+    loss_axes.set_ylim(bottom=0.0)
+    _label(top1_axes, "validation top-1")
+    top1_axes.set_ylim(0.0, 1.05)
+    top1_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    top1_axes.legend(frameon=False, loc="lower right", fontsize=9)
+    return figure
+
+
+def _mark(axes: Axes, marks: Mapping[str, float]) -> None:
+    """Draw thin levels and say below each what it means."""
+    for meaning, level in marks.items():
+        axes.axhline(level, color="0.4", lw=0.9, linestyle=":")
+        axes.annotate(
             meaning,
             (0.99, level),
             xycoords=("axes fraction", "data"),
@@ -85,13 +102,6 @@ def learning_curves(
             fontsize=8,
             color="0.3",
         )
-    _label(loss_axes, "training loss")
-    loss_axes.set_ylim(bottom=0.0)
-    _label(top1_axes, "validation top-1")
-    top1_axes.set_ylim(0.0, 1.05)
-    top1_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    top1_axes.legend(frameon=False, loc="lower right", fontsize=9)
-    return figure
 
 
 def _label(axes: Axes, title: str) -> None:

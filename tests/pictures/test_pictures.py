@@ -98,10 +98,12 @@ def make_run(level, num_steps=200):
 
 def test_curves_show_every_training_once_in_the_legend_and_the_marks():
     figure = learning_curves(
-        {"ours": [make_run(0.9), make_run(0.8)], "theirs": [make_run(0.5)]}, marks={"half": 0.5}
+        {"ours": [make_run(0.9), make_run(0.8)], "theirs": [make_run(0.5)]},
+        loss_marks={"low": 0.1},
+        top1_marks={"half": 0.5},
     )
     loss_axes, top1_axes = figure.axes
-    assert [line.get_ydata()[0] for line in loss_axes.lines] == pytest.approx([0.9, 0.8, 0.5])
+    assert [line.get_ydata()[0] for line in loss_axes.lines] == pytest.approx([0.9, 0.8, 0.5, 0.1])
     assert [line.get_ydata()[0] for line in top1_axes.lines] == [0.9, 0.8, 0.5, 0.5]
     legend = [text.get_text() for text in top1_axes.get_legend().get_texts()]
     assert legend == ["ours", "theirs"]
