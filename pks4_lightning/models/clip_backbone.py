@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
@@ -235,6 +236,7 @@ def _require(backbone: str, any_of: tuple[str, ...]) -> None:
             f"`hf download {backbone}` where there is a network, or point "
             f"--model.classifier.backbone to a folder that holds it."
         ) from error
+    logger.info("Downloading %s from the Hugging Face hub.", backbone)
 
 
 def _first_line(error: Exception) -> str:
@@ -243,11 +245,13 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' own report and bars; ours follows."""
+    """Silence transformers' own report and bars, ours follows; a download still shows its bar."""
     verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
+    bars = transformers_logging.is_progress_bar_enabled() and not are_progress_bars_disabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if bars:
+        enable_progress_bars()
     try:
         yield
     finally:

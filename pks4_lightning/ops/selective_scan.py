@@ -20,8 +20,8 @@ from torch import Tensor
 
 __all__ = ["scan_backend", "selective_scan"]
 
-# Bytes of state a slab of sequences may hold. On a CPU a slab that stays in the cache is two to six
-# times as fast as one slab for everything (measured at S=256, T=8, E=1536, N=16, and S=512, T=8,
+# Bytes of state a slab of sequences may hold. On a CPU a slab that stays in the cache is up to
+# twice as fast as one slab for everything (measured at S=256, T=8, E=1536, N=16, and S=512, T=8,
 # E=128, N=8, on one thread); a GPU wants few and large kernels.
 _CPU_SLAB_BYTES = 8 * 2**20
 _GPU_SLAB_BYTES = 512 * 2**20
