@@ -1,0 +1,60 @@
+"""What every benchmark says about where its numbers come from, and how it writes them."""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "av", "pytorchvideo", "kornia")
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the option that all benchmarks share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, help="file for the rows, with machine and versions")
+    return parser
+
+
+def provenance() -> dict[str, Any]:
+    """Describe the machine, the versions, the commit and the command."""
+    import torch
+
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "date": date.today().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": commit.stdout.strip() or "not a checkout",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+    }
+
+
+def write_rows(path: Path | None, rows: Any) -> None:
+    """Write the rows with their provenance, if a file was asked for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**provenance(), "rows": rows}, indent=2) + "\n")
+
+
+def _processor() -> str:
+    """Return the processor's name as Linux knows it, else what Python says."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,115 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pks4_lightning.batch import ClipSource
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.training.recipe import Recipe
+from pks4_lightning.training.task import VideoClassificationTask
+
+K = 6
+CONFIG = PKS4Config(
+    num_classes=K,
+    pretrained=False,
+    backbone_config={
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "projection_dim": 12,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+    },
+    insert_after=1,
+    d_prior=8,
+    d_state=4,
+)
+
+
+def task(**recipe):
+    torch.manual_seed(0)
+    built = VideoClassificationTask(CONFIG, Recipe(**recipe))
+    built.configure_model()
+    return built.eval()
+
+
+def batch(size=4):
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "video": torch.randn(size, 3, 2, 16, 16, generator=generator),
+        "label": torch.arange(size) % K,
+        "video_index": torch.arange(size),
+        "view_index": torch.zeros(size, dtype=torch.long),
+        "valid": torch.ones(size, dtype=torch.bool),
+        "draw_seed": torch.arange(size),
+        "video_path": [f"{i}.webm" for i in range(size)],
+    }
+
+
+# without a trainer there is nowhere to log to
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
+class TestLoss:
+    def test_is_cross_entropy_with_smoothed_labels(self):
+        ours = task(label_smoothing=0.2, mix_prob=0.0)
+        given = batch()
+        log_scores = ours(given["video"]).log_softmax(-1)
+        smoothed = 0.8 * F.one_hot(given["label"], K) + 0.2 / K
+        torch.testing.assert_close(
+            ours.training_step(given, 0), -(smoothed * log_scores).sum(-1).mean()
+        )
+
+    def test_reaches_every_parameter(self):
+        ours = task().train()
+        # the zero output projection shields what lies before it until the first step
+        torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
+        ours.training_step(batch(), 0).backward()
+        without = [n for n, p in ours.named_parameters() if p.grad is None or not p.grad.any()]
+        assert without == []
+
+    def test_mixture_depends_on_the_batch_number_and_not_on_what_was_drawn_before(self):
+        ours = task()
+        first = ours.training_step(batch(), 3)
+        torch.rand(100)
+        assert torch.equal(ours.training_step(batch(), 3), first)
+        assert not torch.equal(ours.training_step(batch(), 4), first)
+
+
+def test_building_twice_keeps_the_first_model():
+    ours = task()
+    before = ours.classifier
+    ours.configure_model()
+    assert ours.classifier is before
+
+
+def test_top5_of_fewer_than_five_classes_is_every_class():
+    ours = VideoClassificationTask(PKS4Config(num_classes=3, pretrained=False))
+    ours.test_metrics.update(torch.eye(3), torch.tensor([1, 2, 0]))
+    values = ours.test_metrics.compute()
+    assert (values["test/video_top1"], values["test/video_top5"]) == (0, 1)
+
+
+def test_accuracy_is_exact_over_uneven_batches():
+    ours = task()
+    scores = torch.eye(K)[[0, 1, 2, 3, 0, 0, 0]]
+    label = torch.tensor([0, 1, 2, 3, 4, 5, 1])
+    for part in (slice(0, 5), slice(5, 7)):
+        ours.test_metrics.update(scores[part], label[part])
+    assert ours.test_metrics.compute()["test/video_top1"] == torch.tensor(4 / 7)
+
+
+def test_the_data_module_is_what_the_task_asks_for():
+    assert isinstance(VideoDataModule("."), ClipSource)
+
+
+def test_plain_values_rebuild_the_task():
+    """As a checkpoint stores them."""
+    saved = {}
+    ours = task(base_lr=0.5)
+    ours.on_save_checkpoint(saved)
+    again = VideoClassificationTask(**saved["hyper_parameters"])
+    assert again.recipe == ours.recipe
+    again.configure_model()
+    again.load_state_dict(ours.state_dict())
+    video = batch()["video"]
+    assert torch.equal(again.eval()(video), ours(video))
