@@ -209,7 +209,16 @@ class VideoDataModule(LightningDataModule):
         """Return the micro-batches per epoch on each rank.
 
         The last batch is left out where it is not full, unless it is the only one.
+
+        Raises:
+            ValueError: If there are fewer videos than ranks.
         """
+        num_videos, num_ranks = len(self._videos["train"]), self._order("train").world_size
+        if num_videos < num_ranks:
+            raise ValueError(
+                f"{num_videos} training videos cannot be shared by {num_ranks} ranks; lower "
+                "trainer.devices or trainer.num_nodes."
+            )
         return max(1, self._order("train").num_videos_per_rank // self.batch_size)
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:

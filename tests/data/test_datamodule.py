@@ -115,6 +115,22 @@ def test_training_batches_are_equal_in_number_on_every_rank(ssv2_root):
     assert len(set(seen)) == 4
 
 
+def test_fewer_training_videos_than_ranks_are_refused(ssv2_root):
+    data = make(ssv2_root)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=8)
+    data.setup("fit")
+    with pytest.raises(ValueError, match="7 training videos cannot be shared by 8 ranks"):
+        data.num_train_batches()
+
+
+def test_pixels_come_back_from_what_the_model_sees(ssv2_root):
+    data = make(ssv2_root)
+    data.setup("fit")
+    batch = batches(data, "val")[0]
+    pixels = data.to_pixels(data.to_model_input(batch, training=False))
+    assert torch.equal(pixels, batch["video"].permute(0, 2, 3, 4, 1))
+
+
 def test_workers_change_nothing(ssv2_root):
     epochs = {}
     for num_workers in (0, 2):
