@@ -53,7 +53,7 @@ def temporal_variation(
     """
     exists = x.new_ones(1, x.shape[1], 1, 1, 1)
     differences = [
-        shift_frames(exists, offset) * (shift_frames(x, offset) - x)
+        shift_frames(x, offset) - shift_frames(exists, offset) * x
         for offset in context_offsets(context_frames)
     ]
     return torch.stack(differences, dim=2)
