@@ -57,6 +57,27 @@ def test_has_the_papers_number_of_parameters(backbone_config, settings, millions
     assert round(count / 1e6, 4) == millions
 
 
+@pytest.mark.parametrize(
+    ("backbone_config", "image_size", "num_patches"),
+    [
+        ({"patch_size": 32}, 224, 49),
+        (B16, 224, 196),
+        (L14, 224, 256),
+        ({**L14, "image_size": 336}, 336, 576),
+    ],
+    ids=["B/32", "B/16", "L/14", "L/14@336"],
+)
+def test_takes_every_size_of_clip(backbone_config, image_size, num_patches):
+    config = PKS4Config(num_classes=7, pretrained=False, backbone_config=backbone_config)
+    with torch.device("meta"):
+        classifier = build_classifier(config)
+        video = torch.empty(2, 3, 4, image_size, image_size)
+    shapes = []
+    classifier.pks4.register_forward_hook(lambda _, _args, y: shapes.append(y.shape))
+    assert classifier(video).shape == (2, 7)
+    assert shapes == [(8, 1 + num_patches, backbone_config.get("hidden_size", 768))]
+
+
 @pytest.mark.parametrize("settings", [{}, BASELINE], ids=["PKS4", "baseline"])
 def test_a_new_classifier_without_class_route_is_the_plain_clip_tower(
     make_classifier, tiny_fields, video, settings
