@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -19,7 +20,6 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
@@ -83,7 +83,7 @@ class PKS4CLI(LightningCLI):
         )
         final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
-            rank_zero_only(logger.info)("differs from the checkpoint: %s", line)
+            logger.info("differs from the checkpoint: %s", line)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
@@ -224,9 +224,8 @@ def main(args: list[str]) -> int:
     logging.basicConfig(format="%(message)s")
     # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    logging.getLogger("pks4_lightning").setLevel(
-        logging.INFO if rank_zero_only.rank == 0 else logging.WARNING
-    )
+    is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
     try:
         run_cli(args)
     except Exception as error:

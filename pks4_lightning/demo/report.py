@@ -27,7 +27,7 @@ __all__ = ["MODELS", "Run", "draw_pictures", "measure", "results_table", "summar
 
 MODELS = {"pks4": "PKS⁴", "baseline": "frame averaging"}
 """Names of the runs and of the models, as a person reads them."""
-_COUNTS = ("num_parameters",)
+_COUNTS = ("parameters",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure(run: Run, *, data: Path) -> dict[str, float]:
     ]
     right = sum(answer.label == answer.top1 for answer in answers)
     return {
-        "num_parameters": resolved["parameters"],
+        "parameters": resolved["parameters"],
         "seconds": round(_seconds(run.folder), 1),
         "test/video_top1": metrics["test/video_top1"],
         "test/video_top5": metrics["test/video_top5"],
@@ -136,7 +136,7 @@ def results_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
         ]
         table.add_row(
             MODELS[model],
-            f"{numbers['num_parameters']:,}",
+            f"{numbers['parameters']:,}",
             f"{numbers['seconds']:.0f}",
             *shares,
         )

@@ -28,7 +28,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path} (looked in {path.parent.resolve()}).")
+        raise FileNotFoundError(
+            f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:

@@ -2,8 +2,8 @@
 
 Reference:
     Bao et al., "BEiT: BERT Pre-Training of Image Transformers", 2021,
-    https://arxiv.org/abs/2106.08254: the scale of layer i is ``layer_decay ** (num_layers + 1 - i)``,
-    with the embeddings as layer 0 and block i (from 1) as layer i.
+    https://arxiv.org/abs/2106.08254: layer i learns at ``layer_decay ** (num_layers + 1 - i)`` of
+    the full rate, with the embeddings as layer 0 and block i (from 1) as layer i.
 """
 
 from collections.abc import Iterable, Mapping, Set

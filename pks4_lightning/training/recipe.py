@@ -99,4 +99,3 @@ def lr_factor(step: int, *, total_steps: int, warmup_steps: int, floor: float) -
         return step / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-

@@ -1,5 +1,6 @@
 """The Lightning task: a PKS⁴ classifier, its loss, its optimiser and its metrics."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.optim.lr_scheduler import LambdaLR
@@ -64,7 +66,7 @@ class VideoClassificationTask(LightningModule):
         if "classifier" in self._modules:
             return
         classifier = build_classifier(self.config)
-        # A checkpoint brings the weights, so it needs neither the network nor the backbone's folder.
+        # A checkpoint brings the weights: it needs neither network nor backbone folder.
         self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
         # Read off before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(classifier)
@@ -139,7 +141,9 @@ class VideoClassificationTask(LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
         return loss
 
-    def validation_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
+    def validation_step(  # type: ignore[override]  # callbacks take the scores
+        self, batch: VideoBatch, batch_idx: int
+    ) -> VideoScores:
         """Count one batch of validation videos and return their scores."""
         videos = score_videos(self(batch["video"]), batch)
         if len(videos.label):
@@ -151,7 +155,9 @@ class VideoClassificationTask(LightningModule):
         self.log_dict(self.val_metrics, prog_bar=True)
         return videos
 
-    def test_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
+    def test_step(  # type: ignore[override]  # callbacks take the scores
+        self, batch: VideoBatch, batch_idx: int
+    ) -> VideoScores:
         """Count one batch of test videos, all views of each, and return their scores."""
         videos = score_videos(self(batch["video"]), batch)
         if len(videos.label):
@@ -163,7 +169,7 @@ class VideoClassificationTask(LightningModule):
         """Return the scores of one batch of videos; their labels need not be known."""
         return score_videos(self(batch["video"]), batch)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with layer-wise decayed rates, and the schedule, stepped per batch."""
         optimizer = torch.optim.AdamW(
             parameter_groups(
@@ -204,7 +210,7 @@ class VideoClassificationTask(LightningModule):
         self.label_names = self.label_names or list(saved)
 
     def load_state_dict(
-        self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """Load weights; anything missing, left over or of another shape is refused by name."""
         check_state_dict(state_dict, self.state_dict())

@@ -11,7 +11,6 @@ Dimensions:
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 

@@ -66,7 +66,7 @@ def test_pair_and_direction_are_counted_apart(data, tmp_path):
     wrong = {0: OTHER_WAY, 3: OTHER_WAY, 5: OTHER_PAIR}
     run = write_run(Run("pks4", 0, tmp_path / "run"), data, wrong=wrong)
     numbers = measure(run, data=data)
-    assert numbers["num_parameters"] == 1234
+    assert numbers["parameters"] == 1234
     assert numbers["test/video_top1"] == pytest.approx(5 / 8)
     assert numbers["pair_accuracy"] == pytest.approx(7 / 8)
     assert numbers["direction_accuracy"] == pytest.approx(5 / 7)
@@ -89,7 +89,7 @@ def test_one_seed_stands_under_the_promised_names(data, tmp_path):
     summary = summarise({run: measure(run, data=data) for run in runs})
     assert set(summary) == {"pks4", "baseline"}
     promised = {
-        "num_parameters",
+        "parameters",
         "seconds",
         "test/video_top1",
         "test/video_top5",

@@ -37,8 +37,8 @@ def copy(finished, tmp_path):
 
 def test_it_ends_with_numbers_and_pictures(finished):
     results = json.loads((finished / "results.json").read_text())
-    assert results["pks4"]["num_parameters"] == 313_304
-    assert results["baseline"]["num_parameters"] == 219_528
+    assert results["pks4"]["parameters"] == 313_304
+    assert results["baseline"]["parameters"] == 219_528
     for model in ("pks4", "baseline"):
         assert 0 <= results[model]["test/video_top1"] <= results[model]["pair_accuracy"] <= 1
         assert results[model]["seconds"] > 0

@@ -17,9 +17,7 @@ def clips():
 
 
 def mix(recipe, seed=0):
-    return mix_clips(
-        clips(), LABEL, num_classes=K, recipe=recipe, rng=np.random.default_rng(seed)
-    )
+    return mix_clips(clips(), LABEL, num_classes=K, recipe=recipe, rng=np.random.default_rng(seed))
 
 
 MIXUP = Recipe(mixup_alpha=0.8, cutmix_alpha=0.0)
@@ -69,5 +67,5 @@ def test_switched_off_gives_one_hot_labels(recipe):
 
 
 def test_both_kinds_come_up_when_both_are_on():
-    whole = {bool((mix(Recipe(), seed)[0][0].unique().numel() == 1)) for seed in range(20)}
+    whole = {bool(mix(Recipe(), seed)[0][0].unique().numel() == 1) for seed in range(20)}
     assert whole == {True, False}, "mixup leaves a clip uniform, cutmix does not"

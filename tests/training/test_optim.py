@@ -4,7 +4,14 @@ from torch.nn import Parameter
 
 from pks4_lightning.training.optim import clean_name, parameter_groups
 
-NAMES = {"embed": 0, "block1.w": 1, "block1.b": 1, "block2.w": 2, "head.w": None, "pks4.A_log": None}
+NAMES = {
+    "embed": 0,
+    "block1.w": 1,
+    "block1.b": 1,
+    "block2.w": 2,
+    "head.w": None,
+    "pks4.A_log": None,
+}
 
 
 def groups(names=NAMES, **options):

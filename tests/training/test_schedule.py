@@ -9,10 +9,9 @@ from pks4_lightning.training.schedule import resolve_schedule
 class Source:
     """A data set of 1000 videos."""
 
-    label_names = ["a", "b"]
-
     def __init__(self, batch_size):
         self.batch_size = batch_size
+        self.label_names = ["a", "b"]
 
     def num_train_batches(self):
         return 1000 // self.batch_size
