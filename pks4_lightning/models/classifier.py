@@ -155,7 +155,8 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         pks4=pks4,
         insert_after=config.insert_after,
     )
-    _report_new(classifier)
+    if pretrained:
+        _report_new(classifier)
     if config.compile:
         classifier.compile()
     return classifier
