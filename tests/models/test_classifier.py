@@ -337,15 +337,6 @@ def test_fully_sharded_equals_whole_forward_and_backward(make_classifier, video)
         torch.testing.assert_close(parameter.grad.full_tensor(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_new_parts_are_reported(make_classifier, caplog):
-    with caplog.at_level(logging.INFO, logger="pks4_lightning"):
-        make_classifier()
-    (message,) = caplog.messages
-    assert message.startswith("New by design")
-    for part in ("pks4", "class_route", "head"):
-        assert part in message
-
-
 class TestWithoutTheOriginalWeights:
     @pytest.fixture
     def folder(self, tmp_path, tiny_fields):
@@ -361,6 +352,19 @@ class TestWithoutTheOriginalWeights:
         theirs = CLIPVisionModelWithProjection.from_pretrained(folder).state_dict()
         ours = build_classifier(config).backbone.state_dict()
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+    def test_loading_reports_what_came_and_what_is_new(self, config, folder, caplog):
+        with caplog.at_level(logging.INFO, logger="pks4_lightning"):
+            build_classifier(config)
+        loaded, new = caplog.messages
+        assert loaded.startswith("Loaded")
+        assert new.startswith("New by design")
+        assert all(part in new for part in ("pks4", "class_route", "head"))
+
+    def test_building_for_a_checkpoint_reports_nothing(self, config, caplog):
+        with caplog.at_level(logging.INFO, logger="pks4_lightning"):
+            build_classifier(config, load_weights=False)
+        assert caplog.messages == []
 
     def test_a_resolved_config_builds_when_the_folder_is_gone(self, config, folder, draw):
         trained = build_classifier(config).eval()
