@@ -2,6 +2,9 @@ import copy
 import dataclasses
 import io
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -274,21 +277,11 @@ def test_trains_under_bfloat16_autocast(make_classifier, video):
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-@COMPILER_WARNINGS
-def test_compiled_equals_eager_forward_and_backward(make_classifier, video, backend):
-    torch._dynamo.reset()
-    results = []
-    for compiled in (False, True):
-        classifier = make_classifier(insert_after=1, class_route="token_t1d")
-        if compiled:
-            classifier.compile(backend=backend, fullgraph=True)
-        logits = classifier(video)
-        logits.square().sum().backward()
-        results.append((logits, dict(classifier.named_parameters())))
-    (eager_logits, eager), (logits, parameters) = results
-    torch.testing.assert_close(logits, eager_logits)
-    for name, parameter in parameters.items():
-        torch.testing.assert_close(parameter.grad, eager[name].grad, rtol=1e-4, atol=1e-5)
+def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
+    # in a process of its own: shapes that are checked at run time would break the graph
+    script = Path(__file__).with_name("compare_compiled.py")
+    run = subprocess.run([sys.executable, script, backend], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 @COMPILER_WARNINGS
@@ -353,7 +346,7 @@ class TestWithoutTheOriginalWeights:
         ours = build_classifier(config).backbone.state_dict()
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
-    def test_loading_reports_what_came_and_what_is_new(self, config, folder, caplog):
+    def test_loading_reports_what_came_and_what_is_new(self, config, caplog):
         with caplog.at_level(logging.INFO, logger="pks4_lightning"):
             build_classifier(config)
         loaded, new = caplog.messages
