@@ -35,8 +35,10 @@ __all__ = ["PKS4CLI", "main", "run_cli"]
 
 logger = logging.getLogger(__name__)
 
-# Settings of a training that a later test or prediction goes by as well.
-KEPT_FOR_EVALUATION = ("default_root_dir", "precision")
+# Settings of a training that a later test or prediction goes by as well. It saves no checkpoint,
+# but Lightning warns if the callbacks that did are not there.
+KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
+KEPT_OF_TRAINER = ("default_root_dir", "precision")
 
 
 class SaveConfig(SaveConfigCallback):
@@ -153,8 +155,8 @@ def saved_settings(path: str, *, command: str) -> dict[str, Any]:
     saved["model"] = checkpoint["hyper_parameters"]
     if command != "fit":
         trainer = saved.get("trainer", {})
-        saved = {key: saved[key] for key in ("seed_everything", "model", "data") if key in saved}
-        saved["trainer"] = {key: trainer[key] for key in KEPT_FOR_EVALUATION if key in trainer}
+        saved = {key: saved[key] for key in KEPT_FOR_EVALUATION if key in saved}
+        saved["trainer"] = {key: trainer[key] for key in KEPT_OF_TRAINER if key in trainer}
     saved.pop("ckpt_path", None)
     # Through JSON, tuples become the lists that a parsed configuration has.
     plain: dict[str, Any] = json.loads(json.dumps(saved))
@@ -224,6 +226,9 @@ def main(args: list[str]) -> int:
     logging.basicConfig(format="%(message)s")
     # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()  # an advertisement
+    )
     is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
     try:

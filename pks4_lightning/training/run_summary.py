@@ -75,6 +75,8 @@ def _as_table(resolved: dict[str, Any]) -> Table:
     for name, value in resolved.items():
         parts = value if isinstance(value, dict) else {"": value}
         for part, number in parts.items():
+            if part.removesuffix("_no_decay") in parts and part.endswith("_no_decay"):
+                continue  # the same learning rate once more
             table.add_row(f"{name.replace('_', ' ')} {part}".strip(), _shown(number))
     return table
 
