@@ -73,7 +73,7 @@ def measure(run: Run, *, data: Path) -> dict[str, float]:
         "seconds": round(_seconds(run.folder), 1),
         "test/video_top1": metrics["test/video_top1"],
         "test/video_top5": metrics["test/video_top5"],
-        "pair_accuracy": mean(pair_right),
+        "pair_accuracy": float(mean(pair_right)),
         "direction_accuracy": right / max(1, sum(pair_right)),
     }
 
@@ -117,12 +117,15 @@ def results_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     seeds = ", ".join(next(iter(summary.values()))["seeds"])
     table = Table(
         title=f"Test split, seed {seeds}",
-        caption="seconds of training on one thread; direction: share right where the pair is right",
+        caption="direction: share right where the pair is right; seconds of training, one thread",
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("model", no_wrap=True)
-    for heading in ("parameters", "seconds", "top-1", "top-5", "pair", "direction"):
+    several = any("std" in numbers for numbers in summary.values())
+    # means with spreads take their place; results.json has them all
+    counts = () if several else ("parameters", "seconds")
+    for heading in (*counts, "top-1", "top-5", "pair", "direction"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model, numbers in summary.items():
         shares = [
@@ -134,12 +137,8 @@ def results_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
                 "direction_accuracy",
             )
         ]
-        table.add_row(
-            MODELS[model],
-            f"{numbers['parameters']:,}",
-            f"{numbers['seconds']:.0f}",
-            *shares,
-        )
+        sizes = [f"{numbers[name]:,.0f}" for name in counts]
+        table.add_row(MODELS[model], *sizes, *shares)
     return table
 
 

@@ -1,6 +1,7 @@
 """Numbers and pictures of finished runs, from files written by hand."""
 
 import csv
+import io
 import json
 
 import pytest
@@ -107,13 +108,22 @@ def test_several_seeds_give_mean_and_spread(data, tmp_path):
     assert summary["pks4"]["test/video_top1"] == pytest.approx(7 / 8)
     assert summary["pks4"]["std"]["test/video_top1"] == pytest.approx(1 / 8)
     assert set(summary["pks4"]["seeds"]) == {"0", "1", "2"}
-    console = Console(width=120, record=True, quiet=False, file=(tmp_path / "out").open("w"))
-    console.print(results_table(summary))
-    text = console.export_text()
+    text = printed(results_table(summary))
     assert "87.5 ± 12.5" in text
     assert "37.5 ± 12.5" in text
+    assert "…" not in text, "it fits a terminal of 80 columns"
+
+
+def test_the_table_of_one_seed_shows_sizes_too(data, tmp_path):
+    runs = make_runs(data, tmp_path, [0])
+    text = printed(results_table(summarise({run: measure(run, data=data) for run in runs})))
     assert "1,234" in text
-    console.file.close()
+
+
+def printed(table):
+    console = Console(width=80, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
 
 
 def test_pictures_are_drawn(data, tmp_path):
