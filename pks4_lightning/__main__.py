@@ -13,6 +13,7 @@ COMMANDS = {
     "validate": ("pks4_lightning.cli", "one view per video on the validation split"),
     "test": ("pks4_lightning.cli", "all views per video on the test split, one prediction each"),
     "predict": ("pks4_lightning.cli", "label your own videos"),
+    "rescore": ("pks4_lightning.rescore", "accuracy of any subset of a test's views, without a GPU"),
     "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
     "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),
 }

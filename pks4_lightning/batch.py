@@ -7,7 +7,7 @@ Dimensions:
     H, W: pixels
 """
 
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Literal, Protocol, TypedDict, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
@@ -34,6 +34,9 @@ class VideoBatch(TypedDict):
     draw_seed: Int[Tensor, " B"]
     """Seed of every random draw of this clip: a function of (seed, epoch, video, repeat) alone."""
     video_path: list[str]
+    """Empty on clips that only fill up."""
+    failure: list[str]
+    """Why a video could not be decoded; such clips are blank and not valid. Empty elsewhere."""
 
 
 @runtime_checkable
@@ -46,6 +49,10 @@ class ClipSource(Protocol):
 
     def num_train_batches(self) -> int:
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
+        ...
+
+    def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
+        """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
         ...
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:

@@ -205,6 +205,14 @@ class VideoDataModule(LightningDataModule):
         """
         return self._videos[split]
 
+    def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
+        """Return what the annotations of a split list and the disk does not hold.
+
+        Args:
+            split: One that ``setup`` has read.
+        """
+        return list(self._videos[split].missing)
+
     def num_train_batches(self) -> int:
         """Return the micro-batches per epoch on each rank.
 

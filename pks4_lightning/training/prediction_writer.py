@@ -3,32 +3,38 @@
 import csv
 import json
 import logging
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import replace_whole
+from pks4_lightning.training.score_report import report_scores
 from pks4_lightning.training.task import VideoClassificationTask
-from pks4_lightning.training.view_aggregation import VideoScores
+from pks4_lightning.training.view_aggregation import Failure, VideoScores
+from pks4_lightning.training.view_scores import VideoResult, ViewScores
 
 __all__ = ["PredictionWriter"]
 
 logger = logging.getLogger(__name__)
 
-Row = tuple[int, list[Any]]
+T = TypeVar("T")
 
 
 class PredictionWriter(Callback):
-    """Write ``predictions.csv`` and, after a test, ``metrics.json`` into a folder of the run.
+    """Write what came out for every video into the folder ``test`` or ``predict`` of the run.
 
-    The folder is ``test`` or ``predict`` in the trainer's ``default_root_dir``. A row holds the
-    video's path, its label (empty where it is not known) and the best classes with their scores,
-    the mean softmax over the video's views. Rows stand in the order of the annotation file; every
-    video stands there once, however many ranks took part.
+    ``predictions.csv`` holds a row per video: path, label (empty where it is not known) and the
+    best classes with their scores, the mean softmax over the video's views, in the order of the
+    annotations, every video once however many ranks took part. ``failed.csv`` names the videos
+    that are missing or could not be decoded. A test adds ``metrics.json``, which accounts for
+    every listed video, and ``view_scores.npz``, from which ``pks4 rescore`` scores any views again.
 
     Args:
         num_best: How many classes to write per video.
@@ -38,7 +44,7 @@ class PredictionWriter(Callback):
     def __init__(self, num_best: int = 5, num_shown: int = 20) -> None:
         self.num_best = num_best
         self.num_shown = num_shown
-        self._rows: list[Row] = []
+        self._outputs: list[VideoScores] = []
 
     def on_test_batch_end(
         self,
@@ -49,8 +55,8 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's rows."""
-        self._keep(pl_module, outputs)
+        """Keep the batch's scores."""
+        self._keep(outputs)
 
     def on_predict_batch_end(
         self,
@@ -61,72 +67,119 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's rows."""
-        self._keep(pl_module, outputs)
+        """Keep the batch's scores."""
+        self._keep(outputs)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the predictions of all ranks, and the metrics."""
-        num_videos = self._write(trainer, "test")
-        if trainer.is_global_zero:
-            metrics = {
-                name: round(value.item(), 6) for name, value in trainer.callback_metrics.items()
-            }
-            with replace_whole(_folder(trainer, "test") / "metrics.json") as path:
-                path.write_text(json.dumps({**metrics, "num_videos": num_videos}, indent=2) + "\n")
+        """Write everything, and account for the videos."""
+        assert isinstance(pl_module, VideoClassificationTask)
+        views, paths, failures = self._gather(pl_module.label_names)
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir) / "test"
+        missing = trainer.datamodule.missing_videos("test")  # type: ignore[attr-defined]
+        result = views.per_video()
+        _write_failed(folder / "failed.csv", missing, failures)
+        self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
+        views.save(folder / "view_scores.npz")
+        report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
+        with replace_whole(folder / "metrics.json") as path:
+            path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+        Console().print(report.as_table())
+        logger.info("Wrote %s/{metrics.json,predictions.csv,view_scores.npz}.", folder)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the predictions of all ranks and show the first few."""
-        shown = sorted(self._rows)[: self.num_shown]
-        num_videos = self._write(trainer, "predict")
-        if trainer.is_global_zero:
-            table = Table("video", "prediction", "score")
-            for _, (path, _label, best, score, *_others) in shown:
-                table.add_row(Path(path).name, best, score)
-            Console().print(table)
-            if num_videos > len(shown):
-                logger.info("... and %d more.", num_videos - len(shown))
-
-    def _keep(self, pl_module: LightningModule, videos: VideoScores) -> None:
         assert isinstance(pl_module, VideoClassificationTask)
-        names = pl_module.label_names or [str(i) for i in range(pl_module.config.num_classes)]
-        best = videos.scores.topk(min(self.num_best, len(names)), dim=-1)
-        for path, video_index, label, classes, scores in zip(
-            videos.video_path,
-            videos.video_index.tolist(),
-            videos.label.tolist(),
-            best.indices.tolist(),
-            best.values.tolist(),
-            strict=True,
-        ):
-            row = [path, names[label] if label >= 0 else ""]
-            for index, score in zip(classes, scores, strict=True):
-                row += [names[index], f"{score:.6f}"]
-            self._rows.append((video_index, row))
+        names = pl_module.label_names or map(str, range(pl_module.config.num_classes))
+        views, paths, failures = self._gather(list(names))
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir) / "predict"
+        result = views.per_video()
+        _write_failed(folder / "failed.csv", [], failures)
+        self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
+        Console().print(self._first_few(result, paths, views.label_names))
+        logger.info("Wrote %d predictions to %s/predictions.csv.", len(result.label), folder)
 
-    def _write(self, trainer: Trainer, stage: str) -> int:
-        """Gather the rows of all ranks and write them on the first; return their number."""
-        rows = _gather(self._rows)
-        self._rows = []
-        if trainer.is_global_zero:
-            num_best = (len(rows[0][1]) - 2) // 2 if rows else self.num_best
-            header = ["video_path", "label"]
-            for k in range(1, num_best + 1):
-                header += [f"top{k}", f"score{k}"]
-            target = _folder(trainer, stage) / "predictions.csv"
-            with replace_whole(target) as path, path.open("w", newline="") as file:
-                csv.writer(file).writerows([header, *(row for _, row in sorted(rows))])
-            logger.info("Wrote the predictions for %d videos to %s.", len(rows), target)
-        return len(rows)
+    def _keep(self, videos: VideoScores) -> None:
+        tensors = {
+            name: value.cpu() for name, value in videos._asdict().items() if torch.is_tensor(value)
+        }
+        self._outputs.append(videos._replace(**tensors))
+
+    def _gather(
+        self, label_names: Sequence[str]
+    ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
+        """Bring the outputs of all ranks together and forget them."""
+        outputs, self._outputs = _from_all_ranks(self._outputs), []
+        paths = {
+            index: path
+            for videos in outputs
+            for index, path in zip(videos.video_index.tolist(), videos.video_path, strict=True)
+        }
+        views = ViewScores(
+            scores=_joined(videos.view_scores for videos in outputs),
+            video_index=_joined(videos.video_index[videos.video_of_view] for videos in outputs),
+            view_index=_joined(videos.view_index for videos in outputs),
+            label=_joined(videos.label[videos.video_of_view] for videos in outputs),
+            label_names=tuple(label_names),
+        )
+        failures = sorted(set(chain.from_iterable(videos.failures for videos in outputs)))
+        for failure in failures[:3]:
+            logger.warning("%s", failure.reason)
+        if len(failures) > 3:
+            logger.warning("... and %d more videos failed.", len(failures) - 3)
+        return views, paths, failures
+
+    def _write_predictions(
+        self, target: Path, result: VideoResult, paths: dict[int, str], names: Sequence[str]
+    ) -> None:
+        num_best = min(self.num_best, len(names))
+        best = np.argsort(-result.scores, axis=1, kind="stable")[:, :num_best]
+        header = ["video_path", "label"]
+        for k in range(1, num_best + 1):
+            header += [f"top{k}", f"score{k}"]
+        with replace_whole(target) as path, path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            for row, index in enumerate(result.video_index.tolist()):
+                label = int(result.label[row])
+                cells = [paths[index], names[label] if label >= 0 else ""]
+                for k in best[row]:
+                    cells += [names[k], f"{result.scores[row, k]:.6f}"]
+                writer.writerow(cells)
+
+    def _first_few(self, result: VideoResult, paths: dict[int, str], names: Sequence[str]) -> Table:
+        table = Table("video", "prediction", "score")
+        for row, index in enumerate(result.video_index[: self.num_shown].tolist()):
+            best = int(result.scores[row].argmax())
+            table.add_row(Path(paths[index]).name, names[best], f"{result.scores[row, best]:.3f}")
+        if len(result.label) > self.num_shown:
+            table.add_row(f"... and {len(result.label) - self.num_shown} more", "", "")
+        return table
 
 
-def _folder(trainer: Trainer, stage: str) -> Path:
-    return Path(trainer.default_root_dir) / stage
+def _write_failed(target: Path, missing: Sequence[str], failures: Sequence[Failure]) -> None:
+    """Name the videos that could not be scored; remove a list that no longer holds."""
+    rows = [(path, "missing") for path in missing] + [tuple(failure) for failure in failures]
+    if not rows:
+        target.unlink(missing_ok=True)
+        return
+    with replace_whole(target) as path, path.open("w", newline="") as file:
+        csv.writer(file).writerows([("video_path", "reason"), *rows])
+    logger.warning("%d videos could not be scored; %s names them.", len(rows), target)
 
 
-def _gather(rows: list[Row]) -> list[Row]:
-    """Return the rows of all ranks."""
+def _joined(tensors: Any) -> np.ndarray:
+    joined: np.ndarray = torch.cat(list(tensors)).numpy()
+    return joined
+
+
+def _from_all_ranks(items: list[T]) -> list[T]:
+    """Return the items of all ranks."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return rows
-    per_rank: list[list[Row]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(per_rank, rows)
-    return [row for rank_rows in per_rank for row in rank_rows]
+        return items
+    per_rank: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(per_rank, items)
+    return [item for rank_items in per_rank for item in rank_items]

@@ -1,32 +1,46 @@
 """From the scores of views to the scores of videos.
 
 All views of a video stand in one batch of one rank, so nothing has to be kept between batches or
-gathered between ranks, and clips that only fill up a batch are dropped before anything is counted.
+gathered between ranks, and clips that are not valid are dropped before anything is counted.
 
 Dimensions:
-    B: views
+    B: views of a batch
+    V: valid views of a batch
     M: videos
     K: classes
 """
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from pks4_lightning.batch import VideoBatch
 
-__all__ = ["VideoScores", "score_videos"]
+__all__ = ["Failure", "VideoScores", "score_videos"]
+
+
+class Failure(NamedTuple):
+    """A video that could not be scored."""
+
+    video_path: str
+    reason: str
 
 
 class VideoScores(NamedTuple):
-    """Class scores of whole videos."""
+    """Class scores of whole videos, and of the views they are the means of."""
 
     scores: Float[Tensor, "M K"]
     """Mean softmax over a video's views; rows sum to 1."""
     label: Int[Tensor, " M"]
     video_index: Int[Tensor, " M"]
     video_path: list[str]
+    view_scores: Float[Tensor, "V K"]
+    view_index: Int[Tensor, " V"]
+    video_of_view: Int[Tensor, " V"]
+    """Row of ``scores`` that a view belongs to."""
+    failures: list[Failure]
 
 
 def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores:
@@ -41,15 +55,26 @@ def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores
     """
     keep = batch["valid"]
     view_scores = logits[keep].float().softmax(dim=-1)
-    video_of_view = batch["video_index"][keep]
-    videos, views_per_video = video_of_view.unique(return_counts=True)
+    videos, video_of_view, views_per_video = batch["video_index"][keep].unique(
+        return_inverse=True, return_counts=True
+    )
     # A matrix product rather than index_add: the sum is in the same order on every device.
-    membership = (videos[:, None] == video_of_view[None, :]).float()
+    rows = torch.arange(len(videos), device=videos.device)
+    membership = (rows[:, None] == video_of_view[None, :]).float()
     first_view = membership.argmax(dim=1) if len(videos) else videos
     paths = [path for path, valid in zip(batch["video_path"], keep.tolist(), strict=True) if valid]
+    failed = dict.fromkeys(
+        Failure(path, reason)
+        for path, reason in zip(batch["video_path"], batch["failure"], strict=True)
+        if reason
+    )
     return VideoScores(
         scores=membership @ view_scores / views_per_video[:, None],
         label=batch["label"][keep][first_view],
         video_index=videos,
         video_path=[paths[view] for view in first_view.tolist()],
+        view_scores=view_scores,
+        view_index=batch["view_index"][keep],
+        video_of_view=video_of_view,
+        failures=list(failed),
     )

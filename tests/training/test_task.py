@@ -44,6 +44,7 @@ def batch(size=4):
         "valid": torch.ones(size, dtype=torch.bool),
         "draw_seed": torch.arange(size),
         "video_path": [f"{i}.webm" for i in range(size)],
+        "failure": [""] * size,
     }
 
 

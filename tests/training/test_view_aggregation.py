@@ -3,7 +3,7 @@ import torch
 from pks4_lightning.training.view_aggregation import score_videos
 
 
-def batch(video_index, valid=None, label=None):
+def batch(video_index, valid=None, label=None, failure=None):
     size = len(video_index)
     return {
         "video": torch.zeros(size, 3, 1, 2, 2),
@@ -13,6 +13,7 @@ def batch(video_index, valid=None, label=None):
         "valid": torch.tensor(valid or [True] * size),
         "draw_seed": torch.zeros(size, dtype=torch.long),
         "video_path": [f"{i}.webm" for i in video_index],
+        "failure": failure or [""] * size,
     }
 
 
@@ -47,6 +48,22 @@ def test_a_batch_of_fillers_gives_no_video():
     videos = score_videos(logits(2), batch([0, 0], valid=[False, False]))
     assert len(videos.label) == len(videos.video_path) == 0
     assert videos.scores.shape == (0, 4)
+
+
+def test_views_are_handed_on_with_their_numbers_and_their_video():
+    views = logits(5)
+    videos = score_videos(views, batch([7, 7, 7, 2, 2]))
+    torch.testing.assert_close(videos.view_scores, views.softmax(-1))
+    assert videos.view_index.tolist() == [0, 1, 2, 3, 4]
+    assert videos.video_index[videos.video_of_view].tolist() == [7, 7, 7, 2, 2]
+
+
+def test_a_failed_video_is_named_once_and_not_scored():
+    failure = ["", "", "it ends", "it ends"]
+    given = batch([3, 3, 5, 5], valid=[True, True, False, False], failure=failure)
+    videos = score_videos(logits(4), given)
+    assert videos.video_index.tolist() == [3]
+    assert videos.failures == [("5.webm", "it ends")]
 
 
 def test_half_precision_logits_are_averaged_in_float32():

@@ -1,0 +1,91 @@
+"""``pks4 rescore``: the accuracy of any subset of a test's views, without a model or a GPU."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pks4_lightning.training.view_scores import ViewScores, accuracy, interval
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Score views of a finished test again.
+
+    Args:
+        argv: Arguments; ``None`` takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence about what is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="pks4 rescore",
+        description="Score any subset of a test's views again, from the view_scores.npz that "
+        "`pks4 test` wrote. View number = clip × crops + crop.",
+        epilog="example: pks4 rescore runs/ssv2_b16_f8/test/view_scores.npz --views 0 1 2",
+    )
+    parser.add_argument("scores", type=Path, help="view_scores.npz of a test")
+    parser.add_argument(
+        "--views", type=int, nargs="+", help="numbers of the views to average; default: all"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args(argv)
+    try:
+        rows = rescore(ViewScores.load(arguments.scores), arguments.views)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"pks4: error: {error}\n")
+        return 1
+    if arguments.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        Console().print(_as_table(rows))
+    return 0
+
+
+def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, object]]:
+    """Score the chosen views together and, where none are chosen, each view alone as well.
+
+    Args:
+        views: The scores of a test.
+        chosen: Numbers of views; ``None`` means all.
+
+    Returns:
+        Rows with ``views``, ``num_videos``, ``top1``, ``top5`` and 95 % bootstrap intervals.
+
+    Raises:
+        ValueError: If labels are not known, or a video lacks a view.
+    """
+    if not len(views.label) or (views.label < 0).any():
+        raise ValueError("There are videos without labels; only a test can be scored again.")
+    every = sorted(set(views.view_index.tolist()))
+    subsets: list[tuple[str, list[int] | None]] = []
+    if chosen is None:
+        subsets.append(("all", None))
+        subsets += [(str(view), [view]) for view in every]
+    else:
+        subsets.append((" ".join(map(str, chosen)), list(chosen)))
+    rows = []
+    for name, subset in subsets:
+        result = views.per_video(subset)
+        row: dict[str, object] = {"views": name, "num_videos": len(result.label)}
+        for k in (1, 5):
+            row[f"top{k}"] = round(accuracy(result, k), 6)
+            row[f"top{k}_interval"] = [round(share, 6) for share in interval(result, k)]
+        rows.append(row)
+    return rows
+
+
+def _as_table(rows: list[dict[str, object]]) -> Table:
+    table = Table("views", "videos", "top-1", "95 % interval", "top-5", "95 % interval")
+    for row in rows:
+        cells = [str(row["views"]), f"{row['num_videos']:,}"]
+        for k in (1, 5):
+            low, high = row[f"top{k}_interval"]  # type: ignore[misc]
+            cells += [f"{row[f'top{k}']:.4f}", f"{low:.4f} – {high:.4f}"]
+        table.add_row(*cells)
+    return table
