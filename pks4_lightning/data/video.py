@@ -2,25 +2,41 @@
 
 The number of a frame is its place in presentation order, counted from 0. Headers are not asked how
 many frames there are (WebM says 0, others may lie): packets are counted, and the count is put right
-when decoding ends early. Frames are decoded in order up to the last one wanted, and only the wanted
-ones are converted to RGB and scaled, in one pass of FFmpeg's scaler.
+when decoding ends early. The file is read once. Where its packets say which frames depend on which,
+only those that the wanted frames need are decoded; elsewhere all up to the last one wanted. Only
+wanted frames are converted to RGB and scaled, in one pass of FFmpeg's scaler.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import av
 import numpy as np
 import torch
-from av.container import InputContainer
-from av.video.stream import VideoStream
-from jaxtyping import Float64, UInt8
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
 from torch import Tensor
 
+from pks4_lightning.data.container import (
+    MAX_PACKETS,
+    MAX_PIXELS,
+    VIDEO_SUFFIXES,
+    VideoDecodeError,
+    ffmpeg_errors,
+    find_missing_end,
+    open_video,
+    set_up_decoder,
+)
+from pks4_lightning.data.packets import (
+    Packet,
+    PacketReader,
+    Run,
+    plan_runs,
+    presentation_order,
+)
 from pks4_lightning.data.pytorchvideo_compat import Video as VideoInterface
 
 __all__ = ["VIDEO_SUFFIXES", "FewerFramesError", "Resize", "Video", "VideoDecodeError", "resized"]
@@ -28,29 +44,9 @@ __all__ = ["VIDEO_SUFFIXES", "FewerFramesError", "Resize", "Video", "VideoDecode
 Resize: TypeAlias = int | tuple[int, int]
 """Length of the shorter side, or (height, width), in pixels."""
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-
-# Anything else FFmpeg can open, playlists above all, may name and open further files.
-_OPTIONS = {
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
-    "protocol_whitelist": "file",
-}
-# fmt: off
-_CODECS = frozenset({
-    "av1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4",
-    "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "vp8", "vp9", "wmv1", "wmv2",
-})
-# fmt: on
-_MAX_PIXELS = 4096 * 2304
 _FALLBACK_FRAME_RATE = Fraction(25)
-
-
-class VideoDecodeError(ValueError):
-    """A video that cannot be opened or decoded; the message names the file and the reason."""
-
-    def __init__(self, message: str) -> None:
-        # torch's loader wraps the message in the worker's traceback; its last line is the sentence
-        super().__init__(message.rstrip().rpartition("DecodeError: ")[2])
+_KEPT_BYTES = 64 * 2**20
+"""Of packets in memory; the rest of a longer file is read again when it is decoded."""
 
 
 class FewerFramesError(Exception):
@@ -80,17 +76,22 @@ class Video(VideoInterface):
     """A video file whose frames are asked for by number.
 
     Implements pytorchvideo's ``Video``, so its samplers and datasets can work on it; the loader of
-    this package uses :meth:`frames`. Audio is never decoded.
+    this package uses :meth:`frames`. Audio is never decoded. The file is closed again as soon as
+    its packets have been read; a ``Video`` is for one thread.
 
     Args:
         file: Path, or an open binary file. A file stays the caller's to close.
         video_name: Name used in messages; the path where absent.
         decode_audio: Part of the interface; must be False.
         apply_rotation: Turn frames as the file's display matrix says, as players do.
+        num_frames: Frames that decoding gives, where that is known. A file with as many packets
+            is taken at its word; any other is decoded from the beginning.
+        strict: Refuse files whose end is missing and frames that the decoder finds damaged.
 
     Raises:
         VideoDecodeError: If the file is absent, is of no supported container or codec, has frames
-            of more than 4096 × 2304 pixels, or contains no video frames.
+            of more than 4096 × 2304 pixels, or contains no video frames; if ``strict``, also if its
+            end is missing.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Video(VideoInterface):
         decode_audio: bool = False,
         *,
         apply_rotation: bool = True,
+        num_frames: int | None = None,
+        strict: bool = True,
     ) -> None:
         if decode_audio:
             raise ValueError("decode_audio must be False: this Video has no sound.")
@@ -110,9 +113,15 @@ class Video(VideoInterface):
             self._file = file
             self._name = video_name or str(getattr(file, "name", "video"))
         self._apply_rotation = apply_rotation
-        self._times = self._presentation_times()
+        self._strict = strict
+        self._scaler = VideoReformatter()
+        self._packets: list[Packet] = []
+        self._read_packets()
+        self._places = presentation_order(self._packets)
         self.num_frames = len(self._times)
         """Frames in the video; an upper bound until decoding has confirmed it."""
+        if num_frames is not None and 0 < num_frames < self.num_frames:
+            self._shorten(num_frames)
 
     @property
     def name(self) -> str:
@@ -143,22 +152,21 @@ class Video(VideoInterface):
         """
         if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
             raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
-        wanted, last = set(indices), max(indices)
+        wanted = sorted(set(indices))
         pictures: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
-        decoded = 0
-        with self._opened() as (container, stream):
-            for frame in container.decode(stream):
-                if decoded in wanted:
-                    pictures[decoded] = self._to_rgb(frame, resize)
-                decoded += 1
-                if decoded > last:
-                    break
-        if decoded <= last:
-            if decoded == 0:
-                raise self._error("none of its frames can be decoded")
-            self.num_frames = decoded
-            self._times = self._times[:decoded]
-            raise FewerFramesError(f"'{self._name}' ends after {decoded} frames.")
+        with ffmpeg_errors(self._name):
+            if self._places is not None:
+                for number, frame in self._needed_frames(self._places, wanted):
+                    pictures[number] = self._to_rgb(frame, resize)
+            if len(pictures) < len(wanted):
+                self._places = None
+                for number, frame in enumerate(self._all_frames()):
+                    if number in wanted:
+                        pictures[number] = self._to_rgb(frame, resize)
+                    if number == wanted[-1]:
+                        break
+                else:
+                    self._end_early(number + 1)
         return torch.from_numpy(np.stack([pictures[index] for index in indices]))
 
     def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
@@ -201,60 +209,109 @@ class Video(VideoInterface):
                 continue
             return {"video": pictures.permute(3, 0, 1, 2).float(), "audio": None}
 
-    def _error(self, reason: str) -> VideoDecodeError:
-        return VideoDecodeError(f"Cannot decode video '{self._name}': {reason}.")
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """Open the file anew, from its beginning, with what FFmpeg reports turned into ours."""
-        source: Any = self._file
-        if isinstance(source, Path):
-            if not source.is_file():
-                raise self._error("there is no such file")
-            source = str(source)
-        else:
-            source.seek(0)
-        try:
-            with av.open(source, options=_OPTIONS) as container:
-                yield container, self._video_stream(container)
-        except av.error.FFmpegError as error:
-            reason = error.strerror or type(error).__name__
-            raise self._error(reason[:1].lower() + reason[1:]) from error
-
-    def _video_stream(self, container: InputContainer) -> VideoStream:
-        stream = container.streams.best("video")
-        if not isinstance(stream, VideoStream):
-            raise self._error("it contains no video stream")
-        codec = stream.codec.canonical_name
-        if codec not in _CODECS:
-            raise self._error(f"its codec {codec} is not among the supported ones")
-        if stream.width * stream.height > _MAX_PIXELS:
-            raise self._error(f"its frames of {stream.width} × {stream.height} are too large")
-        # workers are processes already, and a multi-threaded decoder can hang at their end
-        stream.codec_context.thread_count = 1
-        return stream
-
-    def _presentation_times(self) -> Float64[np.ndarray, " frames"]:
-        """Read all packets without decoding; return when each frame is shown, in seconds."""
-        with self._opened() as (container, stream):
-            stamps = [
-                packet.pts
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
+    def _read_packets(self) -> None:
+        """Read all packets without decoding, and when each frame is shown, in seconds."""
+        kept = 0
+        last_duration = 0
+        with open_video(self._file, self._name) as (container, stream):
+            self._codec = stream.codec_context
+            set_up_decoder(self._codec, strict=self._strict)
+            reader = PacketReader(self._codec)
+            self._skips_unreferenced = reader.skips_unreferenced
+            for packet in container.demux(stream):
+                if packet.size == 0:
+                    continue
+                kept += packet.size
+                if self._strict and packet.is_corrupt:
+                    raise VideoDecodeError.of(self._name, "a part of it is missing")
+                self._packets.append(reader.describe(packet, keep=kept <= _KEPT_BYTES))
+                last_duration = packet.duration or 0
+                if len(self._packets) > MAX_PACKETS:
+                    raise VideoDecodeError.of(self._name, f"it has more than {MAX_PACKETS} frames")
+            stamps = [packet.stamp for packet in self._packets]
             rate = stream.average_rate or stream.guessed_rate or _FALLBACK_FRAME_RATE
             time_base = stream.time_base
-        if not stamps:
-            raise self._error("it contains no video frames")
+            missing = find_missing_end(container, stream, stamps, last_duration)
+        shown = [packet.stamp for packet in self._packets if packet.is_shown]
+        if not shown:
+            raise VideoDecodeError.of(self._name, "it contains no video frames")
+        if self._strict and missing is not None:
+            raise VideoDecodeError.of(self._name, missing)
         self._frame_seconds = 1 / rate
-        known = [stamp for stamp in stamps if stamp is not None]
-        if len(known) < len(stamps) or time_base is None:
-            return np.arange(len(stamps)) / float(rate)
-        ticks = np.sort(np.asarray(known, dtype=np.int64))
-        return (ticks - ticks[0]) * float(time_base)
+        known = [stamp for stamp in shown if stamp is not None]
+        if len(known) < len(shown) or time_base is None:
+            self._times = np.arange(len(shown)) / float(rate)
+        else:
+            ticks = np.sort(np.asarray(known, dtype=np.int64))
+            self._times = (ticks - ticks[0]) * float(time_base)
+
+    def _needed_frames(
+        self, places: Sequence[int], wanted: Sequence[int]
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode what the wanted frames depend on; give them with their numbers, in any order."""
+        number_of = {self._packets[places[number]].stamp: number for number in wanted}
+        needed = sorted(places[number] for number in wanted)
+        for frame in self._decode(plan_runs(self._packets, needed), frozenset(needed)):
+            number = number_of.get(frame.pts)
+            if number is not None:
+                yield number, frame
+
+    def _all_frames(self) -> Iterator[av.VideoFrame]:
+        """Decode from the beginning; frames come in the order in which they are shown."""
+        everything = Run(0, len(self._packets) - 1)
+        return self._decode([everything], None)
+
+    def _decode(
+        self, runs: Sequence[Run], wanted: frozenset[int] | None
+    ) -> Iterator[av.VideoFrame]:
+        """Decode runs of packets; with ``wanted`` places, leave out what none of them needs."""
+        codec = self._codec
+        skipping = wanted is not None and self._skips_unreferenced
+        remaining = iter(self._data())
+        for run in runs:
+            codec.flush_buffers()
+            for place, packet in remaining:
+                if place < run.first:
+                    continue
+                if wanted is not None:
+                    skip = skipping and place not in wanted
+                    codec.skip_frame = "NONREF" if skip else "DEFAULT"
+                yield from codec.decode(packet)
+                if place == run.last:
+                    break
+            yield from codec.decode(None)
+        codec.flush_buffers()
+
+    def _data(self) -> Iterator[tuple[int, av.Packet]]:
+        """Give all packets with their places, from memory or else from the file."""
+        if self._packets[-1].data is not None:
+            for place, packet in enumerate(self._packets):
+                if packet.data is not None:
+                    yield place, packet.data
+            return
+        with open_video(self._file, self._name) as (container, stream):
+            full = (packet for packet in container.demux(stream) if packet.size)
+            yield from enumerate(full)
+
+    def _end_early(self, num_frames: int) -> None:
+        """Put the number of frames right, and say so."""
+        if num_frames == 0:
+            raise VideoDecodeError.of(self._name, "none of its frames can be decoded")
+        self._shorten(num_frames)
+        raise FewerFramesError(f"'{self._name}' ends after {num_frames} frames.")
+
+    def _shorten(self, num_frames: int) -> None:
+        self.num_frames = num_frames
+        self._times = self._times[:num_frames]
+        self._places = None
 
     def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
         """Convert, scale and turn one frame."""
+        if frame.width * frame.height > MAX_PIXELS:
+            size = f"{frame.width} × {frame.height}"
+            raise VideoDecodeError.of(self._name, f"its frames of {size} are too large")
+        if self._strict and frame.is_corrupt:
+            raise VideoDecodeError.of(self._name, "the decoder finds a frame damaged")
         quarters = round(frame.rotation / 90) % 4 if self._apply_rotation else 0
         height, width = frame.height, frame.width
         if quarters % 2:
@@ -262,7 +319,8 @@ class Video(VideoInterface):
         height, width = resized(height, width, resize)
         if quarters % 2:
             height, width = width, height
-        picture = frame.to_ndarray(
-            format="rgb24", height=height, width=width, interpolation="BILINEAR"
-        )
+        # the scaler would start a thread per core of its own
+        picture = self._scaler.reformat(
+            frame, width, height, "rgb24", interpolation="BILINEAR", threads=1
+        ).to_ndarray()
         return np.rot90(picture, quarters) if quarters else picture

@@ -258,11 +258,13 @@ def num_threads():
 
 def test_decoding_starts_no_threads(tmp_path, write_video):
     path = write_video(tmp_path / "clip.mp4", 12, height=256, width=320)
-    video = Video(path)
     before = num_threads()
-    with video._opened() as (container, stream):
-        next(container.decode(stream))
-        assert num_threads() == before
+    counts = []
+    for _frame in Video(path)._all_frames():
+        counts.append(num_threads())
+    video = Video(path)
+    assert video.frames([0, 11], 128).shape == (2, 128, 160, 3)
+    assert {*counts, num_threads()} == {before}
 
 
 @pytest.mark.parametrize("indices", [[], [-1], [5]])
