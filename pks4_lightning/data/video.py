@@ -167,7 +167,7 @@ class Video(VideoInterface):
                         break
                 else:
                     self._end_early(number + 1)
-        return torch.from_numpy(np.stack([pictures[index] for index in indices]))
+        return self._stacked([pictures[index] for index in indices])
 
     def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
         """Return the numbers of the frames shown first in this span.
@@ -319,8 +319,29 @@ class Video(VideoInterface):
         height, width = resized(height, width, resize)
         if quarters % 2:
             height, width = width, height
-        # the scaler would start a thread per core of its own
-        picture = self._scaler.reformat(
-            frame, width, height, "rgb24", interpolation="BILINEAR", threads=1
-        ).to_ndarray()
+        picture = self._scaled(frame, height, width)
         return np.rot90(picture, quarters) if quarters else picture
+
+    def _stacked(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> UInt8[Tensor, "T H W 3"]:
+        if len({picture.shape for picture in pictures}) > 1:
+            raise VideoDecodeError.of(self._name, "its frames are of different sizes")
+        if pictures[0].strides[-1] == 1:
+            return torch.from_numpy(np.stack(pictures))
+        planes = np.stack([picture.transpose(2, 0, 1) for picture in pictures])
+        return torch.from_numpy(planes).permute(0, 2, 3, 1)
+
+    def _scaled(
+        self, frame: av.VideoFrame, height: int, width: int
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """Convert and scale a frame by one thread; the scaler would start one per core."""
+        if (height, width) == (frame.height, frame.width):
+            return self._scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        # to planes it scales with the same errors as to pixels, in under half the time
+        scaled = self._scaler.reformat(
+            frame, width, height, "gbrp", interpolation="BILINEAR", threads=1
+        )
+        planes = np.empty((3, height, width), np.uint8)
+        for channel, plane in zip((1, 2, 0), scaled.planes, strict=True):
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+            planes[channel] = rows[:, :width]
+        return planes.transpose(1, 2, 0)
