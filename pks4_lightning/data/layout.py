@@ -2,56 +2,33 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pks4_lightning.data.annotations import (
     AnnotationFormat,
-    Entry,
     VideoList,
     detect_format,
-    find_videos,
-    label_entries,
-    names_from_entries,
     read_entries,
-    read_label_names,
 )
+from pks4_lightning.data.file_lookup import by_stem, fullest_folder
+from pks4_lightning.data.formats.entry import Entry, Split, relative_path, shortened
+from pks4_lightning.data.formats.folders import find_clips
+from pks4_lightning.data.formats.json_files import coin_label_names
+from pks4_lightning.data.frame_folder import PICTURE_SUFFIXES, check_frame_template
+from pks4_lightning.data.labels import label_entries, names_from_entries, read_label_names
+from pks4_lightning.data.paths import UnsafePathError
+from pks4_lightning.data.places import FOLDER_FORMATS, PLACES
 from pks4_lightning.data.video import VIDEO_SUFFIXES
 
 __all__ = ["DataLayout", "Split", "list_for_prediction"]
 
 logger = logging.getLogger(__name__)
 
-Split: TypeAlias = Literal["train", "val", "test"]
-
-_USUAL_NAMES: dict[AnnotationFormat, dict[str, tuple[str, ...]]] = {
-    "ssv2": {
-        "train": ("train.json", "something-something-v2-train.json"),
-        "val": ("validation.json", "something-something-v2-validation.json"),
-        "test": ("test.json", "something-something-v2-test.json"),
-        "labels": ("labels.json", "something-something-v2-labels.json"),
-    },
-    "kinetics": {
-        "train": ("train.csv", "kinetics-400_train.csv", "kinetics400_train.csv"),
-        "val": (
-            "validate.csv",
-            "val.csv",
-            "validation.csv",
-            "kinetics-400_val.csv",
-            "kinetics400_val.csv",
-        ),
-    },
-    "list": {
-        "train": ("train.txt", "train.csv"),
-        "val": ("val.txt", "val.csv", "validation.txt"),
-        "test": ("test.txt", "test.csv"),
-        "labels": ("labels.txt",),
-    },
-    "folder": {"train": ("train",), "val": ("val", "validation"), "test": ("test",)},
-}
-_ANNOTATION_FOLDERS = ("", "labels", "annotations")
-_SSV2_FOLDERS = ("20bn-something-something-v2", "videos", "")
+_WITHOUT_VALIDATION = frozenset({"ucf101", "hmdb51", "diving48", "breakfast", "coin"})
+_FOLDS = {"ucf101": 3, "hmdb51": 3, "breakfast": 4}
 _NUM_LOOKED_UP = 64
 
 
@@ -67,9 +44,13 @@ class DataLayout:
             Something-Something publishes it, the validation split: papers report on that.
         labels: Names of all classes. Without it, those of the training split, sorted.
         videos: Folder with the videos.
+        fold: Which of the official splits of UCF-101 and HMDB-51 (1 to 3) or Breakfast (1 to 4).
+        allow_missing: Share of a split's listed videos that may be absent from the disk.
+        frame_template: Name of the pictures, where videos are folders of them.
 
     Raises:
         FileNotFoundError: If the root, or a file that is named, does not exist.
+        ValueError: If ``allow_missing`` is no share, or ``frame_template`` no name of pictures.
     """
 
     def __init__(
@@ -82,16 +63,27 @@ class DataLayout:
         test: str | None = None,
         labels: str | None = None,
         videos: str | None = None,
+        fold: int = 1,
+        allow_missing: float = 0.01,
+        frame_template: str | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"There is no folder '{root}'; set data.root to the folder of the data set."
             )
+        if not 0 <= allow_missing <= 1:
+            raise ValueError(f"data.allow_missing is {allow_missing}; it is a share from 0 to 1.")
+        if frame_template is not None:
+            check_frame_template(frame_template)
         self._format = annotation_format
         self._named = {"train": train, "val": val, "test": test, "labels": labels}
         self._videos = None if videos is None else self._existing("videos", videos)
+        self._fold = fold
+        self._allow_missing = allow_missing
+        self._frame_template = frame_template
         self._label_names: list[str] | None = None
+        self._sources: dict[str, tuple[Path, AnnotationFormat]] = {}
 
     def label_names(self) -> list[str]:
         """Return the names of all classes, in the order of their indices."""
@@ -106,83 +98,132 @@ class DataLayout:
             split: Which one.
 
         Raises:
-            FileNotFoundError: If its annotations or its videos cannot be found.
-            ValueError: If the annotations are malformed or hold an unknown label.
+            FileNotFoundError: If its annotations, or more of its videos than allowed, cannot be
+                found.
+            ValueError: If the annotations are malformed, hold an unknown label, or name a file
+                outside of the videos' folder.
         """
         source, annotation_format = self._source(split)
-        entries = read_entries(source, annotation_format)
+        if split == "val" and annotation_format in _WITHOUT_VALIDATION:
+            logger.info("'%s' has no validation split: the test split stands in for it.", source)
+        entries = self._entries(split)
         names = self.label_names()
-        if annotation_format == "kinetics":
-            return self._kinetics_list(entries, names, source)
-        if annotation_format == "folder":
-            folder, suffix = source, ""
-        elif annotation_format == "ssv2":
-            folder, suffix = self._ssv2_folder(entries, source)
-        else:
-            folder, suffix = self._videos or self.root, ""
-            entries = [entry._replace(video=_below(folder, entry, source)) for entry in entries]
-        labels = label_entries(entries, names, source)
-        paths = tuple(entry.video + suffix for entry in entries)
-        videos = VideoList(str(source), str(folder), paths, labels)
-        _look_up_some(videos)
-        return videos
+        folder, found = self._locate(entries, source, annotation_format)
+        present = [(entry, path) for entry, path in zip(entries, found, strict=True) if path]
+        absent = [entry for entry, path in zip(entries, found, strict=True) if not path]
+        self._account(split, source, folder, entries, absent)
+        kept = [entry for entry, _ in present]
+        listed = tuple(entry.num_frames for entry in kept if entry.num_frames is not None)
+        return VideoList(
+            str(source),
+            str(folder),
+            tuple(path for _, path in present),
+            label_entries(kept, names, source),
+            missing=tuple(entry.video for entry in absent),
+            missing_labels=label_entries(absent, names, source),
+            listed_frames=listed,
+            frame_template=self._frame_template,
+        )
+
+    def _entries(self, split: Split) -> list[Entry]:
+        source, annotation_format = self._source(split)
+        return read_entries(source, annotation_format, split=split, fold=self._fold)
 
     def _read_label_names(self) -> list[str]:
         named = self._named["labels"]
-        if named is not None:
-            return read_label_names(self._existing("labels", named))
         source, annotation_format = self._first_source()
-        usual = self._usual_place("labels", annotation_format)
-        if usual is not None:
-            return read_label_names(usual)
+        first_index = int(annotation_format == "ucf101")
+        place = (
+            self._usual_place("labels", annotation_format)
+            if named is None
+            else self._existing("labels", named)
+        )
+        if place is not None:
+            counts_from_one = place.name == "classInd.txt"
+            return read_label_names(place, first_index=first_index * counts_from_one)
         if annotation_format == "ssv2":
             raise FileNotFoundError(
                 f"There is no labels.json in '{self.root}' or its folder 'labels'; set data.labels "
                 "to the file that numbers the templates."
             )
-        return names_from_entries(read_entries(source, annotation_format))
+        if annotation_format == "coin":
+            return coin_label_names(source)
+        first: Split = "train" if self._has("train") else "val"
+        return names_from_entries(self._entries(first))
+
+    def _has(self, split: Split) -> bool:
+        try:
+            self._source(split)
+        except FileNotFoundError:
+            if self._named[split] is not None:
+                raise
+            return False
+        return True
 
     def _first_source(self) -> tuple[Path, AnnotationFormat]:
         """The split whose labels define the classes: training, if it is there."""
-        try:
+        if self._has("train"):
             return self._source("train")
-        except FileNotFoundError:
-            if self._named["train"] is not None:
-                raise
         source = self._source("val")
         logger.warning("No training annotations: the classes are those of '%s'.", source[0])
         return source
 
     def _source(self, split: Split) -> tuple[Path, AnnotationFormat]:
         """Return a split's annotation file or folder, and its format."""
+        if split not in self._sources:
+            source, annotation_format = self._find_source(split)
+            if self._format == "auto":
+                logger.info("data.format: '%s' is read as %s.", source, annotation_format)
+            most = _FOLDS.get(annotation_format, 0)
+            if most and not 1 <= self._fold <= most:
+                raise ValueError(
+                    f"data.fold is {self._fold}; {annotation_format} has the splits 1 to {most}."
+                )
+            self._sources[split] = source, annotation_format
+        return self._sources[split]
+
+    def _find_source(self, split: Split) -> tuple[Path, AnnotationFormat]:
         named = self._named[split]
         if named is not None:
             return self._with_format(self._existing(split, named))
-        formats = tuple(_USUAL_NAMES) if self._format == "auto" else (self._format,)
+        formats = tuple(PLACES) if self._format == "auto" else (self._format,)
         for annotation_format in formats:
             if (source := self._usual_place(split, annotation_format)) is not None:
                 return self._with_format(source)
         if split == "test":
             return self._source("val")
-        usual = [name for form in formats for name in _USUAL_NAMES[form].get(split, ())]
+        usual = [name for form in formats for name in PLACES[form].splits.get(split, ())]
+        shown = ", ".join(dict.fromkeys(name or "its own folder" for name in usual))
         raise FileNotFoundError(
             f"No annotations of the {split} split in '{self.root}' (looked for "
-            f"{', '.join(usual)}); set data.{split}."
+            f"{shown.format(fold=self._fold)}); set data.{split}."
         )
 
-    def _usual_place(self, key: str, annotation_format: AnnotationFormat) -> Path | None:
+    def _usual_place(
+        self, key: Split | Literal["labels"], annotation_format: AnnotationFormat
+    ) -> Path | None:
         """Look for a split's annotations, or the label names, where the archives put them."""
-        for name in _USUAL_NAMES[annotation_format].get(key, ()):
-            for folder in _ANNOTATION_FOLDERS:
-                path = self.root / folder / name
-                if not (path.is_dir() if annotation_format == "folder" else path.is_file()):
-                    continue
-                unlabelled = (
-                    key == "test" and read_entries(path, annotation_format)[0].label is None
-                )
-                if not unlabelled:
+        places = PLACES[annotation_format]
+        names = places.labels if key == "labels" else places.splits.get(key, ())
+        for name in names:
+            for folder in places.folders:
+                path = self.root / folder / name.format(fold=self._fold)
+                if key == "labels" or annotation_format not in FOLDER_FORMATS:
+                    fits = path.is_file()
+                else:
+                    fits = path.is_dir() and (
+                        annotation_format == "folder" or detect_format(path) == annotation_format
+                    )
+                if fits and not (key == "test" and self._is_unlabelled(path, annotation_format)):
                     return path
         return None
+
+    def _is_unlabelled(self, source: Path, annotation_format: AnnotationFormat) -> bool:
+        """Tell whether a test split was published without its labels."""
+        if self._format == "auto":
+            annotation_format = detect_format(source)
+        entries = read_entries(source, annotation_format, split="test", fold=self._fold)
+        return entries[0].label is None
 
     def _with_format(self, source: Path) -> tuple[Path, AnnotationFormat]:
         return source, detect_format(source) if self._format == "auto" else self._format
@@ -193,61 +234,92 @@ class DataLayout:
             raise FileNotFoundError(f"data.{key} names '{path}', which does not exist.")
         return path
 
-    def _ssv2_folder(self, entries: Sequence[Entry], source: Path) -> tuple[Path, str]:
-        """Find the folder and the suffix with which the first videos' files exist."""
+    def _locate(
+        self, entries: Sequence[Entry], source: Path, annotation_format: AnnotationFormat
+    ) -> tuple[Path, list[str | None]]:
+        """Return the folder of the videos, and where each of them is below it, if it is there."""
+        if annotation_format in ("folder", "breakfast"):
+            return source, [entry.video for entry in entries]
+        if annotation_format in ("kinetics", "coin"):
+            return self._locate_by_name(entries, annotation_format)
         if self._videos is not None:
-            folders = [self._videos]
+            candidates = [self._videos]
         else:
-            folders = [self.root / name for name in _SSV2_FOLDERS]
-            folders += sorted(path for path in self.root.iterdir() if path.is_dir())
-        for entry in entries[:3]:
-            for folder in folders:
-                for suffix in (".webm", *sorted(VIDEO_SUFFIXES)):
-                    if (folder / (entry.video + suffix)).is_file():
-                        return folder, suffix
-        raise FileNotFoundError(
-            f"No video '{entries[0].video}.webm', the first one of '{source}', in "
-            f"'{self._videos or self.root}'; set data.videos to the folder with the videos."
-        )
+            candidates = [self.root / name for name in PLACES[annotation_format].videos]
+            if annotation_format not in ("csv", "list", "frames"):
+                candidates += sorted(path for path in self.root.iterdir() if path.is_dir())
+        plain = annotation_format in ("csv", "list", "frames")
+        listed = [_below(candidates[0], entry, source) if plain else entry.video
+                  for entry in entries]  # fmt: skip
+        try:
+            index = fullest_folder(candidates, listed, forgiving=not plain)
+            return index.folder, [index.find(video) for video in listed]
+        except UnsafePathError as error:
+            raise ValueError(
+                f"'{source}' names '{shortened(error.path)}', which {error.reason}; set "
+                "data.videos to a folder that holds all videos."
+            ) from None
 
-    def _kinetics_list(
-        self, entries: Sequence[Entry], names: Sequence[str], source: Path
-    ) -> VideoList:
-        """Match rows and files; many of Kinetics' videos can no longer be had."""
-        folder = self._videos or self.root
-        files: dict[str, str] = {}
-        for path in find_videos(folder):
-            files.setdefault(os.path.splitext(os.path.basename(path))[0], path)  # noqa: PTH119, PTH122 - 300,000 paths
-        found: list[Entry] = []
-        paths: list[str] = []
-        missing: list[str] = []
+    def _locate_by_name(
+        self, entries: Sequence[Entry], annotation_format: AnnotationFormat
+    ) -> tuple[Path, list[str | None]]:
+        """Match entries and files by name, wherever the files lie."""
+        usual = (self.root / name for name in PLACES[annotation_format].videos)
+        folder = self._videos or next(path for path in usual if path.is_dir())
+        files = by_stem(find_clips(folder))
+        if annotation_format == "coin":
+            return folder, [files.get(entry.video) for entry in entries]
+        # a file named by the YouTube video alone is this clip only if no other clip is of it
+        clips_of = Counter(entry.video.rsplit("_", 2)[0] for entry in entries)
+        found = []
         for entry in entries:
-            file = files.get(entry.video) or files.get(entry.video.rsplit("_", 2)[0])
-            if file is None:
-                missing.append(entry.video)
-            else:
-                found.append(entry)
-                paths.append(file)
-        if not found:
+            video, start, end = entry.video.rsplit("_", 2)
+            unpadded = f"{video}_{int(start)}_{int(end)}"
+            alone = files.get(video) if clips_of[video] == 1 else None
+            found.append(files.get(entry.video) or files.get(unpadded) or alone)
+        return folder, found
+
+    def _account(
+        self,
+        split: Split,
+        source: Path,
+        folder: Path,
+        entries: Sequence[Entry],
+        absent: Sequence[Entry],
+    ) -> None:
+        """Say what is missing, or refuse it if it is more than allowed."""
+        if not absent:
+            return
+        first = f"'{absent[0].video}' ({absent[0].place})"
+        if len(absent) == len(entries):
             raise FileNotFoundError(
-                f"None of the {len(entries)} videos of '{source}' is in '{folder}', such as "
-                f"'{missing[0]}.mp4'; set data.videos to the folder with the videos."
+                f"None of the {len(entries)} videos of '{source}' is in "
+                f"'{self._videos or self.root}', such as {first}; set data.videos "
+                "to the folder with the videos."
             )
-        if missing:
-            logger.warning(
-                "%d of the %d videos of '%s' are not in '%s', such as '%s.mp4'.",
-                len(missing), len(entries), source, folder, missing[0],
-            )  # fmt: skip
-        labels = label_entries(found, names, source)
-        return VideoList(str(source), str(folder), tuple(paths), labels, tuple(missing))
+        share = len(absent) / len(entries)
+        counted = (
+            f"{len(absent)} of the {len(entries)} videos of '{source}' are not in '{folder}', such "
+            f"as {first}"
+        )
+        if share > self._allow_missing:
+            raise FileNotFoundError(
+                f"{counted}; go on without them by --data.allow_missing {_rounded_up(share)}, or "
+                "set data.videos to the folder with the videos."
+            )
+        if split == "train":
+            logger.warning("%s; training goes on without them.", counted)
+        else:
+            logger.warning("%s; they are counted as missing.", counted)
 
 
-def list_for_prediction(target: str) -> VideoList:
+def list_for_prediction(target: str, *, frame_template: str | None = None) -> VideoList:
     """List videos without labels.
 
     Args:
-        target: A video file; a folder, searched at any depth; or a text file with a path per line,
-            absolute or relative to that file.
+        target: A video file; a folder, searched at any depth; a folder of pictures; or a text file
+            with a path per line, absolute or relative to that file.
+        frame_template: Name of the pictures, where videos are folders of them.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -255,7 +327,9 @@ def list_for_prediction(target: str) -> VideoList:
     """
     path = Path(target).expanduser()
     if path.is_dir():
-        folder, paths = path, find_videos(path)
+        folder, paths = path, find_clips(path)
+        if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
+            folder, paths = path.parent, [path.name]
     elif not path.is_file():
         raise FileNotFoundError(f"data.predict names '{target}', which does not exist.")
     elif path.suffix.lower() in VIDEO_SUFFIXES:
@@ -271,30 +345,40 @@ def list_for_prediction(target: str) -> VideoList:
         folder, paths = path.parent, [line.strip() for line in lines if line.strip()]
     if not paths:
         raise ValueError(f"data.predict names '{target}', which holds no videos.")
-    videos = VideoList(str(path), str(folder), tuple(paths), (-1,) * len(paths))
+    videos = VideoList(
+        str(path), str(folder), tuple(paths), (-1,) * len(paths), frame_template=frame_template
+    )
     _look_up_some(videos)
     return videos
 
 
 def _below(folder: Path, entry: Entry, source: Path) -> str:
     """Return a listed path relative to the videos' folder; refuse one that leaves it."""
-    root = os.path.abspath(folder)  # noqa: PTH100 - links stay as they are
-    path = os.path.normpath(os.path.join(root, entry.video))  # noqa: PTH118 - same
-    if not path.startswith(root.rstrip("/") + "/") or "\0" in path:
-        raise ValueError(
-            f"'{source}' names '{entry.video}' at {entry.place}, outside of '{folder}'; set "
-            "data.videos to a folder that holds all videos."
-        )
-    return os.path.relpath(path, root)
+    video = entry.video
+    if os.path.isabs(video):  # noqa: PTH117 - links stay as they are
+        root = os.path.abspath(folder).rstrip("/") + "/"  # noqa: PTH100 - same
+        path = os.path.normpath(video)
+        if not path.startswith(root):
+            raise ValueError(
+                f"'{source}' names '{shortened(video)}' at {entry.place}, outside of '{folder}'; "
+                "set data.videos to a folder that holds all videos."
+            )
+        video = path.removeprefix(root)
+    return os.path.normpath(relative_path(video, source, entry.place))
 
 
 def _look_up_some(videos: VideoList) -> None:
     """Look whether videos exist: the first, and some spread over the list (disks may be slow)."""
     step = max(1, len(videos) // _NUM_LOOKED_UP)
     looked_up = range(0, len(videos), step)
-    absent = [videos.path(index) for index in looked_up if not Path(videos.path(index)).is_file()]
+    absent = [videos.path(index) for index in looked_up if not Path(videos.path(index)).exists()]
     if absent:
         raise FileNotFoundError(
             f"{len(absent)} of {len(looked_up)} videos looked up in '{videos.source}' do not exist,"
-            f" such as '{absent[0]}'; set data.videos to the folder with the videos."
+            f" such as '{absent[0]}'; correct the list."
         )
+
+
+def _rounded_up(share: float) -> float:
+    """A share with two digits, not below it."""
+    return min(1.0, (int(share * 100) + 1) / 100)

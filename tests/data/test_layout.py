@@ -53,7 +53,7 @@ def test_a_test_split_with_labels_is_taken(tmp_path):
 
 
 def test_kinetics_needs_the_root_alone(tmp_path, caplog):
-    layout = DataLayout(str(kinetics_tree(tmp_path)))
+    layout = DataLayout(str(kinetics_tree(tmp_path)), allow_missing=0.4)
     with caplog.at_level(logging.WARNING):
         train = layout.read("train")
     assert layout.label_names() == ["air drumming", "zumba"]
@@ -66,10 +66,12 @@ def test_kinetics_needs_the_root_alone(tmp_path, caplog):
 
 
 def test_videos_that_kinetics_lacks_are_counted(tmp_path, caplog):
-    layout = DataLayout(str(kinetics_tree(tmp_path)))
-    assert layout.read("train").missing == ("CC_CCCCCCCC_000001_000011",)
+    layout = DataLayout(str(kinetics_tree(tmp_path)), allow_missing=0.4)
+    train = layout.read("train")
+    assert train.missing == ("CC_CCCCCCCC_000001_000011",)
+    assert train.missing_labels == (1,)
     assert "1 of the 3 videos" in caplog.text
-    assert "CC_CCCCCCCC_000001_000011.mp4" in caplog.text
+    assert "'CC_CCCCCCCC_000001_000011' (line 4)" in caplog.text
 
 
 def test_kinetics_without_any_video_is_an_error(tmp_path):
@@ -116,7 +118,7 @@ def test_named_labels_decide_the_order(tmp_path):
 @pytest.mark.parametrize("path", ["../secret.mp4", "/etc/secret.mp4", "clips/../../secret.mp4"])
 def test_paths_that_leave_the_root_are_refused(tmp_path, path):
     (tmp_path / "train.txt").write_text(f"{path} 0\n")
-    with pytest.raises(ValueError, match=f"'{path}' at line 1, outside of"):
+    with pytest.raises(ValueError, match=f"'{path}' at line 1, (outside of|a path that leaves)"):
         DataLayout(str(tmp_path)).read("train")
 
 
@@ -141,17 +143,30 @@ def test_templates_without_numbers_are_an_error(tmp_path):
         DataLayout(str(tmp_path)).read("train")
 
 
-def test_missing_videos_are_found_before_training(tmp_path):
-    touch(tmp_path, *(f"{i}.mp4" for i in range(200) if i != 42))
-    (tmp_path / "train.txt").write_text("".join(f"{i}.mp4 0\n" for i in range(200)))
-    with pytest.raises(FileNotFoundError, match=r"1 of 67 videos looked up.*42.mp4"):
+def test_every_missing_video_is_counted_and_too_many_are_refused(tmp_path, caplog):
+    touch(tmp_path, *(f"{i}.mp4" for i in range(200) if i not in (42, 77)))
+    (tmp_path / "train.txt").write_text("".join(f"{i}.mp4 {i % 2}\n" for i in range(200)))
+    train = DataLayout(str(tmp_path)).read("train")
+    assert (len(train), train.missing, train.missing_labels) == (198, ("42.mp4", "77.mp4"), (0, 1))
+    assert "2 of the 200 videos" in caplog.text
+    (tmp_path / "5.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match=r"3 of the 200 .*'5.mp4' \(line 6\)") as caught:
         DataLayout(str(tmp_path)).read("train")
+    assert "--data.allow_missing 0.02" in str(caught.value)
+    assert len(DataLayout(str(tmp_path), allow_missing=0.02).read("train").missing) == 3
+    with pytest.raises(FileNotFoundError, match="3 of the 200"):
+        DataLayout(str(tmp_path), allow_missing=0).read("train")
+
+
+def test_a_share_of_missing_videos_is_a_share(tmp_path):
+    with pytest.raises(ValueError, match=r"data.allow_missing is 3; it is a share from 0 to 1"):
+        DataLayout(str(tmp_path), allow_missing=3)
 
 
 def test_missing_something_something_videos_are_found(tmp_path):
     (tmp_path / "labels.json").write_text('{"x": "0"}')
     (tmp_path / "train.json").write_text('[{"id": "1", "template": "x"}]')
-    with pytest.raises(FileNotFoundError, match=r"No video '1.webm'.*set data.videos"):
+    with pytest.raises(FileNotFoundError, match=r"None of the 1 .*'1' \(id 1\); set data.videos"):
         DataLayout(str(tmp_path)).read("train")
 
 
