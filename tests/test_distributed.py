@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pks4_lightning.data.motion import generate_motion_dataset
+from tests.score_cases import NUM_CROPS, NUM_VIDEOS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -21,7 +24,12 @@ def free_port():
 
 
 def pks4_on_two_ranks(args, cwd):
-    """Run one command as two ranks, the way a cluster's launcher does; return their outputs."""
+    """Run one command as two ranks; return their outputs."""
+    return on_two_ranks(["-m", "pks4_lightning", *args], cwd)
+
+
+def on_two_ranks(python_args, cwd):
+    """Run Python as two ranks, the way a cluster's launcher does; return their outputs."""
     common = {
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
@@ -34,7 +42,7 @@ def pks4_on_two_ranks(args, cwd):
         "GROUP_RANK": "0",
         "LOCAL_WORLD_SIZE": "2",
     }
-    command = [sys.executable, "-m", "pks4_lightning", *args]
+    command = [sys.executable, *python_args]
     ranks = [
         subprocess.Popen(
             command,
@@ -85,37 +93,50 @@ def test_ddp_trains_as_one_process_with_the_same_videos_per_step(tiny_args, tmp_
     assert all(t.isfinite().all() for t in saved["state_dict"].values() if t.is_floating_point())
 
 
-def test_ddp_counts_every_test_video_once(trained, tmp_path):
-    """11 videos on two ranks: one rank gets a filler that must not be counted."""
-    checkpoint = trained / "checkpoints" / "best.ckpt"
-    args = ["test", f"--ckpt_path={checkpoint}", "--data.num_clips=2", "--data.test_batch_size=2"]
-    pks4_on_two_ranks(
-        [*args, f"--trainer.default_root_dir={tmp_path / 'two'}", "--trainer.strategy=ddp", *TWO],
-        tmp_path,
+@pytest.fixture(scope="session")
+def splits(tmp_path_factory):
+    """A data set of 23 test videos, with annotations of the first few of them as well."""
+    root = generate_motion_dataset(
+        tmp_path_factory.mktemp("splits") / "data",
+        num_train=8,
+        num_val=8,
+        num_test=23,
+        num_workers=0,
     )
+    entries = json.loads((root / "labels" / "test.json").read_text())
+    for num_videos in NUM_VIDEOS:
+        path = root / "labels" / f"first_{num_videos}.json"
+        path.write_text(json.dumps(entries[:num_videos]))
+    return root
+
+
+def test_two_ranks_score_as_one_to_the_last_video(splits, trained, tmp_path):
+    script = str(ROOT / "tests" / "score_cases.py")
+    args = [script, str(splits), str(trained / "checkpoints" / "best.ckpt")]
+    on_two_ranks([*args, str(tmp_path / "two"), "2"], tmp_path)
     subprocess.run(
-        [
-            sys.executable,
-            *("-m", "pks4_lightning"),
-            *args,
-            f"--trainer.default_root_dir={tmp_path / 'one'}",
-        ],
+        [sys.executable, *args, str(tmp_path / "one"), "1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=True,
     )
-    one, two = predictions(tmp_path / "one"), predictions(tmp_path / "two")
-    assert len(two) == 11
-    for ours, theirs in zip(two, one, strict=True):
-        assert (ours["video_path"], ours["label"], ours["top1"]) == (
-            theirs["video_path"],
-            theirs["label"],
-            theirs["top1"],
-        )
-        assert float(ours["score1"]) == pytest.approx(float(theirs["score1"]), abs=2e-6)
-    metrics = [json.loads((tmp_path / n / "test/metrics.json").read_text()) for n in ("one", "two")]
-    assert metrics[0] == metrics[1]
-    assert metrics[0]["num_videos"] == 11
+    for num_videos in NUM_VIDEOS:
+        for num_crops in NUM_CROPS:
+            case = f"{num_videos}x{num_crops}"
+            one, two = (predictions(tmp_path / ranks / case) for ranks in ("one", "two"))
+            assert len(one) == num_videos
+            answers = [
+                [(r["video_path"], r["label"], r["top1"]) for r in rows] for rows in (one, two)
+            ]
+            assert answers[0] == answers[1], case
+            metrics = [
+                json.loads((tmp_path / ranks / case / "test/metrics.json").read_text())
+                for ranks in ("one", "two")
+            ]
+            assert metrics[0] == metrics[1], case
+            right = sum(row["label"] == row["top1"] for row in two)
+            assert metrics[1]["test/video_top1"] == round(right / num_videos, 6), case
+            assert metrics[1]["num_scored"] == metrics[1]["num_listed"] == num_videos
 
 
 def test_sharded_model_trains(tiny_args, tmp_path):
