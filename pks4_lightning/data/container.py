@@ -12,8 +12,12 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-__all__ = ["MAX_PACKETS", "MAX_PIXELS", "VIDEO_SUFFIXES", "VideoDecodeError", "ffmpeg_errors",
-           "find_missing_end", "open_video", "set_up_decoder"]  # fmt: skip
+# fmt: off
+__all__ = [
+    "CODECS", "MAX_PACKETS", "MAX_PIXELS", "OPTIONS", "VIDEO_SUFFIXES", "VideoDecodeError",
+    "ffmpeg_errors", "find_missing_end", "open_video", "set_up_decoder",
+]
+# fmt: on
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 
@@ -22,13 +26,13 @@ MAX_PACKETS = 2_000_000
 """Nineteen hours at 30 frames a second; a longer table of packets is an attack on the memory."""
 
 # fmt: off
-_CODECS = frozenset({
+CODECS = frozenset({
     "av1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4",
     "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "vp8", "vp9", "wmv1", "wmv2",
 })
 # fmt: on
 # Anything else FFmpeg can open, playlists above all, may name and open further files.
-_OPTIONS = {
+OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
     "protocol_whitelist": "file",
 }
@@ -87,12 +91,21 @@ def open_video(source: Path | BinaryIO, name: str) -> Iterator[tuple[InputContai
     else:
         source.seek(0)
     opened = str(source) if isinstance(source, Path) else source
-    with ffmpeg_errors(name), av.open(opened, options=dict(_OPTIONS)) as container:
+    with (
+        ffmpeg_errors(name),
+        av.open(
+            opened,
+            options=dict(OPTIONS),
+            metadata_errors="replace",  # titles need not be UTF-8
+        ) as container,
+    ):
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
             raise VideoDecodeError.of(name, "it contains no video stream")
+        if stream.codec_context is None:
+            raise VideoDecodeError.of(name, "its codec is unknown")
         codec = stream.codec.canonical_name
-        if codec not in _CODECS:
+        if codec not in CODECS:
             raise VideoDecodeError.of(name, f"its codec {codec} is not among the supported ones")
         if stream.width * stream.height > MAX_PIXELS:
             size = f"{stream.width} × {stream.height}"

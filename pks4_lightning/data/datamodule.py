@@ -1,7 +1,8 @@
 """The data module: from a folder of videos to batches of clips on the device."""
 
 import multiprocessing
-import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,14 @@ from pks4_lightning.data.clip_sampling import (
     SegmentClipSampler,
 )
 from pks4_lightning.data.dataset import VideoDataset, join_views
+from pks4_lightning.data.labels import match_label_order
 from pks4_lightning.data.layout import DataLayout, list_for_prediction
+from pks4_lightning.data.loader import OpenFiles, VideoLoader
+from pks4_lightning.data.manifest import KnownFiles, default_manifest, read_manifest
+from pks4_lightning.data.memory import check_memory
+from pks4_lightning.data.probe import FileRecord
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
+from pks4_lightning.data.quarantine import FailureCount, apply_manifest
 from pks4_lightning.data.randaugment import augment_clips
 from pks4_lightning.data.sampler import VideoSampler
 from pks4_lightning.data.transforms import Augmentation, flipped_labels
@@ -36,17 +43,16 @@ _STAGES: dict[str | None, tuple[_Stage, ...]] = {
     "test": ("test",),
     "predict": ("predict",),
 }
-_WORKER_TIMEOUT_SECONDS = 120
 _PREFETCHED_BATCHES = 2
 """Per worker."""
 
 
 class VideoDataModule(LightningDataModule):
-    """Videos with labels, laid out as Something-Something V2 or Kinetics is, or plainly.
+    """Videos with labels, laid out as a published data set is, or plainly.
 
     With the official layouts ``root`` alone is enough: annotations, class names and videos are
     looked for where the data sets' archives put them. Every file and folder may be given, absolute
-    or relative to ``root``.
+    or relative to ``root``. A video is a file, or a folder of numbered pictures.
 
     Training takes one random frame from each of ``num_frames`` equal segments of a video,
     validation the middle frames with a centre crop, testing and predicting ``num_clips`` ×
@@ -54,8 +60,10 @@ class VideoDataModule(LightningDataModule):
 
     Args:
         root: Folder of the data set. Only predicting works without.
-        format: ``ssv2`` (JSON), ``kinetics`` (CSV), ``list`` (lines of path and label), ``folder``
-            (one per class); ``auto`` tells by the files.
+        format: ``ssv2``, ``diving48``, ``coin`` (JSON), ``kinetics`` (CSV), ``ucf101``, ``hmdb51``
+            (lists), ``breakfast``, as published; ``csv`` (a header with a path and a label),
+            ``list`` (lines of path and label), ``frames`` (lines of folder, number of frames and
+            label), ``folder`` (one per class); ``auto`` tells by the files, and says so.
         train: Training annotations, or the folder of class folders.
         val: Validation annotations.
         test: Test annotations. ``null``: the test split if there is one with labels, else the
@@ -63,7 +71,14 @@ class VideoDataModule(LightningDataModule):
         predict: A video, a folder of videos, or a text file with a path per line; unlabelled.
         labels: Names of all classes: Something-Something's JSON, or a text file with a name per
             line. ``null``: found, or else the training labels, sorted.
+        remap_labels: Where a checkpoint has the same class names in another order, number the
+            data's classes as the checkpoint does, instead of refusing.
         videos: Folder with the videos. ``null``: found.
+        fold: Which of the official splits of UCF-101, HMDB-51 (1 to 3) or Breakfast (1 to 4).
+        allow_missing: Share of a split's listed videos that may be absent from the disk; they are
+            named, counted, and in a test's report taken as wrong.
+        frame_template: Name of the pictures where videos are folders of them, such as
+            ``img_{:05d}.jpg``. ``null``: found.
         num_frames: Frames per clip.
         frame_size: Side of the square that the model sees, in pixels.
         resize: Scaling of the frames before they are cropped, in training and testing alike: the
@@ -75,6 +90,13 @@ class VideoDataModule(LightningDataModule):
         num_clips: Test clips per video.
         num_crops: Test crops per clip: left, centre and right for 3.
         num_workers: Processes that decode; 0 decodes in the main process.
+        worker_timeout: Seconds after which a worker that is still at the same video is ended, and
+            the run with it.
+        manifest: What `pks4 data index` has found out. ``null``: ``.pks4/manifest.jsonl`` below
+            ``root`` if it is there. Training leaves out what it quarantines; in the other splits
+            that counts as failed.
+        max_bad_fraction: Share of the training videos that may turn out to be undecodable, each
+            with another video in its place, before the training stops. One always may.
         seed: Seed of the order and of every random draw.
         augmentation: Random changes of the training clips.
         mean: RGB mean that clips are normalised with, for values from 0 to 1; CLIP's.
@@ -98,7 +120,11 @@ class VideoDataModule(LightningDataModule):
         test: str | None = None,
         predict: str | None = None,
         labels: str | None = None,
+        remap_labels: bool = False,
         videos: str | None = None,
+        fold: int = 1,
+        allow_missing: float = 0.01,
+        frame_template: str | None = None,
         num_frames: int = 8,
         frame_size: int = 224,
         resize: Resize = 256,
@@ -108,6 +134,9 @@ class VideoDataModule(LightningDataModule):
         num_clips: int = 1,
         num_crops: int = 1,
         num_workers: int = 4,
+        worker_timeout: float = 120.0,
+        manifest: str | None = None,
+        max_bad_fraction: float = 0.001,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073),
@@ -131,6 +160,11 @@ class VideoDataModule(LightningDataModule):
             if value < 1:
                 raise ValueError(f"data.{name} is {value - (name == 'num_workers')}; "
                                  f"it must be at least {int(name != 'num_workers')}.")  # fmt: skip
+        for name, amount in (
+            ("worker_timeout", worker_timeout), ("max_bad_fraction", max_bad_fraction)
+        ):  # fmt: skip
+            if amount < 0:
+                raise ValueError(f"data.{name} is {amount:g}; it must not be negative.")
         smallest = resize if isinstance(resize, int) else min(resize)
         if smallest < frame_size:
             raise ValueError(
@@ -142,13 +176,19 @@ class VideoDataModule(LightningDataModule):
         self.split_files = {"train": train, "val": val, "test": test}
         self.predict = predict
         self.labels = labels
+        self.remap_labels = remap_labels
         self.videos_folder = videos
+        self.fold = fold
+        self.allow_missing = allow_missing
+        self.frame_template = frame_template
         self.num_frames = num_frames
         self.frame_size = frame_size
         self.resize = resize
         self.batch_size = batch_size
         self.num_repeats = num_repeats
         self.num_workers = num_workers
+        self.worker_timeout = worker_timeout
+        self.manifest = manifest
         self.seed = seed
         self.augmentation = augmentation
         self.mean = tuple(mean)
@@ -166,6 +206,9 @@ class VideoDataModule(LightningDataModule):
         }
         self.label_names: list[str] = []
         self._videos: dict[str, VideoList] = {}
+        self._known: dict[str, KnownFiles] = {}
+        self._records: dict[str, FileRecord] | None = None
+        self.failures = FailureCount(max_bad_fraction)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations of a stage; everything that can be refused is refused here.
@@ -193,6 +236,7 @@ class VideoDataModule(LightningDataModule):
                 layout = layout or self._layout()
                 self._videos[name] = layout.read(name)
                 self.label_names = layout.label_names()
+            self._apply_manifest(name)
 
     def videos(self, split: Literal["train", "val", "test", "predict"]) -> VideoList:
         """Return the videos of a split, in the order that ``video_index`` counts.
@@ -204,6 +248,30 @@ class VideoDataModule(LightningDataModule):
             KeyError: If ``setup`` has not read it.
         """
         return self._videos[split]
+
+    def match_labels(self, label_names: Sequence[str]) -> None:
+        """Number the classes as a model does that was trained on the same names.
+
+        Does nothing unless ``remap_labels`` is set; call it before the loaders are made.
+
+        Args:
+            label_names: The model's class names, by output.
+
+        Raises:
+            ValueError: If a name is among the data's or the model's only.
+        """
+        if not self.remap_labels or not self.label_names:
+            return
+        order = match_label_order(data=self.label_names, wanted=label_names)
+        self.label_names = list(label_names)
+        self._videos = {
+            split: replace(
+                videos,
+                labels=tuple(label if label < 0 else order[label] for label in videos.labels),
+                missing_labels=tuple(order[label] for label in videos.missing_labels),
+            )
+            for split, videos in self._videos.items()
+        }
 
     def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
         """Return what the annotations of a split list and the disk does not hold.
@@ -262,6 +330,8 @@ class VideoDataModule(LightningDataModule):
             The batch with float32 clips.
         """
         training = self.trainer is not None and self.trainer.training
+        if training:
+            self.failures.add(batch["failure"], num_videos=len(self._videos["train"]))
         return {**batch, "video": self.to_model_input(batch, training=training)}
 
     def to_model_input(self, batch: VideoBatch, *, training: bool) -> Tensor:
@@ -295,6 +365,9 @@ class VideoDataModule(LightningDataModule):
             annotation_format=self.format,
             labels=self.labels,
             videos=self.videos_folder,
+            fold=self.fold,
+            allow_missing=self.allow_missing,
+            frame_template=self.frame_template,
             **self.split_files,
         )
 
@@ -303,7 +376,19 @@ class VideoDataModule(LightningDataModule):
             raise ValueError(
                 "data.predict is not set; it names a video, a folder of videos or a list of them."
             )
-        return list_for_prediction(self.predict)
+        return list_for_prediction(self.predict, frame_template=self.frame_template)
+
+    def _apply_manifest(self, stage: _Stage) -> None:
+        if self.root is None or stage == "predict":
+            return
+        if self._records is None:
+            place = default_manifest(self.root) if self.manifest is None else Path(self.manifest)
+            if self.manifest is None and not place.is_file():
+                return
+            self._records = read_manifest(place)
+        self._videos[stage], self._known[stage] = apply_manifest(
+            self._videos[stage], self._records, self.root, split=stage
+        )
 
     def _dataset(
         self,
@@ -321,6 +406,11 @@ class VideoDataModule(LightningDataModule):
             seed=self.seed,
             augmentation=augmentation,
             flipped_labels=flips,
+            substitute=stage == "train",
+            known=self._known.get(stage),
+            open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)
+            if self.num_workers
+            else None,
         )
 
     def _order(self, stage: _Stage) -> VideoSampler:
@@ -348,9 +438,8 @@ class VideoDataModule(LightningDataModule):
                 "multiprocessing_context": context,
                 "persistent_workers": True,
                 "prefetch_factor": _PREFETCHED_BATCHES,
-                "timeout": _WORKER_TIMEOUT_SECONDS,
             }
-        return DataLoader(
+        return VideoLoader(
             dataset,
             batch_size=requests_per_batch,
             sampler=order,
@@ -362,30 +451,14 @@ class VideoDataModule(LightningDataModule):
         )
 
     def _check_memory(self, stages: tuple[_Stage, ...]) -> None:
-        """Refuse clips that cannot fit: the batches in flight as bytes, and one as floats."""
-        available = _physical_memory()
         for stage in stages:
             sampler = self.clip_samplers[stage]
             views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
             videos = self.test_batch_size if stage in ("test", "predict") else self.batch_size
-            clips = videos * views * (self.num_repeats if stage == "train" else 1)
-            batch_bytes = clips * 3 * self.num_frames * self.frame_size**2
-            needed = batch_bytes * (1 + _PREFETCHED_BATCHES * self.num_workers + 4)
-            if needed > available:
-                raise ValueError(
-                    f"More frames than memory allows: {stage} batches of {clips} clips × "
-                    f"{self.num_frames} frames of {self.frame_size} pixels need "
-                    f"{needed / 2**30:.1f} GiB with {self.num_workers} workers, and this machine "
-                    f"has {available / 2**30:.1f} GiB; lower data.num_frames, data.batch_size or "
-                    "data.num_workers."
-                )
-
-
-def _physical_memory() -> float:
-    """Bytes of memory of this machine, or of the container that limits it."""
-    physical = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    try:
-        return min(physical, float(limit.read_text()))
-    except (OSError, ValueError):
-        return physical
+            check_memory(
+                stage,
+                clips=videos * views * (self.num_repeats if stage == "train" else 1),
+                num_frames=self.num_frames,
+                frame_size=self.frame_size,
+                prefetched=_PREFETCHED_BATCHES * self.num_workers,
+            )

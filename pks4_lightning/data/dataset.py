@@ -1,10 +1,15 @@
 """From a request to the clips of one video, and from videos to a batch.
 
+A video that cannot be decoded ends nothing. In validation, testing and predicting its views come
+blank and not valid, with the reason, so that it is counted as failed. In training another video,
+a function of the request alone, stands in for it, and the batch says for which and why.
+
 Dimensions:
     V: views of a video
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +18,8 @@ from torch.utils.data import Dataset
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations import VideoList
 from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, plan_views
+from pks4_lightning.data.loader import OpenFiles
+from pks4_lightning.data.manifest import KnownFiles
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator, stable_seed
@@ -23,9 +30,12 @@ from pks4_lightning.data.transforms import (
     random_crop_box,
     spatial_crop_box,
 )
-from pks4_lightning.data.video import FewerFramesError, Resize, Video
+from pks4_lightning.data.video import FewerFramesError, Resize, Video, VideoDecodeError
 
 __all__ = ["VideoDataset", "join_views"]
+
+_MOST_ATTEMPTS = 10
+"""Videos tried in a row in place of one that cannot be decoded."""
 
 
 class VideoDataset(Dataset[VideoBatch]):
@@ -41,6 +51,9 @@ class VideoDataset(Dataset[VideoBatch]):
         augmentation: Random crops and flips of training clips; ``None`` gives the fixed crops of
             validation and testing.
         flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
+        substitute: Let other videos stand in for those that cannot be decoded.
+        known: What the manifest says of the files, where there is one.
+        open_files: Where workers note which video they are at.
     """
 
     def __init__(
@@ -54,6 +67,9 @@ class VideoDataset(Dataset[VideoBatch]):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         flipped_labels: Sequence[int] = (),
+        substitute: bool = False,
+        known: KnownFiles | None = None,
+        open_files: OpenFiles | None = None,
     ) -> None:
         self.videos = videos
         self.clip_sampler = clip_sampler
@@ -63,6 +79,9 @@ class VideoDataset(Dataset[VideoBatch]):
         self.seed = seed
         self.augmentation = augmentation
         self.flipped_labels = tuple(flipped_labels)
+        self.substitute = substitute
+        self.known = known
+        self.open_files = open_files
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -77,18 +96,53 @@ class VideoDataset(Dataset[VideoBatch]):
             A batch of the video's views.
 
         Raises:
-            VideoDecodeError: If the file is absent or damaged.
+            VideoDecodeError: If other videos were to stand in, and ten in a row failed as well.
         """
         if isinstance(request, int):
             request = VideoRequest(request, epoch=0, repeat=0, valid=True)
-        return self._decode(request) if request.valid else self._blank(request)
+        if not request.valid:
+            return self._blank(request)
+        try:
+            return self._decode(request)
+        except VideoDecodeError as error:
+            reason = str(error)
+        if not self.substitute:
+            path = self.videos.path(request.video_index)
+            return self._blank(request, video_path=path, failure=reason)
+        return self._substituted(request, reason)
+
+    def _substituted(self, request: VideoRequest, reason: str) -> VideoBatch:
+        """Decode another video in place of one that failed; the same one for all its repeats."""
+        reasons = [reason]
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            seed = stable_seed("substitute", self.seed, request.epoch, request.video_index, attempt)
+            try:
+                views = self._decode(request._replace(video_index=seed % len(self.videos)))
+            except VideoDecodeError as error:
+                reasons.append(str(error))
+                continue
+            return {**views, "failure": ["\n".join(reasons)] * len(views["label"])}
+        raise VideoDecodeError(reasons[0])
 
     def _decode(self, request: VideoRequest) -> VideoBatch:
         path = self.videos.path(request.video_index)
+        with self.open_files.at(path) if self.open_files else nullcontext():
+            return self._views(request, path)
+
+    def _open(self, video_index: int, path: str) -> Video:
+        """Open a video, unless the manifest objects."""
+        if self.known is None:
+            return Video(path)
+        objection = self.known.objection(video_index, path)
+        if objection is not None:
+            raise VideoDecodeError(f"Cannot decode video '{path}': {objection}.")
+        return Video(path, num_frames=self.known.num_frames(video_index))
+
+    def _views(self, request: VideoRequest, path: str) -> VideoBatch:
         draw_seed = stable_seed(
             "clip", self.seed, request.epoch, request.video_index, request.repeat
         )
-        video = Video(path)
+        video = self._open(request.video_index, path)
         while True:
             views = plan_views(
                 self.clip_sampler, video, num_frames=self.num_frames, draw_seed=draw_seed
@@ -118,6 +172,7 @@ class VideoDataset(Dataset[VideoBatch]):
             valid=torch.ones(len(views), dtype=torch.bool),
             draw_seed=torch.tensor(seeds),
             video_path=[path] * len(views),
+            failure=[""] * len(views),
         )
 
     def _crop(self, frames: Tensor, view: View, draw_seed: int, label: int) -> tuple[Tensor, int]:
@@ -141,7 +196,9 @@ class VideoDataset(Dataset[VideoBatch]):
         clip = crop_clip(frames, box, size=self.frame_size, flip=flip)
         return clip, mirrored if flip else label
 
-    def _blank(self, request: VideoRequest) -> VideoBatch:
+    def _blank(
+        self, request: VideoRequest, *, video_path: str = "", failure: str = ""
+    ) -> VideoBatch:
         sampler = self.clip_sampler
         num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
         shape = (num_views, 3, self.num_frames, self.frame_size, self.frame_size)
@@ -152,7 +209,8 @@ class VideoDataset(Dataset[VideoBatch]):
             view_index=torch.arange(num_views),
             valid=torch.zeros(num_views, dtype=torch.bool),
             draw_seed=torch.zeros(num_views, dtype=torch.int64),
-            video_path=[""] * num_views,
+            video_path=[video_path] * num_views,
+            failure=[failure] * num_views,
         )
 
 
@@ -166,4 +224,5 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         valid=torch.cat([views["valid"] for views in videos]),
         draw_seed=torch.cat([views["draw_seed"] for views in videos]),
         video_path=[path for views in videos for path in views["video_path"]],
+        failure=[reason for views in videos for reason in views["failure"]],
     )

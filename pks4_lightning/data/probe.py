@@ -17,6 +17,14 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from pks4_lightning.data.container import (
+    CODECS,
+    MAX_PIXELS,
+    OPTIONS,
+    find_missing_end,
+    set_up_decoder,
+)
+
 __all__ = ["FileRecord", "Status", "probe_file", "sha256_of"]
 
 Status: TypeAlias = Literal[
@@ -34,18 +42,6 @@ Status: TypeAlias = Literal[
     "hash_mismatch",
 ]
 
-_CONTAINER_OPTIONS = {
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
-    "protocol_whitelist": "file",
-    "err_detect": "crccheck+bitstream+buffer+explode",
-}
-# fmt: off
-_CODECS = frozenset({
-    "av1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4",
-    "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "vp8", "vp9", "wmv1", "wmv2",
-})
-# fmt: on
-_MAX_PIXELS = 4096 * 2304
 _SLACK_FRAMES = 1.5
 """How far the promised duration may exceed what is there, in frames: muxers round."""
 
@@ -130,19 +126,22 @@ def sha256_of(file: Path) -> str:
 
 def _examine(file: Path, known: dict[str, Any]) -> None:
     """Decode a file and fill in what is learnt, as far as that goes."""
-    with av.open(str(file), options=_CONTAINER_OPTIONS, metadata_errors="replace") as container:
+    with av.open(str(file), options=dict(OPTIONS), metadata_errors="replace") as container:
         stream = _video_stream(container, known)
         ends: list[float] = []
         stamps: list[int | None] = []
         keyframes: list[int] = []
         damaged = 0
-        packets = 0
+        sent: list[int | None] = []
+        last_duration = 0
         for packet in _packets(container, ends):
             if packet.stream_index != stream.index:
                 continue
-            packets += packet.size > 0
+            if packet.size:
+                sent.append(packet.pts)
+                last_duration = packet.duration or 0
             for frame in packet.decode():
-                if frame.width * frame.height > _MAX_PIXELS:
+                if frame.width * frame.height > MAX_PIXELS:
                     raise _FindingError("too_large", f"a frame has {frame.width} × {frame.height}")
                 if frame.key_frame:
                     keyframes.append(len(stamps))
@@ -150,13 +149,16 @@ def _examine(file: Path, known: dict[str, Any]) -> None:
                 damaged += frame.is_corrupt
                 known["rotation"] = round(frame.rotation)
         _describe(known, stream, stamps, keyframes)
-        if packets == 0:
+        if not sent:
             raise _FindingError("zero_frames", "it contains no video frames")
         if not stamps:
-            raise _FindingError("zero_frames", f"none of its {packets} frames can be decoded")
+            raise _FindingError("zero_frames", f"none of its {len(sent)} frames can be decoded")
         if damaged:
             raise _FindingError("flagged_corrupt", f"the decoder marks {damaged} frames as damaged")
-        _check_promises(container, stream, packets, max(ends, default=0.0))
+        _check_promises(container, stream, len(sent), max(ends, default=0.0))
+        missing = find_missing_end(container, stream, sent, last_duration)
+        if missing is not None:
+            raise _FindingError("truncated", missing)
 
 
 def _video_stream(container: InputContainer, known: dict[str, Any]) -> VideoStream:
@@ -167,16 +169,15 @@ def _video_stream(container: InputContainer, known: dict[str, Any]) -> VideoStre
     if stream.codec_context is None:
         raise _FindingError("disallowed_format", "its codec is unknown")
     codec = stream.codec.canonical_name
-    if codec not in _CODECS:
+    if codec not in CODECS:
         raise _FindingError(
             "disallowed_format", f"its codec {codec} is not among the supported ones"
         )
     known.update(codec=codec, width=stream.width, height=stream.height)
     known["pix_fmt"] = stream.codec_context.pix_fmt or ""
-    if stream.width * stream.height > _MAX_PIXELS:
+    if stream.width * stream.height > MAX_PIXELS:
         raise _FindingError("too_large", f"its frames have {stream.width} × {stream.height} pixels")
-    stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"err_detect": _CONTAINER_OPTIONS["err_detect"]}
+    set_up_decoder(stream.codec_context, strict=True)
     return stream
 
 

@@ -1,6 +1,7 @@
 """Which video comes when, on which rank."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ class VideoSampler(Sampler[VideoRequest]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._position = 0
 
     @property
     def num_videos_per_rank(self) -> int:
@@ -81,7 +83,48 @@ class VideoSampler(Sampler[VideoRequest]):
             epoch: Counted from 0. Without shuffling every epoch is the first, so that random
                 draws of validation clips, if there are any, do not change from one to the next.
         """
-        self.epoch = epoch if self.shuffle else 0
+        epoch = epoch if self.shuffle else 0
+        if epoch != self.epoch:
+            self._position = 0
+        self.epoch = epoch
+
+    def state_dict(self, *, position: int) -> dict[str, int]:
+        """Return what a later run needs to go on within this epoch.
+
+        Args:
+            position: Requests that this rank has used up. Workers ask for more than that ahead of
+                time, so only whoever uses the batches knows.
+
+        Raises:
+            ValueError: If the position is not between two videos of this epoch.
+        """
+        if position % self.num_repeats or not 0 <= position <= len(self):
+            raise ValueError(
+                f"position is {position}; it must be a multiple of num_repeats "
+                f"({self.num_repeats}) from 0 to {len(self)}."
+            )
+        return {"epoch": self.epoch, "num_videos": position // self.num_repeats * self.world_size}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Let the next iteration begin within an epoch, as if those before had been taken.
+
+        ``len`` stays that of a whole epoch. The number of ranks may differ from the one the state
+        comes from.
+
+        Args:
+            state: From ``state_dict``, of any rank.
+
+        Raises:
+            ValueError: If as many ranks cannot share what is left evenly.
+        """
+        num_videos = state["num_videos"]
+        if num_videos % self.world_size and num_videos < self.num_videos:
+            raise ValueError(
+                f"{num_videos} videos of the epoch have been used, which {self.world_size} ranks "
+                "cannot have shared evenly; resume with the number of ranks of the first run."
+            )
+        self.set_epoch(state["epoch"])
+        self._position = -(-num_videos // self.world_size) * self.num_repeats
 
     def order(self) -> list[int]:
         """Return all videos in the order of this epoch, the same on every rank."""
@@ -95,7 +138,10 @@ class VideoSampler(Sampler[VideoRequest]):
         return self.num_videos_per_rank * self.num_repeats
 
     def __iter__(self) -> Iterator[VideoRequest]:
-        epoch = self.epoch
+        start, self._position = self._position, 0
+        return islice(self._requests(self.epoch), start, None)
+
+    def _requests(self, epoch: int) -> Iterator[VideoRequest]:
         mine = self.order()[self.rank :: self.world_size][: self.num_videos_per_rank]
         for index in mine:
             for repeat in range(self.num_repeats):

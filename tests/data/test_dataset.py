@@ -7,7 +7,6 @@ from pks4_lightning.data.dataset import VideoDataset, join_views
 from pks4_lightning.data.sampler import VideoRequest
 from pks4_lightning.data.seeding import stable_seed
 from pks4_lightning.data.transforms import Augmentation
-from pks4_lightning.data.video import VideoDecodeError
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +110,6 @@ def test_fillers_are_blank_and_decode_nothing(tmp_path):
     assert batch["valid"].tolist() == [False, False]
     assert batch["video"].shape == (2, 3, 4, 64, 64)
     assert batch["video"].sum() == 0
-
-
-def test_a_file_that_is_gone_is_named(tmp_path):
-    gone = VideoList("list", str(tmp_path), ("none.mp4",), (1,))
-    with pytest.raises(VideoDecodeError, match=f"'{tmp_path}/none.mp4': there is no such file"):
-        make(gone)[0]
 
 
 def test_videos_with_different_numbers_of_views_join(videos):
