@@ -28,7 +28,6 @@ __all__ = ["DataLayout", "Split", "list_for_prediction"]
 logger = logging.getLogger(__name__)
 
 _WITHOUT_VALIDATION = frozenset({"ucf101", "hmdb51", "diving48", "breakfast", "coin"})
-_FOLDS = {"ucf101": 3, "hmdb51": 3, "breakfast": 4}
 _NUM_LOOKED_UP = 64
 
 
@@ -174,11 +173,6 @@ class DataLayout:
             source, annotation_format = self._find_source(split)
             if self._format == "auto":
                 logger.info("data.format: '%s' is read as %s.", source, annotation_format)
-            most = _FOLDS.get(annotation_format, 0)
-            if most and not 1 <= self._fold <= most:
-                raise ValueError(
-                    f"data.fold is {self._fold}; {annotation_format} has the splits 1 to {most}."
-                )
             self._sources[split] = source, annotation_format
         return self._sources[split]
 
