@@ -103,6 +103,7 @@ def test_training_leaves_what_a_person_looks_for(trained):
     assert (resolved["steps_per_epoch"], resolved["total_steps"]) == (2, 4)
     assert resolved["peak_lr"]["new"] == pytest.approx(0.032 * 8 / 256)
     assert resolved["peak_lr"]["layer_00"] == pytest.approx(0.001 * 0.7**3)
+    assert state(trained)["global_step"] == resolved["total_steps"], "it did accumulate"
 
 
 def test_tensorboard_holds_losses_rates_metrics_and_pictures(trained):

@@ -60,6 +60,15 @@ class TestLoss:
             ours.training_step(given, 0), -(smoothed * log_scores).sum(-1).mean()
         )
 
+    def test_of_a_validation_is_the_cross_entropy_over_all_its_batches(self):
+        ours = task()
+        given = batch(5)
+        with torch.no_grad():
+            expected = F.cross_entropy(ours(given["video"]), given["label"])
+            for rows in (slice(0, 3), slice(3, 5)):
+                ours.validation_step({name: value[rows] for name, value in given.items()}, 0)
+        torch.testing.assert_close(ours.val_loss.compute(), expected)
+
     def test_reaches_every_parameter(self):
         ours = task().train()
         # the zero output projection shields what lies before it until the first step
