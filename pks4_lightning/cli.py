@@ -111,6 +111,10 @@ class PKS4CLI(LightningCLI):
         with torch.device("meta"):  # built without memory or weights, only to see that it can be
             build_classifier(architecture, load_weights=False)
 
+    def before_test(self) -> None:
+        """Leave the table of results to our own report, which accounts for every video."""
+        self.config_init["test"]["verbose"] = False
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""
         config = self._get(self.config_init, "trainer")
