@@ -160,6 +160,7 @@ class Video(VideoInterface):
                     pictures[number] = self._to_rgb(frame, resize)
             if len(pictures) < len(wanted):
                 self._places = None
+                number = -1
                 for number, frame in enumerate(self._all_frames()):
                     if number in wanted:
                         pictures[number] = self._to_rgb(frame, resize)
@@ -266,6 +267,7 @@ class Video(VideoInterface):
     ) -> Iterator[av.VideoFrame]:
         """Decode runs of packets; with ``wanted`` places, leave out what none of them needs."""
         codec = self._codec
+        self._has_begun = False
         skipping = wanted is not None and self._skips_unreferenced
         remaining = iter(self._data())
         for run in runs:
@@ -276,11 +278,20 @@ class Video(VideoInterface):
                 if wanted is not None:
                     skip = skipping and place not in wanted
                     codec.skip_frame = "NONREF" if skip else "DEFAULT"
-                yield from codec.decode(packet)
+                yield from self._sound(codec.decode(packet))
                 if place == run.last:
                     break
-            yield from codec.decode(None)
+            yield from self._sound(codec.decode(None))
         codec.flush_buffers()
+
+    def _sound(self, frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Pass frames on; refuse a damaged one among or between them: others follow from it."""
+        for frame in frames:
+            # a file cut out of a longer one may begin with frames that lack what they refer to
+            if self._strict and frame.is_corrupt and self._has_begun:
+                raise VideoDecodeError.of(self._name, "the decoder finds a frame damaged")
+            self._has_begun |= not frame.is_corrupt
+            yield frame
 
     def _data(self) -> Iterator[tuple[int, av.Packet]]:
         """Give all packets with their places, from memory or else from the file."""
