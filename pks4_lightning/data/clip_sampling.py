@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from pks4_lightning.data.frame_folder import FrameFolder
 from pks4_lightning.data.pytorchvideo_compat import ClipInfo, ClipInfoList, ClipSampler
 from pks4_lightning.data.seeding import generator, stable_seed
 from pks4_lightning.data.video import Video
@@ -176,7 +177,7 @@ def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:
 
 
 def plan_views(
-    sampler: ClipSampler, video: Video, *, num_frames: int, draw_seed: int
+    sampler: ClipSampler, video: Video | FrameFolder, *, num_frames: int, draw_seed: int
 ) -> list[View]:
     """Ask a sampler for all clips of a video and turn them into frame numbers.
 

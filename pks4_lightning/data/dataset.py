@@ -8,6 +8,7 @@ Dimensions:
     V: views of a video
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations import VideoList
 from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, plan_views
+from pks4_lightning.data.frame_folder import FrameFolder
 from pks4_lightning.data.loader import OpenFiles
 from pks4_lightning.data.manifest import KnownFiles
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
@@ -129,8 +131,15 @@ class VideoDataset(Dataset[VideoBatch]):
         with self.open_files.at(path) if self.open_files else nullcontext():
             return self._views(request, path)
 
-    def _open(self, video_index: int, path: str) -> Video:
+    def _open(self, video_index: int, path: str) -> Video | FrameFolder:
         """Open a video, unless the manifest objects."""
+        listed = self.videos.listed_frames
+        if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip
+            return FrameFolder(
+                path,
+                template=self.videos.frame_template,
+                num_frames=listed[video_index] if listed else None,
+            )
         if self.known is None:
             return Video(path)
         objection = self.known.objection(video_index, path)

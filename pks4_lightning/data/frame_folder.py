@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pks4_lightning.data.pytorchvideo_compat import Video as VideoInterface
-from pks4_lightning.data.video import Resize, Video, VideoDecodeError, resized
+from pks4_lightning.data.video import Resize, VideoDecodeError, resized
 
-__all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template", "open_video"]
+__all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template"]
 
 _CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp"}
 PICTURE_SUFFIXES = frozenset(_CODECS)
@@ -91,7 +91,7 @@ class FrameFolder(VideoInterface):
         return torch.from_numpy(np.stack([pictures[index] for index in indices]))
 
     def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
-        """Return the numbers of the frames shown first in this span, as :class:`Video` does.
+        """Return the numbers of the frames shown first in this span, as ``Video`` does.
 
         Args:
             start_sec: Seconds from the first frame; included.
@@ -194,21 +194,3 @@ def check_frame_template(template: str) -> tuple[str, str]:
             "'img_{:05d}.jpg'."
         )
     return match[1], match[2]
-
-
-def open_video(
-    path: str, *, template: str | None = None, num_frames: int | None = None
-) -> Video | FrameFolder:
-    """Open a video file, or a folder of pictures.
-
-    Args:
-        path: File or folder.
-        template: Name of the pictures in a folder; see :class:`FrameFolder`.
-        num_frames: Pictures that the folder has to hold.
-
-    Raises:
-        VideoDecodeError: If it is absent or damaged.
-    """
-    if os.path.isdir(path):  # noqa: PTH112 - once per clip
-        return FrameFolder(path, template=template, num_frames=num_frames)
-    return Video(path)

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.data.frame_folder import FrameFolder, check_frame_template, open_video
+from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.clip_sampling import CentredSegmentClipSampler
+from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.frame_folder import FrameFolder, check_frame_template
 from pks4_lightning.data.layout import list_for_prediction
-from pks4_lightning.data.video import Video, VideoDecodeError
+from pks4_lightning.data.video import VideoDecodeError
 
 CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
 
@@ -139,11 +142,34 @@ def test_spans_of_time_hold_25_frames_a_second(tmp_path):
     assert video.get_clip(0, 0.08)["video"].shape == (3, 2, 24, 36)
 
 
-def test_a_file_opens_as_a_video_and_a_folder_as_frames(tmp_path, write_video):
-    fill(tmp_path / "frames", "{:05d}.jpg", 1, 3)
-    path = write_video(tmp_path / "1.mp4", 4)
-    assert isinstance(open_video(str(path)), Video)
-    assert isinstance(open_video(str(tmp_path / "frames")), FrameFolder)
+def open_clips(videos):
+    return VideoDataset(
+        videos, clip_sampler=CentredSegmentClipSampler(3), num_frames=3, frame_size=8, resize=12
+    )
+
+
+@pytest.mark.parametrize("listed", [(), (12, 9)])
+def test_a_data_set_reads_folders_of_pictures(tmp_path, listed):
+    for name in "ab":
+        fill(tmp_path / name, "img_{:05d}.jpg", 1, 12)
+        (tmp_path / name / "flow_00001.jpg").touch()
+    videos = VideoList(
+        "list", str(tmp_path), ("a", "b"), (3, 4), listed_frames=listed,
+        frame_template="img_{:05d}.jpg",
+    )  # fmt: skip
+    dataset = open_clips(videos)
+    chosen = {index: dataset[index]["video"][0, 0].float().mean(dim=(1, 2)) for index in (0, 1)}
+    assert chosen[0].tolist() == pytest.approx([shade(number)[0] for number in (2, 6, 10)], abs=3)
+    last = 7 if listed else 10
+    assert chosen[1][-1].item() == pytest.approx(shade(last)[0], abs=3)
+
+
+def test_a_folder_that_lacks_frames_fails_by_name(tmp_path):
+    fill(tmp_path / "a", "{:05d}.jpg", 1, 4)
+    videos = VideoList("list", str(tmp_path), ("a",), (0,), listed_frames=(5,))
+    batch = open_clips(videos)[0]
+    assert not batch["valid"].any()
+    assert "4 frames of the 5 that its list promises" in batch["failure"][0]
 
 
 def test_prediction_takes_folders_of_pictures(tmp_path):
