@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,50 @@ def test_views_are_averaged_as_softmax_per_video(trained, tmp_path):
     first = rows(tmp_path / "test" / "predictions.csv")[0]
     assert first["top1"] == cli.model.label_names[index]
     assert float(first["score1"]) == pytest.approx(float(score), abs=2e-6)
+
+
+def test_every_listed_video_is_accounted_for(trained, motion_set, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(motion_set, root)
+    listed = [entry["id"] for entry in json.loads((root / "labels" / "test.json").read_text())]
+    for name in listed[2:4]:
+        (root / "videos" / f"{name}.webm").write_bytes(b"this is no video")
+    (root / "videos" / f"{listed[7]}.webm").unlink()
+    status = main(
+        [
+            "test",
+            f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}",
+            f"--data.root={root}",
+            "--data.allow_missing=0.1",
+            f"--trainer.default_root_dir={tmp_path / 'run'}",
+        ]
+    )
+    folder = tmp_path / "run" / "test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert status == 0
+    counts = [metrics[f"num_{kind}"] for kind in ("listed", "missing", "failed", "scored")]
+    assert counts == [11, 1, 2, 8]
+    predictions = rows(folder / "predictions.csv")
+    right = sum(row["label"] == row["top1"] for row in predictions)
+    assert len(predictions) == 8
+    assert metrics["test/video_top1"] == round(right / 8, 6)
+    assert metrics["test/video_top1_of_listed"] == round(right / 11, 6)
+    named = {Path(row["video_path"]).stem: row["reason"] for row in rows(folder / "failed.csv")}
+    assert set(named) == {listed[2], listed[3], listed[7]}
+    assert named[listed[7]] == "missing"
+
+
+def test_views_can_be_scored_again(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    views = ["--data.num_clips=2", f"--trainer.default_root_dir={tmp_path}"]
+    main(["test", f"--ckpt_path={checkpoint}", *views])
+    metrics = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    capsys.readouterr()
+    assert main(["rescore", str(tmp_path / "test" / "view_scores.npz"), "--json"]) == 0
+    scored = {row["views"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(scored) == {"all", "0", "1"}
+    assert scored["all"]["top1"] == metrics["test/video_top1"]
+    assert scored["all"]["num_videos"] == 11
 
 
 def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, caplog):
@@ -340,16 +385,19 @@ def test_unknown_label_is_named_with_its_file(motion_set, tiny_args, tmp_path, c
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_undecodable_video_is_named(motion_set, tiny_args, tmp_path, capsys, workers):
-    import shutil
-
+def test_undecodable_videos_are_named_and_stop_a_training(
+    motion_set, tiny_args, tmp_path, capsys, workers
+):
     root = tmp_path / "data"
     shutil.copytree(motion_set, root)
-    broken = json.loads((root / "labels" / "train.json").read_text())[5]["id"]
-    (root / "videos" / f"{broken}.webm").write_bytes(b"this is no video")
+    entries = json.loads((root / "labels" / "train.json").read_text())
+    broken = [root / "videos" / f"{entry['id']}.webm" for entry in entries[5:7]]
+    for path in broken:
+        path.write_bytes(b"this is no video")
     args = ["fit", *tiny_args, f"--data.root={root}", f"--data.num_workers={workers}"]
     sentence = refused(capsys, [*args, f"--trainer.default_root_dir={tmp_path / 'run'}"])
-    assert f"{broken}.webm" in sentence
+    assert "2 of 16 training videos cannot be decoded" in sentence
+    assert all(path.name in sentence for path in broken)
 
 
 @pytest.mark.parametrize(
