@@ -16,7 +16,8 @@
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -81,6 +82,18 @@ class VideoList:
     def path(self, index: int) -> str:
         """Return the path of a video, ``folder`` included."""
         return str(Path(self.folder, self.paths[index]))
+
+    def renumbered(self, order: Sequence[int]) -> "VideoList":
+        """Return the same videos with other numbers for their classes.
+
+        Args:
+            order: The new number of every class.
+        """
+        return replace(
+            self,
+            labels=tuple(label if label < 0 else order[label] for label in self.labels),
+            missing_labels=tuple(order[label] for label in self.missing_labels),
+        )
 
 
 def detect_format(source: Path) -> AnnotationFormat:

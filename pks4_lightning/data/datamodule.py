@@ -2,7 +2,6 @@
 
 import multiprocessing
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,6 +204,7 @@ class VideoDataModule(LightningDataModule):
             "predict": testing,
         }
         self.label_names: list[str] = []
+        self._label_order: list[str] | None = None
         self._videos: dict[str, VideoList] = {}
         self._known: dict[str, KnownFiles] = {}
         self._records: dict[str, FileRecord] | None = None
@@ -235,7 +235,7 @@ class VideoDataModule(LightningDataModule):
             else:
                 layout = layout or self._layout()
                 self._videos[name] = layout.read(name)
-                self.label_names = layout.label_names()
+                self.label_names = self._matched(layout.label_names(), (name,))
             self._apply_manifest(name)
 
     def videos(self, split: Literal["train", "val", "test", "predict"]) -> VideoList:
@@ -260,18 +260,9 @@ class VideoDataModule(LightningDataModule):
         Raises:
             ValueError: If a name is among the data's or the model's only.
         """
-        if not self.remap_labels or not self.label_names:
-            return
-        order = match_label_order(data=self.label_names, wanted=label_names)
-        self.label_names = list(label_names)
-        self._videos = {
-            split: replace(
-                videos,
-                labels=tuple(label if label < 0 else order[label] for label in videos.labels),
-                missing_labels=tuple(order[label] for label in videos.missing_labels),
-            )
-            for split, videos in self._videos.items()
-        }
+        if self.remap_labels and self.label_names:
+            self._label_order = list(label_names)
+            self.label_names = self._matched(self.label_names, tuple(self._videos))
 
     def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
         """Return what the annotations of a split list and the disk does not hold.
@@ -370,6 +361,14 @@ class VideoDataModule(LightningDataModule):
             frame_template=self.frame_template,
             **self.split_files,
         )
+
+    def _matched(self, label_names: list[str], splits: Sequence[str]) -> list[str]:
+        """Renumber splits that are numbered as these names; return the names in the new order."""
+        if self._label_order is None:
+            return label_names
+        order = match_label_order(data=label_names, wanted=self._label_order)
+        self._videos |= {split: self._videos[split].renumbered(order) for split in splits}
+        return self._label_order
 
     def _predict_list(self) -> VideoList:
         if self.predict is None:

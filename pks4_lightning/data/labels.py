@@ -110,9 +110,10 @@ def match_label_order(*, data: Sequence[str], wanted: Sequence[str]) -> tuple[in
         ValueError: If a name is in one of the lists only; the first one is named.
     """
     position = {_key(name): index for index, name in enumerate(wanted)}
+    unmatched = set(position) - set(map(_key, data))
     for index, name in enumerate(data):
         if _key(name) not in position:
-            close = difflib.get_close_matches(_key(name), position, n=1)
+            close = difflib.get_close_matches(_key(name), unmatched, n=1)
             hint = f" (the closest is {wanted[position[close[0]]]!r})" if close else ""
             raise ValueError(
                 f"Class {index} of the data, {name!r}, is none of the {len(wanted)} classes of the "
