@@ -51,6 +51,10 @@ class ClipSource(Protocol):
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
         ...
 
+    def match_labels(self, label_names: list[str]) -> None:
+        """Number the classes as a model does, if the user asked for it."""
+        ...
+
     def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
         """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
         ...

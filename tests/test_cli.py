@@ -189,6 +189,36 @@ def test_every_listed_video_is_accounted_for(trained, motion_set, tmp_path):
     assert named[listed[7]] == "missing"
 
 
+@pytest.fixture
+def permuted(motion_set, tmp_path):
+    """The same videos, but the label list numbers the classes in another order."""
+    root = tmp_path / "permuted"
+    shutil.copytree(motion_set, root)
+    path = root / "labels" / "labels.json"
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps({name: str((int(i) + 3) % 8) for name, i in index.items()}))
+    return root
+
+
+def test_other_label_order_is_refused_or_remapped_by_name(
+    trained, motion_set, permuted, tmp_path, capsys
+):
+    checkpoint = f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}"
+    scored = {}
+    for name, root in (("same", motion_set), ("other", permuted)):
+        args = ["test", checkpoint, f"--data.root={root}", "--data.remap_labels=true"]
+        assert main([*args, f"--trainer.default_root_dir={tmp_path / name}"]) == 0
+        scored[name] = [
+            (Path(row.pop("video_path")).name, *row.values())
+            for row in rows(tmp_path / name / "test" / "predictions.csv")
+        ]
+    assert scored["same"] == scored["other"]
+    args = ["test", checkpoint, f"--data.root={permuted}"]
+    sentence = refused(capsys, [*args, f"--trainer.default_root_dir={tmp_path}"])
+    assert "Class 0 is" in sentence
+    assert "--data.remap_labels true" in sentence
+
+
 def test_views_can_be_scored_again(trained, tmp_path, capsys):
     checkpoint = trained / "checkpoints" / "best.ckpt"
     views = ["--data.num_clips=2", f"--trainer.default_root_dir={tmp_path}"]

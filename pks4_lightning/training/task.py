@@ -204,10 +204,14 @@ class VideoClassificationTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the label names, or refuse a checkpoint whose labels differ from the data's."""
-        saved = checkpoint.get("label_names", [])
-        if self.label_names and saved:
+        saved = list(checkpoint.get("label_names", []))
+        if saved and self._trainer is not None:
+            source: ClipSource = self._trainer.datamodule  # type: ignore[attr-defined]
+            source.match_labels(saved)
+            self.label_names = list(source.label_names)
+        if saved and self.label_names:
             check_label_names(saved=saved, data=self.label_names)
-        self.label_names = self.label_names or list(saved)
+        self.label_names = self.label_names or saved
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
