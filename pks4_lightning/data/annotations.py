@@ -141,7 +141,7 @@ def read_entries(
         Its entries in order; a folder's are sorted.
 
     Raises:
-        ValueError: If it is malformed, empty, or lists a video twice.
+        ValueError: If it is malformed, empty, or lists a video twice (Kinetics' may do so).
     """
     entries: list[Entry]
     match annotation_format:
@@ -170,7 +170,7 @@ def read_entries(
     if not entries:
         raise ValueError(f"'{source}' lists no videos; check that it is the right file.")
     seen: dict[str, Entry] = {}
-    for entry in entries:
+    for entry in entries if annotation_format != "kinetics" else ():
         first = seen.setdefault(entry.video, entry)
         if first is not entry:
             raise ValueError(

@@ -1,6 +1,7 @@
 """Annotations with a line per video: Kinetics, UCF-101, CSV files with a header, plain lists."""
 
 import csv
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ __all__ = [
     "read_list",
     "read_ucf101",
 ]
+
+logger = logging.getLogger(__name__)
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 
@@ -55,6 +58,10 @@ def read_kinetics(source: Path, split: Split) -> list[Entry]:
         source: The CSV file; test splits may come without the labels.
         split: Taken from the column of that name if the file holds several.
 
+    Returns:
+        An entry per clip and label. Rows that are repeated count once; a clip under two labels is
+        two entries, as whoever scores by that list counts it.
+
     Raises:
         ValueError: If a column is absent or a time is no number.
     """
@@ -75,8 +82,13 @@ def read_kinetics(source: Path, split: Split) -> list[Entry]:
             ) from None
         video = relative_path(f"{row['youtube_id']}_{start:06d}_{end:06d}", source, place)
         label = row.get("label") or None
-        # published lists repeat a few rows
         entries.setdefault((video, label), Entry(video, label, place))
+    twice = Counter(video for video, _ in entries) - Counter({video for video, _ in entries})
+    if twice:
+        logger.warning(
+            "'%s' gives %d clips more than one label, such as '%s'; each counts once per label.",
+            source, len(twice), next(iter(twice)),
+        )  # fmt: skip
     return list(entries.values())
 
 
