@@ -89,5 +89,5 @@ def check_label_names(*, saved: Sequence[str], data: Sequence[str]) -> None:
             raise ValueError(
                 f"Class {index} is {trained!r} in the checkpoint and {given!r} in the data: its "
                 "scores would count for the wrong class. If only the order differs, add "
-                "--data.remap_labels true; else give the labels it was trained with (--data.labels)."
+                "--data.remap_labels true; else give the labels of its training (--data.labels)."
             )
