@@ -167,9 +167,9 @@ class VideoDataset(Dataset[VideoBatch]):
         clips, labels = [], []
         for view, seed in zip(views, seeds, strict=True):
             chosen = [position[frame] for frame in view.frames]
-            clip, label = self._crop(
-                frames[chosen], view, seed, self.videos.labels[request.video_index]
-            )
+            # the usual case of a single clip; copying would take as long as scaling does
+            picked = frames if chosen == list(range(len(needed))) else frames[chosen]
+            clip, label = self._crop(picked, view, seed, self.videos.labels[request.video_index])
             clips.append(clip)
             labels.append(label)
         numbers = [view.clip_index * view.num_crops + view.crop_index for view in views]

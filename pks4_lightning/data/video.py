@@ -268,16 +268,15 @@ class Video(VideoInterface):
         """Decode runs of packets; with ``wanted`` places, leave out what none of them needs."""
         codec = self._codec
         self._has_begun = False
-        skipping = wanted is not None and self._skips_unreferenced
+        codec.skip_frame = "DEFAULT"
         remaining = iter(self._data())
         for run in runs:
             codec.flush_buffers()
             for place, packet in remaining:
                 if place < run.first:
                     continue
-                if wanted is not None:
-                    skip = skipping and place not in wanted
-                    codec.skip_frame = "NONREF" if skip else "DEFAULT"
+                if self._skips_unreferenced and wanted is not None:
+                    codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
                 yield from self._sound(codec.decode(packet))
                 if place == run.last:
                     break
