@@ -27,6 +27,7 @@ __all__ = ["DataWorkerError", "OpenFiles", "VideoLoader"]
 _SLOT_BYTES = 8192
 _HEAD = struct.Struct("<qdi")
 """Process, time of opening, and bytes of the path; no process means no file."""
+_SECONDS_TO_BE_KNOWN_DEAD = 1.0
 
 
 class DataWorkerError(RuntimeError):
@@ -56,6 +57,7 @@ class OpenFiles:
         # workers get a copy without this: the file goes with the main process's object
         self._removal = weakref.finalize(self, Path(self._name).unlink, missing_ok=True)
         self._handle: int | None = None
+        self._ended: set[int] = set()
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_removal": None, "_handle": None}
@@ -94,14 +96,14 @@ class OpenFiles:
                     found.append(_Slot(pid, opened, os.fsdecode(name)))
         return sorted(found, key=lambda slot: slot.opened)
 
-    def end_stalled(self) -> bool:
-        """End the workers that are at the same video for too long; say whether there were any."""
+    def end_stalled(self) -> None:
+        """End the workers that are at the same video for too long."""
         latest = time.monotonic() - self.timeout
         stalled = {slot.pid for slot in self.slots() if slot.opened < latest}
-        ended = [child for child in multiprocessing.active_children() if child.pid in stalled]
-        for child in ended:
-            child.kill()
-        return bool(ended)
+        for child in multiprocessing.active_children():
+            if child.pid in stalled:
+                self._ended.add(child.pid)
+                child.kill()
 
     def explain(self) -> str | None:
         """Return the sentence about workers that are gone; ``None`` if none was at a video."""
@@ -109,7 +111,7 @@ class OpenFiles:
         dead = [slot for slot in self.slots() if slot.pid not in alive]
         if not dead:
             return None
-        if time.monotonic() - dead[0].opened >= self.timeout:
+        if dead[0].pid in self._ended:
             return (
                 f"A data worker was at the video '{dead[0].path}' for more than "
                 f"{self.timeout:g} seconds (data.worker_timeout) and was ended; pks4 data index "
@@ -137,15 +139,23 @@ def _watched(batches: Iterator[VideoBatch], open_files: OpenFiles) -> Iterator[V
     thread.start()
     try:
         yield from batches
-    except RuntimeError as error:
-        # what a worker raises comes as itself; this is the loader's about a process
-        sentence = open_files.explain() if "DataLoader" in str(error) else None
+    except (RuntimeError, OSError, EOFError) as error:
+        # also raised for other reasons, or where a dead worker's clips can no longer be fetched
+        sentence = _explained(open_files)
         if sentence is None:
             raise
         raise DataWorkerError(sentence) from error
     finally:
         finished.set()
         thread.join()
+
+
+def _explained(open_files: OpenFiles) -> str | None:
+    """Ask what happened to the workers; the end of a process may be known a moment later."""
+    deadline = time.monotonic() + _SECONDS_TO_BE_KNOWN_DEAD
+    while (sentence := open_files.explain()) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return sentence
 
 
 def _watch(open_files: OpenFiles, finished: threading.Event) -> None:

@@ -99,3 +99,45 @@ def test_seeds_are_stable_and_tell_their_parts_apart():
     assert stable_seed(1, 23) != stable_seed(12, 3)
     assert stable_seed("1") != stable_seed(1)
     assert all(0 <= stable_seed(i) < 2**63 for i in range(100))
+
+
+@pytest.mark.parametrize("world_size", WORLDS)
+@pytest.mark.parametrize("num_repeats", [1, 2])
+@pytest.mark.parametrize("uneven", ["pad", "drop"])
+def test_a_resumed_epoch_goes_on_with_the_right_request(world_size, num_repeats, uneven):
+    options = {"shuffle": True, "num_repeats": num_repeats, "uneven": uneven, "seed": 3}
+    whole = requests(13, epoch=2, world_size=world_size, **options)
+    after = requests(13, epoch=3, world_size=world_size, **options)
+    for rank in range(world_size):
+        for position in range(0, len(whole[rank]) + 1, num_repeats):
+            first = VideoSampler(13, rank=rank, world_size=world_size, **options)
+            first.set_epoch(2)
+            state = first.state_dict(position=position)
+            resumed = VideoSampler(13, rank=rank, world_size=world_size, **options)
+            resumed.load_state_dict(state)
+            resumed.set_epoch(2)  # as the trainer does before every epoch
+            assert list(resumed) == whole[rank][position:]
+            assert list(resumed) == whole[rank]
+            resumed.set_epoch(3)
+            assert list(resumed) == after[rank]
+
+
+def test_an_epoch_may_be_resumed_by_another_number_of_ranks():
+    two = requests(64, shuffle=True, world_size=2, epoch=1)
+    first = VideoSampler(64, shuffle=True, world_size=2)
+    first.set_epoch(1)
+    state = first.state_dict(position=10)
+    rest = []
+    for rank in range(4):
+        sampler = VideoSampler(64, shuffle=True, rank=rank, world_size=4)
+        sampler.load_state_dict(state)
+        rest += list(sampler)
+    assert sorted(rest) == sorted(two[0][10:] + two[1][10:])
+    with pytest.raises(ValueError, match=r"20 videos of the epoch .* 3 ranks cannot"):
+        VideoSampler(64, world_size=3).load_state_dict(state)
+
+
+@pytest.mark.parametrize("position", [-2, 3, 28])
+def test_a_position_within_a_video_or_beyond_the_epoch_is_refused(position):
+    with pytest.raises(ValueError, match=rf"position is {position}; .* num_repeats"):
+        VideoSampler(13, num_repeats=2).state_dict(position=position)
