@@ -1,6 +1,6 @@
 """Time from a file to a uint8 clip, ours beside other readers: `python benchmarks/decode.py`.
 
-One thread each. Every reader gives the middle frames of 8 equal segments, the shorter side scaled to
+One thread each. Every reader gives the middle frames of 8 segments, the shorter side scaled to
 256 pixels, the centre of 224 × 224 cut out, as uint8 of shape (3, 8, 224, 224). The floor is PyAV
 decoding the packets that those frames need and converting nothing: "in order" all up to the last
 frame, "needed" only those from the nearest keyframes on, without pictures that no other refers to.

@@ -39,6 +39,7 @@ class Clip:
     offset: int = 0
     stamps: list[int] | None = None
     options: dict[str, str] = field(default_factory=dict)
+    file_options: dict[str, str] = field(default_factory=dict)
     sound: float = 0.0
     full_range: bool = False
 
@@ -66,7 +67,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
     path = path.with_suffix(clip.suffix)
     codec = clip.codec or CODECS[clip.suffix]
     options = {"bf": str(clip.b_frames), **FAST.get(codec, {}), **clip.options}
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=clip.file_options) as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = clip.height, clip.width, clip.pix_fmt
         stream.gop_size = clip.gop
