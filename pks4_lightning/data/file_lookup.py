@@ -56,11 +56,11 @@ class FolderIndex:
         below = f"{parent}/" if parent else ""
         if name in listing.files:
             return self._checked(below + name, listing.files[name])
-        stem = _stem(name)
-        if name in listing.folders and stem == name:
+        if name in listing.folders:
             if listing.folders[name]:
                 self._check_folder(below + name)
             return below + name
+        stem = _stem(name)
         found = listing.stems.get(stem.casefold())
         if found is None or not (self._forgiving or (stem == name and _stem(found) == name)):
             return None

@@ -82,6 +82,7 @@ class DataLayout:
         self._allow_missing = allow_missing
         self._frame_template = frame_template
         self._label_names: list[str] | None = None
+        self._read: dict[str, list[Entry]] = {}
         self._sources: dict[str, tuple[Path, AnnotationFormat]] = {}
 
     def label_names(self) -> list[str]:
@@ -125,8 +126,12 @@ class DataLayout:
         )
 
     def _entries(self, split: Split) -> list[Entry]:
-        source, annotation_format = self._source(split)
-        return read_entries(source, annotation_format, split=split, fold=self._fold)
+        if split not in self._read:
+            source, annotation_format = self._source(split)
+            self._read[split] = read_entries(
+                source, annotation_format, split=split, fold=self._fold
+            )
+        return self._read[split]
 
     def _read_label_names(self) -> list[str]:
         named = self._named["labels"]

@@ -74,6 +74,12 @@ def test_folders_behind_links_are_walked(tmp_path):
     assert find_videos(tmp_path / "data") == ["a/1.mp4"]
 
 
+def test_links_that_lead_back_are_not_followed(tmp_path):
+    write(tmp_path / "a" / "1.mp4", "")
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    assert find_videos(tmp_path) == ["a/1.mp4"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

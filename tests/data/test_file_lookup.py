@@ -19,7 +19,8 @@ def test_finds_files_and_folders_of_pictures(tmp_path):
     assert index.find("a/1.mp4") == "a/1.mp4"
     assert index.find("a/1") == "a/1.mp4"
     assert index.find("a/2") == "a/2"
-    for absent in ("a/3.mp4", "b/1.mp4", "a/1.mp4/1.mp4", "a/1.avi", "A/1.mp4", "a/x.mp4"):
+    assert index.find("a/x.mp4") == "a/x.mp4", "pictures of a video lie in a folder of its name"
+    for absent in ("a/3.mp4", "b/1.mp4", "a/1.mp4/1.mp4", "a/1.avi", "A/1.mp4"):
         assert index.find(absent) is None
 
 

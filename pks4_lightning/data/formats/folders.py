@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pks4_lightning.data.formats.entry import Entry, Split, read_lines, relative_path
@@ -31,7 +32,7 @@ _HMDB51_CODES: dict[Split, str] = {"train": "1", "val": "2", "test": "2"}
 
 def find_videos(folder: Path) -> list[str]:
     """List the video files below a folder, at any depth, sorted, relative to it."""
-    return [path for path in find_clips(folder) if Path(path).suffix.lower() in VIDEO_SUFFIXES]
+    return sorted(path for path, is_file in _walk(folder) if is_file)
 
 
 def find_clips(folder: Path) -> list[str]:
@@ -40,20 +41,7 @@ def find_clips(folder: Path) -> list[str]:
     Args:
         folder: Searched at any depth, through links. Pictures beside videos are ignored.
     """
-    found = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        below = Path(parent).relative_to(folder)
-        shown = [name for name in names if not name.startswith(".")]
-        suffixes = {os.path.splitext(name)[1].lower() for name in shown}  # noqa: PTH122 - millions
-        if suffixes & VIDEO_SUFFIXES:
-            found += [
-                (below / name).as_posix()
-                for name in shown
-                if Path(name).suffix.lower() in VIDEO_SUFFIXES
-            ]
-        elif suffixes & PICTURE_SUFFIXES and parent != str(folder):
-            found.append(below.as_posix())
-    return sorted(found)
+    return sorted(path for path, _ in _walk(folder))
 
 
 def read_folder(source: Path) -> list[Entry]:
@@ -153,3 +141,27 @@ def read_breakfast(source: Path, split: Split, fold: int) -> list[Entry]:
             len(others), source, others[0],
         )  # fmt: skip
     return list(entries.values())
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Yield videos below a folder, and whether they are files rather than folders of pictures."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _leads_back(parent, name)]
+        below = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        shown = [name for name in names if not name.startswith(".")]
+        suffixes = [os.path.splitext(name)[1].lower() for name in shown]  # noqa: PTH122 - millions
+        videos = [
+            (prefix + name, True)
+            for name, suffix in zip(shown, suffixes, strict=True)
+            if suffix in VIDEO_SUFFIXES
+        ]
+        yield from videos
+        if prefix and not videos and not PICTURE_SUFFIXES.isdisjoint(suffixes):
+            yield below, False
+
+
+def _leads_back(parent: str, name: str) -> bool:
+    """Tell whether a folder is a link to one that it lies in, in which a walk would never end."""
+    path = Path(parent, name)
+    return path.is_symlink() and Path(parent).resolve().is_relative_to(path.resolve())

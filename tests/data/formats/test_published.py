@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pks4_lightning.data.annotations import detect_format, read_entries
+from pks4_lightning.data.annotations import detect_format, find_videos, read_entries
 from pks4_lightning.data.layout import DataLayout
 
 
@@ -380,9 +380,12 @@ def test_lists_of_frame_folders_promise_frames(tmp_path, line):
 
 
 def test_class_folders_of_frame_folders(tmp_path):
-    touch(tmp_path, "train/wave/1/img_00001.jpg", "train/nod/x/2/00000.png", "train/nod/3.mp4")
+    touch(tmp_path, "train/wave/1/img_00001.jpg", "train/nod/x/2/00000.png", "train/nod/3.mp4",
+          "train/wave/4.avi/00001.jpg")  # fmt: skip
     train = DataLayout(str(tmp_path), val="train").read("train")
-    assert (train.paths, train.labels) == (("nod/3.mp4", "nod/x/2", "wave/1"), (0, 0, 1))
+    assert train.paths == ("nod/3.mp4", "nod/x/2", "wave/1", "wave/4.avi")
+    assert train.labels == (0, 0, 1, 1)
+    assert find_videos(tmp_path / "train") == ["nod/3.mp4"]
 
 
 def test_pictures_without_folders_of_their_own_are_refused(tmp_path):
