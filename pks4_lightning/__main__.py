@@ -13,7 +13,11 @@ COMMANDS = {
     "validate": ("pks4_lightning.cli", "one view per video on the validation split"),
     "test": ("pks4_lightning.cli", "all views per video on the test split, one prediction each"),
     "predict": ("pks4_lightning.cli", "label your own videos"),
-    "rescore": ("pks4_lightning.rescore", "accuracy of any subset of a test's views, without a GPU"),
+    "rescore": (
+        "pks4_lightning.rescore",
+        "accuracy of any subset of a test's views, without a GPU",
+    ),
+    "data": ("pks4_lightning.data.commands", "index, check and show a data set"),
     "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
     "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),
 }

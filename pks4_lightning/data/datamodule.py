@@ -233,7 +233,7 @@ class VideoDataModule(LightningDataModule):
             if name == "predict":
                 self._videos[name] = self._predict_list()
             else:
-                layout = layout or self._layout()
+                layout = layout or self.layout()
                 self._videos[name] = layout.read(name)
                 self.label_names = self._matched(layout.label_names(), (name,))
             self._apply_manifest(name)
@@ -348,7 +348,13 @@ class VideoDataModule(LightningDataModule):
         pixels = ((video * std + mean) * 255).round().clamp(0, 255)
         return pixels.permute(0, 2, 3, 4, 1).to(torch.uint8)
 
-    def _layout(self) -> DataLayout:
+    def layout(self) -> DataLayout:
+        """Return the reader of the annotations below ``root``, with all settings.
+
+        Raises:
+            FileNotFoundError: If the root does not exist.
+            ValueError: If it is not set.
+        """
         if self.root is None:
             raise ValueError("data.root is not set; it names the folder of the data set.")
         return DataLayout(
