@@ -191,12 +191,17 @@ class DataLayout:
                 return self._with_format(source)
         if split == "test":
             return self._source("val")
-        usual = [name for form in formats for name in PLACES[form].splits.get(split, ())]
-        shown = ", ".join(dict.fromkeys(name or "its own folder" for name in usual))
         raise FileNotFoundError(
             f"No annotations of the {split} split in '{self.root}' (looked for "
-            f"{shown.format(fold=self._fold)}); set data.{split}."
+            f"{self._looked_for(split, formats)}); set data.{split}."
         )
+
+    def _looked_for(self, split: Split, formats: Sequence[AnnotationFormat]) -> str:
+        """Name the usual places, for a message: all of one format, or the first of each."""
+        usual = [PLACES[form].splits.get(split, ()) for form in formats]
+        chosen = usual[0] if len(formats) == 1 else tuple(names[0] for names in usual if names)
+        names = (name.format(fold=self._fold) or "the folder itself" for name in chosen)
+        return ", ".join(dict.fromkeys(names))
 
     def _usual_place(
         self, key: Split | Literal["labels"], annotation_format: AnnotationFormat
