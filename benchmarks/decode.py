@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -190,6 +191,7 @@ READERS: dict[str, Callable[[Path, int], object]] = {
     "decord, scaling itself": decord_scaling,
     "pytorchvideo EncodedVideo": pytorchvideo,
 }
+OPTIONAL = ("torchcodec", "decord")
 
 
 def available(reader: Callable[[Path, int], object], path: Path, frames: int) -> str:
@@ -294,7 +296,9 @@ def main() -> None:
     options = parser.parse_args()
     restart_for_torchcodec()
     torch.set_num_threads(1)
-    rows: list[dict[str, object]] = []
+    installed = {dist.metadata["Name"]: dist.version for dist in distributions()}
+    versions = {name: installed.get(name, "not installed") for name in OPTIONAL}
+    rows: list[dict[str, object]] = [{"optional readers": versions}]
     files: dict[str, Path] = {}
     console = Console()
     with tempfile.TemporaryDirectory() as folder:

@@ -49,7 +49,7 @@ class PacketReader:
         name, extradata = codec.codec.canonical_name, bytes(codec.extradata or b"")
         nal = {"h264": _is_idr, "hevc": _is_irap}.get(name)
         self._is_entry: Callable[[memoryview], bool] | None = None
-        self._is_shown: Callable[[memoryview], bool] = lambda _: True
+        self._is_shown: Callable[[memoryview], bool] | None = None
         if nal is not None and codec.field_order in _PROGRESSIVE:
             length_place = 4 if name == "h264" else 21
             size = 0
@@ -72,9 +72,14 @@ class PacketReader:
             packet: As demuxed, not empty.
             keep: Keep its data as well.
         """
-        data = memoryview(packet)
-        is_entry = self._is_entry is not None and bool(packet.is_keyframe) and self._is_entry(data)
-        is_shown = not packet.is_discard and self._is_shown(data)
+        is_entry = (
+            bool(packet.is_keyframe)
+            and self._is_entry is not None
+            and self._is_entry(memoryview(packet))
+        )
+        is_shown = not packet.is_discard and (
+            self._is_shown is None or self._is_shown(memoryview(packet))
+        )
         return Packet(packet.pts, is_shown, is_entry, packet if keep else None)
 
 
