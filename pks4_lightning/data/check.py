@@ -222,7 +222,8 @@ def _compare(report: DataReport, official: Official) -> None:
             continue
         lost = "; copies differ, as videos are taken down" if not official.exact else ""
         report.notes.append(
-            f"{official.name} has {number} {name} videos and {split.listed} are listed{lost}."
+            f"If this is {official.name}: it has {number:,} {name} videos, and {split.listed:,} "
+            f"are listed{lost}."
         )
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.annotations import VideoList, detect_format
 from pks4_lightning.data.check import DataReport, check_data, workers_needed
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.dataset import join_views
@@ -116,7 +117,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(command: str) -> OneSentenceParser:
-    parser = OneSentenceParser(prog=f"pks4 data {command}", description=COMMANDS[command] + ".")
+    parser = OneSentenceParser(
+        prog=f"pks4 data {command}", description=COMMANDS[command] + ".", allow_abbrev=False
+    )
     parser.add_argument("root", nargs="?", help="folder of the data set; the same as --data.root")
     parser.add_argument("-c", "--config", action=ActionConfigFile,
                         help="a training's configuration, of which only `data` counts")  # fmt: skip
@@ -180,16 +183,21 @@ def _index(data: VideoDataModule, settings: Any) -> int:
         with contextlib.suppress(FileNotFoundError):
             splits, _ = _read_splits(data)
             for videos in splits.values():
-                paths |= {*manifest_paths(videos, str(root))}
+                absent = replace(videos, paths=videos.missing)
+                paths |= {*manifest_paths(videos, str(root)), *manifest_paths(absent, str(root))}
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder '{root}'; name the folder of the data set.")
     if not paths:
         logger.info("All videos below '%s', whether an annotation lists them or not.", root)
         paths = set(find_clips(root))
+    folders = {path for path in paths if (root / path).is_dir()}
+    if folders:
+        logger.info("%d folders of pictures are not indexed; reading them checks them.",
+                    len(folders))  # fmt: skip
     manifest = _manifest(data)
     records = index_files(
         root,
-        paths,
+        paths - folders,
         manifest,
         num_workers=settings.num_workers,
         timeout=settings.timeout,
@@ -217,7 +225,12 @@ def _check(data: VideoDataModule, settings: Any) -> int:
         records,
         str(data.root),
         label_names=names,
-        official=official_counts(data.format, len(names)),
+        official=official_counts(
+            detect_format(Path(next(iter(splits.values())).source))
+            if data.format == "auto"
+            else data.format,
+            len(names),
+        ),
     )
     speed = _clips_per_second(data, splits)
     if speed is not None:
