@@ -1,14 +1,10 @@
 """The data module: from a folder of videos to batches of clips on the device."""
 
-import multiprocessing
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pks4_lightning.batch import VideoBatch
@@ -18,17 +14,16 @@ from pks4_lightning.data.clip_sampling import (
     RandomSegmentClipSampler,
     SegmentClipSampler,
 )
-from pks4_lightning.data.dataset import VideoDataset, join_views
-from pks4_lightning.data.labels import match_label_order
+from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.device_side import DeviceSide
 from pks4_lightning.data.layout import DataLayout, list_for_prediction
-from pks4_lightning.data.loader import OpenFiles, VideoLoader
-from pks4_lightning.data.manifest import KnownFiles, default_manifest, read_manifest
-from pks4_lightning.data.memory import check_memory
-from pks4_lightning.data.probe import FileRecord
+from pks4_lightning.data.loader import PREFETCHED_BATCHES, video_loader
+from pks4_lightning.data.memory import check_counts, check_memory
+from pks4_lightning.data.open_files import OpenFiles
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
-from pks4_lightning.data.quarantine import FailureCount, apply_manifest
-from pks4_lightning.data.randaugment import augment_clips
+from pks4_lightning.data.quarantine import FailureCount
 from pks4_lightning.data.sampler import VideoSampler
+from pks4_lightning.data.splits import SplitVideos
 from pks4_lightning.data.transforms import Augmentation, flipped_labels
 from pks4_lightning.data.video import Resize
 
@@ -42,11 +37,9 @@ _STAGES: dict[str | None, tuple[_Stage, ...]] = {
     "test": ("test",),
     "predict": ("predict",),
 }
-_PREFETCHED_BATCHES = 2
-"""Per worker."""
 
 
-class VideoDataModule(LightningDataModule):
+class VideoDataModule(DeviceSide, LightningDataModule):
     """Videos with labels, laid out as a published data set is, or plainly.
 
     With the official layouts ``root`` alone is enough: annotations, class names and videos are
@@ -145,25 +138,21 @@ class VideoDataModule(LightningDataModule):
         test_sampler: ClipSampler | None = None,
     ) -> None:
         super().__init__()
-        counts = {
-            "num_frames": num_frames,
-            "frame_size": frame_size,
-            "batch_size": batch_size,
-            "test_batch_size": 1 if test_batch_size is None else test_batch_size,
-            "num_repeats": num_repeats,
-            "num_clips": num_clips,
-            "num_crops": num_crops,
-            "num_workers": num_workers + 1,
-        }
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"data.{name} is {value - (name == 'num_workers')}; "
-                                 f"it must be at least {int(name != 'num_workers')}.")  # fmt: skip
-        for name, amount in (
-            ("worker_timeout", worker_timeout), ("max_bad_fraction", max_bad_fraction)
-        ):  # fmt: skip
-            if amount < 0:
-                raise ValueError(f"data.{name} is {amount:g}; it must not be negative.")
+        check_counts(
+            num_frames=num_frames,
+            frame_size=frame_size,
+            batch_size=batch_size,
+            test_batch_size=1 if test_batch_size is None else test_batch_size,
+            num_repeats=num_repeats,
+            num_clips=num_clips,
+            num_crops=num_crops,
+        )
+        check_counts(
+            0,
+            num_workers=num_workers,
+            worker_timeout=worker_timeout,
+            max_bad_fraction=max_bad_fraction,
+        )
         smallest = resize if isinstance(resize, int) else min(resize)
         if smallest < frame_size:
             raise ValueError(
@@ -190,8 +179,8 @@ class VideoDataModule(LightningDataModule):
         self.manifest = manifest
         self.seed = seed
         self.augmentation = augmentation
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.mean = mean
+        self.std = std
         views = num_clips * num_crops
         self.test_batch_size = test_batch_size or max(1, batch_size // views)
         testing = test_sampler or CentredSegmentClipSampler(
@@ -204,10 +193,7 @@ class VideoDataModule(LightningDataModule):
             "predict": testing,
         }
         self.label_names: list[str] = []
-        self._label_order: list[str] | None = None
-        self._videos: dict[str, VideoList] = {}
-        self._known: dict[str, KnownFiles] = {}
-        self._records: dict[str, FileRecord] | None = None
+        self._splits = SplitVideos(manifest)
         self.failures = FailureCount(max_bad_fraction)
 
     def setup(self, stage: str | None = None) -> None:
@@ -226,17 +212,12 @@ class VideoDataModule(LightningDataModule):
         if stage is None and self.predict is not None:
             stages = (*stages, "predict")
         self._check_memory(stages)
-        layout = None
-        for name in stages:
-            if name in self._videos:
-                continue
-            if name == "predict":
-                self._videos[name] = self._predict_list()
-            else:
-                layout = layout or self.layout()
-                self._videos[name] = layout.read(name)
-                self.label_names = self._matched(layout.label_names(), (name,))
-            self._apply_manifest(name)
+        unread = [name for name in stages if name not in self._splits.videos]
+        if labelled := [name for name in unread if name != "predict"]:
+            self._splits.read(self.layout(), labelled)
+            self.label_names = self._splits.label_names
+        if "predict" in unread:
+            self._splits.videos["predict"] = self._predict_list()
 
     def videos(self, split: Literal["train", "val", "test", "predict"]) -> VideoList:
         """Return the videos of a split, in the order that ``video_index`` counts.
@@ -247,7 +228,7 @@ class VideoDataModule(LightningDataModule):
         Raises:
             KeyError: If ``setup`` has not read it.
         """
-        return self._videos[split]
+        return self._splits.videos[split]
 
     def match_labels(self, label_names: Sequence[str]) -> None:
         """Number the classes as a model does that was trained on the same names.
@@ -261,8 +242,8 @@ class VideoDataModule(LightningDataModule):
             ValueError: If a name is among the data's or the model's only.
         """
         if self.remap_labels and self.label_names:
-            self._label_order = list(label_names)
-            self.label_names = self._matched(self.label_names, tuple(self._videos))
+            self._splits.number_as(label_names)
+            self.label_names = self._splits.label_names
 
     def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
         """Return what the annotations of a split list and the disk does not hold.
@@ -270,7 +251,7 @@ class VideoDataModule(LightningDataModule):
         Args:
             split: One that ``setup`` has read.
         """
-        return list(self._videos[split].missing)
+        return list(self._splits.videos[split].missing)
 
     def num_train_batches(self) -> int:
         """Return the micro-batches per epoch on each rank.
@@ -280,7 +261,7 @@ class VideoDataModule(LightningDataModule):
         Raises:
             ValueError: If there are fewer videos than ranks.
         """
-        num_videos, num_ranks = len(self._videos["train"]), self._order("train").world_size
+        num_videos, num_ranks = len(self._splits.videos["train"]), self._order("train").world_size
         if num_videos < num_ranks:
             raise ValueError(
                 f"{num_videos} training videos cannot be shared by {num_ranks} ranks; lower "
@@ -322,31 +303,8 @@ class VideoDataModule(LightningDataModule):
         """
         training = self.trainer is not None and self.trainer.training
         if training:
-            self.failures.add(batch["failure"], num_videos=len(self._videos["train"]))
+            self.failures.add(batch["failure"], num_videos=len(self._splits.videos["train"]))
         return {**batch, "video": self.to_model_input(batch, training=training)}
-
-    def to_model_input(self, batch: VideoBatch, *, training: bool) -> Tensor:
-        """Return a batch's clips as the model sees them: augmented if ``training``, normalised.
-
-        Args:
-            batch: Clips of 8-bit values, on any device.
-            training: Apply the random augmentations.
-        """
-        video = batch["video"].float() / 255
-        if training:
-            video = augment_clips(video, batch["draw_seed"], self.augmentation, fill=self.mean)
-        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
-        return (video - mean) / std
-
-    def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
-        """Undo the normalisation, for a person to look at.
-
-        Args:
-            video: Clips as the model sees them.
-        """
-        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
-        pixels = ((video * std + mean) * 255).round().clamp(0, 255)
-        return pixels.permute(0, 2, 3, 4, 1).to(torch.uint8)
 
     def layout(self) -> DataLayout:
         """Return the reader of the annotations below ``root``, with all settings.
@@ -368,32 +326,12 @@ class VideoDataModule(LightningDataModule):
             **self.split_files,
         )
 
-    def _matched(self, label_names: list[str], splits: Sequence[str]) -> list[str]:
-        """Renumber splits that are numbered as these names; return the names in the new order."""
-        if self._label_order is None:
-            return label_names
-        order = match_label_order(data=label_names, wanted=self._label_order)
-        self._videos |= {split: self._videos[split].renumbered(order) for split in splits}
-        return self._label_order
-
     def _predict_list(self) -> VideoList:
         if self.predict is None:
             raise ValueError(
                 "data.predict is not set; it names a video, a folder of videos or a list of them."
             )
         return list_for_prediction(self.predict, frame_template=self.frame_template)
-
-    def _apply_manifest(self, stage: _Stage) -> None:
-        if self.root is None or stage == "predict":
-            return
-        if self._records is None:
-            place = default_manifest(self.root) if self.manifest is None else Path(self.manifest)
-            if self.manifest is None and not place.is_file():
-                return
-            self._records = read_manifest(place)
-        self._videos[stage], self._known[stage] = apply_manifest(
-            self._videos[stage], self._records, self.root, split=stage
-        )
 
     def _dataset(
         self,
@@ -403,7 +341,7 @@ class VideoDataModule(LightningDataModule):
         flips: tuple[int, ...] = (),
     ) -> VideoDataset:
         return VideoDataset(
-            self._videos[stage],
+            self._splits.videos[stage],
             clip_sampler=self.clip_samplers[stage],
             num_frames=self.num_frames,
             frame_size=self.frame_size,
@@ -412,7 +350,7 @@ class VideoDataModule(LightningDataModule):
             augmentation=augmentation,
             flipped_labels=flips,
             substitute=stage == "train",
-            known=self._known.get(stage),
+            known=self._splits.known.get(stage),
             open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)
             if self.num_workers
             else None,
@@ -421,7 +359,7 @@ class VideoDataModule(LightningDataModule):
     def _order(self, stage: _Stage) -> VideoSampler:
         training = stage == "train"
         return VideoSampler(
-            len(self._videos[stage]),
+            len(self._splits.videos[stage]),
             num_repeats=self.num_repeats if training else 1,
             shuffle=training,
             uneven="drop" if training else "pad",
@@ -434,25 +372,12 @@ class VideoDataModule(LightningDataModule):
         self, stage: _Stage, dataset: VideoDataset, requests_per_batch: int
     ) -> DataLoader[VideoBatch]:
         order = self._order(stage)
-        with_workers: dict[str, Any] = {}
-        if self.num_workers > 0:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["pks4_lightning.data.dataset"])
-            with_workers = {
-                # a forked copy of a process that has decoded video can hang for ever
-                "multiprocessing_context": context,
-                "persistent_workers": True,
-                "prefetch_factor": _PREFETCHED_BATCHES,
-            }
-        return VideoLoader(
+        return video_loader(
             dataset,
-            batch_size=requests_per_batch,
-            sampler=order,
-            drop_last=stage == "train" and len(order) >= requests_per_batch,
-            collate_fn=join_views,
+            order,
+            requests_per_batch=requests_per_batch,
             num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-            **with_workers,
+            drop_last=stage == "train" and len(order) >= requests_per_batch,
         )
 
     def _check_memory(self, stages: tuple[_Stage, ...]) -> None:
@@ -465,5 +390,5 @@ class VideoDataModule(LightningDataModule):
                 clips=videos * views * (self.num_repeats if stage == "train" else 1),
                 num_frames=self.num_frames,
                 frame_size=self.frame_size,
-                prefetched=_PREFETCHED_BATCHES * self.num_workers,
+                prefetched=PREFETCHED_BATCHES * self.num_workers,
             )

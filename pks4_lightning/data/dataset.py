@@ -20,8 +20,8 @@ from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations import VideoList
 from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, plan_views
 from pks4_lightning.data.frame_folder import FrameFolder
-from pks4_lightning.data.loader import OpenFiles
 from pks4_lightning.data.manifest import KnownFiles
+from pks4_lightning.data.open_files import OpenFiles
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator, stable_seed

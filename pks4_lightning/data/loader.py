@@ -1,127 +1,33 @@
-"""A loader whose workers say which file they are at, so that a stalled or crashed one is named.
+"""A loader that names the video if a worker stalls or dies.
 
-Each worker writes the file's path into its slot of a small shared file before it opens the video,
-and clears the slot afterwards. A thread of the main process looks at the slots: a worker that is at
-the same file for too long is ended. PyTorch's loader notices within seconds that a worker is gone,
-for whatever reason, and what its slot holds is the video that it died of.
+A thread of the main process looks at what the workers are at, and ends one that is at the same
+video for too long. PyTorch's loader notices within seconds that a worker is gone, for whatever
+reason; who that was, and at which video, makes the error's sentence.
 """
 
 import multiprocessing
-import os
-import struct
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from torch.utils.data import DataLoader, get_worker_info
+import torch
+from torch.utils.data import DataLoader
 
 from pks4_lightning.batch import VideoBatch
+from pks4_lightning.data.dataset import VideoDataset, join_views
+from pks4_lightning.data.open_files import OpenFiles
+from pks4_lightning.data.sampler import VideoSampler
 
-__all__ = ["DataWorkerError", "OpenFiles", "VideoLoader"]
+__all__ = ["PREFETCHED_BATCHES", "DataWorkerError", "VideoLoader", "video_loader"]
 
-_SLOT_BYTES = 8192
-_HEAD = struct.Struct("<qdi")
-"""Process, time of opening, and bytes of the path; no process means no file."""
+PREFETCHED_BATCHES = 2
+"""Per worker."""
 _SECONDS_TO_BE_KNOWN_DEAD = 1.0
 
 
 class DataWorkerError(RuntimeError):
     """A process of the loader that stalled or crashed; the message names the file it was at."""
-
-
-class _Slot(NamedTuple):
-    pid: int
-    opened: float
-    path: str
-
-
-class OpenFiles:
-    """Which video each worker is at.
-
-    Args:
-        num_workers: Workers of the loader.
-        timeout: Seconds that a worker may take for one video.
-    """
-
-    def __init__(self, num_workers: int, *, timeout: float) -> None:
-        self.num_workers = num_workers
-        self.timeout = timeout
-        handle, self._name = tempfile.mkstemp(prefix="pks4-open-files-")
-        os.truncate(handle, num_workers * _SLOT_BYTES)
-        os.close(handle)
-        # workers get a copy without this: the file goes with the main process's object
-        self._removal = weakref.finalize(self, Path(self._name).unlink, missing_ok=True)
-        self._handle: int | None = None
-        self._ended: set[int] = set()
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_removal": None, "_handle": None}
-
-    @contextmanager
-    def at(self, path: str) -> Iterator[None]:
-        """Note, in a worker, that a video is worked at; elsewhere do nothing.
-
-        Args:
-            path: The video.
-        """
-        worker = get_worker_info()
-        if worker is None:
-            yield
-            return
-        if self._handle is None:
-            self._handle = os.open(self._name, os.O_WRONLY)
-        name = os.fsencode(path)[: _SLOT_BYTES - _HEAD.size]
-        place = worker.id * _SLOT_BYTES
-        os.pwrite(self._handle, _HEAD.pack(os.getpid(), time.monotonic(), len(name)) + name, place)
-        try:
-            yield
-        finally:
-            os.pwrite(self._handle, _HEAD.pack(0, 0.0, 0), place)
-
-    def slots(self) -> list[_Slot]:
-        """Return the videos that workers are at, or died at, the oldest one first."""
-        found = []
-        with Path(self._name).open("rb") as file:
-            for worker in range(self.num_workers):
-                file.seek(worker * _SLOT_BYTES)
-                slot = file.read(_SLOT_BYTES)
-                pid, opened, length = _HEAD.unpack_from(slot)
-                if pid:
-                    name = slot[_HEAD.size : _HEAD.size + length]
-                    found.append(_Slot(pid, opened, os.fsdecode(name)))
-        return sorted(found, key=lambda slot: slot.opened)
-
-    def end_stalled(self) -> None:
-        """End the workers that are at the same video for too long."""
-        latest = time.monotonic() - self.timeout
-        stalled = {slot.pid for slot in self.slots() if slot.opened < latest}
-        for child in multiprocessing.active_children():
-            if child.pid in stalled:
-                self._ended.add(child.pid)
-                child.kill()
-
-    def explain(self) -> str | None:
-        """Return the sentence about workers that are gone; ``None`` if none was at a video."""
-        alive = {child.pid for child in multiprocessing.active_children()}
-        dead = [slot for slot in self.slots() if slot.pid not in alive]
-        if not dead:
-            return None
-        if dead[0].pid in self._ended:
-            return (
-                f"A data worker was at the video '{dead[0].path}' for more than "
-                f"{self.timeout:g} seconds (data.worker_timeout) and was ended; pks4 data index "
-                "finds files that stall, or raise the limit if the disk is slow."
-            )
-        named = " or ".join(f"'{slot.path}'" for slot in dead)
-        return (
-            f"A data worker died at the video {named}; pks4 data index finds files that crash "
-            "their decoder, and training leaves them out from then on."
-        )
 
 
 class VideoLoader(DataLoader[VideoBatch]):
@@ -131,6 +37,45 @@ class VideoLoader(DataLoader[VideoBatch]):
         batches = super().__iter__()
         open_files = getattr(self.dataset, "open_files", None)
         return batches if open_files is None else _watched(batches, open_files)
+
+
+def video_loader(
+    dataset: VideoDataset,
+    order: VideoSampler,
+    *,
+    requests_per_batch: int,
+    num_workers: int,
+    drop_last: bool,
+) -> VideoLoader:
+    """Return a loader with our workers' settings.
+
+    Args:
+        dataset: The split.
+        order: Which videos this rank takes, and when.
+        requests_per_batch: Videos per batch, each of a video's repeats counted.
+        num_workers: Processes that decode; 0 decodes in the calling process.
+        drop_last: Leave out a batch that is not full.
+    """
+    with_workers: dict[str, Any] = {}
+    if num_workers > 0:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["pks4_lightning.data.dataset"])
+        with_workers = {
+            # a forked copy of a process that has decoded video can hang for ever
+            "multiprocessing_context": context,
+            "persistent_workers": True,
+            "prefetch_factor": PREFETCHED_BATCHES,
+        }
+    return VideoLoader(
+        dataset,
+        batch_size=requests_per_batch,
+        sampler=order,
+        drop_last=drop_last,
+        collate_fn=join_views,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+        **with_workers,
+    )
 
 
 def _watched(batches: Iterator[VideoBatch], open_files: OpenFiles) -> Iterator[VideoBatch]:

@@ -10,8 +10,9 @@ import pytest
 
 from pks4_lightning.cli import user_error
 from pks4_lightning.data.annotations import VideoList
-from pks4_lightning.data.dataset import VideoDataset, join_views
-from pks4_lightning.data.loader import DataWorkerError, OpenFiles, VideoLoader
+from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.loader import DataWorkerError, video_loader
+from pks4_lightning.data.open_files import OpenFiles
 from pks4_lightning.data.sampler import VideoSampler
 
 # a clip sampler that workers import: what happens in it happens in a worker
@@ -61,14 +62,8 @@ def loader(videos, faulty_sampler, fault, *, timeout=3.0):
         resize=36,
         open_files=OpenFiles(2, timeout=timeout),
     )
-    return VideoLoader(
-        dataset,
-        batch_size=2,
-        sampler=VideoSampler(10),
-        collate_fn=join_views,
-        num_workers=2,
-        multiprocessing_context="forkserver",
-        persistent_workers=True,
+    return video_loader(
+        dataset, VideoSampler(10), requests_per_batch=2, num_workers=2, drop_last=False
     )
 
 

@@ -1,0 +1,82 @@
+"""The videos of a data module's splits, numbered alike, with what the manifest says of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.formats.entry import Split
+from pks4_lightning.data.labels import match_label_order
+from pks4_lightning.data.layout import DataLayout
+from pks4_lightning.data.manifest import KnownFiles, default_manifest, read_manifest
+from pks4_lightning.data.probe import FileRecord
+from pks4_lightning.data.quarantine import apply_manifest
+
+__all__ = ["SplitVideos"]
+
+
+class SplitVideos:
+    """Reads splits when they are needed, each once.
+
+    Args:
+        manifest: What `pks4 data index` has found out; ``None`` takes the data set's own if there
+            is one.
+    """
+
+    def __init__(self, manifest: str | None = None) -> None:
+        self.videos: dict[str, VideoList] = {}
+        """By split, in the order that ``video_index`` counts."""
+        self.known: dict[str, KnownFiles] = {}
+        """What the manifest says of the videos, by split."""
+        self.label_names: list[str] = []
+        """Names of all classes, by class index; empty until a labelled split has been read."""
+        self._manifest = manifest
+        self._records: dict[str, FileRecord] | None = None
+        self._label_order: list[str] | None = None
+
+    def read(self, layout: DataLayout, splits: Sequence[Split]) -> None:
+        """Read splits that have not been read, and apply the manifest to them.
+
+        Args:
+            layout: Where the data set's files are.
+            splits: Which ones.
+
+        Raises:
+            FileNotFoundError: If annotations or videos cannot be found.
+            ValueError: If annotations are malformed or a label is unknown.
+        """
+        for split in splits:
+            if split in self.videos:
+                continue
+            self.videos[split] = layout.read(split)
+            self.label_names = self._renumber(layout.label_names(), (split,))
+            self._apply_manifest(split, layout.root)
+
+    def number_as(self, label_names: Sequence[str]) -> None:
+        """Number the classes of all splits, those read later included, as these names are.
+
+        Args:
+            label_names: The same names as the data's, in another order.
+
+        Raises:
+            ValueError: If a name is in one of the lists only.
+        """
+        self._label_order = list(label_names)
+        self.label_names = self._renumber(self.label_names, tuple(self.videos))
+
+    def _renumber(self, label_names: list[str], splits: Sequence[str]) -> list[str]:
+        """Renumber splits that are numbered as these names; return the names in the new order."""
+        if self._label_order is None:
+            return label_names
+        order = match_label_order(data=label_names, wanted=self._label_order)
+        self.videos |= {split: self.videos[split].renumbered(order) for split in splits}
+        return self._label_order
+
+    def _apply_manifest(self, split: str, root: Path) -> None:
+        if self._records is None:
+            place = default_manifest(root) if self._manifest is None else Path(self._manifest)
+            if self._manifest is None and not place.is_file():
+                return
+            self._records = read_manifest(place)
+        self.videos[split], self.known[split] = apply_manifest(
+            self.videos[split], self._records, str(root), split=split
+        )
