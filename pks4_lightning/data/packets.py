@@ -62,6 +62,8 @@ class PacketReader:
             self._is_entry, self._is_shown = _vp8_is_key, _vp8_is_shown
         elif name == "mjpeg":
             self._is_entry = lambda _: True
+        self.knows_entries = self._is_entry is not None
+        """Whether the packets of this codec say where decoding can begin."""
         self.skips_unreferenced = name == "h264"
         """Whether pictures that no other one refers to can be left out without changing any."""
 

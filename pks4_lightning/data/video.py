@@ -238,6 +238,7 @@ class Video(VideoInterface):
             raise VideoDecodeError.of(self._name, "it contains no video frames")
         if self._strict and missing is not None:
             raise VideoDecodeError.of(self._name, missing)
+        self._may_begin_late = reader.knows_entries and not self._packets[0].is_entry
         self._frame_seconds = 1 / rate
         known = [stamp for stamp in shown if stamp is not None]
         if len(known) < len(shown) or time_base is None:
@@ -277,11 +278,20 @@ class Video(VideoInterface):
                     continue
                 if self._skips_unreferenced and wanted is not None:
                     codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
-                yield from self._sound(codec.decode(packet))
+                yield from self._sound(self._decoded(packet))
                 if place == run.last:
                     break
             yield from self._sound(codec.decode(None))
         codec.flush_buffers()
+
+    def _decoded(self, packet: av.Packet) -> Sequence[av.VideoFrame]:
+        """Decode a packet; let pass what a cut out of a longer file cannot decode at its start."""
+        try:
+            return self._codec.decode(packet)
+        except av.error.InvalidDataError:
+            if self._has_begun or not self._may_begin_late:
+                raise
+            return []
 
     def _sound(self, frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pass frames on; refuse a damaged one among or between them: others follow from it."""

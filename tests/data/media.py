@@ -122,6 +122,22 @@ def without_stamps(path: Path) -> Path:
     return target
 
 
+def cut_out(path: Path, first: int) -> Path:
+    """Copy a clip's packets from this one on, as tools do that cut without encoding anew."""
+    target = path.with_name(f"{path.stem}-from-{first}{path.suffix}")
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = source.streams.video[0]
+        copy = container.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.size][first:]
+        begin = packets[0].dts
+        for packet in packets:
+            packet.stream = copy
+            packet.pts -= begin
+            packet.dts -= begin
+            container.mux(packet)
+    return target
+
+
 def decode_in_order(path: Path) -> list[np.ndarray]:
     """All frames of a file by PyAV alone, decoded from the beginning, as RGB."""
     with av.open(str(path)) as container:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pks4_lightning.data.packets import Packet, PacketReader, Run, plan_runs
-from pks4_lightning.data.video import Video
-from tests.data.media import Clip, decode_in_order, read_number, without_stamps, write_clip
+from pks4_lightning.data.video import FewerFramesError, Video
+from tests.data.media import Clip, cut_out, decode_in_order, read_number, without_stamps, write_clip
 
 UNEVEN = [stamp + (4 if index % 3 else 0) for index, stamp in enumerate(range(0, 60 * 12, 12))]
 CLIPS = {
@@ -75,6 +75,20 @@ def test_random_access_gives_the_frames_of_decoding_in_order(tmp_path, name):
             _accesses += 1
     # what was not needed was not decoded, where the packets say what is needed
     assert (video._places is None) == (name in FROM_THE_BEGINNING)
+
+
+@pytest.mark.parametrize("name", ["open gop", "hevc, open gop", "mkv-gop12-bf3-even"])
+@pytest.mark.parametrize("first", [9, 12, 14])
+def test_a_cut_out_of_a_longer_file_begins_with_its_first_whole_frame(tmp_path, name, first):
+    path = cut_out(make(tmp_path, name), first)
+    in_order = decode_in_order(path)
+    assert 30 <= len(in_order) <= 48
+    video = Video(path)
+    try:
+        frames = video.frames(range(video.num_frames))
+    except FewerFramesError:
+        frames = video.frames(range(video.num_frames))
+    np.testing.assert_array_equal(frames, np.stack(in_order))
 
 
 def test_the_grid_was_large_enough():
