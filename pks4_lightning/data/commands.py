@@ -84,8 +84,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: The arguments, the command first. ``None`` takes those of the process.
 
     Returns:
-        The exit status: 0, or 1 if something is wrong with the data or the settings. Arguments
-        that do not parse raise ``SystemExit(2)``.
+        The exit status: 0, 1 if something is wrong with the data or the settings, or 130 after an
+        interruption. Arguments that do not parse raise ``SystemExit(2)``.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     overview = argparse.ArgumentParser(
@@ -107,10 +107,14 @@ def main(argv: list[str] | None = None) -> int:
         data = parser.instantiate(settings).data
         if settings.root is not None:
             data.root = settings.root
+        data.num_workers = 0  # what is decoded here is little
         if data.root is None:
             raise ValueError(f"Which data? pks4 data {arguments[0]} ROOT names its folder.")
         run = {"index": _index, "check": _check, "show": _show}[arguments[0]]
         return run(data, settings)
+    except KeyboardInterrupt:
+        sys.stderr.write("pks4: interrupted; an index goes on from here when it is run again\n")
+        return 130
     except (ValueError, OSError) as error:
         sys.stderr.write(f"pks4: error: {error}\n")
         return 1

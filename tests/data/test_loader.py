@@ -4,12 +4,14 @@ import gc
 import multiprocessing
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pks4_lightning.cli import user_error
 from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.clip_sampling import CentredSegmentClipSampler
 from pks4_lightning.data.dataset import VideoDataset
 from pks4_lightning.data.loader import DataWorkerError, video_loader
 from pks4_lightning.data.open_files import OpenFiles
@@ -110,3 +112,36 @@ def test_the_shared_file_goes_with_the_loader_and_not_with_a_workers_copy():
     assert path.stat().st_size > 0
     del files
     assert not path.exists()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("num_videos", [1, 7])
+def test_every_video_comes_once_per_epoch_whatever_ranks_and_workers(
+    videos, num_videos, world_size, num_workers
+):
+    some = replace(videos, paths=videos.paths[:num_videos], labels=videos.labels[:num_videos])
+    dataset = VideoDataset(
+        some,
+        clip_sampler=CentredSegmentClipSampler(2),
+        num_frames=2,
+        frame_size=16,
+        resize=16,
+        open_files=OpenFiles(num_workers, timeout=60.0) if num_workers else None,
+    )
+    seen = []
+    lengths = set()
+    for rank in range(world_size):
+        order = VideoSampler(num_videos, shuffle=True, rank=rank, world_size=world_size)
+        order.set_epoch(1)
+        batches = list(
+            video_loader(
+                dataset, order, requests_per_batch=2, num_workers=num_workers, drop_last=False
+            )
+        )
+        lengths.add(len(batches))
+        for batch in batches:
+            seen += batch["video_index"][batch["valid"]].tolist()
+            assert batch["failure"] == [""] * len(batch["label"])
+    assert sorted(seen) == list(range(num_videos))
+    assert len(lengths) == 1
