@@ -122,6 +122,16 @@ def test_a_container_s_mark_alone_is_no_place_to_begin(tmp_path):
     assert [packet.is_entry for packet in video._packets] == [True] + [False] * 59
 
 
+def test_pictures_that_no_other_needs_are_not_decoded(tmp_path):
+    video = Video(make(tmp_path, "mp4-gop250-bf3-even"))
+    everything = [frame.pts for frame in video._all_frames()]
+    places = video._places[:]
+    runs = plan_runs(video._packets, [places[0], places[40]])
+    some = [frame.pts for frame in video._decode(runs, frozenset((places[0], places[40])))]
+    assert {everything[0], everything[40]} <= set(some) < set(everything[:42])
+    assert len(some) < 30
+
+
 def packets(*stamps_and_entries):
     return [Packet(stamp, True, entry, None) for stamp, entry in stamps_and_entries]
 

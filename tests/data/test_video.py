@@ -259,11 +259,10 @@ def num_threads():
 def test_decoding_starts_no_threads(tmp_path, write_video):
     path = write_video(tmp_path / "clip.mp4", 12, height=256, width=320)
     before = num_threads()
-    counts = []
-    for _frame in Video(path)._all_frames():
-        counts.append(num_threads())
+    counts = [num_threads() for _ in Video(path)._all_frames()]
     video = Video(path)
     assert video.frames([0, 11], 128).shape == (2, 128, 160, 3)
+    assert video.frames([0, 11]).shape == (2, 256, 320, 3)
     assert {*counts, num_threads()} == {before}
 
 
