@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pks4_lightning.data.formats.entry import Entry, Split, read_lines, read_text
+from pks4_lightning.data.formats.entry import Entry, Split, read_lines, read_text, shortened
 from pks4_lightning.data.formats.folders import (
     find_videos,
     is_breakfast,
@@ -174,7 +174,7 @@ def read_entries(
         first = seen.setdefault(entry.video, entry)
         if first is not entry:
             raise ValueError(
-                f"'{source}' lists the video '{entry.video}' twice, at {first.place} and at "
+                f"'{source}' lists the video '{shortened(entry.video)}' twice, at {first.place} and at "
                 f"{entry.place}; remove one of them."
             )
     return entries

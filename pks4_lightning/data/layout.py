@@ -17,10 +17,11 @@ from pks4_lightning.data.file_lookup import by_stem, fullest_folder
 from pks4_lightning.data.formats.entry import Entry, Split, relative_path, shortened
 from pks4_lightning.data.formats.folders import find_clips
 from pks4_lightning.data.formats.json_files import coin_label_names
+from pks4_lightning.data.formats.tables import has_split_column
 from pks4_lightning.data.frame_folder import PICTURE_SUFFIXES, check_frame_template
 from pks4_lightning.data.labels import label_entries, names_from_entries, read_label_names
 from pks4_lightning.data.paths import UnsafePathError
-from pks4_lightning.data.places import FOLDER_FORMATS, PLACES
+from pks4_lightning.data.places import FILES_OF_ALL_SPLITS, FOLDER_FORMATS, PLACES
 from pks4_lightning.data.video import VIDEO_SUFFIXES
 
 __all__ = ["DataLayout", "Split", "list_for_prediction"]
@@ -213,7 +214,9 @@ class DataLayout:
             for folder in places.folders:
                 path = self.root / folder / name.format(fold=self._fold)
                 if key == "labels" or annotation_format not in FOLDER_FORMATS:
-                    fits = path.is_file()
+                    fits = path.is_file() and (
+                        key == "train" or name not in FILES_OF_ALL_SPLITS or has_split_column(path)
+                    )
                 else:
                     fits = path.is_dir() and (
                         annotation_format == "folder" or detect_format(path) == annotation_format

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pks4_lightning.data.annotations import AnnotationFormat
 from pks4_lightning.data.formats.entry import Split
 
-__all__ = ["FOLDER_FORMATS", "PLACES", "Places"]
+__all__ = ["FILES_OF_ALL_SPLITS", "FOLDER_FORMATS", "PLACES", "Places"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Places:
 
 FOLDER_FORMATS = frozenset({"hmdb51", "breakfast", "folder"})
 """Formats whose annotations are a folder."""
+
+FILES_OF_ALL_SPLITS = frozenset({"metadata.csv", "annotations.csv"})
+"""Tables that serve for validation and testing only if a column tells the splits apart."""
 
 _HMDB51 = (
     "testTrainMulti_7030_splits",

@@ -122,6 +122,32 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, path):
         DataLayout(str(tmp_path)).read("train")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "concat:1.mp4|2.mp4", "subfile,,start,0,end,9,,:1.mp4", "http://host/1.mp4", "../1.mp4",
+        "file:1.mp4", "~/1.mp4", "a/../../1.mp4", "1\u202e.mp4", "C:\\1.mp4", "a\x00.mp4",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["list", "csv", "frames", "diving48", "ssv2"])
+def test_hostile_paths_are_refused_in_every_format(tmp_path, path, kind):
+    name, content = {
+        "list": ("train.txt", f"{path} 0\n"),
+        "csv": ("train.csv", f"path\tlabel\n{path}\t0\n"),
+        "frames": ("train.txt", f"{path} 3 0\n"),
+        "diving48": ("train.json", json.dumps([{"vid_name": path, "label": 0}])),
+        "ssv2": ("train.json", json.dumps([{"id": path, "template": "x"}])),
+    }[kind]
+    (tmp_path / name).write_text(content)
+    (tmp_path / "labels.json").write_text('{"x": "0"}')
+    layout = DataLayout(str(tmp_path), annotation_format=kind, train=name, labels="labels.json")
+    with pytest.raises(
+        ValueError, match=rf"{name}' (names '.*' at .*, a path that|reads '.*' at)"
+    ) as caught:
+        layout.read("train")
+    assert str(caught.value).isprintable()
+
+
 def test_a_missing_root_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none'; set data.root"):
         DataLayout(f"{tmp_path}/none")

@@ -98,7 +98,8 @@ def relative_path(path: str, source: Path, place: str) -> str:
         return check_name(path)
     except UnsafePathError as error:
         raise ValueError(
-            f"'{source}' names '{shortened(path)}' at {place}, a path that {error.reason}."
+            f"'{source}' names '{shortened(path)}' at {shortened(place)}, a path that "
+            f"{error.reason}."
         ) from None
 
 

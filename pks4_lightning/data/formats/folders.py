@@ -88,13 +88,13 @@ def read_hmdb51(source: Path, split: Split, fold: int) -> list[Entry]:
     for file in files:
         label = file.name.removesuffix(ending)
         for number, line in read_lines(file):
-            name, _, code = line.rpartition(" ")
+            name, code = [*line.rsplit(maxsplit=1), ""][:2]
             place = f"line {number} of '{file.name}'"
-            if not name.strip() or code not in ("0", "1", "2"):
+            if code not in ("0", "1", "2"):
                 raise ValueError(f"'{source}' reads '{line[:80]}' at {place}; HMDB-51's files "
                                  "read 'video.avi 1', where 0 and 2 may stand for 1.")  # fmt: skip
             if code == _HMDB51_CODES[split]:
-                video = relative_path(f"{label}/{name.strip()}", source, place)
+                video = relative_path(f"{label}/{name}", source, place)
                 entries.append(Entry(video, label, place))
     return entries
 

@@ -21,6 +21,7 @@ __all__ = [
     "KINETICS_COLUMNS",
     "UCF101_LINE",
     "csv_columns",
+    "has_split_column",
     "is_frame_line",
     "read_csv",
     "read_frame_list",
@@ -127,6 +128,12 @@ def csv_columns(header: str) -> tuple[str, str] | None:
     path = next((name for name in _PATH_COLUMNS if name in columns), None)
     label = next((name for name in _LABEL_COLUMNS if name in columns), None)
     return None if path is None or label is None else (path, label)
+
+
+def has_split_column(source: Path) -> bool:
+    """Tell whether a table says of every row which split it belongs to."""
+    lines = read_lines(source)
+    return bool(lines) and not set(_SPLIT_COLUMNS).isdisjoint(_columns(lines[0][1]))
 
 
 def read_csv(source: Path, split: Split) -> list[Entry]:

@@ -130,7 +130,7 @@ def test_hmdb51_has_three_splits(hmdb51):
 
 def test_hmdb51s_codes_are_checked(hmdb51):
     file = hmdb51 / "testTrainMulti_7030_splits" / "brush_hair_test_split1.txt"
-    file.write_text("a.avi 1\nb.avi 3\n")
+    file.write_text("a.avi\t1\nb.avi 3\n")
     with pytest.raises(ValueError, match=r"'b.avi 3' at line 2 of 'brush_hair_test_split1.txt'"):
         DataLayout(str(hmdb51)).read("train")
 
@@ -340,6 +340,14 @@ def test_a_table_of_all_splits(tmp_path):
         "val": {"3.mp4": 1},
         "test": {"4.mp4": 0},
     }
+
+
+def test_a_table_without_splits_is_not_validated_on_as_well(tmp_path):
+    write(tmp_path / "metadata.csv", "file_name,label\n1.mp4,a\n")
+    touch(tmp_path, "1.mp4")
+    assert len(DataLayout(str(tmp_path)).read("train")) == 1
+    with pytest.raises(FileNotFoundError, match=r"No annotations of the val split .*data.val"):
+        DataLayout(str(tmp_path)).read("val")
 
 
 @pytest.mark.parametrize(
