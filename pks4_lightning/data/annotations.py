@@ -174,7 +174,7 @@ def read_entries(
         first = seen.setdefault(entry.video, entry)
         if first is not entry:
             raise ValueError(
-                f"'{source}' lists the video '{shortened(entry.video)}' twice, at {first.place} and at "
-                f"{entry.place}; remove one of them."
+                f"'{source}' lists the video '{shortened(entry.video)}' twice, at {first.place} "
+                f"and at {entry.place}; remove one of them."
             )
     return entries
