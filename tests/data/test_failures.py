@@ -1,9 +1,11 @@
 """What happens to videos that cannot be decoded: nothing is lost, nothing is hidden."""
 
+import multiprocessing
 import os
 import pickle
 import shutil
 from collections import deque
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +25,15 @@ from pks4_lightning.data.video import VideoDecodeError
 from tests.data.corpus import BASES, damaged_files, write_clip
 
 SMALL = {"num_frames": 4, "frame_size": 32, "resize": 36}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_workers():
+    """Let the server of all processes import what the loader's workers need, before it starts."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["pks4_lightning.data.dataset"]
+    )
+    forkserver.ensure_running()
 
 
 def dataset(videos, *, substitute=False, sampler=None, **options):
@@ -224,7 +235,7 @@ def test_an_epoch_over_damaged_files_completes_and_names_them(tmp_path, original
         shutil.copyfile(originals / name, folder / name)
 
     def run():
-        data = module(tmp_path, train="val", num_workers=num_workers)
+        data = module(tmp_path, train="val", num_workers=num_workers, batch_size=16)
         data.setup("validate")
         seen = epoch(data.val_dataloader())
         names = [Path(path).name for path in seen["video_path"]]
