@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, object]]:
+def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, Any]]:
     """Score the chosen views together and, where none are chosen, each view alone as well.
 
     Args:
@@ -72,7 +73,7 @@ def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, o
     rows = []
     for name, subset in subsets:
         result = views.per_video(subset)
-        row: dict[str, object] = {"views": name, "num_videos": len(result.label)}
+        row: dict[str, Any] = {"views": name, "num_videos": len(result.label)}
         for k in (1, 5):
             row[f"top{k}"] = round(accuracy(result, k), 6)
             row[f"top{k}_interval"] = [round(share, 6) for share in interval(result, k)]
@@ -80,12 +81,12 @@ def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, o
     return rows
 
 
-def _as_table(rows: list[dict[str, object]]) -> Table:
+def _as_table(rows: list[dict[str, Any]]) -> Table:
     table = Table("views", "videos", "top-1", "95 % interval", "top-5", "95 % interval")
     for row in rows:
         cells = [str(row["views"]), f"{row['num_videos']:,}"]
         for k in (1, 5):
-            low, high = row[f"top{k}_interval"]  # type: ignore[misc]
+            low, high = row[f"top{k}_interval"]
             cells += [f"{row[f'top{k}']:.4f}", f"{low:.4f} – {high:.4f}"]
         table.add_row(*cells)
     return table

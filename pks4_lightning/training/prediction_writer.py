@@ -103,10 +103,8 @@ class PredictionWriter(Callback):
         logger.info("Wrote %d predictions to %s/predictions.csv.", len(result.label), folder)
 
     def _keep(self, videos: VideoScores) -> None:
-        tensors = {
-            name: value.cpu() for name, value in videos._asdict().items() if torch.is_tensor(value)
-        }
-        self._outputs.append(videos._replace(**tensors))
+        on_cpu = (value.cpu() if torch.is_tensor(value) else value for value in videos)
+        self._outputs.append(VideoScores(*on_cpu))
 
     def _gather(
         self, label_names: Sequence[str]

@@ -101,9 +101,13 @@ class ViewScores:
             raise FileNotFoundError(f"There is no file {path}; `pks4 test` writes it.")
         try:
             with np.load(path, allow_pickle=False) as file:
-                names = tuple(map(str, file["label_names"]))
-                fields = ("scores", "video_index", "view_index", "label")
-                return cls(*(file[field] for field in fields), label_names=names)
+                return cls(
+                    scores=file["scores"],
+                    video_index=file["video_index"],
+                    view_index=file["view_index"],
+                    label=file["label"],
+                    label_names=tuple(map(str, file["label_names"])),
+                )
         except (KeyError, ValueError, BadZipFile, EOFError) as error:
             raise ValueError(
                 f"{path} holds no view scores; give the view_scores.npz of a test."
