@@ -56,7 +56,7 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch's scores."""
-        self._keep(outputs)
+        self._outputs.append(outputs.on_cpu())
 
     def on_predict_batch_end(
         self,
@@ -68,7 +68,7 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch's scores."""
-        self._keep(outputs)
+        self._outputs.append(outputs.on_cpu())
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, and account for the videos."""
@@ -101,10 +101,6 @@ class PredictionWriter(Callback):
         self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
         Console().print(self._first_few(result, paths, views.label_names))
         logger.info("Wrote %d predictions to %s/predictions.csv.", len(result.label), folder)
-
-    def _keep(self, videos: VideoScores) -> None:
-        on_cpu = (value.cpu() if torch.is_tensor(value) else value for value in videos)
-        self._outputs.append(VideoScores(*on_cpu))
 
     def _gather(
         self, label_names: Sequence[str]

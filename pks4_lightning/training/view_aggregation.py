@@ -42,6 +42,17 @@ class VideoScores(NamedTuple):
     """Row of ``scores`` that a view belongs to."""
     failures: list[Failure]
 
+    def on_cpu(self) -> "VideoScores":
+        """Return the same scores in main memory."""
+        return self._replace(
+            scores=self.scores.cpu(),
+            label=self.label.cpu(),
+            video_index=self.video_index.cpu(),
+            view_scores=self.view_scores.cpu(),
+            view_index=self.view_index.cpu(),
+            video_of_view=self.video_of_view.cpu(),
+        )
+
 
 def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores:
     """Average the softmax scores of each video's views; leave out clips that are not valid.
