@@ -59,6 +59,10 @@ class ClipSource(Protocol):
         """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
         ...
 
+    def failed_train_videos(self) -> list[str]:
+        """Training videos that could not be decoded so far on this rank, one sentence each."""
+        ...
+
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
         """Undo the normalisation, for a person to look at."""
         ...

@@ -25,6 +25,7 @@ from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.failure_record import FailureRecord
 from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.prediction_writer import PredictionWriter
 from pks4_lightning.training.run_summary import RunSummary
@@ -127,7 +128,7 @@ class PKS4CLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(root, name="", version="") if is_fit else False
         ours: list[Callback] = [PredictionWriter()]
         if is_fit:
-            ours.append(RunSummary())
+            ours += [RunSummary(), FailureRecord()]
             if config.get("logger") is not False:
                 ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
         wants_bar = config.get("enable_progress_bar") is not False

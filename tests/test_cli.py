@@ -99,6 +99,7 @@ def test_training_leaves_what_a_person_looks_for(trained):
         "checkpoints/last.ckpt",
         "checkpoints/resolved.yaml",
     } <= files
+    assert "failed_train.txt" not in files
     resolved = yaml.safe_load((trained / "checkpoints/resolved.yaml").read_text())
     assert (resolved["accumulation"], resolved["videos_per_step"]) == (2, 8)
     assert (resolved["steps_per_epoch"], resolved["total_steps"]) == (2, 4)
@@ -412,6 +413,17 @@ def test_unknown_label_is_named_with_its_file(motion_set, tiny_args, tmp_path, c
     sentence = refused(capsys, ["fit", *tiny_args, f"--data.train={bad}"])
     assert "train.json" in sentence
     assert "Juggling something" in sentence
+
+
+def test_one_undecodable_video_is_replaced_and_recorded(motion_set, tiny_args, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(motion_set, root)
+    broken = json.loads((root / "labels" / "train.json").read_text())[5]["id"]
+    (root / "videos" / f"{broken}.webm").write_bytes(b"this is no video")
+    args = ["fit", *tiny_args, f"--data.root={root}", "--trainer.max_epochs=1"]
+    assert main([*args, f"--trainer.default_root_dir={tmp_path / 'run'}"]) == 0
+    (sentence,) = (tmp_path / "run" / "failed_train.txt").read_text().splitlines()
+    assert f"{broken}.webm" in sentence
 
 
 @pytest.mark.parametrize("workers", [0, 1])

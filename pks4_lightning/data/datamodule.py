@@ -253,6 +253,10 @@ class VideoDataModule(DeviceSide, LightningDataModule):
         """
         return list(self._splits.videos[split].missing)
 
+    def failed_train_videos(self) -> list[str]:
+        """Return why training videos could not be decoded so far, one sentence for each file."""
+        return list(self.failures.reasons)
+
     def num_train_batches(self) -> int:
         """Return the micro-batches per epoch on each rank.
 

@@ -6,15 +6,16 @@ import logging
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch.distributed
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import replace_whole
+from pks4_lightning.training.ranks import from_all_ranks
 from pks4_lightning.training.score_report import report_scores
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.view_aggregation import Failure, VideoScores
@@ -23,8 +24,6 @@ from pks4_lightning.training.view_scores import VideoResult, ViewScores
 __all__ = ["PredictionWriter"]
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class PredictionWriter(Callback):
@@ -106,7 +105,7 @@ class PredictionWriter(Callback):
         self, label_names: Sequence[str]
     ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
         """Bring the outputs of all ranks together and forget them."""
-        outputs, self._outputs = _from_all_ranks(self._outputs), []
+        outputs, self._outputs = from_all_ranks(self._outputs), []
         paths = {
             index: path
             for videos in outputs
@@ -168,12 +167,3 @@ def _write_failed(target: Path, missing: Sequence[str], failures: Sequence[Failu
 def _joined(tensors: Any) -> np.ndarray:
     joined: np.ndarray = torch.cat(list(tensors)).numpy()
     return joined
-
-
-def _from_all_ranks(items: list[T]) -> list[T]:
-    """Return the items of all ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return items
-    per_rank: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(per_rank, items)
-    return [item for rank_items in per_rank for item in rank_items]
