@@ -195,15 +195,9 @@ def generate_motion_dataset(
         ValueError: If the folder holds another set or foreign files, or a number is out of range.
     """
     folder, settings = Path(folder), settings or MotionSettings()
-    for name, value in (
-        ("num_train", num_train),
-        ("num_val", num_val),
-        ("num_test", num_test),
-        ("seed", seed),
-        ("num_workers", num_workers),
-    ):
-        if value < 0:
-            raise ValueError(f"{name} ({value}) must be 0 or more.")
+    _refuse_negative(
+        num_train=num_train, num_val=num_val, num_test=num_test, seed=seed, num_workers=num_workers
+    )
     numbers = {"train": num_train, "validation": num_val, "test": num_test}
     recipe = {
         "format": _FORMAT_VERSION,
@@ -274,6 +268,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     logger.info("Use it with --data.root %s", folder)
     return 0
+
+
+def _refuse_negative(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 0:
+            raise ValueError(f"{name} ({value}) must be 0 or more.")
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
