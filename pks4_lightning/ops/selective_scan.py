@@ -14,52 +14,66 @@ Dimensions:
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from pks4_lightning.ops.scan_torch import scan_backward, scan_forward
 
-__all__ = ["scan_backend", "selective_scan"]
+__all__ = ["ScanBackend", "scan_backend", "selective_scan"]
+
+ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
 
 
 def selective_scan(
-    u: Float[Tensor, "S T E"],
-    delta: Float[Tensor, "S T E"],
+    u: Float[Tensor, "*S T E"],
+    delta: Float[Tensor, "*S T E"],
     A: Float[Tensor, "E N"],
-    B: Float[Tensor, "S T N"],
-    C: Float[Tensor, "S T N"],
+    B: Float[Tensor, "*S T N"],
+    C: Float[Tensor, "*S T N"],
     D: Float[Tensor, " E"] | None = None,
-) -> Float[Tensor, "S T E"]:
+    *,
+    delta_bias: Float[Tensor, " E"] | None = None,
+    gate: Float[Tensor, "*S T E"] | None = None,
+    backend: ScanBackend = "auto",
+) -> Float[Tensor, "*S T E"]:
     r"""Run the selective state space recurrence along time.
 
     For every sequence and channel, with :math:`x_0 = 0`,
 
     .. math::
         x_t &= \exp(\Delta_t A)\, x_{t-1} + \Delta_t B_t u_t \\
-        y_t &= \langle C_t, x_t \rangle + D u_t
+        y_t &= (\langle C_t, x_t \rangle + D u_t) \cdot \mathrm{SiLU}(z_t)
 
     ``A`` is discretised by zero-order hold and ``B`` by the first-order (Euler) rule, as in the
     released Mamba code. The recurrence is causal: ``y[:, t]`` depends on ``u[:, : t + 1]`` only.
 
     Only the inputs are kept for the backward pass, which recomputes the states for a few
     sequences at a time: memory beyond inputs and gradients does not grow with ``S``. Derivatives
-    of the gradients are not implemented.
+    of the gradients are not implemented. Every backend gives the same result and the same
+    gradients, up to rounding.
 
     Args:
-        u: Input stream.
-        delta: Step size per frame, positive (softplus already applied), dimensionless. A larger
-            step forgets more of the old state and writes more of the new frame.
+        u: Input stream. The sequences may lie on several axes (clips, patches) and anywhere in
+            memory: the Triton backend scans a permuted view without copying it.
+        delta: Step size per frame, dimensionless. A larger step forgets more of the old state and
+            writes more of the new frame. Positive, unless ``delta_bias`` is given.
         A: Decay rates, negative, usually ``-exp(A_log)``. ``delta * A`` is the log-decay per frame.
         B: Input (write) matrix per time step, shared by all channels.
         C: Output (read) matrix per time step, shared by all channels.
         D: Skip weight per channel. ``None`` means no skip path.
+        delta_bias: Makes the step size ``softplus(delta + delta_bias)``, summed in at least
+            float32: a bfloat16 sum would lose the small steps.
+        gate: The stream ``z`` whose SiLU multiplies the output. ``None`` means no gate.
+        backend: Implementation. ``auto`` takes what :func:`scan_backend` names. ``triton`` needs an
+            NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan.
 
     Returns:
         The output stream, in the dtype of ``u``. The state is accumulated in at least float32,
         under autocast too.
 
     Raises:
-        ValueError: If ``u`` has no time steps.
+        ValueError: If ``u`` has no time steps, or the backend asked for cannot run here.
 
     Example:
         With instant forgetting (``A`` very negative) the scan passes its input through.
@@ -69,13 +83,13 @@ def selective_scan(
         >>> selective_scan(u=ones, delta=ones, A=forget, B=ones, C=ones).squeeze()
         tensor([1., 1., 1.])
     """
-    if u.shape[1] == 0:
+    if u.shape[-2] == 0:
         raise ValueError(
             f"selective_scan needs at least one time step, got u of shape {tuple(u.shape)}."
         )
     if D is None:
         D = u.new_zeros(u.shape[-1])
-    return _scan(u, delta, A, B, C, D)
+    return _scan_by_torch(u, delta, A, B, C, D, delta_bias, gate)
 
 
 def scan_backend(device: torch.device) -> Literal["torch"]:  # noqa: ARG001 - one backend so far
@@ -85,6 +99,25 @@ def scan_backend(device: torch.device) -> Literal["torch"]:  # noqa: ARG001 - on
         device: Where the inputs lie.
     """
     return "torch"
+
+
+def _scan_by_torch(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> Tensor:
+    if delta_bias is not None:
+        acc_dtype = torch.promote_types(delta.dtype, torch.float32)
+        delta = F.softplus(delta.to(acc_dtype) + delta_bias.to(acc_dtype))
+    streams = (x.flatten(0, -3) for x in (u, delta, B, C))
+    u_STE, delta_STE, B_STN, C_STN = streams
+    y = _scan(u_STE, delta_STE, A, B_STN, C_STN, D).view(u.shape)
+    return y if gate is None else y * F.silu(gate)
 
 
 # Operators of their own, so that torch.compile takes each loop as one call.
