@@ -1,31 +1,62 @@
+import functools
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pks4_lightning.ops import scan_torch as module
 from pks4_lightning.ops.selective_scan import selective_scan
 from tests.scan_inputs import E, N, assert_all_close, make_inputs, run
+
+scan = functools.partial(selective_scan, backend="torch")
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("slab_bytes", [1, 2000, 4000], ids=lambda n: f"{n}bytes")
 def test_slabs_of_any_size_give_the_same(monkeypatch, slab_bytes):
     inputs = make_inputs(5, sizes=(7, E, N))
-    whole = run(selective_scan, inputs)
+    whole = run(scan, inputs)
     monkeypatch.setattr(module, "_CPU_SLAB_BYTES", slab_bytes)
-    assert_all_close(run(selective_scan, inputs), whole)
+    assert_all_close(run(scan, inputs), whole)
 
 
-def test_memory_of_the_states_is_bounded(monkeypatch):
-    largest = 0
-    allocate = module._outer
+class _LargestAllocation(TorchDispatchMode):
+    num_bytes = 0
 
-    def watch(x, y):
-        nonlocal largest
-        states = allocate(x, y)
-        largest = max(largest, states.nbytes)
-        return states
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.num_bytes = max(self.num_bytes, result.untyped_storage().nbytes())
+        return result
 
-    monkeypatch.setattr(module, "_outer", watch)
+
+@pytest.mark.parametrize("what", ["forward", "backward"])
+def test_memory_of_the_states_is_bounded(monkeypatch, what):
     monkeypatch.setattr(module, "_CPU_SLAB_BYTES", 2**16)
-    run(selective_scan, make_inputs(4, torch.float32, sizes=(512, 16, 8)))
-    assert 0 < largest <= 2**16 / 4
+    inputs = list(make_inputs(4, torch.float32, sizes=(256, 16, 64)).values())
+    with _LargestAllocation() as largest:
+        if what == "forward":
+            module.scan_forward(*inputs)
+        else:
+            module.scan_backward(inputs[0], *inputs)
+    # one frame's states of all sequences would be 1 MiB
+    largest_stream = max(x.nbytes for x in inputs)
+    assert 2**15 < largest.num_bytes <= max(2**16, largest_stream) < 2**20
+
+
+def test_no_sequences_give_no_output_and_zero_gradients_of_the_parameters():
+    inputs = make_inputs(3, sizes=(0, E, N))
+    results = run(scan, inputs)
+    assert results["y"].shape == (0, 3, E)
+    assert (results["dA"] == 0).all()
+    assert (results["dD"] == 0).all()
+
+
+def test_a_very_negative_log_decay_forgets_and_gives_finite_gradients():
+    inputs = make_inputs(4, torch.float32)
+    inputs["A"] = inputs["A"] * 1e30
+    results = run(scan, inputs)
+    for name, x in results.items():
+        assert x.isfinite().all(), name
+    written = inputs["delta"] * inputs["u"] * (inputs["B"] * inputs["C"]).sum(-1, keepdim=True)
+    torch.testing.assert_close(results["y"], written + inputs["D"] * inputs["u"])
