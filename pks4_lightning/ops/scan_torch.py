@@ -26,25 +26,23 @@ __all__ = ["scan_backward", "scan_forward"]
 _CPU_SLAB_BYTES = 8 * 2**20
 _GPU_SLAB_BYTES = 512 * 2**20
 
+# Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
+# costs less than states that fall out of the cache.
+_CHUNK = 8
+
 
 def scan_forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     """Return the output of :func:`~pks4_lightning.ops.selective_scan.selective_scan`."""
     y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     acc_dtype = torch.promote_types(u.dtype, torch.float32)
     A_NE, D_E = _state_major(A, acc_dtype), D.to(acc_dtype)
-    rate_NE = _halvings(A_NE)
     with torch.autocast(u.device.type, enabled=False):
         for slab, (x_SNE, decay_SNE) in _slabs(u.shape[0], like=A_NE, num_states=2):
             u_STE, delta_STE, B_STN, C_STN = (z[slab].to(acc_dtype) for z in (u, delta, B, C))
-            write_STE = delta_STE * u_STE
+            recurrence = _Recurrence(A_NE, u_STE, delta_STE, B_STN)
             y_TSE = _time_first(u_STE)
             for t in range(u.shape[1]):
-                write = B_STN[:, t].unsqueeze(-1), write_STE[:, t].unsqueeze(1)
-                if t == 0:
-                    torch.mul(*write, out=x_SNE)
-                else:
-                    torch.mul(delta_STE[:, t].unsqueeze(1), rate_NE, out=decay_SNE).exp2_()
-                    x_SNE.mul_(decay_SNE).addcmul_(*write)
+                recurrence.step(t, None if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
                 _bmm(C_STN[:, t], x_SNE, out=y_TSE[t])
             y[slab] = torch.addcmul(y_TSE.transpose(0, 1), D_E, u_STE)
     return y
@@ -60,16 +58,17 @@ def scan_backward(
     acc_dtype = torch.promote_types(u.dtype, torch.float32)
     A_NE, D_E = _state_major(A, acc_dtype), D.to(acc_dtype)
     dA_NE, dD_E = torch.zeros_like(A_NE), torch.zeros_like(D_E)
+    chunks = [range(u.shape[1])[t : t + _CHUNK] for t in range(0, u.shape[1], _CHUNK)]
+    # per frame of a chunk its state and decay, the states between chunks, and two gradients
+    num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
     with torch.autocast(u.device.type, enabled=False):
-        # the states and decays of all frames, and the gradients of one state and of A
-        num_states = 2 * u.shape[1] + 2
         for slab, workspace in _slabs(u.shape[0], like=A_NE, num_states=num_states):
-            streams = [z[slab].to(acc_dtype) for z in (dy, u, delta, B, C)]
-            dy_STE, u_STE, delta_STE = streams[:3]
-            states, decays, dx_SNE, dA_SNE = _split(workspace, u.shape[1])
-            dC[slab] = _recompute(states, decays, A_NE, *streams[:4])
-            dwrite_STE, ddelta_STE, dB[slab] = _sweep_back(
-                states, decays, A_NE, *streams, dx_SNE=dx_SNE, dA_SNE=dA_SNE
+            dy_STE, u_STE, delta_STE, B_STN, C_STN = (
+                z[slab].to(acc_dtype) for z in (dy, u, delta, B, C)
+            )
+            recurrence = _Recurrence(A_NE, u_STE, delta_STE, B_STN)
+            dwrite_STE, ddelta_STE, dA_SNE, dB[slab], dC[slab] = recurrence.differentiate(
+                dy_STE, C_STN, chunks, workspace
             )
             du[slab] = torch.addcmul(D_E * dy_STE, dwrite_STE, delta_STE)
             ddelta[slab] = ddelta_STE.addcmul_(dwrite_STE, u_STE)
@@ -78,62 +77,71 @@ def scan_backward(
     return du, ddelta, dA.copy_(dA_NE.t()), dB, dC, dD.copy_(dD_E)
 
 
-def _recompute(
-    states_TSNE: Tensor,
-    decays_TSNE: Tensor,
-    A_NE: Tensor,
-    dy_STE: Tensor,
-    u_STE: Tensor,
-    delta_STE: Tensor,
-    B_STN: Tensor,
-) -> Tensor:
-    """Fill in the states and decays of every frame, the first decay excepted; return dC."""
-    rate_NE, write_STE = _halvings(A_NE), delta_STE * u_STE
-    dC_TSN = _time_first(B_STN)
-    for t, (x_SNE, decay_SNE) in enumerate(zip(states_TSNE, decays_TSNE, strict=True)):
-        write = B_STN[:, t].unsqueeze(-1), write_STE[:, t].unsqueeze(1)
-        if t == 0:
-            torch.mul(*write, out=x_SNE)
+class _Recurrence:
+    """The states of one slab of sequences, forwards, and their gradients, backwards."""
+
+    def __init__(self, A_NE: Tensor, u_STE: Tensor, delta_STE: Tensor, B_STN: Tensor) -> None:
+        self.A_NE = A_NE
+        # to base 2: on a CPU exp2 is almost three times as fast as exp
+        self.rate_NE = A_NE * math.log2(math.e)
+        self.delta_STE = delta_STE
+        self.write_STE = delta_STE * u_STE
+        self.B_STN = B_STN
+
+    def step(self, t: int, before_SNE: Tensor | None, *, decay: Tensor, out: Tensor) -> None:
+        """Write the state of frame ``t``; without a state before it, ``decay`` stays as it is."""
+        write = self.B_STN[:, t].unsqueeze(-1), self.write_STE[:, t].unsqueeze(1)
+        if before_SNE is None:
+            torch.mul(*write, out=out)
         else:
-            torch.mul(delta_STE[:, t].unsqueeze(1), rate_NE, out=decay_SNE).exp2_()
-            torch.mul(decay_SNE, states_TSNE[t - 1], out=x_SNE).addcmul_(*write)
-        # the state as the right factor: many times faster than as the left one
-        _bmm(dy_STE[:, t], x_SNE.mT, out=dC_TSN[t])
-    return dC_TSN.transpose(0, 1)
+            torch.mul(self.delta_STE[:, t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
+            torch.mul(decay, before_SNE, out=out).addcmul_(*write)
 
+    def differentiate(
+        self, dy_STE: Tensor, C_STN: Tensor, chunks: list[range], workspace: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the gradients of the writes, of delta through the decays, of A, B and C."""
+        length = len(chunks[0])
+        states, decays, between, (dx_SNE, dA_SNE) = workspace.split(
+            [length, length, len(chunks) - 1, 2]
+        )
+        dx_SNE.zero_()
+        dA_SNE.zero_()
+        dwrite_TSE, ddelta_TSE = (_time_first(self.write_STE) for _ in range(2))
+        dB_TSN, dC_TSN = (_time_first(self.B_STN) for _ in range(2))
 
-def _sweep_back(
-    states_TSNE: Tensor,
-    decays_TSNE: Tensor,
-    A_NE: Tensor,
-    dy_STE: Tensor,
-    u_STE: Tensor,
-    delta_STE: Tensor,
-    B_STN: Tensor,
-    C_STN: Tensor,
-    *,
-    dx_SNE: Tensor,
-    dA_SNE: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill in dA; return the gradients of the writes, of delta through the decays, and of B.
+        self._keep_states_before(chunks[1:], between, decay=decays[0])
+        for number in reversed(range(len(chunks))):
+            previous = [None if number == 0 else between[number - 1], *states]
+            for i, t in enumerate(chunks[number]):
+                self.step(t, previous[i], decay=decays[i], out=states[i])
+                # the state as the right factor: many times faster than as the left one
+                _bmm(dy_STE[:, t], states[i].mT, out=dC_TSN[t])
+            for i, t in reversed(list(enumerate(chunks[number]))):
+                dx_SNE.addcmul_(C_STN[:, t].unsqueeze(-1), dy_STE[:, t].unsqueeze(1))
+                _bmm(self.write_STE[:, t], dx_SNE.mT, out=dB_TSN[t])
+                _bmm(self.B_STN[:, t], dx_SNE, out=dwrite_TSE[t])
+                if previous[i] is None:
+                    ddelta_TSE[t] = 0
+                    continue
+                dx_SNE.mul_(decays[i])
+                dlog_decay_SNE = torch.mul(dx_SNE, previous[i], out=decays[i])
+                dA_SNE.addcmul_(dlog_decay_SNE, self.delta_STE[:, t].unsqueeze(1))
+                torch.sum(dlog_decay_SNE.mul_(self.A_NE), 1, out=ddelta_TSE[t])
+        dwrite_STE, ddelta_STE, dB_STN, dC_STN = (
+            z.transpose(0, 1) for z in (dwrite_TSE, ddelta_TSE, dB_TSN, dC_TSN)
+        )
+        return dwrite_STE, ddelta_STE, dA_SNE, dB_STN, dC_STN
 
-    The decays are overwritten.
-    """
-    write_STE = delta_STE * u_STE
-    dwrite_TSE, ddelta_TSE, dB_TSN = map(_time_first, (write_STE, write_STE, B_STN))
-    dx_SNE.zero_()
-    dA_SNE.zero_()
-    for t in reversed(range(dy_STE.shape[1])):
-        dx_SNE.addcmul_(C_STN[:, t].unsqueeze(-1), dy_STE[:, t].unsqueeze(1))
-        _bmm(write_STE[:, t], dx_SNE.mT, out=dB_TSN[t])
-        _bmm(B_STN[:, t], dx_SNE, out=dwrite_TSE[t])
-        if t > 0:
-            dx_SNE.mul_(decays_TSNE[t])
-            dlog_decay_SNE = torch.mul(dx_SNE, states_TSNE[t - 1], out=decays_TSNE[t])
-            dA_SNE.addcmul_(dlog_decay_SNE, delta_STE[:, t].unsqueeze(1))
-            torch.sum(dlog_decay_SNE.mul_(A_NE), 1, out=ddelta_TSE[t])
-    ddelta_TSE[0] = 0
-    return dwrite_TSE.transpose(0, 1), ddelta_TSE.transpose(0, 1), dB_TSN.transpose(0, 1)
+    def _keep_states_before(self, chunks: list[range], kept: Tensor, *, decay: Tensor) -> None:
+        """Run to the start of every chunk and keep the state there."""
+        x_SNE = None
+        t = 0
+        for chunk, out in zip(chunks, kept, strict=True):
+            while t < chunk.start:
+                self.step(t, x_SNE, decay=decay, out=out)
+                x_SNE = out
+                t += 1
 
 
 def _slabs(num_sequences: int, *, like: Tensor, num_states: int) -> Iterator[tuple[slice, Tensor]]:
@@ -144,10 +152,6 @@ def _slabs(num_sequences: int, *, like: Tensor, num_states: int) -> Iterator[tup
     for start in range(0, num_sequences, max(1, size)):
         end = min(start + size, num_sequences)
         yield slice(start, end), workspace[:, : end - start]
-
-
-def _split(workspace: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return workspace[:num_steps], workspace[num_steps:-2], workspace[-2], workspace[-1]
 
 
 def _time_first(x_STX: Tensor) -> Tensor:
@@ -163,8 +167,3 @@ def _bmm(x_SK: Tensor, y_SKM: Tensor, *, out: Tensor) -> None:
 def _state_major(A: Tensor, dtype: torch.dtype) -> Tensor:
     """Return A with N first: the long axis is contiguous, which is what broadcasting likes."""
     return A.to(dtype).t().contiguous()
-
-
-def _halvings(A_NE: Tensor) -> Tensor:
-    """Return the decay rate to base 2: on a CPU exp2 is almost three times as fast as exp."""
-    return A_NE * math.log2(math.e)

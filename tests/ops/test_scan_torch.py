@@ -6,6 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pks4_lightning.ops import scan_torch as module
 from pks4_lightning.ops.selective_scan import selective_scan
+from tests.reference import selective_scan_closed_form
 from tests.scan_inputs import E, N, assert_all_close, make_inputs, run
 
 scan = functools.partial(selective_scan, backend="torch")
@@ -17,6 +18,22 @@ def test_slabs_of_any_size_give_the_same(monkeypatch, slab_bytes):
     inputs = make_inputs(5, sizes=(7, E, N))
     whole = run(scan, inputs)
     monkeypatch.setattr(module, "_CPU_SLAB_BYTES", slab_bytes)
+    assert_all_close(run(scan, inputs), whole)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("num_steps", [8, 9, 16, 21], ids=lambda T: f"T{T}")
+def test_clips_longer_than_a_chunk_equal_the_formula(num_steps):
+    inputs = make_inputs(num_steps)
+    assert_all_close(run(scan, inputs), run(selective_scan_closed_form, inputs))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 8])
+def test_chunks_of_any_length_give_the_same(monkeypatch, chunk):
+    inputs = make_inputs(7)
+    whole = run(scan, inputs)
+    monkeypatch.setattr(module, "_CHUNK", chunk)
     assert_all_close(run(scan, inputs), whole)
 
 
