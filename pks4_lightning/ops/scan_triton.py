@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -27,6 +28,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # chosen by the registers and instructions of the code compiled for compute capability 9.0.
 _FORWARD_STATES, _FORWARD_GROUP = 1024, 1
 _BACKWARD_STATES, _BACKWARD_GROUP = 512, 4
+_OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
 _CHUNK = 8
 _PROGRAMS = 4096
 # bytes that partial sums of the gradients of B and C may take at a time
@@ -73,11 +75,13 @@ def _scan(
     num_clips, num_patches, num_steps, num_channels = u.shape
     sizes = _sizes(u, A, _FORWARD_STATES, _FORWARD_GROUP)
     grid = _grid(num_channels, num_clips * num_patches, sizes["BLOCK_E"])
+    A, B, C = (_pad_states(x, sizes) for x in (A, B, C))
+    # neighbouring threads hold neighbouring channels
+    A = A.t().contiguous().t()
     scan_forward_kernel[grid](
-        _stream(u), _stream(delta), A.contiguous(), _stream(B), _stream(C), D.contiguous(),
-        delta_bias, _stream(gate), _stream(y),
-        num_clips * num_patches, num_patches, num_steps, num_channels, A.shape[1],
-        num_warps=1, **sizes,
+        _stream(u), _stream(delta), (A, *A.stride()), _stream(B), _stream(C), D.contiguous(),
+        _contiguous(delta_bias), _stream(gate), _stream(y),
+        num_clips * num_patches, num_patches, num_steps, num_channels, **_OPTIONS, **sizes,
     )  # fmt: skip
     return y
 
@@ -95,44 +99,37 @@ def _scan_backward(
     gate: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return a gradient for each input after dy; an empty one for an input that is not there."""
-    gradients = _empty_gradients(u, delta, A, B, C, D, delta_bias, gate)
-    du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
+    du, ddelta, dA, dB, dC, dD, dbias, dgate = _empty_gradients(
+        u, delta, A, B, C, D, delta_bias, gate
+    )
     num_clips, num_patches, num_steps, num_channels = u.shape
     num_sequences, d_state = num_clips * num_patches, A.shape[1]
     sizes = _sizes(u, A, _BACKWARD_STATES, _BACKWARD_GROUP)
-    num_blocks = triton.cdiv(num_channels, sizes["BLOCK_E"])
-    part = {"dtype": torch.promote_types(u.dtype, torch.float32), "device": u.device}
-
-    slab = max(1, _PARTIAL_BYTES // (num_blocks * num_steps * d_state * 2 * part["dtype"].itemsize))
-    parts_of_A, parts_of_D, parts_of_bias = [], [], []
+    A, B, C = (_pad_states(x, sizes) for x in (A, B, C))
+    num_blocks, _ = _grid(num_channels, num_sequences, sizes["BLOCK_E"])
+    slab = max(1, _PARTIAL_BYTES // (num_blocks * num_steps * 2 * A.shape[1] * A.itemsize))
+    sums = [torch.zeros(x.shape, dtype=A.dtype, device=A.device) for x in (A, D, D)]
     for first in range(0, num_sequences, slab):
         last = min(first + slab, num_sequences)
         grid = _grid(num_channels, last - first, sizes["BLOCK_E"])
-        shared = torch.empty(2, num_blocks, last - first, num_steps, d_state, **part)
-        A_parts = torch.empty(grid[1], num_channels, d_state, **part)
-        D_parts = torch.empty(2, grid[1], num_channels, **part)
-        num_chunks = triton.cdiv(num_steps, sizes["CHUNK"])
-        boundaries = None
-        if num_chunks > 1:
-            states = sizes["BLOCK_E"] * sizes["G"] * sizes["J"]
-            boundaries = torch.empty(grid[0] * grid[1] * num_chunks * states, **part)
+        shared = A.new_empty(2, num_blocks, last - first, num_steps, A.shape[1])
+        parts = [x.new_empty(grid[1], *x.shape) for x in sums]
         scan_backward_kernel[grid](
-            _stream(dy), _stream(u), _stream(delta), A.contiguous(), _stream(B), _stream(C),
-            D.contiguous(), delta_bias, _stream(gate), _stream(du), _stream(ddelta),
-            _stream(dgate) if gate is not None else None,
-            A_parts, shared[0], shared[1], D_parts[0], D_parts[1], boundaries,
-            first, last, num_patches, num_steps, num_channels, d_state, num_warps=1, **sizes,
+            _stream(dy), _stream(u), _stream(delta), (A, *A.stride()), _stream(B), _stream(C),
+            D.contiguous(), _contiguous(delta_bias), _stream(gate), _stream(du), _stream(ddelta),
+            None if gate is None else _stream(dgate), parts[0], shared[0], shared[1], *parts[1:],
+            _boundaries(A, grid, num_steps, sizes),
+            first, last, num_patches, num_steps, num_channels, **_OPTIONS, **sizes,
         )  # fmt: skip
-        dB.view(-1, num_steps, d_state)[first:last] = shared[0].sum(0)
-        dC.view(-1, num_steps, d_state)[first:last] = shared[1].sum(0)
-        parts_of_A.append(A_parts.sum(0))
-        parts_of_D.append(D_parts[0].sum(0))
-        parts_of_bias.append(D_parts[1].sum(0))
-    dA.copy_(torch.stack(parts_of_A).sum(0))
-    dD.copy_(torch.stack(parts_of_D).sum(0))
+        for whole, part in zip((dB, dC), shared, strict=True):
+            whole.view(-1, num_steps, d_state)[first:last] = part.sum(0)[..., :d_state]
+        for total, part in zip(sums, parts, strict=True):
+            total += part.sum(0)
+    dA.copy_(sums[0][:, :d_state])
+    dD.copy_(sums[1])
     if delta_bias is not None:
-        dbias.copy_(torch.stack(parts_of_bias).sum(0))
-    return gradients
+        dbias.copy_(sums[2])
+    return du, ddelta, dA, dB, dC, dD, dbias, dgate
 
 
 def _empty_gradients(*inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -152,14 +149,18 @@ def _empty_gradients(*inputs: Tensor | None) -> tuple[Tensor, ...]:
 
 
 def _sizes(u: Tensor, A: Tensor, states: int, group: int) -> dict[str, Any]:
+    num_steps, num_channels = u.shape[2:]
     num_states = triton.next_power_of_2(A.shape[1])
-    group = min(group, num_states)
+    group, block = min(group, num_states), max(1, states // num_states)
+    chunk = min(_CHUNK, triton.next_power_of_2(num_steps))
     is_double = u.dtype == torch.float64
     return {
-        "CHUNK": min(_CHUNK, triton.next_power_of_2(u.shape[2])),
-        "BLOCK_E": max(1, states // num_states),
+        "CHUNK": chunk,
+        "BLOCK_E": block,
         "G": num_states // group,
         "J": group,
+        "EVEN_T": num_steps % chunk == 0,
+        "EVEN_E": num_channels % block == 0,
         "TERMS": 17 if is_double else 7,
         "ACC": tl.float64 if is_double else tl.float32,
     }
@@ -170,12 +171,32 @@ def _grid(num_channels: int, num_sequences: int, block: int) -> tuple[int, int]:
     return num_blocks, max(1, min(num_sequences, _PROGRAMS // num_blocks))
 
 
+def _pad_states(x: Tensor, sizes: dict[str, Any]) -> Tensor:
+    """Lay out A, B or C as the kernels read it: all states, in the dtype of the state."""
+    dtype = torch.float64 if sizes["ACC"] == tl.float64 else torch.float32
+    missing = sizes["G"] * sizes["J"] - x.shape[-1]
+    return F.pad(x.to(dtype), (0, missing)).contiguous()
+
+
+def _boundaries(
+    A: Tensor, grid: tuple[int, int], num_steps: int, sizes: dict[str, Any]
+) -> Tensor | None:
+    num_chunks = triton.cdiv(num_steps, sizes["CHUNK"])
+    if num_chunks == 1:
+        return None
+    return A.new_empty(grid[0] * grid[1] * num_chunks * sizes["BLOCK_E"] * A.shape[1])
+
+
 def _stream(x: Tensor | None) -> tuple[Any, ...] | None:
     if x is None:
         return None
     if x.stride(-1) != 1 and x.shape[-1] > 1:
         x = x.contiguous()
     return (x, *x.stride()[:3])
+
+
+def _contiguous(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.contiguous()
 
 
 @_scan.register_fake
