@@ -77,3 +77,14 @@ def test_a_very_negative_log_decay_forgets_and_gives_finite_gradients():
         assert x.isfinite().all(), name
     written = inputs["delta"] * inputs["u"] * (inputs["B"] * inputs["C"]).sum(-1, keepdim=True)
     torch.testing.assert_close(results["y"], written + inputs["D"] * inputs["u"])
+
+
+def test_the_bias_of_a_half_precision_step_size_is_added_in_float32():
+    inputs = make_inputs(4, torch.float32)
+    # near the start of training: bfloat16 would round these by up to 0.01
+    bias = -3 - 2 * torch.rand(E, generator=torch.Generator().manual_seed(2))
+    half, single = (
+        scan(**{**inputs, "delta": torch.zeros(3, 4, E, dtype=dtype)}, delta_bias=bias)
+        for dtype in (torch.bfloat16, torch.float32)
+    )
+    torch.testing.assert_close(half, single, rtol=0, atol=0)
