@@ -46,8 +46,7 @@ def causal_conv(
         >>> causal_conv(x, weight=torch.tensor([[[0.5, 1.0]]]), bias=torch.zeros(1)).flatten()
         tensor([1.0000, 0.5000, 4.0000])
     """
-    with torch.autocast(x.device.type, enabled=False):
-        return _CausalConv.apply(x, weight, bias)
+    return _CausalConv.apply(x, weight, bias)
 
 
 class _CausalConv(torch.autograd.Function):
