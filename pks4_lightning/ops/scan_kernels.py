@@ -18,7 +18,8 @@ What the helpers pass around:
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
-# ruff: noqa: E501 - calls with the context of a program stay on one line
+# ruff: noqa: E501 - signatures with the context of a program stay on one line
+# ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # mypy: ignore-errors
 
 import triton
@@ -120,12 +121,12 @@ def _indices(BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr):
 
 
 @triton.jit
-def _load_weight(weight, e_E, E, ACC: tl.constexpr):
+def _load_per_channel(weight, e_E, E, ACC: tl.constexpr):
     return tl.load(weight + e_E, mask=e_E < E, other=0.0).to(ACC)
 
 
 @triton.jit
-def _load_A(A, e_E, n_GJ, E, ACC: tl.constexpr):
+def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
     """A in units of log 2."""
     at_GEJ = A[0] + e_E[None, :, None] * A[1] + n_GJ[:, None, :] * A[2]
     in_GEJ = (e_E < E)[None, :, None] & (n_GJ >= 0)[:, None, :]
@@ -141,10 +142,10 @@ def scan_forward_kernel(
     """Write ``y``; ``bias`` and ``gate`` may be None."""
     e_E, n_GJ = _indices(BLOCK_E, G, J)
     channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
-    A_GEJ, D_E = _load_A(A, e_E, n_GJ, E, ACC), _load_weight(D, e_E, E, ACC)
+    A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
     bias_E = None
     if bias is not None:
-        bias_E = _load_weight(bias, e_E, E, ACC)
+        bias_E = _load_per_channel(bias, e_E, E, ACC)
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         x_GEJ = tl.zeros_like(A_GEJ)
         for start in range(0, num_steps, CHUNK):
@@ -238,10 +239,10 @@ def scan_backward_kernel(
     """
     e_E, n_GJ = _indices(BLOCK_E, G, J)
     channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
-    A_GEJ, D_E = _load_A(A, e_E, n_GJ, E, ACC), _load_weight(D, e_E, E, ACC)
+    A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
     bias_E = None
     if bias is not None:
-        bias_E = _load_weight(bias, e_E, E, ACC)
+        bias_E = _load_per_channel(bias, e_E, E, ACC)
     weights = (A_GEJ, D_E, bias_E)
     row = tl.cast(num_steps, tl.int64) * (G * J)
     part = (tl.cast(tl.program_id(0), tl.int64) * (last - first) - first) * row

@@ -19,6 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pks4_lightning.ops.scan_kernels import scan_backward_kernel, scan_forward_kernel
+from pks4_lightning.ops.scan_registration import register_scan
 
 __all__ = ["INTERPRETED", "scan_by_triton"]
 
@@ -50,10 +51,17 @@ def scan_by_triton(
     Args are those of that function; sequences may lie on any number of leading axes. The output
     lies in memory in the order of ``u``.
     """
-    streams = [None if x is None else _two_axes(x) for x in (u, delta, B, C, gate)]
-    u_, delta_, B_, C_, gate_ = streams
-    y: Tensor = _scan(u_, delta_, A, B_, C_, D, delta_bias, gate_)
-    return y.view(u.shape) if u.ndim < 4 else y.reshape(u.shape)
+    y: Tensor = _scan(
+        _two_axes(u),
+        _two_axes(delta),
+        A,
+        _two_axes(B),
+        _two_axes(C),
+        D,
+        delta_bias,
+        None if gate is None else _two_axes(gate),
+    )
+    return y.reshape(u.shape)
 
 
 def _two_axes(x: Tensor) -> Tensor:
@@ -132,20 +140,21 @@ def _scan_backward(
     return du, ddelta, dA, dB, dC, dD, dbias, dgate
 
 
-def _empty_gradients(*inputs: Tensor | None) -> tuple[Tensor, ...]:
-    """Streams in their inputs' order in memory, others contiguous."""
-    u, delta, A, B, C, D, bias, gate = inputs
-    nothing = u.new_empty(0)
-    return (
-        torch.empty_like(u),
-        torch.empty_like(delta),
-        A.new_empty(A.shape),
-        B.new_empty(B.shape),
-        C.new_empty(C.shape),
-        D.new_empty(D.shape),
-        nothing if bias is None else bias.new_empty(bias.shape),
-        nothing.clone() if gate is None else torch.empty_like(gate),
-    )
+def _empty_gradients(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Streams of channels in their inputs' order in memory, others contiguous."""
+    dA, dB, dC, dD = (x.new_empty(x.shape) for x in (A, B, C, D))
+    dbias = u.new_empty(0) if delta_bias is None else delta_bias.new_empty(delta_bias.shape)
+    dgate = u.new_empty(0) if gate is None else torch.empty_like(gate)
+    return torch.empty_like(u), torch.empty_like(delta), dA, dB, dC, dD, dbias, dgate
 
 
 def _sizes(u: Tensor, A: Tensor, states: int, group: int) -> dict[str, Any]:
@@ -205,5 +214,8 @@ def _(u: Tensor, *_others: Tensor | None) -> Tensor:
 
 
 @_scan_backward.register_fake
-def _(_dy: Tensor, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+def _(_dy: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     return _empty_gradients(*inputs)
+
+
+register_scan(_scan, _scan_backward)

@@ -11,16 +11,24 @@ Dimensions:
     N: state size per channel
 """
 
-from typing import Any, Literal
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from pks4_lightning.ops.scan_mamba import has_mamba_scan, scan_by_mamba
+from pks4_lightning.ops.scan_registration import register_scan
 from pks4_lightning.ops.scan_torch import scan_backward, scan_forward
 
 __all__ = ["ScanBackend", "scan_backend", "selective_scan"]
+
+logger = logging.getLogger(__name__)
 
 ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
 
@@ -89,16 +97,69 @@ def selective_scan(
         )
     if D is None:
         D = u.new_zeros(u.shape[-1])
-    return _scan_by_torch(u, delta, A, B, C, D, delta_bias, gate)
+    scan = _implementation(scan_backend(u.device, backend))
+    return scan(u, delta, A, B, C, D, delta_bias, gate)
 
 
-def scan_backend(device: torch.device) -> Literal["torch"]:  # noqa: ARG001 - one backend so far
+@torch.compiler.assume_constant_result
+def scan_backend(
+    device: torch.device, backend: ScanBackend = "auto"
+) -> Literal["torch", "triton", "mamba_ssm"]:
     """Name the implementation that :func:`selective_scan` runs on a device.
+
+    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
+    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
+    otherwise: what runs is a property of the machine, not of the model.
 
     Args:
         device: Where the inputs lie.
+        backend: What the caller asks for.
+
+    Raises:
+        ValueError: If what is asked for, by the caller or the environment, cannot run here.
     """
-    return "torch"
+    if backend == "auto":
+        backend = cast(ScanBackend, os.environ.get("PKS4_SCAN_BACKEND", "auto"))
+    return _resolve(device.type, backend)
+
+
+@functools.cache
+def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamba_ssm"]:
+    resolved = backend
+    if backend == "auto":
+        runs = (name for name in ("triton", "mamba_ssm") if not _obstacle(device_type, name))
+        resolved = next(runs, "torch") if device_type == "cuda" else "torch"
+    elif obstacle := _obstacle(device_type, backend):
+        raise ValueError(
+            f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
+        )
+    logger.info("The selective scan runs by %s on %s.", resolved, device_type)
+    return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
+
+
+def _obstacle(device_type: str, backend: str) -> str:
+    """Say what keeps a backend from running; nothing if nothing does."""
+    if backend == "torch":
+        return ""
+    if backend == "triton":
+        try:
+            from pks4_lightning.ops.scan_triton import INTERPRETED
+        except ImportError as error:
+            return f"triton does not import ({error})"
+        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
+    if backend == "mamba_ssm":
+        if device_type != "cuda":
+            return f"{device_type} is no GPU"
+        return "" if has_mamba_scan() else "mamba_ssm is not installed with its CUDA scan"
+    return f"there are {', '.join(get_args(ScanBackend))}"
+
+
+def _implementation(backend: str) -> Callable[..., Tensor]:
+    if backend == "triton":
+        from pks4_lightning.ops.scan_triton import scan_by_triton
+
+        return scan_by_triton
+    return scan_by_mamba if backend == "mamba_ssm" else _scan_by_torch
 
 
 def _scan_by_torch(
@@ -120,7 +181,6 @@ def _scan_by_torch(
     return y if gate is None else y * F.silu(gate)
 
 
-# Operators of their own, so that torch.compile takes each loop as one call.
 @torch.library.custom_op("pks4::selective_scan", mutates_args=())
 def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     return scan_forward(u, delta, A, B, C, D)
@@ -143,19 +203,4 @@ def _(_dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in inputs)
 
 
-def _keep_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
-    ctx.save_for_backward(*inputs)
-
-
-def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-    return _scan_backward(dy, *ctx.saved_tensors)
-
-
-def _refuse(*_: Any) -> None:
-    raise NotImplementedError(
-        "selective_scan has no second derivative: differentiate its gradients numerically."
-    )
-
-
-_scan.register_autograd(_differentiate, setup_context=_keep_inputs)
-_scan_backward.register_autograd(_refuse)
+register_scan(_scan, _scan_backward)
