@@ -43,6 +43,18 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def clock_name(device: str) -> str:
+    """Name the function of ``time`` that timings on a device are taken with.
+
+    One thread on a CPU is timed by the processor time it gets, which other people's jobs on the
+    same machine hardly change; anything else by the clock on the wall.
+    """
+    import torch
+
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    return "process_time" if alone else "perf_counter"
+
+
 def write_rows(path: Path | None, rows: Any) -> None:
     """Write the rows with their provenance, if a file was asked for."""
     if path is not None:

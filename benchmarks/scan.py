@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import arguments, write_rows
+from machine import arguments, clock_name, write_rows
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -130,6 +130,8 @@ def measure(name: str, shape: list[int], dtype: str, repeats: int) -> dict[str, 
     forward_mb = (_peak(device) - before) / 2**20
     forward_backward_ms = _best(forward_backward, repeats, device)
     return {
+        "threads": torch.get_num_threads(),
+        "clock": clock_name(device),
         "forward_ms": forward_ms,
         "forward_backward_ms": forward_backward_ms,
         "forward_mib": forward_mb,
@@ -172,13 +174,14 @@ def _inputs(
 
 def _best(run: Callable[[], None], repeats: int, device: str) -> float:
     """Return the milliseconds of the fastest run after one that does not count."""
+    clock = getattr(time, clock_name(device))
     times = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = clock()
         run()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times[1:]) * 1e3
 
 
