@@ -1,6 +1,7 @@
 """What PKS^4 adds to the CLIP tower: `python benchmarks/block.py` (minutes; on a CPU batch 1).
 
-Both classifiers have the same class route and random weights. On a GPU: `python benchmarks/block.py --models B/16 --frames 8 --batch 32 --step`, and
+Both classifiers have the same class route and random weights. On a GPU:
+`python benchmarks/block.py --models B/16 --frames 8 --batch 32 --step`, and
 `--models L/14 --batch 16`; with `--compile`, with `--checkpointing`.
 """
 
