@@ -23,7 +23,7 @@ def run(scan, inputs):
     inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
     y = scan(**inputs)
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
-    gradients = torch.autograd.grad(y, list(inputs.values()), cotangent)
+    gradients = torch.autograd.grad(y, list(inputs.values()), cotangent.to(y.device))
     return {"y": y.detach(), **{f"d{name}": g for name, g in zip(inputs, gradients, strict=True)}}
 
 

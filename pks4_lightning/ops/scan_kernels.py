@@ -22,6 +22,9 @@ What the helpers pass around:
 # ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # mypy: ignore-errors
 
+# a kernel is compiled from its source; what checks signatures at run time would wrap it
+from typing import no_type_check
+
 import triton
 import triton.language as tl
 
@@ -31,11 +34,13 @@ _LOG2_E = tl.constexpr(1.4426950408889634)
 _LN_2 = tl.constexpr(0.6931471805599453)
 
 
+@no_type_check
 @triton.jit
 def _sigmoid(x):
     return 1.0 / (1.0 + tl.exp(-x))
 
 
+@no_type_check
 @triton.jit
 def _softplus(x, TERMS: tl.constexpr):
     # log(1 + z) = 2 artanh(z / (2 + z)) as a series: small steps keep all their digits
@@ -48,6 +53,7 @@ def _softplus(x, TERMS: tl.constexpr):
     return tl.maximum(x, 0.0) + 2.0 * s * series
 
 
+@no_type_check
 @triton.jit
 def _at(stream, place, i):
     s, num_patches, start, _, _ = place
@@ -57,12 +63,14 @@ def _at(stream, place, i):
     )
 
 
+@no_type_check
 @triton.jit
 def _inside(place, axis, i: tl.constexpr):
     """Which values exist at step ``i`` of a chunk."""
     return axis[0] < tl.where(place[2] + i < place[3], axis[1], 0)
 
 
+@no_type_check
 @triton.jit
 def _load(stream, place, axis, i: tl.constexpr, ACC: tl.constexpr):
     """Step ``i`` of a chunk, zero beyond the last step and the end of the axis."""
@@ -72,6 +80,7 @@ def _load(stream, place, axis, i: tl.constexpr, ACC: tl.constexpr):
     return tl.load(at, mask=_inside(place, axis, i), other=0.0).to(ACC)
 
 
+@no_type_check
 @triton.jit
 def _store(stream, place, axis, i: tl.constexpr, value):
     at, value = _at(stream, place, i) + axis[0], value.to(stream[0].dtype.element_ty)
@@ -81,6 +90,7 @@ def _store(stream, place, axis, i: tl.constexpr, value):
         tl.store(at, value, mask=_inside(place, axis, i))
 
 
+@no_type_check
 @triton.jit
 def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, ACC: tl.constexpr):
     values = ()
@@ -89,6 +99,7 @@ def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, ACC: tl.constexpr):
     return values
 
 
+@no_type_check
 @triton.jit
 def _step_size(raw_E, bias_E, TERMS: tl.constexpr):
     if bias_E is None:
@@ -96,22 +107,26 @@ def _step_size(raw_E, bias_E, TERMS: tl.constexpr):
     return _softplus(raw_E + bias_E, TERMS)
 
 
+@no_type_check
 @triton.jit
 def _advance(x_GEJ, delta_E, u_E, A_GEJ, B_GJ):
     decay_GEJ = tl.exp2(delta_E[None, :, None] * A_GEJ)
     return decay_GEJ * x_GEJ + (delta_E * u_E)[None, :, None] * B_GJ[:, None, :]
 
 
+@no_type_check
 @triton.jit
 def _over_states(x_GEJ):
     return tl.sum(tl.sum(x_GEJ, axis=0), axis=1)
 
 
+@no_type_check
 @triton.jit
 def _read_out(x_GEJ, C_GJ, D_E, u_E):
     return _over_states(C_GJ[:, None, :] * x_GEJ) + D_E * u_E
 
 
+@no_type_check
 @triton.jit
 def _indices(BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr):
     """Channels and states of this program; A, B and C are padded to all states."""
@@ -120,11 +135,13 @@ def _indices(BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr):
     return e_E, n_GJ
 
 
+@no_type_check
 @triton.jit
 def _load_per_channel(weight, e_E, E, ACC: tl.constexpr):
     return tl.load(weight + e_E, mask=e_E < E, other=0.0).to(ACC)
 
 
+@no_type_check
 @triton.jit
 def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
     """A in units of log 2."""
@@ -133,6 +150,7 @@ def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
     return tl.load(at_GEJ, mask=in_GEJ, other=0.0).to(ACC) * _LOG2_E
 
 
+@no_type_check
 @triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E"])
 def scan_forward_kernel(
     u, delta, A, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E,
@@ -167,6 +185,7 @@ def scan_forward_kernel(
                 _store(y, place, channels, i, ys[i])
 
 
+@no_type_check
 @triton.jit
 def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """The state after a chunk, for the state before it."""
@@ -177,6 +196,7 @@ def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.
     return x_GEJ
 
 
+@no_type_check
 @triton.jit
 def _chunk_gradients(
     inputs, outputs, weights, carry, x_GEJ, place, channels, states,
@@ -225,6 +245,7 @@ def _chunk_gradients(
     return q_GEJ, dA_GEJ, dD_E, dbias_E
 
 
+@no_type_check
 @triton.jit(do_not_specialize=["first", "last", "num_patches", "num_steps", "E"])
 def scan_backward_kernel(
     dy, u, delta, A, B, C, D, bias, gate, du, ddelta, dgate, dA, dB, dC, dD, dbias, boundaries,
