@@ -101,10 +101,11 @@ def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, ACC: tl.constexpr):
 
 @no_type_check
 @triton.jit
-def _step_size(raw_E, bias_E, TERMS: tl.constexpr):
-    if bias_E is None:
-        return raw_E
-    return _softplus(raw_E + bias_E, TERMS)
+def _step_size(raw_E, bias_E, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr):
+    step_E = raw_E
+    if SOFTPLUS:
+        step_E = _softplus(raw_E + bias_E, TERMS)
+    return step_E
 
 
 @no_type_check
@@ -155,14 +156,15 @@ def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
 def scan_forward_kernel(
     u, delta, A, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E,
     CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
-    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
+    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, SOFTPLUS: tl.constexpr,
+    TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write ``y``; ``bias`` and ``gate`` may be None."""
     e_E, n_GJ = _indices(BLOCK_E, G, J)
     channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
     A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
-    bias_E = None
-    if bias is not None:
+    bias_E = tl.zeros_like(D_E)
+    if SOFTPLUS:
         bias_E = _load_per_channel(bias, e_E, E, ACC)
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         x_GEJ = tl.zeros_like(A_GEJ)
@@ -173,7 +175,7 @@ def scan_forward_kernel(
             raws = _load_chunk(delta, place, channels, CHUNK, ACC)
             ys = ()
             for i in tl.static_range(CHUNK):
-                delta_E = _step_size(raws[i], bias_E, TERMS)
+                delta_E = _step_size(raws[i], bias_E, SOFTPLUS, TERMS)
                 B_GJ, C_GJ = _load(B, place, states, i, ACC), _load(C, place, states, i, ACC)
                 x_GEJ = _advance(x_GEJ, delta_E, us[i], A_GEJ, B_GJ)
                 y_E = _read_out(x_GEJ, C_GJ, D_E, us[i])
@@ -187,10 +189,10 @@ def scan_forward_kernel(
 
 @no_type_check
 @triton.jit
-def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
+def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """The state after a chunk, for the state before it."""
     for i in tl.static_range(CHUNK):
-        delta_E = _step_size(_load(delta, place, channels, i, ACC), weights[2], TERMS)
+        delta_E = _step_size(_load(delta, place, channels, i, ACC), weights[2], SOFTPLUS, TERMS)
         u_E, B_GJ = _load(u, place, channels, i, ACC), _load(B, place, states, i, ACC)
         x_GEJ = _advance(x_GEJ, delta_E, u_E, weights[0], B_GJ)
     return x_GEJ
@@ -200,7 +202,7 @@ def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.
 @triton.jit
 def _chunk_gradients(
     inputs, outputs, weights, carry, x_GEJ, place, channels, states,
-    CHUNK: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
+    CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Store the gradients of a chunk's streams, and add to those carried from chunk to chunk.
 
@@ -215,13 +217,13 @@ def _chunk_gradients(
     for i in tl.static_range(CHUNK):
         raw_E, u_E = _load(delta, place, channels, i, ACC), _load(u, place, channels, i, ACC)
         B_GJ = _load(B, place, states, i, ACC)
-        xs = xs + (_advance(xs[i], _step_size(raw_E, bias_E, TERMS), u_E, A_GEJ, B_GJ),)
+        xs = xs + (_advance(xs[i], _step_size(raw_E, bias_E, SOFTPLUS, TERMS), u_E, A_GEJ, B_GJ),)
     for i in tl.static_range(CHUNK - 1, -1, -1):
         # loaded again from the cache: registers are short
         raw_E, u_E = _load(delta, place, channels, i, ACC), _load(u, place, channels, i, ACC)
         B_GJ, C_GJ = _load(B, place, states, i, ACC), _load(C, place, states, i, ACC)
         dy_E = _load(dy, place, channels, i, ACC)
-        delta_E = _step_size(raw_E, bias_E, TERMS)
+        delta_E = _step_size(raw_E, bias_E, SOFTPLUS, TERMS)
         if gate is not None:
             gate_E = _load(gate, place, channels, i, ACC)
             open_E = _sigmoid(gate_E)
@@ -236,7 +238,7 @@ def _chunk_gradients(
         dlog_GEJ = q_GEJ * xs[i]
         dA_GEJ += dlog_GEJ * delta_E[None, :, None]
         ddelta_E = dwrite_E * u_E + _over_states(dlog_GEJ * A_GEJ) * _LN_2
-        if bias_E is not None:
+        if SOFTPLUS:
             ddelta_E = ddelta_E * _sigmoid(raw_E + bias_E)
             dbias_E += ddelta_E
         dD_E += dy_E * u_E
@@ -251,7 +253,8 @@ def scan_backward_kernel(
     dy, u, delta, A, B, C, D, bias, gate, du, ddelta, dgate, dA, dB, dC, dD, dbias, boundaries,
     first, last, num_patches, num_steps, E,
     CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
-    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
+    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, SOFTPLUS: tl.constexpr,
+    TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write the streams' gradients and parts of the others, for sequences ``first`` to ``last``.
 
@@ -261,8 +264,8 @@ def scan_backward_kernel(
     e_E, n_GJ = _indices(BLOCK_E, G, J)
     channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
     A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
-    bias_E = None
-    if bias is not None:
+    bias_E = tl.zeros_like(D_E)
+    if SOFTPLUS:
         bias_E = _load_per_channel(bias, e_E, E, ACC)
     weights = (A_GEJ, D_E, bias_E)
     row = tl.cast(num_steps, tl.int64) * (G * J)
@@ -284,7 +287,7 @@ def scan_backward_kernel(
             tl.store(mine_GEJ, x_GEJ)
             for chunk in range(1, num_chunks):
                 place = (s, num_patches, (chunk - 1) * CHUNK, num_steps, EVEN_T)
-                x_GEJ = _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK, TERMS, ACC)  # fmt: skip
+                x_GEJ = _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK, SOFTPLUS, TERMS, ACC)  # fmt: skip
                 tl.store(mine_GEJ + chunk * (G * BLOCK_E * J), x_GEJ)
             # what one thread stored another may load
             tl.debug_barrier()
@@ -297,7 +300,7 @@ def scan_backward_kernel(
             place = (s, num_patches, chunk * CHUNK, num_steps, EVEN_T)
             q_GEJ, dA_GEJ, dD_E, dbias_E = _chunk_gradients(
                 inputs, outputs, weights, (q_GEJ, dA_GEJ, dD_E, dbias_E), before_GEJ,
-                place, channels, states, CHUNK, TERMS, ACC,
+                place, channels, states, CHUNK, SOFTPLUS, TERMS, ACC,
             )  # fmt: skip
         if boundaries is not None:
             tl.debug_barrier()
@@ -305,5 +308,5 @@ def scan_backward_kernel(
     at_GEJ = dA + (share + e_E)[None, :, None] * (G * J) + n_GJ[:, None, :]
     tl.store(at_GEJ, dA_GEJ, mask=(e_E < E)[None, :, None] & (n_GJ >= 0)[:, None, :])
     tl.store(dD + share + e_E, dD_E, mask=e_E < E)
-    if bias is not None:
+    if SOFTPLUS:
         tl.store(dbias + share + e_E, dbias_E, mask=e_E < E)
