@@ -89,7 +89,8 @@ def _scan(
     scan_forward_kernel[grid](
         _stream(u), _stream(delta), (A, *A.stride()), _stream(B), _stream(C), D.contiguous(),
         _contiguous(delta_bias), _stream(gate), _stream(y),
-        num_clips * num_patches, num_patches, num_steps, num_channels, SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
+        num_clips * num_patches, num_patches, num_steps, num_channels,
+        SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
     )  # fmt: skip
     return y
 
@@ -127,7 +128,8 @@ def _scan_backward(
             D.contiguous(), _contiguous(delta_bias), _stream(gate), _stream(du), _stream(ddelta),
             None if gate is None else _stream(dgate), parts[0], shared[0], shared[1], *parts[1:],
             _boundaries(A, grid, num_steps, sizes),
-            first, last, num_patches, num_steps, num_channels, SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
+            first, last, num_patches, num_steps, num_channels,
+            SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
         )  # fmt: skip
         for whole, part in zip((dB, dC), shared, strict=True):
             whole.view(-1, num_steps, d_state)[first:last] = part.sum(0)[..., :d_state]
