@@ -56,7 +56,7 @@ class _CausalConv(torch.autograd.Function):
         acc_dtype = torch.promote_types(x.dtype, torch.float32)
         x_STE, taps_KE = x.to(acc_dtype), _taps(weight, acc_dtype)
         y_STE = torch.addcmul(bias.to(acc_dtype), x_STE, taps_KE[0])
-        for lag in _lags(x, weight):
+        for lag in _lags(weight):
             y_STE[:, lag:].addcmul_(x_STE[:, :-lag], taps_KE[lag])
         return y_STE.to(x.dtype)
 
@@ -68,7 +68,7 @@ class _CausalConv(torch.autograd.Function):
         dx_STE = dy_STE * taps_KE[0]
         dtaps_KE = torch.zeros_like(taps_KE)
         dtaps_KE[0] = (dy_STE * x_STE).sum((0, 1))
-        for lag in _lags(x, weight):
+        for lag in _lags(weight):
             dx_STE[:, :-lag].addcmul_(dy_STE[:, lag:], taps_KE[lag])
             dtaps_KE[lag] = (dy_STE[:, lag:] * x_STE[:, :-lag]).sum((0, 1))
         dweight = dtaps_KE.flip(0).t().unsqueeze(1).to(weight.dtype)
@@ -80,6 +80,6 @@ def _taps(weight: Tensor, dtype: torch.dtype) -> Tensor:
     return weight.squeeze(1).t().flip(0).to(dtype).contiguous()
 
 
-def _lags(x: Tensor, weight: Tensor) -> range:
-    """List the lags of earlier frames that exist."""
-    return range(1, min(weight.shape[-1], x.shape[1]))
+def _lags(weight: Tensor) -> range:
+    """List the lags of the taps on earlier frames."""
+    return range(1, weight.shape[-1])
