@@ -10,6 +10,7 @@ Dimensions:
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def _scan(
     A, B, C = (_pad_states(x, sizes) for x in (A, B, C))
     # neighbouring threads hold neighbouring channels
     A = A.t().contiguous().t()
-    scan_forward_kernel[grid](
+    _on_device_of(u, scan_forward_kernel[grid])(
         _stream(u), _stream(delta), (A, *A.stride()), _stream(B), _stream(C), D.contiguous(),
         _contiguous(delta_bias), _stream(gate), _stream(y),
         num_clips * num_patches, num_patches, num_steps, num_channels,
@@ -123,7 +124,7 @@ def _scan_backward(
         grid = _grid(num_channels, last - first, sizes["BLOCK_E"])
         shared = A.new_empty(2, num_blocks, last - first, num_steps, A.shape[1])
         parts = [x.new_empty(grid[1], *x.shape) for x in sums]
-        scan_backward_kernel[grid](
+        _on_device_of(u, scan_backward_kernel[grid])(
             _stream(dy), _stream(u), _stream(delta), (A, *A.stride()), _stream(B), _stream(C),
             D.contiguous(), _contiguous(delta_bias), _stream(gate), _stream(du), _stream(ddelta),
             None if gate is None else _stream(dgate), parts[0], shared[0], shared[1], *parts[1:],
@@ -157,6 +158,16 @@ def _empty_gradients(
     dbias = u.new_empty(0) if delta_bias is None else delta_bias.new_empty(delta_bias.shape)
     dgate = u.new_empty(0) if gate is None else torch.empty_like(gate)
     return torch.empty_like(u), torch.empty_like(delta), dA, dB, dC, dD, dbias, dgate
+
+
+def _on_device_of(u: Tensor, launch: Callable[..., Any]) -> Callable[..., Any]:
+    """Triton launches on the current device, which need not be the one of the inputs."""
+
+    def launch_there(*args: Any, **sizes: Any) -> None:
+        with torch.cuda.device_of(u):
+            launch(*args, **sizes)
+
+    return launch_there
 
 
 def _sizes(u: Tensor, A: Tensor, states: int, group: int) -> dict[str, Any]:

@@ -171,7 +171,9 @@ def test_mamba_ssm_gets_its_layout_in_slabs_that_do_not_overflow(
     inputs = fused_inputs(dtype=torch.float32)
     inputs = {name: x for name, x in inputs.items() if name not in absent}
     expected = run(by_formula, inputs)
-    monkeypatch.setattr(scan_mamba, "_MAX_STATES", slab * inputs["A"].numel())
+    # four steps are two chunks
+    monkeypatch.setattr(scan_mamba, "_STEPS_PER_CHUNK", 2)
+    monkeypatch.setattr(scan_mamba, "_MAX_STATES", slab * 2 * inputs["A"].numel())
     assert_all_close(run(by_mamba, inputs), expected)
     assert max(mamba_ssm) == min(slab, inputs["u"].shape[0])
     assert sum(mamba_ssm) == inputs["u"].shape[0]
