@@ -23,7 +23,7 @@ __all__ = ["scan_backward", "scan_forward"]
 
 # Bytes of state a slab of sequences may hold. On a CPU a pass over a slab should find it in the
 # cache and yet be long beside the call of an operator; a GPU wants few and large kernels.
-_CPU_SLAB_BYTES = 8 * 2**20
+_CPU_SLAB_BYTES = 16 * 2**20
 _GPU_SLAB_BYTES = 512 * 2**20
 
 # Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
