@@ -7,12 +7,14 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "av", "pytorchvideo", "kornia")
+OPTIONAL_PACKAGES = ("triton", "mamba-ssm", "mambapy")
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -39,8 +41,20 @@ def provenance() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: version(package) for package in PACKAGES} | _optional_versions(),
     }
+
+
+def clock_name(device: str) -> str:
+    """Name the function of ``time`` that timings on a device are taken with.
+
+    One thread on a CPU is timed by the processor time it gets, which other people's jobs on the
+    same machine hardly change; anything else by the clock on the wall.
+    """
+    import torch
+
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    return "process_time" if alone else "perf_counter"
 
 
 def write_rows(path: Path | None, rows: Any) -> None:
@@ -48,6 +62,14 @@ def write_rows(path: Path | None, rows: Any) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**provenance(), "rows": rows}, indent=2) + "\n")
+
+
+def _optional_versions() -> dict[str, str]:
+    versions = {}
+    for package in OPTIONAL_PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 def _processor() -> str:

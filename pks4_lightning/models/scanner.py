@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pks4_lightning.ops.causal_conv import causal_conv
 from pks4_lightning.ops.selective_scan import selective_scan
 
 __all__ = ["KS4Scanner"]
@@ -91,26 +92,22 @@ class KS4Scanner(nn.Module):
 
         Sequences never exchange information, and a frame sees no later one.
         """
+        assert self.conv1d.bias is not None
         content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        content = F.silu(self._causal_conv(content))
+        content = F.silu(causal_conv(content, self.conv1d.weight, self.conv1d.bias))
         delta, B, C = self.x_proj(content).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         y = selective_scan(
             u=content,
-            delta=self._step_size(delta),
+            # Equation 22, without the bias: the scan adds it in float32
+            delta=F.linear(delta, self.dt_proj.weight),
             A=-torch.exp(_at_least_float32(self.A_log)),
             B=B,
             C=C,
             D=self.D,
+            delta_bias=self.dt_proj.bias,
+            gate=gate,
         )
-        return self.out_proj(y * F.silu(gate))
-
-    def _causal_conv(self, x: Float[Tensor, "S T E"]) -> Float[Tensor, "S T E"]:
-        return self.conv1d(x.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2)
-
-    def _step_size(self, delta: Float[Tensor, "S T R"]) -> Float[Tensor, "S T E"]:
-        """Equation 22. The bias joins in float32: bfloat16 would lose the small step sizes."""
-        projected = F.linear(delta, self.dt_proj.weight)
-        return F.softplus(_at_least_float32(projected) + _at_least_float32(self.dt_proj.bias))
+        return self.out_proj(y)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

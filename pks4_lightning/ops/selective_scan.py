@@ -11,60 +11,77 @@ Dimensions:
     N: state size per channel
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import Literal, cast, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["scan_backend", "selective_scan"]
+from pks4_lightning.ops.scan_mamba import has_mamba_scan, scan_by_mamba
+from pks4_lightning.ops.scan_registration import register_scan
+from pks4_lightning.ops.scan_torch import scan_backward, scan_forward
 
-# Bytes of state a slab of sequences may hold. On a CPU a slab that stays in the cache is up to
-# twice as fast as one slab for everything (measured at S=256, T=8, E=1536, N=16, and S=512, T=8,
-# E=128, N=8, on one thread); a GPU wants few and large kernels.
-_CPU_SLAB_BYTES = 8 * 2**20
-_GPU_SLAB_BYTES = 512 * 2**20
+__all__ = ["ScanBackend", "scan_backend", "selective_scan"]
+
+logger = logging.getLogger(__name__)
+
+ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
 
 
 def selective_scan(
-    u: Float[Tensor, "S T E"],
-    delta: Float[Tensor, "S T E"],
+    u: Float[Tensor, "*S T E"],
+    delta: Float[Tensor, "*S T E"],
     A: Float[Tensor, "E N"],
-    B: Float[Tensor, "S T N"],
-    C: Float[Tensor, "S T N"],
+    B: Float[Tensor, "*S T N"],
+    C: Float[Tensor, "*S T N"],
     D: Float[Tensor, " E"] | None = None,
-) -> Float[Tensor, "S T E"]:
+    *,
+    delta_bias: Float[Tensor, " E"] | None = None,
+    gate: Float[Tensor, "*S T E"] | None = None,
+    backend: ScanBackend = "auto",
+) -> Float[Tensor, "*S T E"]:
     r"""Run the selective state space recurrence along time.
 
     For every sequence and channel, with :math:`x_0 = 0`,
 
     .. math::
         x_t &= \exp(\Delta_t A)\, x_{t-1} + \Delta_t B_t u_t \\
-        y_t &= \langle C_t, x_t \rangle + D u_t
+        y_t &= (\langle C_t, x_t \rangle + D u_t) \cdot \mathrm{SiLU}(z_t)
 
     ``A`` is discretised by zero-order hold and ``B`` by the first-order (Euler) rule, as in the
     released Mamba code. The recurrence is causal: ``y[:, t]`` depends on ``u[:, : t + 1]`` only.
 
     Only the inputs are kept for the backward pass, which recomputes the states for a few
     sequences at a time: memory beyond inputs and gradients does not grow with ``S``. Derivatives
-    of the gradients are not implemented.
+    of the gradients are not implemented. Every backend gives the same result and the same
+    gradients, up to rounding.
 
     Args:
-        u: Input stream.
-        delta: Step size per frame, positive (softplus already applied), dimensionless. A larger
-            step forgets more of the old state and writes more of the new frame.
+        u: Input stream. The sequences may lie on several axes (clips, patches) and anywhere in
+            memory: the Triton backend scans a permuted view without copying it.
+        delta: Step size per frame, dimensionless. A larger step forgets more of the old state and
+            writes more of the new frame. Positive, unless ``delta_bias`` is given.
         A: Decay rates, negative, usually ``-exp(A_log)``. ``delta * A`` is the log-decay per frame.
         B: Input (write) matrix per time step, shared by all channels.
         C: Output (read) matrix per time step, shared by all channels.
         D: Skip weight per channel. ``None`` means no skip path.
+        delta_bias: Makes the step size ``softplus(delta + delta_bias)``, summed in at least
+            float32: a bfloat16 sum would lose the small steps.
+        gate: The stream ``z`` whose SiLU multiplies the output. ``None`` means no gate.
+        backend: Implementation. ``auto`` takes what :func:`scan_backend` names. ``triton`` needs an
+            NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan.
 
     Returns:
         The output stream, in the dtype of ``u``. The state is accumulated in at least float32,
         under autocast too.
 
     Raises:
-        ValueError: If ``u`` has no time steps.
+        ValueError: If ``u`` has no time steps, or the backend asked for cannot run here.
 
     Example:
         With instant forgetting (``A`` very negative) the scan passes its input through.
@@ -74,134 +91,106 @@ def selective_scan(
         >>> selective_scan(u=ones, delta=ones, A=forget, B=ones, C=ones).squeeze()
         tensor([1., 1., 1.])
     """
-    if u.shape[1] == 0:
+    if u.shape[-2] == 0:
         raise ValueError(
             f"selective_scan needs at least one time step, got u of shape {tuple(u.shape)}."
         )
     if D is None:
         D = u.new_zeros(u.shape[-1])
-    return _scan(u, delta, A, B, C, D)
+    scan = _implementation(scan_backend(u.device, backend))
+    return scan(u, delta, A, B, C, D, delta_bias, gate)
 
 
-def scan_backend(device: torch.device) -> Literal["torch"]:  # noqa: ARG001 - one backend so far
+@torch.compiler.assume_constant_result
+def scan_backend(
+    device: torch.device, backend: ScanBackend = "auto"
+) -> Literal["torch", "triton", "mamba_ssm"]:
     """Name the implementation that :func:`selective_scan` runs on a device.
+
+    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
+    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
+    otherwise: what runs is a property of the machine, not of the model.
 
     Args:
         device: Where the inputs lie.
+        backend: What the caller asks for.
+
+    Raises:
+        ValueError: If what is asked for, by the caller or the environment, cannot run here.
     """
-    return "torch"
+    if backend == "auto":
+        backend = cast(ScanBackend, os.environ.get("PKS4_SCAN_BACKEND", "auto"))
+    return _resolve(device.type, backend)
 
 
-# Operators of their own, so that torch.compile takes each loop below as one call.
+@functools.cache
+def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamba_ssm"]:
+    resolved = backend
+    if backend == "auto":
+        runs = (name for name in ("triton", "mamba_ssm") if not _obstacle(device_type, name))
+        resolved = next(runs, "torch") if device_type == "cuda" else "torch"
+    elif obstacle := _obstacle(device_type, backend):
+        raise ValueError(
+            f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
+        )
+    logger.info("The selective scan runs by %s on %s.", resolved, device_type)
+    return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
+
+
+def _obstacle(device_type: str, backend: str) -> str:
+    """Say what keeps a backend from running; nothing if nothing does."""
+    if backend == "torch":
+        return ""
+    if backend == "triton":
+        try:
+            from pks4_lightning.ops.scan_triton import INTERPRETED
+        except ImportError as error:
+            return f"triton does not import ({error})"
+        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
+    if backend == "mamba_ssm":
+        if device_type != "cuda":
+            return f"{device_type} is no GPU"
+        return "" if has_mamba_scan() else "mamba_ssm is not installed with its CUDA scan"
+    return f"there are {', '.join(get_args(ScanBackend))}"
+
+
+def _implementation(backend: str) -> Callable[..., Tensor]:
+    if backend == "triton":
+        from pks4_lightning.ops.scan_triton import scan_by_triton
+
+        return scan_by_triton
+    return scan_by_mamba if backend == "mamba_ssm" else _scan_by_torch
+
+
+def _scan_by_torch(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> Tensor:
+    if delta_bias is not None:
+        acc_dtype = torch.promote_types(delta.dtype, torch.float32)
+        delta = F.softplus(delta.to(acc_dtype) + delta_bias.to(acc_dtype))
+    streams = (x.flatten(0, -3) for x in (u, delta, B, C))
+    u_STE, delta_STE, B_STN, C_STN = streams
+    y = _scan(u_STE, delta_STE, A, B_STN, C_STN, D).view(u.shape)
+    return y if gate is None else y * F.silu(gate)
+
+
 @torch.library.custom_op("pks4::selective_scan", mutates_args=())
 def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
-    acc_dtype = torch.promote_types(u.dtype, torch.float32)
-    # N before E: the long axis is the contiguous one, which is what broadcasting is fast at
-    A_NE, D_E = A.to(acc_dtype).t().contiguous(), D.to(acc_dtype)
-    with torch.autocast(u.device.type, enabled=False):
-        # a state, its successor, the decay and the write live at a time
-        for slab in _slabs(u, bytes_per_sequence=4 * A_NE.nbytes):
-            u_TSE, delta_TSE, B_TSN, C_TSN = _time_first(slab, acc_dtype, u, delta, B, C)
-            x_SNE = torch.zeros((), dtype=acc_dtype, device=u.device)
-            for t in range(u.shape[1]):
-                x_SNE = _decay(delta_TSE[t], A_NE) * x_SNE
-                x_SNE += _outer(B_TSN[t], delta_TSE[t] * u_TSE[t])
-                y[slab, t] = (_contract(C_TSN[t], x_SNE) + D_E * u_TSE[t]).to(u.dtype)
-    return y
+    return scan_forward(u, delta, A, B, C, D)
 
 
 @torch.library.custom_op("pks4::selective_scan_backward", mutates_args=())
 def _scan_backward(
     dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    du, ddelta, dA, dB, dC, dD = (
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (u, delta, A, B, C, D)
-    )
-    acc_dtype = torch.promote_types(u.dtype, torch.float32)
-    A_NE, D_E = A.to(acc_dtype).t().contiguous(), D.to(acc_dtype)
-    dA_NE, dD_E = torch.zeros_like(A_NE), torch.zeros_like(D_E)
-    with torch.autocast(u.device.type, enabled=False):
-        # the decays and the states of all frames live at a time
-        for slab in _slabs(u, bytes_per_sequence=2 * u.shape[1] * A_NE.nbytes):
-            inputs = _time_first(slab, acc_dtype, dy, u, delta, B, C)
-            gradients = _slab_gradients(*inputs, A_NE=A_NE, D_E=D_E, dA_NE=dA_NE)
-            for whole, part in zip((du, ddelta, dB, dC), gradients, strict=True):
-                whole[slab] = part.to(whole.dtype)
-            dD_E += (inputs[0] * inputs[1]).sum((0, 1))
-    return du, ddelta, dA.copy_(dA_NE.t()), dB, dC, dD.copy_(dD_E)
-
-
-def _slab_gradients(
-    dy_TSE: Tensor,
-    u_TSE: Tensor,
-    delta_TSE: Tensor,
-    B_TSN: Tensor,
-    C_TSN: Tensor,
-    *,
-    A_NE: Tensor,
-    D_E: Tensor,
-    dA_NE: Tensor,
-) -> list[Tensor]:
-    """Return du, ddelta, dB and dC of one slab, sequences first, and add to ``dA_NE`` in place."""
-    decays, states = _recompute(u_TSE, delta_TSE, A_NE, B_TSN)
-    du, ddelta, dB, dC = [], [], [], []
-    from_later_SNE = torch.zeros_like(A_NE)
-    for t in reversed(range(len(states))):
-        dy_SE, u_SE, delta_SE = dy_TSE[t], u_TSE[t], delta_TSE[t]
-        dx_SNE = _outer(C_TSN[t], dy_SE)
-        dx_SNE += from_later_SNE
-        dC.append((states[t] * dy_SE.unsqueeze(-2)).sum(-1))
-        dB.append((dx_SNE * (delta_SE * u_SE).unsqueeze(-2)).sum(-1))
-        dwrite_SE = _contract(B_TSN[t], dx_SNE)
-        du.append(D_E * dy_SE + dwrite_SE * delta_SE)
-        ddelta_SE = dwrite_SE * u_SE
-        if t > 0:
-            from_later_SNE = dx_SNE.mul_(decays[t])
-            dlog_decay_SNE = from_later_SNE * states[t - 1]
-            dA_NE += (dlog_decay_SNE * delta_SE.unsqueeze(-2)).sum(0)
-            ddelta_SE += dlog_decay_SNE.mul_(A_NE).sum(1)
-        ddelta.append(ddelta_SE)
-    return [torch.stack(gradient[::-1], dim=1) for gradient in (du, ddelta, dB, dC)]
-
-
-def _recompute(
-    u_TSE: Tensor, delta_TSE: Tensor, A_NE: Tensor, B_TSN: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the decays and the states of every frame."""
-    decays: list[Tensor] = []
-    states: list[Tensor] = []
-    for t in range(u_TSE.shape[0]):
-        decay_SNE = _decay(delta_TSE[t], A_NE)
-        x_SNE = _outer(B_TSN[t], delta_TSE[t] * u_TSE[t])
-        if states:
-            x_SNE.addcmul_(decay_SNE, states[-1])
-        decays.append(decay_SNE)
-        states.append(x_SNE)
-    return decays, states
-
-
-def _slabs(u: Tensor, bytes_per_sequence: int) -> Iterator[slice]:
-    bound = _CPU_SLAB_BYTES if u.device.type == "cpu" else _GPU_SLAB_BYTES
-    size = max(1, bound // bytes_per_sequence)
-    for start in range(0, u.shape[0], size):
-        yield slice(start, start + size)
-
-
-def _time_first(slab: slice, dtype: torch.dtype, *tensors: Tensor) -> list[Tensor]:
-    return [x[slab].transpose(0, 1).to(dtype).contiguous() for x in tensors]
-
-
-def _decay(delta_SE: Tensor, A_NE: Tensor) -> Tensor:
-    return (delta_SE.unsqueeze(-2) * A_NE).exp_()
-
-
-def _outer(x_SN: Tensor, y_SE: Tensor) -> Tensor:
-    return x_SN.unsqueeze(-1) * y_SE.unsqueeze(-2)
-
-
-def _contract(x_SN: Tensor, y_SNE: Tensor) -> Tensor:
-    return (x_SN.unsqueeze(-2) @ y_SNE).squeeze(-2)
+    return scan_backward(dy, u, delta, A, B, C, D)
 
 
 @_scan.register_fake
@@ -214,19 +203,4 @@ def _(_dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in inputs)
 
 
-def _keep_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
-    ctx.save_for_backward(*inputs)
-
-
-def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-    return _scan_backward(dy, *ctx.saved_tensors)
-
-
-def _refuse(*_: Any) -> None:
-    raise NotImplementedError(
-        "selective_scan has no second derivative: differentiate its gradients numerically."
-    )
-
-
-_scan.register_autograd(_differentiate, setup_context=_keep_inputs)
-_scan_backward.register_autograd(_refuse)
+register_scan(_scan, _scan_backward)

@@ -88,16 +88,13 @@ def test_sequences_do_not_mix(scanner, draw):
     assert not torch.equal(changed[2], y[2])
 
 
-def test_norm_and_step_size_stay_in_float32_under_autocast(scanner, draw):
+def test_norm_stays_in_float32_under_autocast(scanner, draw):
     dtypes = {}
     scanner.norm.register_forward_hook(lambda _, _args, y: dtypes.update(norm=y.dtype))
     scanner.in_proj.register_forward_hook(lambda _, _args, y: dtypes.update(in_proj=y.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         scanner(draw(2, 3, D))
-        step = scanner._step_size(torch.zeros(2, 3, scanner.dt_rank))
     assert dtypes == {"norm": torch.float32, "in_proj": torch.bfloat16}
-    expected = F.softplus(scanner.dt_proj.bias).expand_as(step)
-    torch.testing.assert_close(step, expected, rtol=0, atol=0)
 
 
 def test_autocast_stays_near_float32_and_keeps_the_parameters(scanner, draw):

@@ -1,41 +1,9 @@
 import pytest
 import torch
 
-from pks4_lightning.ops import selective_scan as module
 from pks4_lightning.ops.selective_scan import selective_scan
 from tests.reference import selective_scan_closed_form, selective_scan_loop
-
-S, E, N = 3, 4, 5
-
-
-def make_inputs(num_steps, dtype=torch.float64, sizes=(S, E, N), seed=0):
-    num_sequences, num_channels, d_state = sizes
-    draw = {"generator": torch.Generator().manual_seed(seed), "dtype": dtype}
-    return {
-        "u": torch.randn(num_sequences, num_steps, num_channels, **draw),
-        "delta": torch.rand(num_sequences, num_steps, num_channels, **draw),
-        "A": -torch.rand(num_channels, d_state, **draw) - 0.1,
-        "B": torch.randn(num_sequences, num_steps, d_state, **draw),
-        "C": torch.randn(num_sequences, num_steps, d_state, **draw),
-        "D": torch.randn(num_channels, **draw),
-    }
-
-
-def run(scan, inputs):
-    """Return the output and the gradient of every input for one random cotangent."""
-    inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
-    y = scan(**inputs)
-    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
-    gradients = torch.autograd.grad(y, list(inputs.values()), cotangent)
-    return {"y": y.detach(), **{f"d{name}": g for name, g in zip(inputs, gradients, strict=True)}}
-
-
-def assert_all_close(ours, theirs, **tolerances):
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        torch.testing.assert_close(
-            tensor, theirs[name], msg=lambda m, n=name: f"{n}: {m}", **tolerances
-        )
+from tests.scan_inputs import assert_all_close, make_inputs, run
 
 
 @pytest.mark.parity
@@ -51,31 +19,6 @@ def test_equals_the_formula_without_a_skip_path():
     inputs = make_inputs(5)
     del inputs["D"]
     assert_all_close(run(selective_scan, inputs), run(selective_scan_loop, inputs))
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("slab_bytes", [1, 2000, 4000], ids=lambda n: f"{n}bytes")
-def test_slabs_of_any_size_give_the_same(monkeypatch, slab_bytes):
-    inputs = make_inputs(5, sizes=(7, E, N))
-    whole = run(selective_scan, inputs)
-    monkeypatch.setattr(module, "_CPU_SLAB_BYTES", slab_bytes)
-    assert_all_close(run(selective_scan, inputs), whole)
-
-
-def test_memory_of_the_states_is_bounded(monkeypatch):
-    largest = 0
-    allocate = module._outer
-
-    def watch(x, y):
-        nonlocal largest
-        states = allocate(x, y)
-        largest = max(largest, states.nbytes)
-        return states
-
-    monkeypatch.setattr(module, "_outer", watch)
-    monkeypatch.setattr(module, "_CPU_SLAB_BYTES", 2**16)
-    run(selective_scan, make_inputs(4, torch.float32, sizes=(512, 16, 8)))
-    assert 0 < largest <= 2**16 / 4
 
 
 def test_keeps_only_its_inputs_for_the_backward_pass():

@@ -1,0 +1,321 @@
+"""The scan beside other people's: `python benchmarks/scan.py` (half an hour; `--small`: a minute).
+
+Every implementation runs in a process of its own, so that the peak of its memory is its own, and is
+compared with a float64 loop, in value and every gradient, before it is timed.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import arguments, clock_name, write_rows
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pks4_lightning.ops.selective_scan import selective_scan
+from tests.reference import selective_scan_loop
+
+# tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
+# what does not fit; ours keep none
+MATERIALISED = {"transformers": 6, "mambapy": 6, "naive": 6}
+SIZES = {"all": 1568, "small": 98}
+
+
+def main() -> None:
+    parser = arguments("Time and peak memory of selective scans, side by side.")
+    parser.add_argument("--small", action="store_true", help="98 sequences instead of 1568")
+    parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--channels", type=int, default=1536)
+    parser.add_argument("--states", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--implementations", nargs="+", default=_available())
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.worker:
+        print(json.dumps(measure(**json.loads(options.worker))))
+        return
+
+    num_sequences = SIZES["small" if options.small else "all"]
+    bandwidth = memory_bandwidth()
+    rows = []
+    for num_steps in options.steps:
+        shape = (num_sequences, num_steps, options.channels, options.states)
+        for name in options.implementations:
+            row = _in_a_process(name, shape, options)
+            row["floor_ms"] = floor_bytes(shape, options.dtype) / bandwidth * 1e3
+            rows.append(row)
+            _say(f"{name}, T = {num_steps}: {row.get('forward_backward_ms') or row['skipped']}")
+    exponent = _exponent(options)
+    summary = _summarise(rows, exponent, bandwidth)
+    _show(rows, summary)
+    write_rows(options.json, {"measurements": rows, "summary": summary})
+
+
+def _available() -> list[str]:
+    """Name what can be run here, ours first."""
+    names = ["ours", "transformers", "naive"]
+    if find_spec("mambapy"):
+        names.append("mambapy")
+    if torch.cuda.is_available():
+        names += ["triton"] * bool(find_spec("triton"))
+        names += ["mamba_ssm"] * bool(find_spec("mamba_ssm"))
+    return names
+
+
+def _implementation(name: str) -> Callable[..., Tensor]:
+    """Return a scan of u, delta, A, B, C, D, all tokens first, as the ViT has them."""
+    if name == "transformers":
+        from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+
+        return lambda u, delta, A, B, C, D: (
+            mamba_selective_scan(u.mT, delta.mT, A, B.mT, C.mT, D).mT
+        )
+    if name == "mambapy":
+        from mambapy.mamba import MambaBlock
+
+        return lambda *inputs: MambaBlock.selective_scan(None, *inputs)
+    if name == "naive":
+        return naive_scan
+    backend = "torch" if name == "ours" else name
+    return lambda *inputs: selective_scan(*inputs, backend=backend)
+
+
+def naive_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """Materialise the decays and the writes of all frames, then loop over time."""
+    decay_STEN = torch.exp(delta.unsqueeze(-1) * A)
+    write_STEN = (delta * u).unsqueeze(-1) * B.unsqueeze(2)
+    x_SEN = torch.zeros_like(write_STEN[:, 0])
+    y = []
+    for decay, write, read_SN in zip(
+        decay_STEN.unbind(1), write_STEN.unbind(1), C.unbind(1), strict=True
+    ):
+        x_SEN = decay * x_SEN + write
+        y.append((x_SEN @ read_SN.unsqueeze(-1)).squeeze(-1))
+    return torch.stack(y, dim=1) + D * u
+
+
+def measure(name: str, shape: list[int], dtype: str, repeats: int) -> dict[str, Any]:
+    """Check one implementation, then time it and watch its memory. Runs in the child process."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scan = _implementation(name)
+    check(scan, shape, device)
+    inputs = _inputs(shape, getattr(torch, dtype), device, channels_first=name == "transformers")
+    y_grad = torch.ones_like(inputs[0])
+    leaves = [x.requires_grad_() for x in inputs]
+
+    def forward() -> None:
+        with torch.no_grad():
+            scan(*leaves)
+
+    def forward_backward() -> None:
+        torch.autograd.grad(scan(*leaves), leaves, y_grad)
+
+    before = _memory(device)
+    forward_ms = _best(forward, repeats, device)
+    forward_mb = (_peak(device) - before) / 2**20
+    forward_backward_ms = _best(forward_backward, repeats, device)
+    return {
+        "threads": torch.get_num_threads(),
+        "clock": clock_name(device),
+        "forward_ms": forward_ms,
+        "forward_backward_ms": forward_backward_ms,
+        "forward_mib": forward_mb,
+        "forward_backward_mib": (_peak(device) - before) / 2**20,
+    }
+
+
+def check(scan: Callable[..., Tensor], shape: list[int], device: str) -> None:
+    """Compare with the float64 loop on a few sequences and channels."""
+    few = [2, shape[1], 32, shape[3]]
+    inputs = _inputs(few, torch.float32, "cpu")
+    exact = [x.double().requires_grad_() for x in inputs]
+    ours = [x.to(device).requires_grad_() for x in inputs]
+    y_exact, y = selective_scan_loop(*exact), scan(*ours)
+    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    expected = [y_exact, *torch.autograd.grad(y_exact, exact, cotangent.double())]
+    got = [y, *torch.autograd.grad(y, ours, cotangent.to(device))]
+    for what, a, b in zip(["y", "u", "delta", "A", "B", "C", "D"], got, expected, strict=True):
+        error = (a.cpu().double() - b).norm() / b.norm()
+        if not error < 1e-5:
+            raise ValueError(f"The relative error of {what} is {error:.1e}: this scan is wrong.")
+
+
+def _inputs(
+    shape: list[int], dtype: torch.dtype, device: str, *, channels_first: bool = False
+) -> list[Tensor]:
+    num_sequences, num_steps, num_channels, num_states = shape
+    draw = {"generator": torch.Generator().manual_seed(0)}
+
+    def stream(width: int) -> Tensor:
+        x = torch.randn(num_sequences, num_steps, width, **draw).to(device, dtype)
+        # each gets its own layout, in the same tensors
+        return x.mT.contiguous().mT if channels_first else x
+
+    u, B, C = stream(num_channels), stream(num_states), stream(num_states)
+    delta = (stream(num_channels) - 3).exp_()
+    A = -torch.arange(1.0, num_states + 1).repeat(num_channels, 1).to(device)
+    return [u, delta, A, B, C, torch.ones(num_channels, device=device)]
+
+
+def _best(run: Callable[[], None], repeats: int, device: str) -> float:
+    """Return the milliseconds of the fastest run after one that does not count."""
+    clock = getattr(time, clock_name(device))
+    times = []
+    for _ in range(repeats + 1):
+        start = clock()
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(clock() - start)
+    return min(times[1:]) * 1e3
+
+
+def _memory(device: str) -> int:
+    """Return the bytes in use, and let the peak start from there."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5")
+    return _resident("VmRSS")
+
+
+def _peak(device: str) -> int:
+    """Return the highest memory since: of the allocator on a GPU, else of the whole process."""
+    return torch.cuda.max_memory_allocated() if device == "cuda" else _resident("VmHWM")
+
+
+def _resident(field: str) -> int:
+    """Read a size of this process, as Linux keeps it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise LookupError(f"/proc/self/status has no {field}: the benchmark needs Linux or a GPU.")
+
+
+def _in_a_process(name: str, shape: tuple[int, ...], options: argparse.Namespace) -> dict[str, Any]:
+    row: dict[str, Any] = {"implementation": name, "T": shape[1], "shape": list(shape)}
+    needed = MATERIALISED.get(name, 0) * math.prod(shape) * 4
+    if needed > 0.9 * _memory_available():
+        return {**row, "skipped": f"would need about {needed / 2**30:.0f} GiB"}
+    job = {"name": name, "shape": shape, "dtype": options.dtype, "repeats": options.repeats}
+    done = subprocess.run(
+        [sys.executable, __file__, "--threads", str(options.threads), "--worker", json.dumps(job)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        return {**row, "skipped": f"stopped with exit code {done.returncode}"}
+    return {**row, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def _memory_available() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_bandwidth() -> float:
+    """Return the bytes per second of a copy that no cache can hold."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    source = torch.ones(2**27 if device == "cuda" else 2**26, device=device)
+    target = torch.empty_like(source)
+    milliseconds = _best(lambda: target.copy_(source), 5, device)
+    return 2 * source.nbytes / milliseconds * 1e3
+
+
+def floor_bytes(shape: tuple[int, ...], dtype: str) -> int:
+    """Count what forward and backward must read and write at least."""
+    num_sequences, num_steps, num_channels, num_states = shape
+    stream = num_sequences * num_steps * num_channels
+    matrices = num_sequences * num_steps * num_states
+    # u, delta, y; then dy, u, delta, du, ddelta. B, C; then B, C, dB, dC
+    return (8 * stream + 6 * matrices) * getattr(torch, dtype).itemsize
+
+
+def _exponent(options: argparse.Namespace) -> float | None:
+    """Fit time ~ T^k to ours, on few sequences from T = 8 to 128."""
+    points = []
+    for num_steps in (8, 16, 32, 64, 128):
+        row = _in_a_process("ours", (98, num_steps, options.channels, options.states), options)
+        if "skipped" in row:
+            return None
+        points.append((math.log(num_steps), math.log(row["forward_backward_ms"])))
+    x, y = (torch.tensor(values) for values in zip(*points, strict=True))
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+    return round(slope.item(), 3)
+
+
+def _summarise(
+    rows: list[dict[str, Any]], exponent: float | None, bandwidth: float
+) -> dict[str, Any]:
+    """Compare ours with the best of the others, at every length."""
+    summary: dict[str, Any] = {"exponent": exponent, "bandwidth_gb_s": round(bandwidth / 1e9, 1)}
+    for num_steps in sorted({row["T"] for row in rows}):
+        measured = {
+            row["implementation"]: row
+            for row in rows
+            if row["T"] == num_steps and "skipped" not in row
+        }
+        ours = measured.pop("triton", None) or measured.pop("ours", None)
+        others = [row for name, row in measured.items() if name != "ours"]
+        if ours and others:
+            summary[f"T={num_steps}"] = {
+                key: round(min(row[key] for row in others) / ours[key], 2)
+                for key in ("forward_ms", "forward_backward_ms", "forward_backward_mib")
+            }
+    return summary
+
+
+def _show(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    table = Table("T", "scan", "forward ms", "forward + backward ms", "x floor", "peak MiB")
+    for row in rows:
+        if "skipped" in row:
+            table.add_row(str(row["T"]), row["implementation"], "-", row["skipped"], "-", "-")
+            continue
+        table.add_row(
+            str(row["T"]),
+            row["implementation"],
+            f"{row['forward_ms']:.1f}",
+            f"{row['forward_backward_ms']:.1f}",
+            f"{row['forward_backward_ms'] / row['floor_ms']:.1f}",
+            f"{row['forward_backward_mib']:.0f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print("Peak: beyond the inputs, gradients included. Floor: bytes that must move, at")
+    console.print(f"{summary['bandwidth_gb_s']} GB/s as measured.")
+    for key, ratios in summary.items():
+        if key.startswith("T="):
+            forward, both, memory = ratios.values()
+            console.print(
+                f"{key}: the best of the others takes {forward} times our forward time, {both} "
+                f"times our forward + backward time, {memory} times our memory."
+            )
+    console.print(f"time ~ T^{summary['exponent']} from T = 8 to 128")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What every selective scan operator tells torch: its gradients, and its cost.
+
+Operators rather than functions, so that torch.compile and torch.export take a scan as one call,
+and the counter of FLOPs sees it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch._library.custom_ops import CustomOpDef
+from torch.utils.flop_counter import register_flop_formula
+
+__all__ = ["register_scan"]
+
+# per state and step, as the state space literature counts a scan and the paper its Table 1
+_FLOPS = 9
+
+
+def register_scan(scan: CustomOpDef, scan_backward: CustomOpDef) -> None:
+    """Register the gradients and the cost of a scan operator.
+
+    Args:
+        scan: Takes u, delta, A, B, C, D and further inputs that may be None.
+        scan_backward: Takes the gradient of the output and the same inputs; returns one gradient
+            per input, of any content for an input that is None.
+    """
+
+    def keep_inputs(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
+        ctx.save_for_backward(*inputs)
+
+    def differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        gradients = scan_backward(dy, *inputs)
+        return tuple(
+            None if x is None else gradient for x, gradient in zip(inputs, gradients, strict=True)
+        )
+
+    scan.register_autograd(differentiate, setup_context=keep_inputs)
+    scan_backward.register_autograd(_refuse)
+    register_flop_formula(scan._opoverload.overloadpacket)(_count_forward)
+    register_flop_formula(scan_backward._opoverload.overloadpacket)(_count_backward)
+
+
+def _refuse(*_: Any) -> None:
+    raise NotImplementedError(
+        "selective_scan has no second derivative: differentiate its gradients numerically."
+    )
+
+
+def _count_forward(u: Sequence[int], _delta: Any, A: Sequence[int], *_: Any, **__: Any) -> int:
+    return _FLOPS * math.prod(u) * A[1]
+
+
+def _count_backward(_dy: Any, *inputs: Any, **_: Any) -> int:
+    """Twice the forward pass for the gradients, and once to recompute the states."""
+    return 3 * _count_forward(*inputs)

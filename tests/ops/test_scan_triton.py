@@ -1,0 +1,41 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="the triton package is not installed")
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+def run_alone(tmp_path, *arguments, **environment):
+    """Run Python by itself: kernels are interpreted or compiled for the life of a process."""
+    inherited = {name: x for name, x in os.environ.items() if not name.startswith("TRITON_")}
+    cache = {"TRITON_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env={**inherited, **cache, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("part", ["equals", "not equals"])
+def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, part):
+    interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
+    cases = HERE / "triton_cases.py"
+    out = run_alone(tmp_path, "-m", "pytest", "-q", "-rN", cases, "-k", part, **interpret)
+    assert " passed" in out
+    assert "skipped" not in out
+
+
+def test_kernels_compile_for_a_gpu_that_is_not_there(tmp_path):
+    run_alone(tmp_path, HERE / "compile_kernels.py")
