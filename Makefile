@@ -18,6 +18,10 @@ setup: $(READY)  ## create .venv and install the package with its development to
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@# Kernels are tested in Triton's interpreter. CUDA builds of torch bring their own Triton.
+	@$(BIN)/python -c "import triton" 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.9.0 || \
+	  echo "No Triton for this platform: its tests will be skipped."
 	@touch $@
 
 demo: $(READY)  ## the whole job on a small embedded data set: train, test, compare, draw
@@ -39,7 +43,7 @@ types: $(READY)  ## static types
 imports: $(READY)  ## which part may import which
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## run every benchmark
+bench: $(READY)  ## run every benchmark (an hour and more)
 	@for script in $$(ls benchmarks/*.py | grep -v machine.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 notebooks: $(READY)  ## execute the notebooks

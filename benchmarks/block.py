@@ -29,7 +29,7 @@ MODELS = {"B/16": (B16, 8), "L/14": (L14, 16)}
 
 def main() -> None:
     parser = arguments("Time and memory of PKS4 as a share of the plain CLIP tower's.")
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["B/16"])
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--batch", type=int, default=1, help="clips")
     parser.add_argument("--repeats", type=int, default=2, help="the fastest counts")

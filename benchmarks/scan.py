@@ -1,4 +1,4 @@
-"""The scan beside other people's: `python benchmarks/scan.py` (half an hour; `--small`: a minute).
+"""The scan beside other people's: `python benchmarks/scan.py` (half an hour; `--sequences 98`: minutes).
 
 Every implementation runs in a process of its own, so that the peak of its memory is its own, and is
 compared with a float64 loop, in value and every gradient, before it is timed.
@@ -30,12 +30,13 @@ from tests.reference import selective_scan_loop
 # tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
 # what does not fit; ours keep none
 MATERIALISED = {"transformers": 6, "mambapy": 6, "naive": 6}
-SIZES = {"all": 1568, "small": 98}
 
 
 def main() -> None:
     parser = arguments("Time and peak memory of selective scans, side by side.")
-    parser.add_argument("--small", action="store_true", help="98 sequences instead of 1568")
+    parser.add_argument(
+        "--sequences", type=int, default=1568, help="clips × patches; 6272 is batch 32 at B/16"
+    )
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--channels", type=int, default=1536)
     parser.add_argument("--states", type=int, default=16)
@@ -50,7 +51,7 @@ def main() -> None:
         print(json.dumps(measure(**json.loads(options.worker))))
         return
 
-    num_sequences = SIZES["small" if options.small else "all"]
+    num_sequences = options.sequences
     bandwidth = memory_bandwidth()
     rows = []
     for num_steps in options.steps:
