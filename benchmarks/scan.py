@@ -1,4 +1,4 @@
-"""The scan beside other people's: `python benchmarks/scan.py` (half an hour; `--sequences 98`: minutes).
+"""The scan beside other ones: `python benchmarks/scan.py` (half an hour; less with `--steps 8`).
 
 Every implementation runs in a process of its own, so that the peak of its memory is its own, and is
 compared with a float64 loop, in value and every gradient, before it is timed.
