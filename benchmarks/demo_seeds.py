@@ -1,4 +1,4 @@
-"""The demo's claim over three seeds: `python benchmarks/demo_seeds.py` (about 15 minutes)."""
+"""The demo's claim over three seeds: `python benchmarks/demo_seeds.py` (about 6 minutes)."""
 
 import json
 import subprocess
