@@ -13,7 +13,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
 from pks4_lightning.data.probe import FileRecord, sha256_of
 from pks4_lightning.files import replace_whole
@@ -128,11 +127,6 @@ class KnownFiles:
         self._mtime = np.array([record.mtime_ns for record in known], dtype=np.int64)
         self._num_frames = np.array([record.num_frames for record in known], dtype=np.int32)
         self._sha256 = b"".join(bytes.fromhex(record.sha256).ljust(32, b"\0") for record in known)
-        counts = np.array([len(record.keyframes) for record in known], dtype=np.int64)
-        self._ends = np.cumsum(counts)
-        self._keyframes: Int64[np.ndarray, " keyframes"] = np.array(
-            [frame for record in known for frame in record.keyframes], dtype=np.int64
-        )
         self._bad = {
             index: f"{record.reason} ({record.status}, by the manifest)"
             for index, record in enumerate(known)
@@ -149,12 +143,6 @@ class KnownFiles:
     def num_frames(self, index: int) -> int | None:
         """Return how many frames of a video decode, if that is known."""
         return int(self._num_frames[index]) or None
-
-    def keyframes(self, index: int) -> list[int]:
-        """Return the numbers of a video's key frames, if they are known."""
-        begin = int(self._ends[index - 1]) if index else 0
-        frames: list[int] = self._keyframes[begin : int(self._ends[index])].tolist()
-        return frames
 
     def objection(self, index: int, path: str) -> str | None:
         """Say why a video must not be used, if so.

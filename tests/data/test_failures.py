@@ -212,7 +212,7 @@ def test_a_manifest_of_files_by_index_survives_the_way_to_a_worker(folders):
     assert known.num_unknown == 1
     assert known.objection(3, "/anything") is None
     assert [known.num_frames(index) for index in (0, 3, 4)] == [24, None, 24]
-    assert [known.keyframes(index) for index in (0, 3, 8)] == [[0, 12], [], [0, 12]]
+    assert [records[path].keyframes for path in (paths[0], paths[7])] == [(0, 12), (0, 12)]
 
 
 @pytest.fixture(scope="module")
