@@ -8,10 +8,10 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint types imports test test-slow bench notebooks demo clean
+.PHONY: help setup lint types imports test test-slow test-reliability bench notebooks demo clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## create .venv and install the package with its development tools
 
@@ -32,6 +32,9 @@ test: $(READY)  ## the default tests: offline, on a CPU, two at a time
 
 test-slow: $(READY)  ## the tests that take long
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+test-reliability: $(READY)  ## kills, signals and damaged files, as often as the project promises (most of an hour)
+	PKS4_FULL=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/reliability --timeout 3600
 
 lint: $(READY)  ## style and format
 	$(BIN)/ruff check .
