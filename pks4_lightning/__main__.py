@@ -14,7 +14,7 @@ COMMANDS = {
     "test": ("pks4_lightning.cli", "all views per video on the test split, one prediction each"),
     "predict": ("pks4_lightning.cli", "label your own videos"),
     "rescore": (
-        "pks4_lightning.rescore",
+        "pks4_lightning.commands.rescore",
         "accuracy of any subset of a test's views, without a GPU",
     ),
     "data": ("pks4_lightning.data.commands", "index, check and show a data set"),

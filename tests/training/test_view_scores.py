@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pks4_lightning.rescore import main, rescore
+from pks4_lightning.commands.rescore import main, rescore
 from pks4_lightning.training.score_report import report_scores
 from pks4_lightning.training.view_scores import VideoResult, ViewScores, accuracy, interval
 

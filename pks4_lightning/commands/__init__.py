@@ -1,0 +1,1 @@
+"""The command line's own jobs around training: one file a command."""

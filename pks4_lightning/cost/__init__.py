@@ -1,0 +1,1 @@
+"""What a classifier costs: parameters, FLOPs, memory, training compute, time."""

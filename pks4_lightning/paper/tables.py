@@ -1,0 +1,130 @@
+"""The paper's Tables 1-9, cell by cell as they are printed.
+
+Reference:
+    PKS^4, https://arxiv.org/abs/2604.26461, Section 4. The paper is under CC BY-SA 4.0.
+"""
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["NUM_TABLES", "Column", "Row", "Table", "printed_digits", "printed_number", "read_table"]
+
+NUM_TABLES = 9
+_NUMBER = re.compile(r"\d+(?:\.(\d+))?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    key: str
+    title: str
+    """As printed."""
+    unit: str
+    """Of its numbers, empty for a column that names the row. M: millions; EFLOPs: 10^18."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    cells: dict[str, str]
+    """Column key to what is printed there: empty where nothing is, ``-`` where the paper has it."""
+    name: str
+    """What tells the row from the others of its table."""
+    settings: dict[str, Any] | None
+    """For rows of PKS^4 and its ablations, what they stand for: ``classifier``, the fields of
+    ``PKS4Config``; ``num_frames``, ``num_clips``, ``num_crops``; where the column needs them,
+    ``batch_size``, ``max_epochs``, ``num_videos``."""
+    deviates: dict[str, str]
+    """Column key to the reason why its number does not follow from the settings."""
+    note: str
+    """What else a reader should know."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper."""
+
+    number: int
+    section: str
+    """The section that discusses it."""
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def column(self, key: str) -> Column:
+        """Return the column of a key.
+
+        Args:
+            key: As in ``Row.cells``.
+        """
+        return next(column for column in self.columns if column.key == key)
+
+
+@functools.cache
+def read_table(number: int) -> Table:
+    """Read a table of the paper.
+
+    Args:
+        number: 1 to 9.
+
+    Raises:
+        ValueError: If the paper has no such table.
+    """
+    if not 1 <= number <= NUM_TABLES:
+        raise ValueError(f"The paper has no table {number}; its tables are 1 to {NUM_TABLES}.")
+    raw = json.loads(
+        files("pks4_lightning.paper").joinpath(f"table_{number}.json").read_text(encoding="utf-8")
+    )
+    columns = tuple(Column(**column) for column in raw["columns"])
+    return Table(
+        number=raw["table"],
+        section=raw["section"],
+        caption=raw["caption"],
+        columns=columns,
+        rows=tuple(_read_row(row, columns) for row in raw["rows"]),
+    )
+
+
+def printed_number(cell: str) -> float | None:
+    """Return the first number of a cell in the column's unit, or ``None`` if there is none.
+
+    Args:
+        cell: As printed.
+
+    Example:
+        >>> printed_number("2.9521E (20 epochs)"), printed_number("-")
+        (2.9521, None)
+    """
+    found = _NUMBER.search(cell)
+    return float(found.group()) if found else None
+
+
+def printed_digits(cell: str) -> int:
+    """Count the digits behind the point of a cell's number.
+
+    Args:
+        cell: As printed.
+
+    Example:
+        >>> printed_digits("↑3.77M"), printed_digits("92M")
+        (2, 0)
+    """
+    found = _NUMBER.search(cell)
+    return len(found.group(1) or "") if found else 0
+
+
+def _read_row(raw: dict[str, Any], columns: tuple[Column, ...]) -> Row:
+    words = [raw[column.key] for column in columns if not column.unit]
+    return Row(
+        cells={column.key: raw[column.key] for column in columns},
+        name=raw.get("group", "") + ": " * ("group" in raw) + " ".join(words),
+        settings=raw.get("settings"),
+        deviates=raw.get("deviates", {}),
+        note=raw.get("note", ""),
+    )
