@@ -20,14 +20,18 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.files import remove_leftovers
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.checkpoint_io import WholeCheckpointIO, check_folder
 from pks4_lightning.training.failure_record import FailureRecord
 from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.prediction_writer import PredictionWriter
+from pks4_lightning.training.resume_point import checkpoints_in, find_checkpoint
 from pks4_lightning.training.run_summary import RunSummary
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.validation_pictures import ValidationPictures
@@ -75,18 +79,40 @@ class PKS4CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
         arguments = list(args or [])
-        path = _checkpoint_argument(arguments)
-        if path is None or not arguments or arguments[0] not in self.subcommands():
+        path = None
+        if arguments and arguments[0] in self.subcommands():
+            path = self._starting_point(parser, arguments)
+        if path is None:
             self.config = parser.parse_args(arguments)
             return
         saved = saved_settings(path, command=arguments[0])
         # A setting that stands further to the right wins, so the checkpoint's stand first.
         self.config = parser.parse_args(
-            [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:]]
+            [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:], f"--ckpt_path={path}"]
         )
         final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
             logger.info("differs from the checkpoint: %s", line)
+
+    def _starting_point(self, parser: LightningArgumentParser, arguments: list[str]) -> str | None:
+        """Return the checkpoint that arguments or configuration name, a word such as `last` or not.
+
+        After ``auto`` without a checkpoint, a fresh start is added to the arguments.
+        """
+        command = arguments[0]
+        # jsonargparse's own way to read an incomplete configuration: the rest is in the checkpoint
+        given = parser.parse_args(
+            [each for each in arguments if not each.startswith("--print_config")],
+            _skip_validation=True,
+        )[command]
+        words = ("best", "last", "auto") if command == "fit" else ("best", "last")
+        if given.ckpt_path not in words:
+            return given.ckpt_path
+        found = find_checkpoint(given.ckpt_path, _checkpoint_folder(given.trainer.default_root_dir))
+        if found is None:
+            arguments.append("--ckpt_path=null")
+            return None
+        return str(found)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
@@ -97,11 +123,13 @@ class PKS4CLI(LightningCLI):
         Raises:
             FileExistsError: If the folder has checkpoints and none of them is to be resumed.
             FileNotFoundError: If the data or the backbone is not there.
-            ValueError: If they do not fit each other.
+            OSError: If the checkpoints cannot be written, or there is too little space for them.
+            ValueError: If data and model do not fit each other.
         """
         fit = self.config["fit"]
-        folder = Path(self.trainer.default_root_dir) / "checkpoints"
-        if fit.ckpt_path is None and not fit.trainer.fast_dev_run and any(folder.glob("*.ckpt")):
+        folder = _checkpoint_folder(self.trainer.default_root_dir)
+        keeps = not fit.trainer.fast_dev_run
+        if fit.ckpt_path is None and keeps and checkpoints_in(folder):
             raise FileExistsError(
                 f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
                 "another folder with --trainer.default_root_dir."
@@ -110,7 +138,13 @@ class PKS4CLI(LightningCLI):
         self.model.check_labels(self.datamodule)
         architecture = resolve_backbone_config(self.model.config)
         with torch.device("meta"):  # built without memory or weights, only to see that it can be
-            build_classifier(architecture, load_weights=False)
+            classifier = build_classifier(architecture, load_weights=False)
+        parameters = sum(parameter.numel() for parameter in classifier.parameters())
+        callbacks = self.trainer.checkpoint_callbacks if keeps else []
+        for folder in {Path(str(c.dirpath)) for c in callbacks if isinstance(c, ModelCheckpoint)}:
+            check_folder(folder, parameters=parameters)
+            if self.trainer.is_global_zero:
+                remove_leftovers(folder)
 
     def before_test(self) -> None:
         """Leave the table of results to our own report, which accounts for every video."""
@@ -123,9 +157,13 @@ class PKS4CLI(LightningCLI):
         given = given if isinstance(given, list) else [given]
         is_fit = self.subcommand == "fit"
         if config.get("logger") in (None, True):
-            root = config.get("default_root_dir") or "runs"
+            root = config.get("default_root_dir") or "."
             # Straight into the run's folder, beside its configuration and checkpoints.
             kwargs["logger"] = TensorBoardLogger(root, name="", version="") if is_fit else False
+        plugins = config.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
         ours: list[Callback] = [PredictionWriter()]
         if is_fit:
             ours += [RunSummary(), FailureRecord()]
@@ -137,7 +175,12 @@ class PKS4CLI(LightningCLI):
         self.trainer_defaults["callbacks"] = ours
         if not is_fit:
             self.save_config_callback = None
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.checkpoint_callbacks:
+            # Whatever the logger; and absolute, because Lightning compares names, not files.
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(_checkpoint_folder(trainer.default_root_dir))
+        return trainer
 
 
 def saved_settings(path: str, *, command: str) -> dict[str, Any]:
@@ -207,7 +250,11 @@ def run_cli(args: list[str], *, run: bool = True) -> PKS4CLI:
         seed_everything_default=0,
         # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
         # Our own summary says what Lightning's would, and what the settings came to.
-        trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
+        trainer_defaults={
+            "default_root_dir": "runs",
+            "use_distributed_sampler": False,
+            "enable_model_summary": False,
+        },
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
         parser_class=OneSentenceParser,
@@ -278,14 +325,6 @@ def _raised_by_us(error: BaseException) -> bool:
     return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("pks4_lightning.")
 
 
-def _checkpoint_argument(args: list[str]) -> str | None:
-    """Return the file given as ``--ckpt_path``, if it is a path rather than `last` or `best`."""
-    for position, argument in enumerate(args):
-        value = None
-        if argument == "--ckpt_path" and position + 1 < len(args):
-            value = args[position + 1]
-        elif argument.startswith("--ckpt_path="):
-            value = argument.removeprefix("--ckpt_path=")
-        if value is not None and value not in ("last", "best", "hpc", "null"):
-            return value
-    return None
+def _checkpoint_folder(root: str | Path | None) -> Path:
+    """Return where a run keeps its checkpoints, as an absolute path."""
+    return Path(root or ".").absolute() / "checkpoints"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replace_whole"]
+__all__ = ["remove_leftovers", "replace_whole"]
 
 
 @contextmanager
@@ -24,7 +24,9 @@ def replace_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.tmp-", suffix=path.suffix, dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -33,6 +35,16 @@ def replace_whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote.
+
+    Args:
+        folder: Where nobody writes at the moment.
+    """
+    for path in folder.glob(".*.tmp-*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

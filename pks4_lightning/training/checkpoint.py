@@ -9,7 +9,15 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor
 
-__all__ = ["check_label_names", "check_state_dict", "read_checkpoint"]
+from pks4_lightning.training.seal import check_seal
+
+__all__ = [
+    "check_finite",
+    "check_label_names",
+    "check_state_dict",
+    "load_checked",
+    "read_checkpoint",
+]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -24,18 +32,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, or is no checkpoint of this package.
+        ValueError: If the file is damaged, or is no checkpoint of this package.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unexpected end"
-        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    checkpoint, _ = load_checked(path, mmap=True)
     if not isinstance(checkpoint, dict) or "classifier" not in checkpoint.get(
         "hyper_parameters", {}
     ):
@@ -43,6 +42,55 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of pks4_lightning: it does not say which model it holds."
         )
     return checkpoint
+
+
+def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any], bool]:
+    """Load a file that ``torch.save`` wrote, after comparing it with the checksum in it, if any.
+
+    Args:
+        path: The file.
+        mmap: Leave tensors on the disk until they are touched.
+
+    Returns:
+        What it holds, and whether that is verified: files of plain Lightning have no checksum.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds more than weights and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
+        )
+    is_verified = check_seal(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unexpected end"
+        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    return content, is_verified
+
+
+def check_finite(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to keep weights, or states of the optimiser, that training cannot recover from.
+
+    Args:
+        checkpoint: What is to be saved.
+
+    Raises:
+        ValueError: If one is infinite or not a number; the first is named.
+    """
+    named = [*checkpoint.get("state_dict", {}).items()]
+    named += checkpoint.get("current_model_state", {}).items()  # beside averaged weights
+    for optimizer in checkpoint.get("optimizer_states", []):
+        for number, state in optimizer["state"].items():
+            named += [(f"{kind} of parameter {number}", value) for kind, value in state.items()]
+    for name, value in named:
+        if isinstance(value, Tensor) and not value.isfinite().all():
+            raise ValueError(
+                f"No checkpoint is written: {name} is not finite. The checkpoint before it is kept."
+            )
 
 
 def check_state_dict(saved: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> None:
