@@ -251,6 +251,47 @@ def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, ca
     assert len(messages) == 2, "besides that only the folder"
 
 
+def test_a_configuration_file_wins_over_the_checkpoint_too(trained, tmp_path, caplog):
+    file = tmp_path / "other.yaml"
+    file.write_text(f"data: {{batch_size: 3}}\ntrainer: {{default_root_dir: {tmp_path}}}\n")
+    with caplog.at_level("INFO", logger="pks4_lightning"):
+        cli = run_cli(
+            [
+                "validate",
+                f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}",
+                f"--config={file}",
+                "--data.batch_size=2",
+            ]
+        )
+    assert cli.datamodule.batch_size == 2, "the command line's, then the file's"
+    assert cli.trainer.default_root_dir == str(tmp_path), "the file's, not the checkpoint's"
+    assert cli.datamodule.num_frames == 4, "the checkpoint's, which nobody contradicts"
+    assert "differs from the checkpoint: data.batch_size: 4 -> 2" in caplog.messages
+
+
+@pytest.mark.parametrize("source", ["command line", "file"])
+def test_best_and_last_are_looked_up_in_the_folder_of_the_run(trained, tmp_path, source, caplog):
+    file = tmp_path / "only_the_run.yaml"
+    options = [f"--trainer.default_root_dir={trained}", "--ckpt_path=best"]
+    if source == "file":
+        file.write_text(f"trainer: {{default_root_dir: {trained}}}\nckpt_path: last\n")
+        options = [f"--config={file}"]
+    name = {"file": "last", "command line": "best"}[source]
+    with caplog.at_level("INFO", logger="pks4_lightning"):
+        cli = run_cli(["validate", *options])
+    assert cli.config["validate"].ckpt_path == str(trained / "checkpoints" / f"{name}.ckpt")
+    assert cli.model.config.num_classes == 8, "the settings come along"
+    assert not [line for line in caplog.messages if line.startswith("differs")]
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")
+def test_a_run_continues_from_its_folder_alone(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    root = f"--trainer.default_root_dir={tmp_path / 'run'}"
+    cli = run_cli(["fit", root, "--ckpt_path=last"])
+    assert cli.trainer.global_step == 4, "the model, the data and the end of the schedule"
+
+
 def test_predict_labels_videos_without_labels(trained, motion_set, tmp_path, capsys):
     status = main(
         [

@@ -1,0 +1,50 @@
+"""What the tests of checkpoints do in a process of their own: save, live on a small disk, obey.
+
+Functions for the launcher's ``prepare``.
+"""
+
+import ctypes
+import itertools
+import os
+from pathlib import Path
+
+import torch
+
+
+def save_for_ever(folder, megabytes):
+    """Save one checkpoint after another; the number of the last one that was done is in a file."""
+    from pks4_lightning.training.checkpoint_io import WholeCheckpointIO
+
+    torch.set_num_threads(1)
+    folder = Path(folder)
+    plugin = WholeCheckpointIO()
+    for step in itertools.count(1):
+        weight = torch.full((megabytes << 18,), float(step))
+        checkpoint = {
+            "state_dict": {"weight": weight},
+            "hyper_parameters": {"classifier": {}},
+            "global_step": step,
+        }
+        plugin.save_checkpoint(checkpoint, folder / "last.ckpt")
+        (folder / "done").write_text(str(step))
+
+
+def obey_permissions():
+    """Give up the rights by which root writes into folders that are read-only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the third version of the call; this process
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
+    if os.geteuid() == 0:
+        assert libc.capget(header, rights) == 0
+        for place in (0, 1):
+            rights[place] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+        assert libc.capset(header, rights) == 0
+
+
+def enter(holder):
+    """Enter the namespaces of another process, so that its mounts are seen."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    namespaces = [os.open(f"/proc/{holder}/ns/{kind}", os.O_RDONLY) for kind in ("user", "mnt")]
+    for namespace in namespaces:
+        assert libc.setns(namespace, 0) == 0, os.strerror(ctypes.get_errno())
+        os.close(namespace)
