@@ -17,6 +17,10 @@ COMMANDS = {
         "pks4_lightning.commands.rescore",
         "accuracy of any subset of a test's views, without a GPU",
     ),
+    "export-weights": (
+        "pks4_lightning.commands.export_weights",
+        "a checkpoint's weights as safetensors and JSON, to publish or to use elsewhere",
+    ),
     "data": ("pks4_lightning.data.commands", "index, check and show a data set"),
     "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
     "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),

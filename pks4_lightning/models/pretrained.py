@@ -1,0 +1,118 @@
+"""Published weights: a folder with one safetensors file and one of JSON, read without Lightning."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pks4_lightning.files import replace_whole
+from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.config import PKS4Config
+
+__all__ = ["DESCRIPTION", "WEIGHTS", "ClipInput", "load_classifier", "save_weights"]
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "classifier.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInput:
+    """What a classifier is fed and what it says: all there is to know besides its weights.
+
+    Args:
+        label_names: Names of the classes, in the order of the logits.
+        num_frames: Frames of a clip, the middle one of each of as many equal parts of the video.
+        resize: Scaling before the crop: the length of the shorter side, or height and width.
+        frame_size: Side of the square crop in pixels.
+        mean: RGB mean that values from 0 to 1 are normalised with.
+        std: RGB standard deviation, likewise.
+    """
+
+    label_names: list[str]
+    num_frames: int
+    resize: int | list[int]
+    frame_size: int
+    mean: list[float]
+    std: list[float]
+
+
+def save_weights(
+    folder: Path, *, config: PKS4Config, weights: Mapping[str, Tensor], clip: ClipInput
+) -> None:
+    """Write a classifier into a folder.
+
+    Args:
+        folder: Made if need be; an earlier export in it is replaced.
+        config: The whole architecture (:func:`resolve_backbone_config`).
+        weights: Every tensor of the classifier.
+        clip: What it is fed.
+
+    Raises:
+        FileExistsError: If the folder holds anything else.
+    """
+    if folder.exists():
+        others = {path.name for path in folder.iterdir()} - {WEIGHTS, DESCRIPTION}
+        if others:
+            raise FileExistsError(
+                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
+            )
+    with replace_whole(folder / WEIGHTS) as path:
+        # each tensor on its own: safetensors refuses views into a common memory
+        save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
+    description = {
+        "format": _FORMAT,
+        "sha256": _sha256(folder / WEIGHTS),
+        "classifier": dataclasses.asdict(config),
+        "clip": dataclasses.asdict(clip),
+    }
+    with replace_whole(folder / DESCRIPTION) as path:
+        path.write_text(json.dumps(description, indent=2) + "\n")
+
+
+def load_classifier(folder: str | Path) -> tuple[PKS4Classifier, ClipInput]:
+    """Rebuild a classifier that `pks4 export-weights` wrote. No network and no Lightning is needed.
+
+    Args:
+        folder: The folder with both files.
+
+    Returns:
+        The classifier, in evaluation mode on the CPU, and what it is fed.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one was changed, or does not fit the other.
+    """
+    description, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
+    for path in (description, weights):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no {path}; `pks4 export-weights` writes it.")
+    try:
+        said = json.loads(description.read_text())
+        version, checksum = said["format"], said["sha256"]
+        if version != _FORMAT:
+            raise ValueError(f"its format is {version}, this version reads {_FORMAT}")
+        config, clip = PKS4Config(**said["classifier"]), ClipInput(**said["clip"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{description} does not describe a classifier: {error}.") from error
+    if _sha256(weights) != checksum:
+        raise ValueError(f"{weights} is not the file that {description} describes.")
+    classifier = build_classifier(config, load_weights=False)
+    tensors: dict[str, Any] = load_file(weights)
+    try:
+        classifier.load_state_dict(tensors)
+    except RuntimeError as error:
+        problem = str(error).splitlines()[1].strip()
+        raise ValueError(f"{description} does not describe {weights}: {problem}") from error
+    return classifier.eval(), clip
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

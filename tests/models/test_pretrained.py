@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier
+from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.task import VideoClassificationTask
+
+
+@pytest.fixture
+def exported(trained, tmp_path):
+    folder = tmp_path / "exported"
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    assert main(["export-weights", str(checkpoint), "--out", str(folder)]) == 0
+    return folder
+
+
+def change(folder, **keys):
+    path = folder / DESCRIPTION
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+def test_exported_weights_are_those_of_the_checkpoint_to_the_bit(trained, exported):
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    classifier, clip = load_classifier(exported)
+    saved = read_checkpoint(checkpoint)["state_dict"]
+    ours = {f"classifier.{name}": tensor for name, tensor in classifier.state_dict().items()}
+    torch.testing.assert_close(ours, dict(saved), rtol=0, atol=0)
+    task = VideoClassificationTask.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    video = torch.randn(2, 3, clip.num_frames, clip.frame_size, clip.frame_size)
+    with torch.no_grad():
+        assert torch.equal(classifier(video), task(video))
+    assert clip.label_names == task.label_names
+    assert (clip.num_frames, clip.resize, clip.frame_size) == (4, 36, 32)
+    assert clip.mean[0] == 0.48145466
+
+
+def test_they_are_used_without_lightning(exported):
+    code = (
+        "import sys, torch\n"
+        "from pks4_lightning.models.pretrained import load_classifier\n"
+        "classifier, clip = load_classifier(sys.argv[1])\n"
+        "size = clip.num_frames, clip.frame_size, clip.frame_size\n"
+        "logits = classifier(torch.zeros(1, 3, *size))\n"
+        "assert logits.shape == (1, len(clip.label_names))\n"
+        "assert not {'lightning', 'pytorch_lightning', 'jsonargparse', 'av'} & set(sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, exported], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
+    args = ["export-weights", str(trained / "checkpoints" / "last.ckpt"), "--out", str(exported)]
+    assert main(args) == 0
+    assert sorted(path.name for path in exported.iterdir()) == [DESCRIPTION, WEIGHTS]
+    (exported / "thesis.tex").write_text("years of work")
+    assert main(args) == 1
+    assert "holds other files, such as thesis.tex" in capsys.readouterr().err
+
+
+def test_files_that_are_missing_or_changed_are_named(exported):
+    weights = (exported / WEIGHTS).read_bytes()
+    (exported / WEIGHTS).write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"weights\.safetensors is not the file that"):
+        load_classifier(exported)
+    (exported / WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match=r"There is no .*weights\.safetensors"):
+        load_classifier(exported)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"format": 2}, "its format is 2, this version reads 1"),
+        ({"clip": {}}, "missing"),
+        ({"classifier": {"num_classes": 0}}, r"num_classes \(0\)"),
+        ({"classifier": {"num_classes": 8, "nothing": 1}}, "nothing"),
+    ],
+    ids=["format", "clip", "number", "key"],
+)
+def test_a_description_that_was_edited_is_refused(exported, keys, words):
+    change(exported, **keys)
+    with pytest.raises(ValueError, match=rf"classifier\.json does not describe .*{words}"):
+        load_classifier(exported)
+
+
+def test_a_description_of_another_size_is_refused(exported):
+    classifier = json.loads((exported / DESCRIPTION).read_text())["classifier"]
+    change(exported, classifier={**classifier, "d_state": 8})
+    with pytest.raises(ValueError, match=r"does not describe .*size mismatch for pks4\.scanner"):
+        load_classifier(exported)
+
+
+def test_only_a_checkpoint_is_exported(tmp_path, capsys):
+    path = tmp_path / "x.ckpt"
+    args = ["export-weights", str(path), "--out", str(tmp_path / "out")]
+    assert main(args) == 1
+    assert "There is no checkpoint" in capsys.readouterr().err
+    path.write_bytes(b"nothing")
+    assert main(args) == 1
+    assert "x.ckpt cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
