@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,11 +28,14 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from pks4_lightning.data.motion_render import MOTIONS, MotionSettings, draw_scene, render_scene
+from pks4_lightning.data.motion_paths import MOTIONS, draw_scene
+from pks4_lightning.data.motion_render import render_scene
+from pks4_lightning.data.motion_settings import HARD, MOTION_NAMES, MotionSettings
 from pks4_lightning.data.progress import track
 from pks4_lightning.files import replace_whole
 
 __all__ = [
+    "HARD",
     "PAIRS",
     "Clip",
     "MotionSettings",
@@ -203,7 +206,7 @@ def generate_motion_dataset(
         "format": _FORMAT_VERSION,
         "seed": seed,
         "num_videos": numbers,
-        "settings": asdict(settings),
+        "settings": _used(settings),
     }
     if _is_finished(folder, recipe):
         logger.info("The motion set in %s is complete; nothing to do.", folder)
@@ -245,13 +248,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="decides every byte")
     parser.add_argument("--num_workers", type=int, default=2, help="processes at work")
     parser.add_argument(
+        "--hard",
+        action="store_true",
+        help="six pairs, small motions, a drifting camera, objects at rest: the ablations' set",
+    )
+    parser.add_argument(
         "--motions",
         nargs="+",
-        choices=sorted(MOTIONS),
-        default=list(MotionSettings().motions),
-        help="pairs of classes, in label order",
+        choices=sorted(MOTION_NAMES),
+        default=argparse.SUPPRESS,
+        help="pairs of classes, in label order, instead of the set's own",
     )
     arguments = parser.parse_args(argv)
+    settings = HARD if arguments.hard else MotionSettings()
+    if "motions" in arguments:
+        settings = replace(settings, motions=tuple(arguments.motions))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         folder = generate_motion_dataset(
@@ -260,7 +271,7 @@ def main(argv: list[str] | None = None) -> int:
             num_val=arguments.num_val,
             num_test=arguments.num_test,
             seed=arguments.seed,
-            settings=MotionSettings(motions=tuple(arguments.motions)),
+            settings=settings,
             num_workers=arguments.num_workers,
         )
     except (ValueError, OSError) as error:
@@ -279,6 +290,11 @@ def _refuse_negative(**numbers: int) -> None:
 def _generator(seed: int, stream: int) -> np.random.Generator:
     """Return one of the set's independent generators."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
+
+
+def _used(settings: MotionSettings) -> dict[str, Any]:
+    """Return the settings as plain values, without what is not used."""
+    return {name: value for name, value in asdict(settings).items() if value is not None}
 
 
 def _templates(settings: MotionSettings) -> list[str]:

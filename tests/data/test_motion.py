@@ -17,7 +17,7 @@ from pks4_lightning.data.motion import (
     make_clip,
     pair_of,
 )
-from pks4_lightning.data.motion_render import MOTIONS, draw_scene
+from pks4_lightning.data.motion_paths import MOTIONS, draw_scene
 
 ALL_MOTIONS = MotionSettings(motions=tuple(MOTIONS))
 SMALL = MotionSettings(size=32, num_frames=4)

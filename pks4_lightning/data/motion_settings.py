@@ -1,0 +1,84 @@
+"""What the motion set's clips look like: the demo's settings, and a harder set's."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["HARD", "MOTION_NAMES", "Clutter", "MotionName", "MotionSettings"]
+
+MotionName = Literal["left_right", "up_down", "towards_away", "closer_apart", "turning", "covering"]
+MOTION_NAMES: tuple[MotionName, ...] = get_args(MotionName)
+
+
+@dataclass(frozen=True)
+class Clutter:
+    """What moves or rests besides a clip's own objects and says nothing about its class.
+
+    The camera drifts evenly along a line of any direction. Everything then moves on the screen;
+    only against the background and the objects at rest is the motion the class is named after.
+    """
+
+    drift: tuple[float, float] = (8.0, 24.0)
+    """Length of the camera's way over the clip in pixels."""
+    num_bystanders: tuple[int, int] = (1, 3)
+    """Fewest and most objects at rest. They look like those that move and lie behind them."""
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """What the clips look like; all lengths in pixels, all ranges drawn from uniformly.
+
+    The defaults keep the two classes of a pair hard for one frame and the pair itself easy for a
+    set of frames: long slides, near-grey backgrounds, nothing else that moves.
+    """
+
+    size: int = 80
+    """Height and width of a frame; even, because the codec halves the colour planes."""
+    num_frames: int = 24
+    frames_per_second: int = 12
+    motions: tuple[MotionName, ...] = ("left_right", "up_down", "towards_away", "closer_apart")
+    """Pairs in label order: pair ``p`` has the labels ``2 p`` and ``2 p + 1``."""
+    slide: tuple[float, float] = (36.0, 48.0)
+    """Length of a slide, a covering move included."""
+    off_centre: float = 5.0
+    """Largest distance of a path's middle from the picture's, along each axis."""
+    radius: tuple[float, float] = (9.0, 14.0)
+    small_radius: tuple[float, float] = (5.0, 8.0)
+    """Radius at the far end of a move in depth, and of each of two objects."""
+    large_radius: tuple[float, float] = (19.0, 25.0)
+    """Radius at the near end of a move in depth."""
+    near_separation: tuple[float, float] = (16.0, 22.0)
+    far_separation: tuple[float, float] = (46.0, 56.0)
+    turn_degrees: tuple[float, float] = (80.0, 150.0)
+    clutter: Clutter | None = None
+    """What else is to be seen. ``None`` shows the objects alone, before a camera at rest."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered or encoded.
+
+        Raises:
+            ValueError: If the frame size, the number of frames or the motions make no data set.
+        """
+        if self.size < 16 or self.size % 2:
+            raise ValueError(f"size ({self.size}) must be an even number of at least 16 pixels.")
+        if self.num_frames < 2:
+            raise ValueError(f"num_frames ({self.num_frames}) must be at least 2 to show a motion.")
+        unknown = [name for name in self.motions if name not in MOTION_NAMES]
+        if unknown or not self.motions or len(set(self.motions)) < len(self.motions):
+            raise ValueError(
+                f"motions ({self.motions}) must be one or more different names "
+                f"out of {MOTION_NAMES}."
+            )
+
+
+HARD = MotionSettings(
+    motions=MOTION_NAMES,
+    slide=(16.0, 28.0),
+    off_centre=10.0,
+    small_radius=(6.0, 9.0),
+    large_radius=(11.0, 16.0),
+    near_separation=(18.0, 26.0),
+    far_separation=(30.0, 42.0),
+    turn_degrees=(40.0, 100.0),
+    clutter=Clutter(),
+)
+"""The harder set: all pairs, small displacements, a drifting camera, objects that rest."""
