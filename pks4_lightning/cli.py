@@ -32,6 +32,7 @@ from pks4_lightning.training.failure_record import FailureRecord
 from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.prediction_writer import PredictionWriter
 from pks4_lightning.training.resume_point import checkpoints_in, find_checkpoint
+from pks4_lightning.training.run_cost import RunCost
 from pks4_lightning.training.run_summary import RunSummary
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.validation_pictures import ValidationPictures
@@ -166,7 +167,7 @@ class PKS4CLI(LightningCLI):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
         ours: list[Callback] = [PredictionWriter()]
         if is_fit:
-            ours += [RunSummary(), FailureRecord()]
+            ours += [RunSummary(), RunCost(), FailureRecord()]
             if config.get("logger") is not False:
                 ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
         wants_bar = config.get("enable_progress_bar") is not False

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pks4_lightning.data.motion import generate_motion_dataset
-from pks4_lightning.demo.processes import Command, CommandError, run_side_by_side
+from pks4_lightning.processes import Command, CommandError, run_side_by_side
 from pks4_lightning.demo.report import (
     MODELS,
     Run,

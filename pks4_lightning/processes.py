@@ -1,5 +1,6 @@
-"""Commands side by side, each with one thread and its own log, and how far they are."""
+"""Commands side by side, each with its own log, and how far they are."""
 
+import fcntl
 import logging
 import os
 import re
@@ -7,7 +8,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,8 @@ class Command:
     log: Path
     """Takes both of its outputs."""
     on_success: Callable[[], None]
+    lock: Path | None = None
+    """Held for as long as the command lives, even if what started it was killed."""
 
     def __str__(self) -> str:
         """Spell the command as a person would type it."""
@@ -86,17 +90,31 @@ def read_stage(log: str) -> Stage:
     return Stage(share, note)
 
 
-def run_side_by_side(chains: Sequence[Sequence[Command]], *, at_once: int, folder: Path) -> None:
+def run_side_by_side(
+    chains: Sequence[Sequence[Command]],
+    *,
+    at_once: int,
+    folder: Path,
+    num_threads: int | None = 1,
+    brief: bool = False,
+) -> None:
     """Run chains of commands: those of a chain one after the other, the chains in parallel.
 
     Args:
         chains: Commands that build on each other.
         at_once: How many chains run at a time.
         folder: Working directory of the commands.
+        num_threads: OpenMP threads of a command; ``None`` leaves it to the command. Two threads do
+            not speed up a model as small as the demo's; two processes do.
+        brief: Show only what is under way, as for many commands; ``on_success`` tells the rest.
 
     Raises:
-        CommandError: If a command fails; those still running are ended.
+        CommandError: If a command fails, or still runs from an earlier call; those still running
+            are ended.
     """
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if num_threads is not None:
+        env["OMP_NUM_THREADS"] = str(num_threads)
     waiting = [list(chain) for chain in chains if chain]
     running: list[_Running] = []
     console = Console(stderr=True)
@@ -111,7 +129,7 @@ def run_side_by_side(chains: Sequence[Sequence[Command]], *, at_once: int, folde
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    running.append(_Running(waiting.pop(0), progress=progress, folder=folder))
+                    running.append(_Running(waiting.pop(0), progress, folder, env, brief=brief))
                 time.sleep(_POLL_SECONDS)
                 running = [chain for chain in running if not chain.advance()]
         finally:
@@ -127,10 +145,20 @@ class _Running:
     _task: TaskID
     _note: str
 
-    def __init__(self, commands: list[Command], *, progress: Progress, folder: Path) -> None:
+    def __init__(
+        self,
+        commands: list[Command],
+        progress: Progress,
+        folder: Path,
+        env: dict[str, str],
+        *,
+        brief: bool,
+    ) -> None:
         self._commands = commands
         self._progress = progress
         self._folder = folder
+        self._env = env
+        self._brief = brief
         self._start()
 
     def advance(self) -> bool:
@@ -138,14 +166,14 @@ class _Running:
         status = self._process.poll()
         stage = read_stage(self._command.log.read_text(errors="replace"))
         self._progress.update(self._task, completed=stage.share, note=stage.note)
-        if stage.note != self._note and self._progress.disable:
+        if stage.note != self._note and self._progress.disable and not self._brief:
             logger.info("%s: %s", self._command.name, stage.note)
         self._note = stage.note
         if status is None:
             return False
         if status != 0:
             raise CommandError(_why(self._command, status))
-        self._progress.update(self._task, completed=1.0)
+        self._progress.update(self._task, completed=1.0, visible=not self._brief)
         self._command.on_success()
         if self._commands:
             self._start()
@@ -163,17 +191,33 @@ class _Running:
         self._note = ""
         self._command.log.parent.mkdir(parents=True, exist_ok=True)
         self._task = self._progress.add_task(self._command.name, total=1.0, note="")
-        if self._progress.disable:
+        if self._progress.disable and not self._brief:
             logger.info("%s: started, log in %s", self._command.name, self._command.log)
-        with self._command.log.open("w") as log:
+        with self._command.log.open("w") as log, _hold(self._command) as held:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 [sys.executable, "-m", "pks4_lightning", *self._command.arguments],
                 cwd=self._folder,
-                # Two threads do not speed up a model this small; two processes do.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+                env=self._env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=held,
             )
+
+
+@contextmanager
+def _hold(command: Command) -> Iterator[tuple[int, ...]]:
+    """Lock a command's file; whoever inherits the descriptor holds the lock on."""
+    if command.lock is None:
+        yield ()
+        return
+    with command.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(
+                f"{command.name} still runs, started by an earlier command; wait for it or end it."
+            ) from None
+        yield (file.fileno(),)
 
 
 def _why(command: Command, status: int) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pks4_lightning.demo.processes import (
+from pks4_lightning.processes import (
     Command,
     CommandError,
     Stage,
@@ -13,7 +13,7 @@ from pks4_lightning.demo.processes import (
     run_side_by_side,
 )
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 TRAINING = """\
 epoch 1/4  batch 10/20  loss 1.5000  15 s, 15 s left
 """

@@ -1,0 +1,128 @@
+"""The ablations' results: one tidy file, and tables of ours beside the paper's."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean, stdev
+
+from rich.table import Table
+
+from pks4_lightning.ablations.plan import PlannedRow
+from pks4_lightning.files import replace_whole
+
+__all__ = ["Result", "read_results", "results_table", "write_results"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row of a table, trained and tested with one seed."""
+
+    table: int
+    row: str
+    seed: int
+    params: int
+    gflops: float
+    """Per view, as the paper counts: multiply-adds without the attention's two products."""
+    top1: float
+    """Share of the test videos, 0 to 1, over all views."""
+    top5: float
+    seconds: float
+    """Of the training by the clock on the wall, validation included, start-up not."""
+    peak_memory_mb: float
+    """Of the training, in MiB: allocated on a GPU, resident on a CPU."""
+    commit: str
+    config_hash: str
+
+
+def read_results(path: Path) -> list[Result]:
+    """Read a results file.
+
+    Args:
+        path: A CSV file with the fields of :class:`Result` as columns, in any order.
+
+    Returns:
+        The results in the file's order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If columns are missing, or a value is none of its column's.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There are no results {path}.")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns = {field.name: field.type for field in fields(Result)}
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path} has no column {', '.join(missing)}.")
+        results = []
+        for line in reader:
+            try:
+                values = {name: kind(line[name]) for name, kind in columns.items()}  # type: ignore[operator]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}.") from None
+            results.append(Result(**values))
+    return results
+
+
+def write_results(path: Path, results: Sequence[Result]) -> None:
+    """Write a results file, whole or not at all.
+
+    Args:
+        path: Where to write.
+        results: In the file's order.
+    """
+    with replace_whole(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in results)
+
+
+def results_table(number: int, rows: Sequence[PlannedRow], results: Sequence[Result]) -> Table:
+    """Lay a table's results out beside the paper's.
+
+    Args:
+        number: The table.
+        rows: Planned rows, of any tables.
+        results: Of any tables; rows without any show dashes.
+
+    Returns:
+        Means over seeds, with standard deviations where there are several.
+    """
+    table = Table(
+        title=f"Table {number}",
+        caption="accuracies in %; ours: mean ± standard deviation over seeds",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("row", overflow="fold")
+    for heading in ("params", "GFLOPs", "paper top-1", "top-5", "our top-1", "top-5", "seeds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        if row.table != number:
+            continue
+        ours = [each for each in results if (each.table, each.row) == (number, row.name)]
+        cells = row.paper.cells if row.paper else {}
+        table.add_row(
+            row.name + (f" (paper: {row.paper.name})" if _renamed(row) and row.paper else ""),
+            f"{ours[0].params:,}" if ours else "–",
+            f"{ours[0].gflops:.3g}" if ours else "–",
+            cells.get("top1", "–"),
+            cells.get("top5", "–"),
+            _with_spread([each.top1 for each in ours]),
+            _with_spread([each.top5 for each in ours]),
+            str(len(ours)),
+        )
+    return table
+
+
+def _renamed(row: PlannedRow) -> bool:
+    return row.paper is not None and row.paper.name != row.name
+
+
+def _with_spread(shares: Sequence[float]) -> str:
+    if not shares:
+        return "–"
+    spread = f" ± {100.0 * stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100.0 * mean(shares):.1f}{spread}"

@@ -1,0 +1,74 @@
+"""Writes down what a training takes: time and memory."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pks4_lightning.files import replace_whole
+
+__all__ = ["RunCost", "peak_memory_mb"]
+
+
+class RunCost(Callback):
+    """Write ``cost.json`` beside the checkpoints after every epoch.
+
+    ``seconds`` is the time from the first step on by the clock on the wall, validation included,
+    over all sessions of a training; an epoch that was interrupted does not count. The memory is
+    that of the first rank's process, the commit that of the source tree that was run, if any.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, from where an interrupted training stood."""
+        self._path = Path(trainer.default_root_dir) / "checkpoints" / "cost.json"
+        before = json.loads(self._path.read_text()) if _is_resumed(trainer, self._path) else {}
+        self._seconds_before = before.get("seconds", 0.0)
+        self._peak_before = before.get("peak_memory_mb", 0.0)
+        self._commit = _source_commit()
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what it has taken so far."""
+        if not trainer.is_global_zero or trainer.checkpoint_callback is None:
+            return
+        peak = peak_memory_mb(trainer.strategy.root_device)
+        cost = {
+            "epochs": trainer.current_epoch + 1,
+            "seconds": round(self._seconds_before + time.monotonic() - self._start, 1),
+            "peak_memory_mb": round(max(self._peak_before, peak), 1),
+            "commit": self._commit,
+        }
+        with replace_whole(self._path) as path:
+            path.write_text(json.dumps(cost, indent=2) + "\n")
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory this process has had, in MiB.
+
+    Args:
+        device: A GPU: what torch had allocated on it. Otherwise: the process's resident memory.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _is_resumed(trainer: Trainer, path: Path) -> bool:
+    return trainer.current_epoch > 0 and path.is_file()
+
+
+def _source_commit() -> str:
+    """Return the commit of the source tree that is run; empty outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return found.stdout.strip()
