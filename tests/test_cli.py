@@ -14,7 +14,12 @@ from pks4_lightning.cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml")) + sorted((ROOT / "tests/configs").glob("*"))
+OVERRIDES = ROOT / "configs" / "ablations"  # no whole configurations: tests/ablations
+CONFIGS = sorted(
+    path
+    for path in [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "tests/configs").glob("*")]
+    if path.parent != OVERRIDES
+)
 TINY_BACKBONE = {
     "hidden_size": 16,
     "intermediate_size": 32,

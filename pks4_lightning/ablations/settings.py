@@ -17,14 +17,9 @@ __all__ = ["Settings", "config_hash", "read_settings", "training_hash"]
 Settings = dict[str, Any]
 """Nested plain values, as in a configuration file."""
 
-_ELSEWHERE = (
-    ("seed_everything",),
-    ("data", "seed"),
-    ("data", "root"),
-    ("trainer", "default_root_dir"),
-)
+_ELSEWHERE = {"seed_everything", "data.seed", "data.root", "trainer.default_root_dir"}
 """What tells repetitions and places apart, not settings."""
-_VIEWS = (("data", "num_clips"), ("data", "num_crops"))
+_VIEWS = {"data.num_clips", "data.num_crops"}
 """What only a test goes by."""
 _HASH_LENGTH = 12
 
@@ -33,14 +28,14 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     """Merge configuration files and single settings, those further to the right winning.
 
     Args:
-        arguments: Of ``pks4 fit``: ``--config FILE``, ``--key.of.setting VALUE`` or ``--key=VALUE``.
+        arguments: Of ``pks4 fit``: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``.
 
     Returns:
         The settings, the classifier's with every default filled in.
 
     Raises:
         FileNotFoundError: If a configuration file is missing.
-        ValueError: If an argument has no value, a file holds no settings, or there is no classifier.
+        ValueError: If an argument has no value, a file no settings, or there is no classifier.
     """
     settings: Settings = {}
     for name, value in _pairs(arguments):
@@ -81,7 +76,7 @@ def training_hash(settings: Settings) -> str:
     Returns:
         Twelve hexadecimal digits.
     """
-    return _digest(settings, without=_ELSEWHERE + _VIEWS)
+    return _digest(settings, without=_ELSEWHERE | _VIEWS)
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -116,11 +111,15 @@ def _merge(settings: Settings, other: Settings) -> None:
             settings[key] = deepcopy(value)
 
 
-def _digest(settings: Settings, *, without: Sequence[tuple[str, ...]]) -> str:
-    kept = deepcopy(settings)
-    for *groups, name in without:
-        part = kept
-        for group in groups:
-            part = part.get(group, {})
-        part.pop(name, None)
+def _digest(settings: Settings, *, without: set[str]) -> str:
+    kept = {name: value for name, value in _flat(settings) if name not in without}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value under its dotted name."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -17,9 +17,9 @@ class Clutter:
     only against the background and the objects at rest is the motion the class is named after.
     """
 
-    drift: tuple[float, float] = (8.0, 24.0)
+    drift: tuple[float, float]
     """Length of the camera's way over the clip in pixels."""
-    num_bystanders: tuple[int, int] = (1, 3)
+    num_bystanders: tuple[int, int]
     """Fewest and most objects at rest. They look like those that move and lie behind them."""
 
 
@@ -71,14 +71,14 @@ class MotionSettings:
 
 
 HARD = MotionSettings(
+    num_frames=16,
+    frames_per_second=8,
     motions=MOTION_NAMES,
-    slide=(16.0, 28.0),
-    off_centre=10.0,
-    small_radius=(6.0, 9.0),
-    large_radius=(11.0, 16.0),
-    near_separation=(18.0, 26.0),
-    far_separation=(30.0, 42.0),
-    turn_degrees=(40.0, 100.0),
-    clutter=Clutter(),
+    slide=(28.0, 40.0),
+    off_centre=8.0,
+    large_radius=(16.0, 22.0),
+    far_separation=(40.0, 50.0),
+    turn_degrees=(60.0, 120.0),
+    clutter=Clutter(drift=(4.0, 14.0), num_bystanders=(1, 2)),
 )
-"""The harder set: all pairs, small displacements, a drifting camera, objects that rest."""
+"""The harder set: all pairs, smaller motions, a camera that drifts, objects at rest."""

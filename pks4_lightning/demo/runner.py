@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from pks4_lightning.data.motion import generate_motion_dataset
-from pks4_lightning.processes import Command, CommandError, run_side_by_side
 from pks4_lightning.demo.report import (
     MODELS,
     Run,
@@ -21,6 +20,7 @@ from pks4_lightning.demo.report import (
     summarise,
 )
 from pks4_lightning.files import replace_whole
+from pks4_lightning.processes import Command, CommandError, run_side_by_side
 
 __all__ = ["main"]
 
