@@ -121,10 +121,9 @@ def _covering(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
 
 
 def _bystanders(rng: Generator, settings: MotionSettings, clutter: Clutter) -> tuple[Sprite, ...]:
-    """Put objects down anywhere in the middle frame."""
-    fewest, most = clutter.num_bystanders
+    """Put objects down anywhere in the picture, as it is when the camera is at its mean place."""
     sprites = []
-    for _ in range(int(rng.integers(fewest, most + 1))):
+    for _ in range(clutter.num_bystanders):
         x, y = rng.uniform(0.0, settings.size, 2)
         radius = rng.uniform(settings.small_radius[0], settings.radius[1])
         still = np.zeros(settings.num_frames)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pks4_lightning.data.motion import (
+    HARD,
     PAIRS,
     MotionSettings,
     encode_webm,
@@ -86,6 +87,62 @@ def test_first_classes_move_as_their_names_say(number):
     hidden, cover = path_of("covering", number)
     assert np.all(np.diff(np.hypot(hidden.x - cover.x, hidden.y - cover.y)) < 0)
     assert cover.radius[0] > hidden.radius[0]
+
+
+HARD_LABELS = range(0, 2 * len(HARD.motions), 2)
+
+
+@pytest.mark.parametrize("label", HARD_LABELS)
+def test_a_hard_class_is_its_partner_played_backwards_too(label):
+    first, second = (make_clip(label + k, number=4, seed=0, settings=HARD).frames for k in (0, 1))
+    np.testing.assert_array_equal(first[::-1], second)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_camera_moves_background_and_bystanders_alike(number):
+    scene = draw_scene("left_right", np.random.default_rng(number), HARD)
+    (bystander,) = scene.bystanders
+    way = np.hypot(np.ptp(bystander.x), np.ptp(bystander.y))
+    assert HARD.clutter.drift[0] <= way <= HARD.clutter.drift[1]
+    # the background one frame later is the one before it, moved as the bystander has moved
+    ahead, behind = scene.background[-1], scene.background[0]
+    x, y = (path[-1] - path[0] for path in (bystander.x, bystander.y))
+    grid = np.arange(20, 60)
+    moved = read_between(behind, grid[:, None] - y, grid[None, :] - x)
+    np.testing.assert_allclose(ahead[20:60, 20:60], moved, atol=0.004)
+
+
+def read_between(picture, rows, columns):
+    """Read a picture at fractional rows and columns, bilinearly."""
+    top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    upper = (1 - right) * picture[top, left] + right * picture[top, left + 1]
+    lower = (1 - right) * picture[top + 1, left] + right * picture[top + 1, left + 1]
+    return (1 - down) * upper + down * lower
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_motion_of_a_hard_class_is_that_against_what_rests(number):
+    scene = draw_scene("left_right", np.random.default_rng(number), HARD)
+    (left,), (bystander,) = scene.sprites, scene.bystanders
+    relative = left.x - bystander.x
+    assert np.all(np.diff(relative) < 0)
+    assert HARD.slide[0] <= relative[0] - relative[-1] <= HARD.slide[1]
+    assert np.ptp(left.y - bystander.y) == pytest.approx(0, abs=1e-9)
+
+
+def test_only_what_a_class_is_named_after_is_named():
+    assert len(make_clip(0, number=1, seed=0, settings=HARD).placeholders) == 1
+
+
+def test_the_hard_set_has_every_held_out_scene_in_both_directions(tmp_path):
+    arguments = ["--hard", "--out", str(tmp_path), "--num_train=12", "--num_val=0", "--num_test=24"]
+    assert main([*arguments, "--num_workers=0"]) == 0
+    lists = json.loads((tmp_path / "labels" / "test.json").read_text())
+    clips = {each["id"]: decode((tmp_path / "videos" / f"{each['id']}.webm").read_bytes())
+             for each in lists}  # fmt: skip
+    for name, frames in clips.items():
+        assert sum(np.array_equal(frames[::-1], other) for other in clips.values()) == 1, name
 
 
 def test_left_is_left_on_the_screen():
