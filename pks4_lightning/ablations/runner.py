@@ -31,7 +31,7 @@ class Trial:
     row: PlannedRow
     seed: int
     fit: tuple[str, ...]
-    """Arguments of ``pks4``, without what continues an interrupted training."""
+    """Arguments of ``pks4`` that start the training, or continue it."""
     settings: Settings
     folder: Path
     """Of the training, which rows that differ in test views share."""
@@ -82,7 +82,8 @@ def plan_trials(
             settings = read_settings(arguments)
             folder = out / training_hash(settings) / f"seed{seed}"
             seeds = ("--seed_everything", str(seed), "--data.seed", str(seed))
-            fit = ("fit", *arguments, *seeds, "--trainer.default_root_dir", str(folder))
+            start = ("--trainer.default_root_dir", str(folder), "--ckpt_path", "auto")
+            fit = ("fit", *arguments, *seeds, *start)
             trials.append(Trial(row, seed, fit, settings, folder))
     return trials
 
@@ -95,7 +96,7 @@ def commands_of(trials: Iterable[Trial]) -> list[str]:
     """
     lines = []
     for group in _by_training(trials):
-        commands = [_resumed(group[0]), *(trial.test for trial in group)]
+        commands = [group[0].fit, *(trial.test for trial in group)]
         lines.append(" && ".join(shlex.join(("pks4", *command)) for command in commands))
     return lines
 
@@ -179,22 +180,13 @@ def _by_training(trials: Iterable[Trial]) -> list[list[Trial]]:
     return [list(group.values()) for group in groups.values()]
 
 
-def _resumed(trial: Trial) -> tuple[str, ...]:
-    """Return the training's arguments; those that continue it if it has been interrupted."""
-    for name in ("last", "best"):
-        checkpoint = trial.folder / "checkpoints" / f"{name}.ckpt"
-        if checkpoint.is_file():
-            return (*trial.fit, "--ckpt_path", str(checkpoint))
-    return trial.fit
-
-
 def _chain(group: Sequence[Trial], progress: _Progress) -> list[Command]:
     first, last = group[0], group[-1]
     lock = first.folder / "running.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     fit = Command(
         name=f"training {first.name}",
-        arguments=_resumed(first),
+        arguments=first.fit,
         log=first.folder / "fit.log",
         on_success=lambda: None,
         lock=lock,

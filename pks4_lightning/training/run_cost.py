@@ -61,7 +61,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def _is_resumed(trainer: Trainer, path: Path) -> bool:
-    return trainer.current_epoch > 0 and path.is_file()
+    return trainer.global_step > 0 and path.is_file()
 
 
 def _source_commit() -> str:

@@ -68,15 +68,3 @@ def test_seeds_differ_in_nothing_but_the_seed(tmp_path):
     differing = [(a, b) for a, b in zip(one.fit, other.fit, strict=True) if a != b]
     assert differing == [("0", "1"), ("0", "1"), (str(one.folder), str(other.folder))]
     assert one.folder.parent == other.folder.parent
-
-
-def test_an_interrupted_training_is_continued(tmp_path):
-    rows = plan_rows([7], num_blocks=2, folder=FOLDER)
-    trials = plan_trials(rows, base=("--config", TINY), num_seeds=1, out=tmp_path)
-    checkpoints = trials[0].folder / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    (checkpoints / "best.ckpt").touch()
-    assert f"--ckpt_path {checkpoints}/best.ckpt && " in commands_of(trials)[0]
-    (checkpoints / "last.ckpt").touch()
-    assert f"--ckpt_path {checkpoints}/last.ckpt && " in commands_of(trials)[0]
-    assert "last.ckpt" not in commands_of(trials)[1]

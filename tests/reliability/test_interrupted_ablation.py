@@ -62,3 +62,19 @@ def test_a_terminated_sweep_ends_its_trainings(launcher, ablate, tmp_path):
     assert process.family() == []
     assert "continues from the last whole epoch" in process.text()
     assert read_results(tmp_path / "out" / "results.csv") == []
+
+
+def test_an_interrupted_training_is_continued(launcher, ablate, tmp_path):
+    out = tmp_path / "out"
+    epochs = "--trainer.max_epochs=12"
+    process = launcher.start(*ablate, epochs)
+    process.wait_until(lambda: list(out.glob("*/seed0/checkpoints/last.ckpt")), 200)
+    process.send(signal.SIGKILL)
+    process.wait()
+    process.kill_family()
+    again = launcher.start(*ablate, epochs)
+    assert again.wait(220) == 0, again.text()
+    first = min(out.glob("*/seed0/fit.log"), key=lambda path: path.stat().st_mtime_ns)
+    assert "Continuing from" in first.read_text()
+    assert "epoch 1/12" not in first.read_text()
+    assert "epoch 12/12" in first.read_text()
