@@ -39,7 +39,7 @@ class Row:
     settings: dict[str, Any] | None
     """For rows of PKS^4 and its ablations, what they stand for: ``classifier``, the fields of
     ``PKS4Config``; ``num_frames``, ``num_clips``, ``num_crops``; where the column needs them,
-    ``batch_size``, ``max_epochs``, ``num_videos``."""
+    ``batch_size``, ``precision``, ``max_epochs``, ``num_videos``."""
     deviates: dict[str, str]
     """Column key to the reason why its number does not follow from the settings."""
     note: str

@@ -1,0 +1,128 @@
+"""How many operations a forward pass takes, exactly, without running it.
+
+torch's own counter counts on the meta device. What it does not know is registered: the selective
+scan beside its operator, normalisation and the scanner's convolution here. The correlation is
+counted as it is computed, by products of whole rows of patches with whole rows of the window.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pks4_lightning.cost.parameters import parts_of
+from pks4_lightning.models.classifier import PKS4Classifier
+
+__all__ = ["Flops", "count_flops", "total_flops"]
+
+# per element, as the paper's numbers need it
+_NORM_FLOPS = 5
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Operations of a forward pass, as the field counts them: a multiply-add is one.
+
+    Both sums leave out what is pointwise: activations, residuals, softmax, batch normalisation,
+    the three taps of the class-token route.
+    """
+
+    matmuls: int = 0
+    """Multiply-adds of linear layers, convolutions and the correlation's product."""
+    attention: int = 0
+    """Multiply-adds of QK^T and of the attention weights times V."""
+    scan: int = 0
+    """9 for each channel, state and step of the selective scan."""
+    norm: int = 0
+    """5 for each element that layer normalisation passes."""
+
+    @property
+    def paper(self) -> int:
+        """All but the attention's two products: the count that the paper's tables need."""
+        return self.matmuls + self.scan + self.norm
+
+    @property
+    def all_matmuls(self) -> int:
+        """Everything, the attention's two products included."""
+        return self.paper + self.attention
+
+
+def count_flops(
+    classifier: PKS4Classifier, *, num_frames: int, frame_size: int
+) -> dict[str, Flops]:
+    """Count the operations of every part in the forward pass of one clip.
+
+    Args:
+        classifier: On the meta device (:func:`~pks4_lightning.cost.parameters.describe`).
+        num_frames: Frames of the clip.
+        frame_size: Side of a frame in pixels, a multiple of the patch size.
+
+    Returns:
+        Part to operations; the parts add up to the classifier.
+
+    Raises:
+        ValueError: If patches do not cover a frame.
+    """
+    aten = torch.ops.aten
+    formulas = {
+        aten.native_layer_norm: _count_norm,
+        aten.addcmul: _count_addcmul,
+        aten.addcmul_: _count_addcmul,
+    }
+    clip = torch.empty(1, 3, num_frames, frame_size, frame_size, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        classifier(clip)
+    by_module = counter.get_flop_counts()
+    names = {id(module): name for name, module in classifier.named_modules()}
+
+    def counted(module: nn.Module) -> Counter[str]:
+        path = f"{type(classifier).__name__}.{names[id(module)]}"
+        return Counter({str(name): flops for name, flops in by_module.get(path, {}).items()})
+
+    operators = {part: counted(module) for part, module in parts_of(classifier).items()}
+    if classifier.pks4 is not None:  # it runs inside a hook of the tower, which is charged for it
+        operators["vision tower"].subtract(counted(classifier.pks4))
+    return {
+        part: _by_kind(counts, has_attention=part == "vision tower")
+        for part, counts in operators.items()
+    }
+
+
+def total_flops(parts: Mapping[str, Flops]) -> Flops:
+    """Add up what :func:`count_flops` returns.
+
+    Args:
+        parts: Part to operations.
+    """
+    kinds = Counter[str]()
+    for flops in parts.values():
+        kinds.update(asdict(flops))
+    return Flops(**kinds)
+
+
+def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
+    """Sort operators; a batched product is attention's in a tower, the correlation's elsewhere."""
+    kinds = Counter[str]()
+    for name, flops in operators.items():
+        if name.startswith("pks4."):
+            kinds["scan"] += flops
+        elif "layer_norm" in name:
+            kinds["norm"] += flops
+        elif has_attention and ("bmm" in name or "attention" in name):
+            kinds["attention"] += flops // 2
+        else:
+            kinds["matmuls"] += flops // 2  # torch counts two for a multiply-add
+    return Flops(**kinds)
+
+
+def _count_norm(x: Sequence[int], *_: Any, **__: Any) -> int:
+    return _NORM_FLOPS * math.prod(x)
+
+
+def _count_addcmul(*_: Any, out_shape: Sequence[int], **__: Any) -> int:
+    return 2 * math.prod(out_shape)

@@ -1,0 +1,145 @@
+"""How much memory training takes, without a GPU and without allocating it.
+
+The step runs on tensors that have a shape, a number type and a storage, but no content. What
+libraries and kernels allocate for themselves, and what an allocator leaves unused between tensors,
+is not seen.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
+from pks4_lightning.models.config import PKS4Config
+
+__all__ = ["SavedForBackward", "measured_peak", "peak_of_step", "saved_for_backward"]
+
+
+@dataclass(frozen=True)
+class SavedForBackward:
+    """What the forward pass keeps for the backward pass, in bytes; parameters are not counted."""
+
+    per_clip: int
+    """Activations: grows with every clip of the batch."""
+    fixed: int
+    """Whatever the batch: the parameters' copies in another number type."""
+
+
+def saved_for_backward(
+    config: PKS4Config, *, num_frames: int, frame_size: int, precision: Precision
+) -> SavedForBackward:
+    """Count the bytes that a forward pass keeps, each storage once.
+
+    Args:
+        config: The classifier, with or without gradient checkpointing.
+        num_frames: Frames per clip.
+        frame_size: Side of a frame in pixels.
+        precision: Number types.
+    """
+    one, two = (
+        _saved(
+            config, ClipBatch(num_clips=n, num_frames=num_frames, frame_size=frame_size), precision
+        )
+        for n in (1, 2)
+    )
+    return SavedForBackward(per_clip=two - one, fixed=2 * one - two)
+
+
+def peak_of_step(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
+    """Return the most bytes that are alive at one time in a training step.
+
+    Parameters, gradients, AdamW's two moments, activations and temporary results.
+
+    Args:
+        config: The classifier, with or without gradient checkpointing.
+        clips: The clips of a step.
+        precision: Number types.
+    """
+    with _without_content(config, clips, precision) as step, _LiveTensors() as live:
+        for tensor in (*step.classifier.parameters(), *step.classifier.buffers()):
+            live.add(tensor)
+        step.allocate_moments()
+        step()
+    return live.peak
+
+
+def measured_peak(step: Callable[[], object]) -> int | None:
+    """Return the most bytes that tensors occupy on the GPU while something runs.
+
+    Args:
+        step: What runs.
+
+    Returns:
+        ``None`` where there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated()
+
+
+@contextmanager
+def _without_content(
+    config: PKS4Config, clips: ClipBatch, precision: Precision
+) -> Iterator[TrainingStep]:
+    """Prepare a step on tensors without content that pass for a CPU's, which knows autocast."""
+    classifier = describe(config).to(precision.weights)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield TrainingStep(classifier.to_empty(device="cpu"), clips, precision)
+
+
+def _saved(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage._cdata] = storage
+        return tensor
+
+    with _without_content(config, clips, precision) as step:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            step.forward()
+        for own in (*step.classifier.parameters(), *step.classifier.buffers()):
+            saved.pop(own.untyped_storage()._cdata, None)
+        return sum(storage.nbytes() for storage in saved.values())
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Follows every storage from the operator that makes it to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.peak = 0, 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        self.bytes += storage.nbytes()
+        self.peak = max(self.peak, self.bytes)
+        weakref.finalize(storage, self._drop, storage.nbytes())
+
+    def _drop(self, num_bytes: int) -> None:
+        self.bytes -= num_bytes
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        for value in tree_iter(output):
+            if isinstance(value, Tensor):
+                self.add(value)
+        return output

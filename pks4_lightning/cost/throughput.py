@@ -1,0 +1,84 @@
+"""How fast the device at hand is, and what it holds meanwhile: measured, not counted."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pks4_lightning.cost.memory import measured_peak
+from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
+from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.openai_towers import without_weights
+
+__all__ = ["Throughput", "default_device", "measure"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What one device does with one classifier."""
+
+    forward: float
+    """Clips per second without gradients."""
+    training: float
+    """Clips per second with gradients and the optimiser."""
+    peak_bytes: int | None
+    """Most memory of a training step; measured on a GPU, ``None`` elsewhere."""
+
+
+def default_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def measure(
+    config: PKS4Config, clips: ClipBatch, precision: Precision, *, num_rounds: int = 5
+) -> Throughput:
+    """Time forward passes and training steps: one to warm up, then the median of some.
+
+    Args:
+        config: The classifier; its weights are random.
+        clips: The clips of a step.
+        precision: Number types.
+        num_rounds: Rounds that count.
+    """
+    device = default_device()
+    with device:
+        classifier = build_classifier(without_weights(config)).to(precision.weights)
+    step = TrainingStep(classifier, clips, precision)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            step.forward()
+
+    logger.info("Timing %d clips a pass on %s: forward.", clips.num_clips, device)
+    forward_seconds = _median_seconds(forward, num_rounds)
+    logger.info("Forward takes %.2f s a pass. Timing training steps.", forward_seconds)
+    training_seconds = _median_seconds(step, num_rounds)
+    return Throughput(
+        forward=clips.num_clips / forward_seconds,
+        training=clips.num_clips / training_seconds,
+        peak_bytes=measured_peak(step),
+    )
+
+
+def _median_seconds(work: Callable[[], object], num_rounds: int) -> float:
+    work()
+    seconds = []
+    for _ in range(num_rounds):
+        _wait()
+        start = time.perf_counter()
+        work()
+        _wait()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
