@@ -22,6 +22,10 @@ COMMANDS = {
         "a checkpoint's weights as safetensors and JSON, to publish or to use elsewhere",
     ),
     "ablate": ("pks4_lightning.commands.ablate", "the paper's ablations, Tables 5 to 9"),
+    "cost": (
+        "pks4_lightning.commands.cost",
+        "parameters, FLOPs, memory and training compute; the paper's tables computed again",
+    ),
     "data": ("pks4_lightning.data.commands", "index, check and show a data set"),
     "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
     "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),

@@ -233,17 +233,18 @@ def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def run_cli(args: list[str], *, run: bool = True) -> PKS4CLI:
+def run_cli(args: list[str], *, run: bool = True, cli_class: type[PKS4CLI] = PKS4CLI) -> PKS4CLI:
     """Parse arguments, build everything and, unless told otherwise, run the command.
 
     Args:
         args: The arguments; with ``run`` the command first.
         run: False only builds task, data module and trainer.
+        cli_class: What parses and builds.
 
     Returns:
         The command line object, with ``model``, ``datamodule`` and ``trainer``.
     """
-    return PKS4CLI(
+    return cli_class(
         VideoClassificationTask,
         VideoDataModule,
         save_config_callback=SaveConfig,

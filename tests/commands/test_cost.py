@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.commands.settings import cost_settings
+from pks4_lightning.cost.paper_cells import paper_cells
+from pks4_lightning.cost.report import cost_report
+from pks4_lightning.paper.tables import printed_digits, read_table
+
+ROOT = Path(__file__).parent.parent.parent
+SSV2 = ["--config", str(ROOT / "configs/ssv2.yaml")]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return paper_cells()
+
+
+def test_every_cell_of_the_paper_comes_out_but_one_that_is_explained(cells):
+    assert [cell for cell in cells if cell.status == "fails"] == []
+    explained = [
+        (cell.table, cell.row, cell.column) for cell in cells if cell.status == "explained"
+    ]
+    assert explained == [(7, "Bidirectional", "Total Training Compute")]
+    assert len([cell for cell in cells if cell.status == "holds"]) == 28
+
+
+def test_parameters_agree_in_every_printed_digit(cells):
+    for cell in cells:
+        if "Params" in cell.column:
+            (printed,) = (
+                row.cells[column.key]
+                for row in read_table(cell.table).rows
+                for column in read_table(cell.table).columns
+                if row.name == cell.row
+                and column.title in (cell.column, cell.column[:1])
+                and column.unit == "M"
+            )
+            assert f"{cell.ours:.{printed_digits(printed)}f}" in printed
+
+
+def test_the_bidirectional_row_leaves_out_one_output_projection(cells):
+    compute = {cell.row: cell for cell in cells if cell.column == "Total Training Compute"}
+    view = 6 * 168_913 * 20 / 1e18
+    without = compute["Bidirectional"].ours - view * (8 * 196) * (2 * 768 * 768)
+    deviation = without / compute["Bidirectional"].paper - 1
+    assert deviation == pytest.approx(compute["Unidirectional"].deviation, abs=2e-4)
+
+
+def test_memory_of_table_1_is_half_precision_without_checkpointing_for_b16(cells):
+    memory = [cell for cell in cells if "Memory" in cell.column]
+    assert [cell.status for cell in memory] == ["estimate"] * 4
+    assert memory[0].deviation == pytest.approx(0, abs=0.02)
+
+
+def test_json_is_a_list_of_cells_and_nothing_else(capsys):
+    assert main(["cost", "--paper", "--table", "5", "7", "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)
+    assert {frozenset(cell) for cell in cells} == {
+        frozenset({"table", "row", "column", "paper", "ours", "deviation"})
+    }
+    assert {cell["table"] for cell in cells} == {5, 7}
+
+
+def test_a_cell_that_does_not_come_out_ends_in_status_1(monkeypatch, capsys):
+    monkeypatch.setattr("pks4_lightning.cost.paper_cells.TOLERANCE", 1e-6)
+    assert main(["cost", "--paper", "--table", "2"]) == 1
+    assert "Table 2, PKS⁴-B/16 (ours), Total Compute: ours is 2.9428" in capsys.readouterr().err
+
+
+def test_settings_are_those_of_the_training():
+    settings = cost_settings([*SSV2, "--data.num_frames", "16"])
+    assert settings.clips.num_clips == 32  # 16 videos, each drawn twice
+    assert settings.clips.num_frames == 16
+    assert (settings.num_videos, settings.num_epochs) == (168_913, 20)
+    assert settings.precision == "bf16-mixed"
+
+
+def test_a_training_and_its_checkpoint_cost_the_same(trained, tiny_args):
+    from_config = cost_settings(tiny_args)
+    from_checkpoint = cost_settings([], checkpoint=str(trained / "checkpoints/last.ckpt"))
+    assert from_config.num_videos == 16
+    assert cost_report(from_checkpoint) == cost_report(from_config)
+
+
+def test_prints_tables_and_measures(tiny_args, capsys):
+    assert main(["cost", *tiny_args, "--measure"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("vision tower", "KS4 scanner", "gradient checkpointing", "clips/s training"):
+        assert part in printed
+
+
+def test_json_of_a_config_adds_up(tiny_args, capsys):
+    assert main(["cost", *tiny_args, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["parameters"]["total"] == sum(report["parameters"]["by_part"].values())
+    for name, total in report["flops"]["per_view"].items():
+        assert total == sum(part[name] for part in report["flops"]["by_part"].values())
+
+
+def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
+    picture = tmp_path / "scaling.png"
+    config = str(ROOT / "tests/configs/tiny.yaml")
+    assert main(["cost", "--config", config, "--scaling", "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "frames, and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--paper", "--table", "12"], "The paper has no table 12"),
+        (["--paper", "--table", "6"], "holds accuracies only"),
+        (["--config", str(ROOT / "configs/my_videos.yaml")], "name no data set of known size"),
+        (["--ckpt_path", "nowhere.ckpt"], "There is no checkpoint nowhere.ckpt"),
+        (["--ckpt_path", str(ROOT / "README.md")], "cannot be read as a checkpoint"),
+        ([*SSV2, "--trainer.max_epochs", "-1"], "set --trainer.max_epochs"),
+        ([*SSV2, "--data.frame_size", "200"], "must be multiples of 16"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence(args, sentence, capsys):
+    assert main(["cost", *args]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("pks4: error: ")
+    assert sentence in error
