@@ -7,7 +7,7 @@ Dimensions:
     H, W: pixels
 """
 
-from typing import Literal, Protocol, TypedDict, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
@@ -37,6 +37,8 @@ class VideoBatch(TypedDict):
     """Empty on clips that only fill up."""
     failure: list[str]
     """Why a video could not be decoded; such clips are blank and not valid. Empty elsewhere."""
+    patch_size: NotRequired[int | None]
+    """Side of a patch in pixels where the data draws it; else the model's rule holds."""
 
 
 @runtime_checkable
@@ -49,6 +51,14 @@ class ClipSource(Protocol):
 
     def num_train_batches(self) -> int:
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
+        ...
+
+    def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
+        """Settle on frames that a model can cut into patches, or refuse."""
+        ...
+
+    def mean_draws(self) -> dict[str, float]:
+        """What flexible training draws on average; empty where all clips have one scale."""
         ...
 
     def match_labels(self, label_names: list[str]) -> None:

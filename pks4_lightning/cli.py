@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
@@ -23,6 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.data.flexible import scaled_resize
 from pks4_lightning.files import remove_leftovers
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.parser import OneSentenceParser
@@ -91,6 +93,8 @@ class PKS4CLI(LightningCLI):
         self.config = parser.parse_args(
             [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:], f"--ckpt_path={path}"]
         )
+        if arguments[0] != "fit":
+            resize_as_trained(saved.get("data", {}), self.config[arguments[0]].data)
         final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
             logger.info("differs from the checkpoint: %s", line)
@@ -210,6 +214,19 @@ def saved_settings(path: str, *, command: str) -> dict[str, Any]:
     # Through JSON, tuples become the lists that a parsed configuration has.
     plain: dict[str, Any] = json.loads(json.dumps(saved))
     return plain
+
+
+def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
+    """Let frames of another size than in training show as much of the scene.
+
+    Args:
+        saved: The data settings of the checkpoint.
+        data: Those of the run; ``resize`` follows ``frame_size`` unless it was given as well.
+    """
+    old, resize = saved.get("frame_size"), saved.get("resize")
+    given = list(data.resize) if isinstance(data.resize, tuple) else data.resize
+    if old and data.frame_size != old and given == resize:
+        data.resize = scaled_resize(data.resize, old=old, new=data.frame_size)
 
 
 def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") -> list[str]:

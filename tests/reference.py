@@ -6,6 +6,7 @@ import torch.nn.functional as F
 __all__ = [
     "clip_block_with_class_route",
     "local_correlation_loop",
+    "patch_tokens_of_resized_weights",
     "selective_scan_closed_form",
     "selective_scan_loop",
     "temporal_variation_loop",
@@ -121,3 +122,15 @@ def clip_block_with_class_route(block, tokens, before_attention, before_mlp):
     hidden = linear(norm(tokens, block.layer_norm2), mlp.fc1)
     # CLIP's activation: x * sigmoid(1.702 x)
     return tokens + linear(hidden * torch.sigmoid(1.702 * hidden), mlp.fc2)
+
+
+def patch_tokens_of_resized_weights(frames, weights, patch_size):
+    """FlexiViT, Equation 3, with the whole 2-D resize matrix and weights of the patches' size."""
+    size = weights.shape[-1]
+    pixels = torch.eye(size**2, dtype=weights.dtype).view(-1, 1, size, size)
+    columns = F.interpolate(
+        pixels, size=(patch_size, patch_size), mode="bicubic", antialias=True
+    ).flatten(1)
+    resize = columns.T  # maps a flat patch of the weights' size to one of the frames'
+    resized = weights.flatten(2) @ torch.linalg.pinv(resize)
+    return F.conv2d(frames, resized.unflatten(-1, (patch_size, patch_size)), stride=patch_size)

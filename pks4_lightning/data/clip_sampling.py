@@ -11,6 +11,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "RandomSegmentClipSampler",
     "SegmentClipSampler",
     "View",
+    "of_length",
     "plan_views",
     "spread_frames",
 ]
@@ -161,6 +163,21 @@ class CentredSegmentClipSampler(SegmentClipSampler):
             video_frames * (t * parts + clip_index + 1) // (self.num_frames * parts)
             for t in range(self.num_frames)
         )
+
+
+def of_length(sampler: ClipSampler, num_frames: int) -> ClipSampler:
+    """Return a sampler like this one for clips of another length.
+
+    Args:
+        sampler: One of this module's; any other gives spans of seconds, which hold any number of
+            frames.
+        num_frames: Frames per clip.
+    """
+    if not isinstance(sampler, SegmentClipSampler) or sampler.num_frames == num_frames:
+        return sampler
+    other = copy(sampler)
+    other.num_frames = num_frames
+    return other
 
 
 def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:

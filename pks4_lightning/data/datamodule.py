@@ -16,6 +16,8 @@ from pks4_lightning.data.clip_sampling import (
 )
 from pks4_lightning.data.dataset import VideoDataset
 from pks4_lightning.data.device_side import DeviceSide
+from pks4_lightning.data.flexible import FlexibleScales, StepScales
+from pks4_lightning.data.frame_sizes import FrameSizes
 from pks4_lightning.data.layout import DataLayout, list_for_prediction
 from pks4_lightning.data.loader import PREFETCHED_BATCHES, video_loader
 from pks4_lightning.data.memory import check_counts, check_memory
@@ -39,7 +41,7 @@ _STAGES: dict[str | None, tuple[_Stage, ...]] = {
 }
 
 
-class VideoDataModule(DeviceSide, LightningDataModule):
+class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
     """Videos with labels, laid out as a published data set is, or plainly.
 
     With the official layouts ``root`` alone is enough: annotations, class names and videos are
@@ -75,6 +77,8 @@ class VideoDataModule(DeviceSide, LightningDataModule):
         frame_size: Side of the square that the model sees, in pixels.
         resize: Scaling of the frames before they are cropped, in training and testing alike: the
             length of the shorter side, or height and width, in pixels.
+        flexible: What the scale of training clips is drawn from, anew for every optimiser step.
+            ``null``: all have ``num_frames`` and ``frame_size``, as validation and test clips do.
         batch_size: Training and validation videos per rank and micro-batch.
         test_batch_size: Test videos per rank and batch. ``null``: as many as keep the views of a
             batch at or below ``batch_size``, at least 1.
@@ -120,6 +124,7 @@ class VideoDataModule(DeviceSide, LightningDataModule):
         num_frames: int = 8,
         frame_size: int = 224,
         resize: Resize = 256,
+        flexible: FlexibleScales | None = None,
         batch_size: int = 16,
         test_batch_size: int | None = None,
         num_repeats: int = 1,
@@ -172,6 +177,7 @@ class VideoDataModule(DeviceSide, LightningDataModule):
         self.num_frames = num_frames
         self.frame_size = frame_size
         self.resize = resize
+        self.flexible = flexible
         self.batch_size = batch_size
         self.num_repeats = num_repeats
         self.num_workers = num_workers
@@ -376,6 +382,13 @@ class VideoDataModule(DeviceSide, LightningDataModule):
         self, stage: _Stage, dataset: VideoDataset, requests_per_batch: int
     ) -> DataLoader[VideoBatch]:
         order = self._order(stage)
+        if stage == "train" and (draws := self.scale_draws()) is not None:
+            order.scales = StepScales(
+                draws=draws,
+                requests_per_batch=requests_per_batch,
+                batches_per_epoch=self.num_train_batches(),
+                accumulation=1 if self.trainer is None else self.trainer.accumulate_grad_batches,
+            )
         return video_loader(
             dataset,
             order,
@@ -389,10 +402,11 @@ class VideoDataModule(DeviceSide, LightningDataModule):
             sampler = self.clip_samplers[stage]
             views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
             videos = self.test_batch_size if stage in ("test", "predict") else self.batch_size
+            drawn = self.flexible if stage == "train" else None
             check_memory(
                 stage,
                 clips=videos * views * (self.num_repeats if stage == "train" else 1),
-                num_frames=self.num_frames,
-                frame_size=self.frame_size,
+                num_frames=max((drawn and drawn.num_frames) or [self.num_frames]),
+                frame_size=max((drawn and drawn.frame_sizes) or [self.frame_size]),
                 prefetched=PREFETCHED_BATCHES * self.num_workers,
             )

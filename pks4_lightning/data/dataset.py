@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations import VideoList
-from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, plan_views
+from pks4_lightning.data.clip_sampling import SegmentClipSampler, View, of_length, plan_views
+from pks4_lightning.data.flexible import Scale, scaled_resize
 from pks4_lightning.data.frame_folder import FrameFolder
 from pks4_lightning.data.manifest import KnownFiles
 from pks4_lightning.data.open_files import OpenFiles
@@ -46,9 +47,9 @@ class VideoDataset(Dataset[VideoBatch]):
     Args:
         videos: The split.
         clip_sampler: Says which clips and crops a video gives.
-        num_frames: Frames per clip.
-        frame_size: Side of the square clips, in pixels.
-        resize: Scaling of the frames before they are cropped.
+        num_frames: Frames per clip, where the request names no scale.
+        frame_size: Side of the square clips, in pixels, where the request names no scale.
+        resize: Scaling of the frames before they are cropped, for crops of ``frame_size``.
         seed: Seed of every random draw, together with what the request says.
         augmentation: Random crops and flips of training clips; ``None`` gives the fixed crops of
             validation and testing.
@@ -151,14 +152,15 @@ class VideoDataset(Dataset[VideoBatch]):
         draw_seed = stable_seed(
             "clip", self.seed, request.epoch, request.video_index, request.repeat
         )
+        scale = self._scale(request)
+        resize = scaled_resize(self.resize, old=self.frame_size, new=scale.frame_size)
+        sampler = of_length(self.clip_sampler, scale.num_frames)
         video = self._open(request.video_index, path)
         while True:
-            views = plan_views(
-                self.clip_sampler, video, num_frames=self.num_frames, draw_seed=draw_seed
-            )
+            views = plan_views(sampler, video, num_frames=scale.num_frames, draw_seed=draw_seed)
             needed = sorted({frame for view in views for frame in view.frames})
             try:
-                frames = video.frames(needed, self.resize)
+                frames = video.frames(needed, resize)
             except FewerFramesError:
                 continue
             break
@@ -169,7 +171,9 @@ class VideoDataset(Dataset[VideoBatch]):
             chosen = [position[frame] for frame in view.frames]
             # the usual case of a single clip; copying would take as long as scaling does
             picked = frames if chosen == list(range(len(needed))) else frames[chosen]
-            clip, label = self._crop(picked, view, seed, self.videos.labels[request.video_index])
+            clip, label = self._crop(
+                picked, view, seed, self.videos.labels[request.video_index], scale.frame_size
+            )
             clips.append(clip)
             labels.append(label)
         numbers = [view.clip_index * view.num_crops + view.crop_index for view in views]
@@ -182,27 +186,33 @@ class VideoDataset(Dataset[VideoBatch]):
             draw_seed=torch.tensor(seeds),
             video_path=[path] * len(views),
             failure=[""] * len(views),
+            patch_size=scale.patch_size,
         )
 
-    def _crop(self, frames: Tensor, view: View, draw_seed: int, label: int) -> tuple[Tensor, int]:
+    def _scale(self, request: VideoRequest) -> Scale:
+        return request.scale or Scale(self.num_frames, self.frame_size)
+
+    def _crop(
+        self, frames: Tensor, view: View, draw_seed: int, label: int, size: int
+    ) -> tuple[Tensor, int]:
         """Cut out and mirror a view; return it with its label."""
         height, width = frames.shape[1:3]
         if self.augmentation is None:
             box = spatial_crop_box(
                 height,
                 width,
-                size=self.frame_size,
+                size=size,
                 crop_index=view.crop_index,
                 num_crops=view.num_crops,
             )
-            return crop_clip(frames, box, size=self.frame_size), label
+            return crop_clip(frames, box, size=size), label
         draw = generator("crop", draw_seed)
         box = random_crop_box(height, width, self.augmentation, draw)
         flip = float(torch.rand((), generator=draw)) < self.augmentation.flip
         mirrored = self.flipped_labels[label] if self.flipped_labels and label >= 0 else label
         if mirrored == NEVER_FLIP:
             flip, mirrored = False, label
-        clip = crop_clip(frames, box, size=self.frame_size, flip=flip)
+        clip = crop_clip(frames, box, size=size, flip=flip)
         return clip, mirrored if flip else label
 
     def _blank(
@@ -210,7 +220,8 @@ class VideoDataset(Dataset[VideoBatch]):
     ) -> VideoBatch:
         sampler = self.clip_sampler
         num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
-        shape = (num_views, 3, self.num_frames, self.frame_size, self.frame_size)
+        scale = self._scale(request)
+        shape = (num_views, 3, scale.num_frames, scale.frame_size, scale.frame_size)
         return VideoBatch(
             video=torch.zeros(shape, dtype=torch.uint8),
             label=torch.full((num_views,), self.videos.labels[request.video_index]),
@@ -220,6 +231,7 @@ class VideoDataset(Dataset[VideoBatch]):
             draw_seed=torch.zeros(num_views, dtype=torch.int64),
             video_path=[video_path] * num_views,
             failure=[failure] * num_views,
+            patch_size=scale.patch_size,
         )
 
 
@@ -234,4 +246,5 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         draw_seed=torch.cat([views["draw_seed"] for views in videos]),
         video_path=[path for views in videos for path in views["video_path"]],
         failure=[reason for views in videos for reason in views["failure"]],
+        patch_size=videos[0]["patch_size"],
     )

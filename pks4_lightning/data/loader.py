@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.dataset import VideoDataset, join_views
 from pks4_lightning.data.open_files import OpenFiles
-from pks4_lightning.data.sampler import VideoSampler
+from pks4_lightning.data.sampler import TokenBudget, VideoSampler
 
 __all__ = ["PREFETCHED_BATCHES", "DataWorkerError", "VideoLoader", "video_loader"]
 
@@ -66,11 +66,16 @@ def video_loader(
             "persistent_workers": True,
             "prefetch_factor": PREFETCHED_BATCHES,
         }
+    batches: dict[str, Any] = {
+        "batch_size": requests_per_batch,
+        "sampler": order,
+        "drop_last": drop_last,
+    }
+    if order.scales is not None and order.scales.draws.scales.constant == "tokens":
+        batches = {"batch_sampler": TokenBudget(order, requests_per_batch, drop_last=drop_last)}
     return VideoLoader(
         dataset,
-        batch_size=requests_per_batch,
-        sampler=order,
-        drop_last=drop_last,
+        **batches,
         collate_fn=join_views,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
+from pks4_lightning.data.flexible import Scale, StepScales
 from pks4_lightning.data.seeding import generator
 
-__all__ = ["VideoRequest", "VideoSampler"]
+__all__ = ["TokenBudget", "VideoRequest", "VideoSampler"]
 
 
 class VideoRequest(NamedTuple):
@@ -22,6 +23,8 @@ class VideoRequest(NamedTuple):
     """Counts the clips drawn from the same video in one epoch (repeated augmentation)."""
     valid: bool
     """False where the request only keeps the ranks in step; nothing is decoded for it."""
+    scale: Scale | None = None
+    """How large the clips are where that is drawn; else all have the data module's."""
 
 
 class VideoSampler(Sampler[VideoRequest]):
@@ -66,6 +69,8 @@ class VideoSampler(Sampler[VideoRequest]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.scales: StepScales | None = None
+        """Gives requests their scales, where those are drawn."""
         self.epoch = 0
         self._position = 0
 
@@ -139,7 +144,13 @@ class VideoSampler(Sampler[VideoRequest]):
 
     def __iter__(self) -> Iterator[VideoRequest]:
         start, self._position = self._position, 0
-        return islice(self._requests(self.epoch), start, None)
+        requests = self._requests(self.epoch)
+        return islice(requests if self.scales is None else self._scaled(requests), start, None)
+
+    def _scaled(self, requests: Iterator[VideoRequest]) -> Iterator[VideoRequest]:
+        assert self.scales is not None
+        for position, request in enumerate(requests):
+            yield request._replace(scale=self.scales.at(request.epoch, position))
 
     def _requests(self, epoch: int) -> Iterator[VideoRequest]:
         mine = self.order()[self.rank :: self.world_size][: self.num_videos_per_rank]
@@ -149,3 +160,31 @@ class VideoSampler(Sampler[VideoRequest]):
         for _ in range(self.num_videos_per_rank - len(mine)):
             for repeat in range(self.num_repeats):
                 yield VideoRequest(0, epoch, repeat, valid=False)
+
+
+class TokenBudget(Sampler[list[VideoRequest]]):
+    """Batches that keep fewer videos where clips are drawn long or large.
+
+    The order goes on as if the batch had been whole, so batches and optimiser steps are as many.
+
+    Args:
+        sampler: The requests, with their scales.
+        batch_size: Requests of a whole batch.
+        drop_last: Leave out a batch that is not whole.
+    """
+
+    def __init__(self, sampler: VideoSampler, batch_size: int, *, drop_last: bool) -> None:
+        self.sampler = sampler
+        # typed for numbers alone
+        self._whole: Any = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def __iter__(self) -> Iterator[list[VideoRequest]]:
+        scales, repeats = self.sampler.scales, self.sampler.num_repeats
+        for batch in self._whole:
+            scale = batch[0].scale
+            assert scales is not None
+            assert scale is not None
+            yield batch[: repeats * scales.draws.num_videos(scale, len(batch) // repeats)]

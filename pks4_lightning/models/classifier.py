@@ -29,6 +29,7 @@ from pks4_lightning.models.clip_backbone import (
 from pks4_lightning.models.config import ClassRoute, PKS4Config
 from pks4_lightning.models.insertion import ClipLayout
 from pks4_lightning.models.pks4 import PKS4Module
+from pks4_lightning.ops.patch_resize import resize_patches
 
 __all__ = ["PKS4Classifier", "build_classifier", "resolve_backbone_config"]
 
@@ -47,6 +48,8 @@ class PKS4Classifier(nn.Module):
         class_route: The exchange between frames in every block.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
+        grid_size: Rows and columns of patches that every frame is cut into, whatever its size.
+            ``None``: patches have the backbone's own size.
 
     Raises:
         ValueError: If ``insert_after`` is not the number of a block before the last.
@@ -60,6 +63,7 @@ class PKS4Classifier(nn.Module):
         class_route: ClassRoute = "token_t1d",
         pks4: PKS4Module | None = None,
         insert_after: int = 8,
+        grid_size: int | None = None,
     ) -> None:
         super().__init__()
         points = hook_points(backbone)
@@ -70,6 +74,7 @@ class PKS4Classifier(nn.Module):
                 f"patches any more."
             )
         self.backbone: VisionTower = backbone
+        self.grid_size = grid_size
         self.pks4 = pks4
         routes = _build_route(class_route, backbone.config.hidden_size, len(points))
         self.class_route = nn.ModuleList(routes)
@@ -83,31 +88,46 @@ class PKS4Classifier(nn.Module):
         if pks4 is not None:
             pks4.insert(points[insert_after - 1], self._layout)
 
-    def forward(self, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
+    def forward(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B K"]:
         """Return the logits of each clip.
 
         Args:
             video: Frames normalised with CLIP's mean and standard deviation, of any number and
-                of any size that whole patches cover. For sizes other than the backbone's own,
+                of any size that whole patches cover. For grids other than the backbone's own,
                 position embeddings are interpolated.
+            patch_size: Side of a patch in pixels. The weights of the patch embedding are fitted to
+                sizes other than the backbone's own by FlexiViT's pseudo-inverse. ``None``: the
+                model's rule, see ``grid_size``.
 
         Raises:
             ValueError: If patches do not cover a frame exactly.
         """
-        _, _, num_frames, height, width = video.shape
-        patch_size, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
-        if height % patch_size or width % patch_size:
-            raise ValueError(
-                f"Frames of {height}x{width} pixels cannot be cut into patches of {patch_size}x"
-                f"{patch_size}: height and width must be multiples of {patch_size}."
-            )
+        num_frames, (height, width) = video.shape[2], video.shape[3:]
+        own_patch, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
+        patch_size = patch_size or self._patch_size(height, width)
+        frames = resize_patches(
+            video.transpose(1, 2).flatten(0, 1), patch_size=patch_size, weight_size=own_patch
+        )
         self._layout.num_frames = num_frames
         self._layout.grid_size = (height // patch_size, width // patch_size)
-        frames = self.backbone(
-            pixel_values=video.transpose(1, 2).flatten(0, 1),
-            interpolate_pos_encoding=(height, width) != (own_size, own_size),
+        embeddings = self.backbone(
+            pixel_values=frames,
+            interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
         ).image_embeds
-        return self.head(frames.unflatten(0, (-1, num_frames)).mean(1))
+        return self.head(embeddings.unflatten(0, (-1, num_frames)).mean(1))
+
+    def _patch_size(self, height: int, width: int) -> int:
+        if self.grid_size is None:
+            return self.backbone.config.patch_size
+        if height != width or height % self.grid_size:
+            raise ValueError(
+                f"Frames of {height}x{width} pixels cannot be cut into {self.grid_size}x"
+                f"{self.grid_size} square patches: they must be square, and their side a multiple "
+                f"of {self.grid_size}."
+            )
+        return height // self.grid_size
 
 
 def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:
@@ -154,6 +174,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         class_route=config.class_route,
         pks4=pks4,
         insert_after=config.insert_after,
+        grid_size=_grid_size(config, fields),
     )
     if pretrained:
         _report_new(classifier)
@@ -163,7 +184,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
 
 
 def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
-    """Fill ``backbone_config`` with the whole architecture, in plain values.
+    """Fill ``backbone_config`` with the whole architecture, in plain values, and ``grid_size``.
 
     A checkpoint that saves the result can be reloaded without the network and without the
     backbone's folder.
@@ -177,13 +198,19 @@ def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
         ValueError: If ``backbone_config`` names an unknown field.
     """
     fields = _architecture(config, from_scratch=not config.pretrained)
-    return dataclasses.replace(config, backbone_config=fields)
+    return dataclasses.replace(config, backbone_config=fields, grid_size=_grid_size(config, fields))
 
 
 def _architecture(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]:
     return backbone_fields(
         config.backbone, overrides=config.backbone_config, from_scratch=from_scratch
     )
+
+
+def _grid_size(config: PKS4Config, fields: dict[str, Any]) -> int | None:
+    if config.grid_size == "own":
+        return int(fields["image_size"]) // int(fields["patch_size"])
+    return config.grid_size
 
 
 def _build_route(

@@ -45,6 +45,10 @@ class PKS4Config:
         dt_rank: Rank of the scanner's step size projection. None means width / 16, rounded up.
         residual: ``single`` adds the scanner's output to the tokens once; ``literal`` adds the
             scanner's input as well, as Equations 5 and 25 are printed.
+        grid_size: Rows and columns of patches that every frame is cut into, whatever its size: the
+            static tokens of StretchySnake, whose patches are ``frame size / grid_size`` pixels.
+            ``own``: the grid that the backbone was trained with, 14 for ViT-B/16. None: patches
+            keep the backbone's own size, and a larger frame has more of them.
         gradient_checkpointing: Recompute the backbone's blocks in the backward pass: less memory,
             about a third more time.
         compile: Compile the classifier with ``torch.compile`` at the first forward pass.
@@ -71,6 +75,7 @@ class PKS4Config:
     expand: int = 2
     dt_rank: int | None = None
     residual: Residual = "single"
+    grid_size: int | Literal["own"] | None = None
     gradient_checkpointing: bool = False
     compile: bool = False
 
@@ -82,6 +87,11 @@ class PKS4Config:
         if self.dt_rank is not None and self.dt_rank < 1:
             raise ValueError(
                 f"dt_rank ({self.dt_rank}) must be at least 1, or null for width / 16."
+            )
+        if isinstance(self.grid_size, int) and self.grid_size < 1:
+            raise ValueError(
+                f"grid_size ({self.grid_size}) must be at least 1, own for the backbone's grid, or "
+                f"null for patches of the backbone's size."
             )
         if self.context_frames < 0 or self.context_frames % 2:
             raise ValueError(

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from pks4_lightning.batch import ClipSource
 from pks4_lightning.files import replace_whole
 from pks4_lightning.ops.selective_scan import scan_backend
 from pks4_lightning.training.task import VideoClassificationTask
@@ -42,6 +43,8 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
     parameters = list(task.classifier.parameters())
     schedule = task.schedule
     (optimizer,) = trainer.optimizers
+    source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
+    drawn = {name: float(f"{mean:.4g}") for name, mean in source.mean_draws().items()}
     return {
         "parameters": sum(math.prod(p.shape) for p in parameters),
         "parameters_by_part": {
@@ -61,6 +64,7 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
         // trainer.world_size,
         "accumulation": schedule.accumulation,
         "videos_per_step": schedule.videos_per_step,
+        **({"drawn_on_average": drawn} if drawn else {}),
         "steps_per_epoch": schedule.steps_per_epoch,
         "total_steps": schedule.total_steps,
         "warmup_steps": schedule.warmup_steps,

@@ -76,13 +76,14 @@ class VideoClassificationTask(LightningModule):
         self.classifier = classifier
 
     def setup(self, stage: str) -> None:
-        """Check the data against the model and resolve batch, accumulation and steps.
+        """Fit data and model to each other and resolve batch, accumulation and steps.
 
         Args:
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
-            ValueError: If the data has another number of classes than the model.
+            ValueError: If the data has another number of classes than the model, or frames that
+                the model cannot cut into patches.
         """
         source = getattr(self.trainer, "datamodule", None)
         if not isinstance(source, ClipSource):
@@ -91,6 +92,13 @@ class VideoClassificationTask(LightningModule):
                 f"got {type(source).__name__}."
             )
         self.check_labels(source)
+        architecture = resolve_backbone_config(self.config)
+        assert architecture.backbone_config is not None
+        assert architecture.grid_size != "own"
+        source.match_patches(
+            patch_size=architecture.backbone_config["patch_size"],
+            grid_size=architecture.grid_size,
+        )
         if stage == "fit":
             self.schedule = resolve_schedule(self.recipe, source, self.trainer)
             self.trainer.accumulate_grad_batches = self.schedule.accumulation
@@ -113,9 +121,16 @@ class VideoClassificationTask(LightningModule):
             )
         self.label_names = list(source.label_names) or self.label_names
 
-    def forward(self, video: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
-        """Return the logits of normalised clips."""
-        return self.classifier(video)
+    def forward(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B K"]:
+        """Return the logits of normalised clips.
+
+        Args:
+            video: The clips.
+            patch_size: Side of a patch in pixels; ``None``: the model's rule.
+        """
+        return self.classifier(video, patch_size)
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.
@@ -136,7 +151,9 @@ class VideoClassificationTask(LightningModule):
             rng=rng,
         )
         loss = F.cross_entropy(
-            self(video).float(), target, label_smoothing=self.recipe.label_smoothing
+            self(video, batch.get("patch_size")).float(),
+            target,
+            label_smoothing=self.recipe.label_smoothing,
         )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
         return loss
