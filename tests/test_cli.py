@@ -14,11 +14,12 @@ from pks4_lightning.cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 
 ROOT = Path(__file__).parent.parent
-OVERRIDES = ROOT / "configs" / "ablations"  # no whole configurations: tests/ablations
+# no whole configurations: tests/ablations, tests/test_flexible.py
+OVERRIDES = (ROOT / "configs" / "ablations", ROOT / "configs" / "flexible")
 CONFIGS = sorted(
     path
     for path in [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "tests/configs").glob("*")]
-    if path.parent != OVERRIDES
+    if path.parent not in OVERRIDES
 )
 TINY_BACKBONE = {
     "hidden_size": 16,

@@ -78,7 +78,7 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
         resize: Scaling of the frames before they are cropped, in training and testing alike: the
             length of the shorter side, or height and width, in pixels.
         flexible: What the scale of training clips is drawn from, anew for every optimiser step.
-            ``null``: all have ``num_frames`` and ``frame_size``, as validation and test clips do.
+            Validation and test clips have ``num_frames`` and ``frame_size``.
         batch_size: Training and validation videos per rank and micro-batch.
         test_batch_size: Test videos per rank and batch. ``null``: as many as keep the views of a
             batch at or below ``batch_size``, at least 1.
@@ -124,7 +124,7 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
         num_frames: int = 8,
         frame_size: int = 224,
         resize: Resize = 256,
-        flexible: FlexibleScales | None = None,
+        flexible: FlexibleScales = FlexibleScales(),  # noqa: B008 - frozen
         batch_size: int = 16,
         test_batch_size: int | None = None,
         num_repeats: int = 1,
@@ -402,11 +402,11 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
             sampler = self.clip_samplers[stage]
             views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
             videos = self.test_batch_size if stage in ("test", "predict") else self.batch_size
-            drawn = self.flexible if stage == "train" else None
+            drawn = self.flexible if stage == "train" else FlexibleScales()
             check_memory(
                 stage,
                 clips=videos * views * (self.num_repeats if stage == "train" else 1),
-                num_frames=max((drawn and drawn.num_frames) or [self.num_frames]),
-                frame_size=max((drawn and drawn.frame_sizes) or [self.frame_size]),
+                num_frames=max(drawn.num_frames or [self.num_frames]),
+                frame_size=max(drawn.frame_sizes or [self.frame_size]),
                 prefetched=PREFETCHED_BATCHES * self.num_workers,
             )

@@ -62,6 +62,11 @@ class FlexibleScales:
     lengths: Literal["uniform", "inverse"] = "uniform"
     constant: Literal["clips", "tokens"] = "clips"
 
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to draw."""
+        return any((self.num_frames, self.frame_sizes, self.grid_sizes))
+
     def __post_init__(self) -> None:
         for name in ("num_frames", "frame_sizes", "grid_sizes"):
             values = getattr(self, name)

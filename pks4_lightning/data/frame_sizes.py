@@ -16,7 +16,7 @@ class FrameSizes:
     num_frames: int
     frame_size: int
     resize: Resize
-    flexible: FlexibleScales | None
+    flexible: FlexibleScales
     batch_size: int
     seed: int
     _patch_size: int = 1
@@ -68,7 +68,7 @@ class FrameSizes:
         Raises:
             ValueError: If frames of some size cannot be cut into the model's patches.
         """
-        if self.flexible is None:
+        if not self.flexible.anything:
             return None
         return ScaleDraws(
             scales=self.flexible,

@@ -165,12 +165,12 @@ def test_workers_decode_the_frames_needed_and_no_others(ssv2_root, monkeypatch):
 
     monkeypatch.setattr(Video, "frames", counted)
     data = data_on(ssv2_root)
-    for epoch in range(4):
-        for batch in epoch_of(data, epoch):
-            *_, length, height, width = batch["video"].shape
-            assert height == width
-            assert asked == [(length, scaled_resize(36, old=32, new=height))] * 2
-            asked.clear()
+    shapes = [batch["video"].shape for epoch in range(4) for batch in epoch_of(data, epoch)]
+    assert asked == [
+        (length, scaled_resize(36, old=32, new=height))
+        for _, _, length, height, _ in shapes
+        for _video in range(2)
+    ]
 
 
 def test_validation_clips_keep_their_scale(ssv2_root):
@@ -210,7 +210,7 @@ class TestTokenBudget:
         scales = FlexibleScales(num_frames=FRAMES, frame_sizes=SIZES, constant="tokens")
         means = draws(scales, grid_size=None, patch_size=56).means(128)
         assert 0.5 < means["tokens"] <= 1.0
-        assert means["videos_per_batch"] < 64
+        assert means["videos_per_batch"] < 128
 
 
 class TestFittingTheModel:
@@ -231,12 +231,12 @@ class TestFittingTheModel:
 
     def test_fixed_patches_refuse_what_they_do_not_cover(self):
         data = self.data(frame_size=230, resize=256)
-        with pytest.raises(ValueError, match="is 230; .* patches of 16 pixels, .* such as 224"):
+        with pytest.raises(ValueError, match=r"is 230; .* patches of 16 pixels, .* such as 224"):
             data.match_patches(patch_size=16, grid_size=None)
 
     def test_a_frame_smaller_than_its_grid_is_refused(self):
         data = self.data(frame_size=6)
-        with pytest.raises(ValueError, match="is 6; .* 14 x 14 patches, so give a multiple of 14"):
+        with pytest.raises(ValueError, match=r"is 6; .* 14 x 14 patches, so give a multiple of 14"):
             data.match_patches(patch_size=16, grid_size=14)
 
     def test_draws_are_checked_as_well(self):

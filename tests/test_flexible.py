@@ -1,0 +1,216 @@
+"""Flexible training through the command line: every shipped variant, on the smallest model."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pks4_lightning.cli import main, run_cli
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FILES = sorted((CONFIGS / "flexible").glob("*.yaml"))
+VARIANTS = ["none", "temporal", "spatial", "static_patch", "static_tokens", "all"]
+# for frames of 32 pixels and patches of 8, in place of 224 and 16
+SMALL = {"num_frames": [1, 2, 6], "frame_sizes": [16, 24, 48], "grid_sizes": [2, 3, 6]}
+
+
+def overrides(name):
+    """Arguments that make the tiny training flexible as a shipped file says."""
+    path = CONFIGS / "flexible" / f"{name}.yaml"
+    drawn = yaml.safe_load(path.read_text())["data"]["flexible"] or {}
+    small = [f"--data.flexible.{key}={SMALL[key]}" for key, value in drawn.items() if value]
+    if name == "static_tokens":  # the tiny backbone's own grid is 4 × 4
+        small = [f"--data.flexible.num_frames={SMALL['num_frames']}"]
+        small.append("--data.flexible.frame_sizes=[16, 32, 48]")
+    return [f"--config={path}", *small]
+
+
+def scales(folder):
+    return [json.loads(line) for line in (folder / "scales.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def run(request, tiny_args, tmp_path_factory):
+    """Name and folder of a finished training of a variant."""
+    folder = tmp_path_factory.mktemp(request.param)
+    watch = "--trainer.callbacks=tests.watch_scales.WatchScales"
+    cli = run_cli(
+        [
+            "fit",
+            *tiny_args,
+            *overrides(request.param),
+            watch,
+            f"--trainer.default_root_dir={folder}",
+            "--trainer.max_epochs=3",
+        ]
+    )
+    return request.param, folder, cli
+
+
+def test_every_variant_trains_on_what_it_draws(run):
+    name, folder, cli = run
+    seen = scales(folder)
+    assert len(seen) == 12, "3 epochs of 2 optimiser steps of 2 micro-batches"
+    draws = cli.datamodule.scale_draws()
+    for step, *scale in seen:
+        if draws is None:
+            assert scale == [4, 32, None]
+        else:
+            drawn = draws.at(step)
+            assert scale == [drawn.num_frames, drawn.frame_size, drawn.patch_size]
+    varies = [len(set(values)) > 1 for values in zip(*seen, strict=True)][1:]
+    assert (
+        varies
+        == {
+            "none": [False, False, False],
+            "temporal": [True, False, False],
+            "spatial": [False, True, False],
+            "static_patch": [True, True, False],
+            "static_tokens": [True, True, False],
+            "all": [True, True, True],
+        }[name]
+    )
+
+
+def test_the_summary_says_what_the_draws_cost(run):
+    name, folder, _ = run
+    resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
+    means = resolved.get("drawn_on_average")
+    if name == "none":
+        assert means is None
+        return
+    assert means["frames"] == (4 if name == "spatial" else 3)
+    assert means["videos_per_batch"] == 4
+    longer = means["frames"] / 4
+    expected = {
+        "temporal": longer,
+        "spatial": (4 + 9 + 36) / 3 / 16,
+        "static_patch": longer * (4 + 9 + 36) / 3 / 16,
+        "static_tokens": longer,
+        # 16 and 24 pixels have the grids of 2 and 2, 3, 6; 48 has them all
+        "all": longer * (4 + 2 * (4 + 9 + 36) / 3) / 3 / 16,
+    }[name]
+    assert means["tokens"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_checkpoint_holds_the_parameters_of_any_other(run, trained):
+    _, folder, _ = run
+    plain = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    ours = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in plain.items()}
+
+
+@pytest.mark.parametrize(("num_frames", "frame_size"), [(1, 16), (7, 40), (9, 56)])
+def test_every_checkpoint_tests_at_other_scales(run, tmp_path, num_frames, frame_size):
+    _, folder, _ = run
+    status = main(
+        [
+            "test",
+            f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",
+            f"--data.num_frames={num_frames}",
+            f"--data.frame_size={frame_size}",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    metrics = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert status == 0
+    assert metrics["num_scored"] == 11
+
+
+def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
+    run, tmp_path, caplog, capsys
+):
+    name, folder, _ = run
+    with caplog.at_level("INFO", logger="pks4_lightning"):
+        status = main(
+            [
+                "test",
+                f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",
+                "--data.frame_size=43",
+                f"--trainer.default_root_dir={tmp_path}",
+            ]
+        )
+    if name == "static_tokens":
+        assert status == 0
+        assert any("at 44 pixels instead of 43" in message for message in caplog.messages)
+        assert "differs from the checkpoint: data.resize: 36 -> 48" in caplog.messages
+    else:
+        assert status == 1
+        sentence = "pks4: error: data.frame_size is 43; the model cuts frames into patches of 8 "
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_given_resize_is_kept(trained, tmp_path):
+    cli = run_cli(
+        [
+            "test",
+            f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}",
+            "--data.frame_size=16",
+            "--data.resize=20",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    assert cli.datamodule.resize == 20
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--data.flexible.frame_sizes=[32, 44]"], "Frames of 44 pixels .* patches of 8 pixels; "),
+        (
+            ["--data.flexible.frame_sizes=[32, 42]", "--model.classifier.grid_size=own"],
+            "Frames of 42 pixels .* into 4 x 4 patches; give multiples of 4, such as a preset",
+        ),
+        (
+            ["--data.flexible.frame_sizes=[32, 33]", "--data.flexible.grid_sizes=[2, 4]"],
+            "Frames of 33 pixels .* any grid",
+        ),
+        (["--data.flexible.num_frames=[]"], "data.flexible.num_frames is "),
+        (["--model.classifier.grid_size=0"], r"grid_size \(0\) must be at least 1, own for"),
+    ],
+    ids=["patch", "grid", "grids", "empty", "zero"],
+)
+def test_what_cannot_be_cut_is_refused_before_anything_is_written(
+    tiny_args, tmp_path, capsys, args, sentence
+):
+    folder = tmp_path / "run"
+    try:
+        status = main(["fit", *tiny_args, *args, f"--trainer.default_root_dir={folder}"])
+    except SystemExit as end:
+        status = end.code
+    assert status in (1, 2)
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_shipped_file_fits_on_a_training_and_says_how(path, tmp_path):
+    header = path.read_text()
+    base = re.search(
+        rf"pks4 fit --config (configs/\w+\.yaml) --config configs/flexible/{path.name}", header
+    )
+    assert base
+    assert header.startswith("# ")
+    cli = run_cli(
+        [
+            f"--config={CONFIGS.parent / base.group(1)}",
+            f"--config={path}",
+            "--data.root=/",
+            "--model.classifier.pretrained=false",
+            f"--trainer.default_root_dir={tmp_path}",
+            "--trainer.precision=32",
+        ],
+        run=False,
+    )
+    patch_size, grid = (14, 16) if path.stem == "l14" else (16, 14)
+    chosen = cli.model.config.grid_size
+    cli.datamodule.match_patches(
+        patch_size=patch_size, grid_size=grid if chosen == "own" else chosen
+    )
+    if path.stem != "none":
+        means = cli.datamodule.mean_draws()
+        assert means["frames"] == (cli.datamodule.num_frames if path.stem == "spatial" else 30)

@@ -1,0 +1,18 @@
+"""A callback that writes down which scale every micro-batch of a training has."""
+
+import json
+from pathlib import Path
+
+from lightning.pytorch import Callback
+
+__all__ = ["WatchScales"]
+
+
+class WatchScales(Callback):
+    """Append optimiser step, frames, frame size and patch size to ``scales.jsonl``."""
+
+    def on_train_batch_start(self, trainer, _task, batch, _batch_idx):
+        _, _, num_frames, height, _ = batch["video"].shape
+        line = [trainer.global_step, num_frames, height, batch.get("patch_size")]
+        with (Path(trainer.default_root_dir) / "scales.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
