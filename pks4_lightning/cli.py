@@ -31,7 +31,10 @@ from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.training.checkpoint import read_checkpoint
 from pks4_lightning.training.checkpoint_io import WholeCheckpointIO, check_folder
 from pks4_lightning.training.failure_record import FailureRecord
+from pks4_lightning.training.finite_guard import FiniteGuard
 from pks4_lightning.training.line_progress import LineProgress
+from pks4_lightning.training.memory_advice import MemoryAdvice
+from pks4_lightning.training.micro_batches import is_out_of_memory
 from pks4_lightning.training.prediction_writer import PredictionWriter
 from pks4_lightning.training.resume_point import checkpoints_in, find_checkpoint
 from pks4_lightning.training.run_cost import RunCost
@@ -169,9 +172,9 @@ class PKS4CLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
-        ours: list[Callback] = [PredictionWriter()]
+        ours: list[Callback] = [PredictionWriter(), MemoryAdvice()]
         if is_fit:
-            ours += [RunSummary(), RunCost(), FailureRecord()]
+            ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
             if config.get("logger") is not False:
                 ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
         wants_bar = config.get("enable_progress_bar") is not False
@@ -320,11 +323,16 @@ def user_error(error: BaseException) -> str | None:
         error: What ended the run.
     """
     message = str(error).strip()
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in message:
+    if is_out_of_memory(error):
+        notes = getattr(error, "__notes__", [])
         return (
-            "There is not enough memory: lower --data.batch_size, --data.num_frames or "
-            "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
-            "(the learning rate and the accumulation follow the batch size by themselves)."
+            notes[-1]
+            if notes
+            else (
+                "There is not enough memory: lower --data.batch_size, --data.num_frames or "
+                "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
+                "(the learning rate and the accumulation follow the batch size by themselves)."
+            )
         )
     if type(error).__module__.startswith("pks4_lightning."):
         # Raised in a data worker, its message is a traceback that ends in ours.

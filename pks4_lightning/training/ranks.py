@@ -1,10 +1,11 @@
-"""Bringing plain Python objects of all ranks together."""
+"""Bringing what all ranks know together."""
 
 from typing import TypeVar
 
 import torch.distributed
+from torch import Tensor
 
-__all__ = ["from_all_ranks"]
+__all__ = ["from_all_ranks", "highest_of_ranks"]
 
 T = TypeVar("T")
 
@@ -15,8 +16,23 @@ def from_all_ranks(items: list[T]) -> list[T]:
     Args:
         items: This rank's; they must pickle.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _are_many():
         return items
     per_rank: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather_object(per_rank, items)
     return [item for rank_items in per_rank for item in rank_items]
+
+
+def highest_of_ranks(values: Tensor) -> Tensor:
+    """Return the highest value of all ranks, element by element; to be called by all of them.
+
+    Args:
+        values: This rank's, on its device, integers or floats; overwritten.
+    """
+    if _are_many():
+        torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+    return values
+
+
+def _are_many() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -8,6 +8,7 @@ References:
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Recipe", "lr_factor"]
 
@@ -30,6 +31,9 @@ class Recipe:
         reference_batch: Videos per optimiser step that gradient accumulation is resolved to, from
             the batch size and the number of ranks. ``null`` leaves
             ``trainer.accumulate_grad_batches`` as it is; so does any value other than 1 there.
+        clips_per_pass: Clips of a batch that go through the model at a time, to save memory; the
+            gradient stays that of the whole batch, for a third more time. ``auto`` starts with all
+            of them and halves the number where memory runs out. ``null``: all of them.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         mixup_alpha: Beta parameter of mixup; 0 switches it off.
         cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
@@ -48,6 +52,7 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     reference_batch: int | None = 128
+    clips_per_pass: int | Literal["auto"] | None = None
     label_smoothing: float = 0.1
     mixup_alpha: float = 0.8
     cutmix_alpha: float = 1.0
@@ -75,10 +80,10 @@ class Recipe:
             raise ValueError(
                 f"recipe.min_lr ({self.min_lr}) must not exceed recipe.base_lr ({self.base_lr})."
             )
-        if self.reference_batch is not None and self.reference_batch < 1:
-            raise ValueError(
-                f"recipe.reference_batch must be at least 1 or null, got {self.reference_batch}."
-            )
+        for name in ("reference_batch", "clips_per_pass"):
+            count = getattr(self, name)
+            if isinstance(count, int) and count < 1:
+                raise ValueError(f"recipe.{name} must be at least 1 or null, got {count}.")
 
 
 def lr_factor(step: int, *, total_steps: int, warmup_steps: int, floor: float) -> float:

@@ -26,6 +26,7 @@ from pks4_lightning.models.classifier import (
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
 from pks4_lightning.training.checkpoint import check_label_names, check_state_dict
+from pks4_lightning.training.micro_batches import ClipPasses
 from pks4_lightning.training.mixing import mix_clips
 from pks4_lightning.training.optim import parameter_groups
 from pks4_lightning.training.recipe import Recipe, lr_factor
@@ -50,12 +51,15 @@ class VideoClassificationTask(LightningModule):
     """Built by :meth:`configure_model`."""
     schedule: Schedule
     """What batch, accumulation, steps and learning rate came out; set when training starts."""
+    update_skipped: bool = False
+    """Whether fp16's loss scaling left the last update out; the learning rate then stays."""
 
     def __init__(self, classifier: PKS4Config, recipe: Recipe = Recipe()) -> None:  # noqa: B008 - frozen
         super().__init__()
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
         self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
+        self.passes = ClipPasses(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
         self.val_loss = MeanMetric()
         self.val_metrics = _accuracies(self.config.num_classes, "val/")
@@ -130,7 +134,7 @@ class VideoClassificationTask(LightningModule):
             video: The clips.
             patch_size: Side of a patch in pixels; ``None``: the model's rule.
         """
-        return self.classifier(video, patch_size)
+        return self.passes(self.classifier, video, patch_size)
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.
@@ -210,6 +214,11 @@ class VideoClassificationTask(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
         }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Advance the learning rate's schedule by one update, if there was one."""
+        if not self.update_skipped:
+            super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what rebuilds this task anywhere: its sizes, its recipe, the label names."""
