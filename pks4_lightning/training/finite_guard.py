@@ -1,5 +1,6 @@
 """No update by numbers that are not finite: the run stops, and says which videos they come from."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,11 @@ class FiniteGuard(Callback):
 
     def _report(self, trainer: Trainer, what: str) -> NotFiniteError:
         """List the videos of all ranks in a file; return the error that says so."""
-        values = torch.stack(self._losses).tolist()
+        losses = torch.stack(self._losses).tolist()
         batches: list[dict[str, Any]] = [
-            {"rank": trainer.global_rank, "loss": value, "videos": videos}
-            for value, videos in zip(values, self._videos, strict=True)
-            if what == "gradient" or not torch.tensor(value).isfinite()
+            {"rank": trainer.global_rank, "videos": videos}
+            for loss, videos in zip(losses, self._videos, strict=True)
+            if what == "gradient" or not math.isfinite(loss)
         ]
         batches = from_all_ranks(batches)
         step = trainer.global_step + 1

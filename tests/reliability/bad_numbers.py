@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.training.finite_guard import FiniteGuard
@@ -28,9 +29,9 @@ def plant_nan(folder, where, step, rank=0):
         (folder / "planted.json").write_text(json.dumps(batch["video_path"]))
         if where == "input":
             batch["video"][0, 0, 0, 0, 0] = NAN
-        if where == "gradient":
-            task.classifier.head.bias.register_hook(lambda gradient: gradient * NAN)
         loss = plain_step(task, batch, batch_idx)
+        if where == "gradient":
+            loss.register_hook(lambda gradient: gradient * NAN)
         return loss + NAN if where == "loss" else loss
 
     VideoClassificationTask.training_step = training_step
@@ -41,7 +42,10 @@ def _keep_weights(folder, rank, step):
     """Save the parameters before the step, and those that the run ends with."""
 
     def save(task, name):
-        parameters = dict(task.classifier.named_parameters())
+        parameters = {
+            key: parameter.to_local() if isinstance(parameter, DTensor) else parameter
+            for key, parameter in task.classifier.named_parameters()
+        }
         torch.save(parameters, folder / f"{name}_{rank}.pt")
 
     def on_train_batch_end(self, trainer, task, *_batch):

@@ -11,6 +11,12 @@ KS4_ONLY = [
     "--model.classifier.use_variation=false",
 ]
 
+REPLICATED = ["--trainer.strategy=ddp"]
+SHARDED = [
+    "--trainer.strategy=lightning.pytorch.strategies.ModelParallelStrategy",
+    "--trainer.strategy.save_distributed_checkpoint=false",
+]
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -80,10 +86,15 @@ class TestNaN:
         assert report["batches"][-1]["videos"] == planted
         record(f"NaN in the {where}", updates_by_it=0, files_with_it=0, videos_named=len(planted))
 
-    @pytest.mark.parametrize("where", ["loss", "gradient"])
-    def test_on_one_rank_stops_both(self, launcher, fit, folder, where, record):
+    @pytest.mark.parametrize(
+        ("where", "strategy"),
+        [("loss", REPLICATED), ("gradient", REPLICATED), ("gradient", SHARDED)],
+        ids=["loss", "gradient", "sharded gradient"],
+    )
+    def test_on_one_rank_stops_both(self, launcher, fit, folder, where, strategy, request, record):
         ranks = launcher.start_ranks(
             *fit,
+            *strategy,
             "--trainer.devices=2",
             prepare="tests.reliability.bad_numbers:plant_nan",
             folder=str(folder),
@@ -104,7 +115,11 @@ class TestNaN:
         # ranks share one gradient, so it names the videos of both
         assert [batch["rank"] for batch in batches] == ([1] if where == "loss" else [0, 1])
         assert batches[-1]["videos"] == json.loads((folder / "planted.json").read_text())
-        record(f"NaN in the {where} of one rank of two", ranks_stopped=2, ranks_hanging=0)
+        record(
+            f"NaN in the {request.node.callspec.id} of one rank of two",
+            ranks_stopped=2,
+            ranks_hanging=0,
+        )
 
 
 class TestOutOfMemory:
