@@ -324,16 +324,13 @@ def user_error(error: BaseException) -> str | None:
     """
     message = str(error).strip()
     if is_out_of_memory(error):
-        notes = getattr(error, "__notes__", [])
-        return (
-            notes[-1]
-            if notes
-            else (
-                "There is not enough memory: lower --data.batch_size, --data.num_frames or "
-                "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
-                "(the learning rate and the accumulation follow the batch size by themselves)."
-            )
+        notes: list[str] = getattr(error, "__notes__", [])
+        general = (
+            "There is not enough memory: lower --data.batch_size, --data.num_frames or "
+            "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
+            "(the learning rate and the accumulation follow the batch size by themselves)."
         )
+        return notes[-1] if notes else general
     if type(error).__module__.startswith("pks4_lightning."):
         # Raised in a data worker, its message is a traceback that ends in ours.
         return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")

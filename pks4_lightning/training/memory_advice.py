@@ -49,7 +49,7 @@ def _advice(trainer: Trainer, task: VideoClassificationTask, error: BaseExceptio
     torch.cuda.empty_cache()
     with trainer.precision_plugin.train_step_context():
         less = torch.zeros((at_once // 2, *shape[1:]), device=task.device)
-        fitting = num_fitting(task.classifier, less)
+        fitting = num_fitting(task.classifier, less, task.passes.patch_size)
     if fitting == 0:
         return (
             f"{problem}, and not even one clip at a time fits: {smaller}, or set "

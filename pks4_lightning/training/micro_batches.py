@@ -36,7 +36,10 @@ class NotEnoughMemoryError(RuntimeError):
 
 
 def in_passes(
-    module: nn.Module, video: Float[Tensor, "B C T H W"], clips_per_pass: int
+    module: nn.Module,
+    video: Float[Tensor, "B C T H W"],
+    clips_per_pass: int,
+    patch_size: int | None = None,
 ) -> Float[Tensor, "B K"]:
     """Apply a module to a batch, so many clips at a time.
 
@@ -46,25 +49,28 @@ def in_passes(
         video: The clips.
         clips_per_pass: As many clips, or fewer in the last pass. With all of them in one pass
             nothing is computed twice.
+        patch_size: Given to the module with every pass.
 
     Returns:
         The logits of all clips.
     """
     if len(video) <= clips_per_pass:
-        return module(video)
+        return module(video, patch_size)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _buffers_kept(module)
 
     return torch.cat(
         [
-            checkpoint(module, clips, use_reentrant=False, context_fn=contexts)
+            checkpoint(module, clips, patch_size, use_reentrant=False, context_fn=contexts)
             for clips in video.split(clips_per_pass)
         ]
     )
 
 
-def num_fitting(module: nn.Module, video: Float[Tensor, "B C T H W"]) -> int:
+def num_fitting(
+    module: nn.Module, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+) -> int:
     """Return how many clips at a time fit into the memory: all, half of them, and so on down to 0.
 
     Tried by rehearsals. They leave no gradient, no statistics and no random draws behind, and
@@ -73,9 +79,10 @@ def num_fitting(module: nn.Module, video: Float[Tensor, "B C T H W"]) -> int:
     Args:
         module: Maps clips to logits.
         video: The clips of a batch.
+        patch_size: Given to the module.
     """
     clips = len(video)
-    while clips and not _fits(module, video[:clips]):
+    while clips and not _fits(module, video[:clips], patch_size):
         clips = _half(clips)
     return clips
 
@@ -102,34 +109,40 @@ class ClipPasses:
 
     shape: torch.Size | None = None
     """Of the last batch."""
+    patch_size: int | None = None
+    """With which it came."""
     at_once: int = 0
     """Clips of it that were in memory at a time."""
 
     def __init__(self, clips_per_pass: int | Literal["auto"] | None) -> None:
         self.clips_per_pass = clips_per_pass
-        # of each shape of clips: the most at a time that are left to try, and that have fitted
-        self._limit: dict[torch.Size, int] = {}
-        self._fitted: dict[torch.Size, int] = {}
+        # of each size of clips and patches: the most at a time left to try, and that have fitted
+        self._limit: dict[tuple[torch.Size, int | None], int] = {}
+        self._fitted: dict[tuple[torch.Size, int | None], int] = {}
 
     def __call__(
-        self, module: nn.Module, video: Float[Tensor, "B C T H W"]
+        self,
+        module: nn.Module,
+        video: Float[Tensor, "B C T H W"],
+        patch_size: int | None = None,
     ) -> Float[Tensor, "B K"]:
         """Return the logits of a batch.
 
         Args:
             module: The classifier.
             video: The clips of this rank.
+            patch_size: Side of a patch in pixels, if not the model's own.
 
         Raises:
             NotEnoughMemoryError: With ``auto``, if one clip at a time is too much on any rank.
             ValueError: With ``auto``, if the forward pass itself waits for other ranks.
         """
-        self.shape = video.shape
+        self.shape, self.patch_size = video.shape, patch_size
         given = self.clips_per_pass
         if isinstance(given, str) and module.training and torch.is_grad_enabled():
             return self._adapted(module, video)
         self.at_once = min(given, len(video)) if isinstance(given, int) else len(video)
-        return in_passes(module, video, self.at_once)
+        return in_passes(module, video, self.at_once, patch_size)
 
     def _adapted(self, module: nn.Module, video: Tensor) -> Tensor:
         if waits_for_ranks(module):
@@ -138,7 +151,8 @@ class ClipPasses:
                 "cannot have: a rank without memory would leave the others waiting. Give a number."
             )
         shape = video.shape[1:]
-        clips = min(len(video), self._limit.get(shape, len(video)))
+        size = (shape, self.patch_size)
+        clips = min(len(video), self._limit.get(size, len(video)))
         while True:
             self.at_once = clips
             restore = _buffer_restorer(module)
@@ -148,7 +162,7 @@ class ClipPasses:
             outcome = int(highest_of_ranks(torch.tensor(outcome, device=video.device)))
             if outcome == 0:
                 assert logits is not None
-                self._fitted[shape] = max(clips, self._fitted.get(shape, 0))
+                self._fitted[size] = max(clips, self._fitted.get(size, 0))
                 return logits
             del logits
             restore()
@@ -158,7 +172,7 @@ class ClipPasses:
                     "lower --data.num_frames or --data.frame_size, or set "
                     "--model.classifier.gradient_checkpointing true."
                 )
-            self._limit[shape], self._fitted[shape] = _half(clips), 0
+            self._limit[size], self._fitted[size] = _half(clips), 0
             logger.info(
                 "Not enough memory for %d clips of %s at once: %d at a time from now on.",
                 clips,
@@ -169,11 +183,11 @@ class ClipPasses:
 
     def _attempt(self, module: nn.Module, video: Tensor, clips: int) -> Tensor | None:
         """Return the logits, or None if memory runs out in the forward pass or the rehearsal."""
-        is_new = clips > self._fitted.get(video.shape[1:], 0)
-        if is_new and not _fits(module, video[:clips]):
+        is_new = clips > self._fitted.get((video.shape[1:], self.patch_size), 0)
+        if is_new and not _fits(module, video[:clips], self.patch_size):
             return None
         try:
-            return in_passes(module, video, clips)
+            return in_passes(module, video, clips, self.patch_size)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -201,14 +215,14 @@ def describe_clip(shape: torch.Size) -> str:
     return f"{num_frames} frames × {height} × {width} pixels"
 
 
-def _fits(module: nn.Module, clips: Tensor) -> bool:
+def _fits(module: nn.Module, clips: Tensor, patch_size: int | None) -> bool:
     """Rehearse a forward and backward pass, with room for what AdamW keeps of every parameter."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     devices = [clips.device] if clips.is_cuda else []
     try:
         with torch.random.fork_rng(devices), _buffers_kept(module), torch.enable_grad():
             room = [torch.empty_like(parameter) for parameter in parameters for _ in range(2)]
-            total = module(clips).float().sum()
+            total = module(clips, patch_size).float().sum()
             torch.autograd.grad(total, parameters, allow_unused=True)
             del room
     except RuntimeError as error:

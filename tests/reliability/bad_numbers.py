@@ -70,11 +70,11 @@ def plant_out_of_memory(folder, most, step, rank=0):
         now["step"] = task.trainer.global_step + 1
         return plain_step(task, batch, batch_idx)
 
-    def forward(classifier, video):
+    def forward(classifier, video, patch_size=None):
         if now["step"] >= step and len(video) > most and classifier.training:
             (Path(folder) / "planted.json").write_text(json.dumps(now))
             raise torch.OutOfMemoryError("planted")
-        return plain_forward(classifier, video)
+        return plain_forward(classifier, video, patch_size)
 
     VideoClassificationTask.training_step = training_step
     PKS4Classifier.forward = forward
@@ -84,10 +84,10 @@ def plant_out_of_memory_in_validation(folder):
     """Let the first validation run out of memory."""
     plain_forward = PKS4Classifier.forward
 
-    def forward(classifier, video):
+    def forward(classifier, video, patch_size=None):
         if not classifier.training:
             (Path(folder) / "planted.json").touch()
             raise torch.OutOfMemoryError("planted")
-        return plain_forward(classifier, video)
+        return plain_forward(classifier, video, patch_size)
 
     PKS4Classifier.forward = forward
