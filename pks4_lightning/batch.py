@@ -37,8 +37,8 @@ class VideoBatch(TypedDict):
     """Empty on clips that only fill up."""
     failure: list[str]
     """Why a video could not be decoded; such clips are blank and not valid. Empty elsewhere."""
-    patch_size: NotRequired[int | None]
-    """Side of a patch in pixels where the data draws it; else the model's rule holds."""
+    patch_size: NotRequired[int]
+    """Side of a patch in pixels, where the data draws it; elsewhere the model's rule holds."""
 
 
 @runtime_checkable

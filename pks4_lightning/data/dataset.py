@@ -8,13 +8,14 @@ Dimensions:
     V: views of a video
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations import VideoList
@@ -36,6 +37,8 @@ from pks4_lightning.data.transforms import (
 from pks4_lightning.data.video import FewerFramesError, Resize, Video, VideoDecodeError
 
 __all__ = ["VideoDataset", "join_views"]
+
+logger = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS = 10
 """Videos tried in a row in place of one that cannot be decoded."""
@@ -85,6 +88,7 @@ class VideoDataset(Dataset[VideoBatch]):
         self.substitute = substitute
         self.known = known
         self.open_files = open_files
+        self._has_mentioned = False
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -103,6 +107,12 @@ class VideoDataset(Dataset[VideoBatch]):
         """
         if isinstance(request, int):
             request = VideoRequest(request, epoch=0, repeat=0, valid=True)
+        views = self._prepare(request)
+        if request.scale is not None and request.scale.patch_size is not None:
+            views["patch_size"] = request.scale.patch_size
+        return views
+
+    def _prepare(self, request: VideoRequest) -> VideoBatch:
         if not request.valid:
             return self._blank(request)
         try:
@@ -157,6 +167,7 @@ class VideoDataset(Dataset[VideoBatch]):
         sampler = of_length(self.clip_sampler, scale.num_frames)
         video = self._open(request.video_index, path)
         while True:
+            self._mention_repeats(video.num_frames, scale.num_frames, path)
             views = plan_views(sampler, video, num_frames=scale.num_frames, draw_seed=draw_seed)
             needed = sorted({frame for view in views for frame in view.frames})
             try:
@@ -186,7 +197,20 @@ class VideoDataset(Dataset[VideoBatch]):
             draw_seed=torch.tensor(seeds),
             video_path=[path] * len(views),
             failure=[""] * len(views),
-            patch_size=scale.patch_size,
+        )
+
+    def _mention_repeats(self, video_frames: int, num_frames: int, path: str) -> None:
+        """Say once, from one process, that videos are shorter than the clips asked of them."""
+        worker = get_worker_info()
+        if video_frames >= num_frames or self._has_mentioned or (worker and worker.id):
+            return
+        self._has_mentioned = True
+        logger.warning(
+            "'%s' has %d frames, fewer than the %d of a clip: its frames are repeated, and so are "
+            "those of every video as short.",
+            path,
+            video_frames,
+            num_frames,
         )
 
     def _scale(self, request: VideoRequest) -> Scale:
@@ -231,13 +255,12 @@ class VideoDataset(Dataset[VideoBatch]):
             draw_seed=torch.zeros(num_views, dtype=torch.int64),
             video_path=[video_path] * num_views,
             failure=[failure] * num_views,
-            patch_size=scale.patch_size,
         )
 
 
 def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
     """Put the views of several videos into one batch, those of a video next to each other."""
-    return VideoBatch(
+    joined = VideoBatch(
         video=torch.cat([views["video"] for views in videos]),
         label=torch.cat([views["label"] for views in videos]),
         video_index=torch.cat([views["video_index"] for views in videos]),
@@ -246,5 +269,7 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         draw_seed=torch.cat([views["draw_seed"] for views in videos]),
         video_path=[path for views in videos for path in views["video_path"]],
         failure=[reason for views in videos for reason in views["failure"]],
-        patch_size=videos[0]["patch_size"],
     )
+    if "patch_size" in videos[0]:
+        joined["patch_size"] = videos[0]["patch_size"]
+    return joined

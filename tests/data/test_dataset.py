@@ -38,6 +38,14 @@ def test_validation_clips_hold_the_middle_frames(videos, read_numbers):
         assert batch["video_path"] == [videos.path(index)]
 
 
+def test_videos_shorter_than_a_clip_are_mentioned_once(videos, caplog):
+    dataset = make(videos, sampler=CentredSegmentClipSampler(20), num_frames=20)
+    for index in (0, 1, 2, 1):
+        assert dataset[index]["video"].shape[2] == 20
+    (message,) = caplog.messages
+    assert "b.webm' has 16 frames, fewer than the 20 of a clip: its frames are repeated" in message
+
+
 def test_all_views_of_a_video_come_together(videos, read_numbers):
     sampler = CentredSegmentClipSampler(4, num_clips=2, num_crops=3)
     batch = make(videos, sampler=sampler, frame_size=48)[0]
