@@ -1,31 +1,15 @@
 """The paper's six parameter counts beside ours: `python benchmarks/parameters.py`."""
 
-import torch
 from machine import arguments, write_rows
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.openai_towers import OPENAI_TOWERS
 
-B16 = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "projection_dim": 512,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "image_size": 224,
-    "patch_size": 16,
-}
-L14 = {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "projection_dim": 768,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "image_size": 224,
-    "patch_size": 14,
-}
+B16 = OPENAI_TOWERS["openai/clip-vit-base-patch16"]
+L14 = OPENAI_TOWERS["openai/clip-vit-large-patch14"]
 NO_PRIORS = {"use_variation": False, "use_correlation": False}
 ROWS = [
     ("B/16 baseline", "Table 5", "86.34", B16, {"use_scanner": False, **NO_PRIORS}),
@@ -40,9 +24,7 @@ ROWS = [
 def millions(backbone: dict[str, int], options: dict[str, object]) -> float:
     """Count a classifier's parameters for 174 classes, without allocating them."""
     config = PKS4Config(num_classes=174, pretrained=False, backbone_config=backbone, **options)
-    with torch.device("meta"):
-        classifier = build_classifier(config)
-    return sum(parameter.numel() for parameter in classifier.parameters()) / 1e6
+    return sum(count_parameters(describe(config)).values()) / 1e6
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pks4_lightning.files import replace_whole
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 
-__all__ = ["main"]
+__all__ = ["curves", "main"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))
     equal = crossover(lengths[-1])
     with replace_whole(out) as path:
-        scaling_figure(_curves(lengths), _curves(sizes), crossover=equal).savefig(path)
+        scaling_figure(curves(lengths), curves(sizes), crossover=equal).savefig(path)
     if as_json:
         rows = {"num_frames": lengths, "frame_size": sizes}
         _write(
@@ -170,8 +170,12 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
         Console().print(*scaling_tables(lengths, sizes, equal), f"Drawn in {out}.", sep="\n")
 
 
-def _curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:
-    """Name what the picture shows of some points."""
+def curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:
+    """Name what the picture of the scaling shows.
+
+    Args:
+        points: Along one axis.
+    """
     return {
         "frames": [point.num_frames for point in points],
         "pixels": [point.frame_size for point in points],
