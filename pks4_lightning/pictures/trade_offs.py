@@ -22,6 +22,8 @@ __all__ = [
     "trade_off_figure",
 ]
 
+_WIDE = 20
+
 
 @dataclass(frozen=True)
 class Point:
@@ -121,7 +123,7 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]]) -> Figure:
         panels: By the name of the cost, its unit included.
 
     Returns:
-        The picture; costs on logarithmic axes.
+        The picture; costs that span more than a factor of 20 on a logarithmic axis.
 
     Raises:
         ValueError: If there is no panel.
@@ -138,13 +140,17 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]]) -> Figure:
             axes.scatter(
                 [point.cost for point in shown],
                 [point.top1 for point in shown],
-                color=COLOURS[style],
+                facecolors="none",  # what lies below shows through
+                edgecolors=COLOURS[style],
                 marker=MARKERS[style],
                 s=36,
                 label=kind,
             )
-        if points:
+        costs = [point.cost for point in points]
+        if costs and max(costs) > _WIDE * min(costs):
             axes.set_xscale("log")
+        else:
+            axes.set_xlim(left=0.0)
         axes.set_xlabel(name)
         axes.set_ylabel("top-1 (%)")
         _plain(axes)
@@ -196,6 +202,7 @@ def _draw_sweep(axes: Axes, sweep: Sweep, style: int) -> None:
             tick.set(rotation=25, ha="right")
     if not known:
         axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center")
+        axes.set_yticks([])
     _plain(axes)
 
 
