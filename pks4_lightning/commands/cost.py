@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("pks4_lightning").setLevel(logging.INFO if arguments.measure else "WARNING")
     try:
         if arguments.paper:
-            return _paper(arguments.table, as_json=arguments.json)
+            return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
         num_videos = 0 if arguments.scaling else arguments.videos
         read = cost_settings(settings, checkpoint=arguments.ckpt_path, num_videos=num_videos)
         if arguments.scaling:
@@ -102,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _paper(tables: Sequence[int], *, as_json: bool) -> int:
-    cells = paper_cells(tables)
+def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:
+    cells = paper_cells(tables, measured=measured)
     if as_json:
         _write(
             [

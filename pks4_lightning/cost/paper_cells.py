@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import peak_of_step
 from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_compute import training_eflops
 from pks4_lightning.cost.training_step import ClipBatch, Precision
 from pks4_lightning.models.config import PKS4Config
@@ -37,9 +40,9 @@ class Cell:
     column: str
     paper: float
     ours: float
-    status: Literal["holds", "explained", "estimate", "fails"]
-    """Explained: it deviates, for a reason that the table's file gives. Estimates promise
-    nothing."""
+    status: Literal["holds", "explained", "estimate", "measured", "fails"]
+    """Explained: it deviates, for a reason that the table's file gives. Estimates and
+    what was measured promise nothing."""
 
     @property
     def deviation(self) -> float:
@@ -47,18 +50,24 @@ class Cell:
         return self.ours / self.paper - 1
 
 
-def paper_cells(tables: Sequence[int] = RECOMPUTED_TABLES) -> list[Cell]:
+def paper_cells(tables: Sequence[int] = RECOMPUTED_TABLES, *, measured: bool = False) -> list[Cell]:
     """Compute the cells of some tables, on a CPU, without weights or data.
 
     Args:
         tables: Numbers of the tables.
+        measured: Measure the training memory on the GPU instead of estimating it.
 
     Returns:
         The cells, table by table and row by row.
 
     Raises:
-        ValueError: If there is no such table, or it has only accuracies.
+        ValueError: If there is no such table, it has only accuracies, or there is no GPU to
+            measure on.
     """
+    if measured and not torch.cuda.is_available():
+        raise ValueError(
+            "There is no GPU here whose memory could be measured; leave --measure out."
+        )
     for number in tables:
         read_table(number)
         if number not in RECOMPUTED_TABLES:
@@ -66,10 +75,10 @@ def paper_cells(tables: Sequence[int] = RECOMPUTED_TABLES) -> list[Cell]:
                 f"Table {number} of the paper holds accuracies only; costs are in tables "
                 f"{', '.join(map(str, RECOMPUTED_TABLES))}."
             )
-    return [cell for number in tables for cell in _cells(read_table(number))]
+    return [cell for number in tables for cell in _cells(read_table(number), measured)]
 
 
-def _cells(table: Table) -> Iterator[Cell]:
+def _cells(table: Table, measured: bool) -> Iterator[Cell]:
     described = [row for row in table.rows if row.settings]
     for row in described:
         for column in table.columns:
@@ -78,7 +87,7 @@ def _cells(table: Table) -> Iterator[Cell]:
                 continue
             assert row.settings is not None
             if column.key == "training_memory":
-                yield from _memory_cells(table, row, paper)
+                yield from _memory_cells(table, row, paper, measured)
                 continue
             if column.key == "params_delta":
                 assert described[0].settings is not None
@@ -107,8 +116,8 @@ def _status(
     return "explained" if key in row.deviates else "fails"
 
 
-def _memory_cells(table: Table, row: Row, paper: float) -> Iterator[Cell]:
-    """Estimate the memory with and without gradient checkpointing: the paper does not say which."""
+def _memory_cells(table: Table, row: Row, paper: float, measured: bool) -> Iterator[Cell]:
+    """Give the memory with and without gradient checkpointing: the paper does not say which."""
     settings = row.settings
     assert settings is not None
     clips = ClipBatch(
@@ -118,14 +127,19 @@ def _memory_cells(table: Table, row: Row, paper: float) -> Iterator[Cell]:
     )
     for note, checkpointing in (("", False), (", gradient checkpointing", True)):
         config = PKS4Config(**settings["classifier"], gradient_checkpointing=checkpointing)
-        num_bytes = peak_of_step(config, clips, Precision.named(settings["precision"]))
+        precision = Precision.named(settings["precision"])
+        if measured:
+            num_bytes = measure(config, clips, precision, num_rounds=1).peak_bytes
+            assert num_bytes is not None
+        else:
+            num_bytes = peak_of_step(config, clips, precision)
         yield Cell(
             table=table.number,
             row=row.name,
-            column=f"Training Memory (estimate{note})",
+            column=f"Training Memory ({'measured' if measured else 'estimate'}{note})",
             paper=paper,
             ours=num_bytes / 2**30,
-            status="estimate",
+            status="measured" if measured else "estimate",
         )
 
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.commands.settings import cost_settings
@@ -113,6 +114,11 @@ def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
     [
         (["--paper", "--table", "12"], "The paper has no table 12"),
         (["--paper", "--table", "6"], "holds accuracies only"),
+        pytest.param(
+            ["--paper", "--measure"],
+            "There is no GPU here whose memory could be measured",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (["--config", str(ROOT / "configs/my_videos.yaml")], "name no data set of known size"),
         (["--ckpt_path", "nowhere.ckpt"], "There is no checkpoint nowhere.ckpt"),
         (["--ckpt_path", str(ROOT / "README.md")], "cannot be read as a checkpoint"),
