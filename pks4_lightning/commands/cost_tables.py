@@ -151,7 +151,7 @@ def _table(*words: str, **numbers: int) -> Table:
     """Make a table of columns with words, then columns with numbers."""
     table = Table(box=box.SIMPLE_HEAD)
     for title in words:
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for title in numbers:
         table.add_column(title, justify="right")
     return table
