@@ -28,8 +28,7 @@ demo: $(READY)  ## the whole job on a small embedded data set: train, test, comp
 	$(BIN)/pks4 demo --out runs/demo
 
 ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (about an hour)
-	$(BIN)/pks4 demo-data --hard --out runs/ablations/data --num_train 1000 --num_val 120 --num_test 480
-	$(BIN)/pks4 ablate --config configs/demo/ablation.yaml --table 5 6 7 8 9 --seeds 3 --jobs 2
+	$(BIN)/python benchmarks/ablations.py
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

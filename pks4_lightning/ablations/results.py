@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from rich.table import Table
 
 from pks4_lightning.ablations.plan import PlannedRow
 from pks4_lightning.files import replace_whole
 
-__all__ = ["Result", "read_results", "results_table", "write_results"]
+__all__ = [
+    "Result",
+    "read_results",
+    "results_table",
+    "summarise",
+    "update_results",
+    "write_results",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,52 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(Result)])
         writer.writeheader()
         writer.writerows(asdict(result) for result in results)
+
+
+def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
+    """Put results into a file; those of other tables, rows and seeds stay in it.
+
+    Args:
+        path: The results file; made if it is not there.
+        results: New ones, or ones that are there already.
+
+    Returns:
+        All results of the file, by table.
+
+    Raises:
+        ValueError: If the file is no results file.
+    """
+    before = read_results(path) if path.is_file() else []
+    merged = {(each.table, each.row, each.seed): each for each in (*before, *results)}
+    after = sorted(merged.values(), key=lambda each: each.table)
+    write_results(path, after)
+    return after
+
+
+def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Average the rows over their seeds.
+
+    Args:
+        results: Of any tables.
+
+    Returns:
+        One dictionary per row, in order: ``table``, ``row``, ``seeds``, and the means of top-1,
+        top-5 and seconds, for several seeds with their standard deviations.
+    """
+    groups: dict[tuple[int, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.table, result.row), []).append(result)
+    rows = []
+    for (table, name), group in groups.items():
+        row: dict[str, Any] = {"table": table, "row": name, "seeds": len(group)}
+        row |= {"params": group[0].params, "gflops": group[0].gflops}
+        for measure in ("top1", "top5", "seconds"):
+            values = [getattr(each, measure) for each in group]
+            row[measure] = round(mean(values), 4)
+            if len(values) > 1:
+                row[f"{measure}_std"] = round(stdev(values), 4)
+        rows.append(row)
+    return rows
 
 
 def results_table(number: int, rows: Sequence[PlannedRow], results: Sequence[Result]) -> Table:

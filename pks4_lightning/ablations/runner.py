@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pks4_lightning.ablations.settings import (
 )
 from pks4_lightning.processes import Command, run_side_by_side
 
-__all__ = ["Trial", "collect", "commands_of", "plan_trials", "run_trials"]
+__all__ = ["Trial", "collect", "commands_of", "plan_trials", "require_same_settings", "run_trials"]
 
 logger = logging.getLogger(__name__)
 
@@ -101,18 +101,39 @@ def commands_of(trials: Iterable[Trial]) -> list[str]:
     return lines
 
 
-def run_trials(trials: Sequence[Trial], *, at_once: int) -> None:
+def require_same_settings(trials: Iterable[Trial], before: Iterable[Result]) -> None:
+    """Refuse to mix results of different settings in one row.
+
+    Args:
+        trials: From :func:`plan_trials`.
+        before: What there is already.
+
+    Raises:
+        ValueError: If a row has been run with other settings.
+    """
+    planned = {(each.row.table, each.row.name): each for each in trials}
+    for result in before:
+        trial = planned.get((result.table, result.row))
+        if trial is not None and config_hash(trial.settings) != result.config_hash:
+            raise ValueError(
+                f"{trial.name.rpartition(',')[0]} has results of other settings "
+                f"(config_hash {result.config_hash}): choose another --out."
+            )
+
+
+def run_trials(trials: Sequence[Trial], *, at_once: int, record: Callable[[], object]) -> None:
     """Train and test what is not finished, and say so after each training.
 
     Args:
         trials: From :func:`plan_trials`.
         at_once: Trainings side by side.
+        record: Called after each training and its tests.
 
     Raises:
         CommandError: If a training or a test fails; what is finished stays.
     """
     groups = _by_training(trials)
-    progress = _Progress(len(groups))
+    progress = _Progress(len(groups), record)
     chains = [_chain(group, progress) for group in groups]
     on_cpu = all(trial.settings.get("trainer", {}).get("accelerator") == "cpu" for trial in trials)
     run_side_by_side(
@@ -154,8 +175,9 @@ def _result(trial: Trial) -> Result:
 class _Progress:
     """Says after each training what came out and how long the rest will take."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, record: Callable[[], object]) -> None:
         self._total, self._done = total, 0
+        self._record = record
         self._start = time.monotonic()
 
     def finish(self, trial: Trial) -> None:
@@ -169,6 +191,7 @@ class _Progress:
             *(self._done, self._total, trial.name, 100.0 * result.top1, result.seconds),
             left / 60.0,
         )
+        self._record()
 
 
 def _by_training(trials: Iterable[Trial]) -> list[list[Trial]]:

@@ -12,12 +12,18 @@ from rich.console import Console
 
 from pks4_lightning.ablations.model_cost import num_blocks
 from pks4_lightning.ablations.plan import TABLES, find_overrides, plan_rows
-from pks4_lightning.ablations.results import results_table, write_results
+from pks4_lightning.ablations.results import (
+    Result,
+    read_results,
+    results_table,
+    update_results,
+)
 from pks4_lightning.ablations.runner import (
     Trial,
     collect,
     commands_of,
     plan_trials,
+    require_same_settings,
     run_trials,
 )
 from pks4_lightning.ablations.settings import read_settings
@@ -94,21 +100,28 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> None:
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
-    _run_and_record(trials, at_once=arguments.jobs, results=arguments.out / "results.csv")
+    path = arguments.out / "results.csv"
+    if path.is_file():
+        require_same_settings(trials, read_results(path))
+    results = _run_and_record(trials, at_once=arguments.jobs, path=path)
     console = Console()
     for number in dict.fromkeys(arguments.table):
-        console.print(results_table(number, rows, collect(trials)))
+        console.print(results_table(number, rows, results))
+    logger.info("%s", path)
 
 
-def _run_and_record(trials: Sequence[Trial], *, at_once: int, results: Path) -> None:
-    """Run what is not finished; write down what is, however it ends."""
+def _run_and_record(trials: Sequence[Trial], *, at_once: int, path: Path) -> list[Result]:
+    """Run what is not finished, and write down what is."""
+
+    def record() -> list[Result]:
+        return update_results(path, collect(trials))
+
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        run_trials(trials, at_once=at_once)
+        run_trials(trials, at_once=at_once, record=record)
     finally:
         signal.signal(signal.SIGTERM, before)
-        write_results(results, collect(trials))
-        logger.info("%s", results)
+    return record()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

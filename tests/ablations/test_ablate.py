@@ -4,6 +4,7 @@ import fcntl
 
 import pytest
 
+from pks4_lightning.ablations.results import Result, write_results
 from pks4_lightning.commands.ablate import main
 
 TABLE_7 = ["--table", "7", "--trainer.max_epochs", "1"]
@@ -49,6 +50,22 @@ def test_printed_commands_are_whole_and_run_nothing(ablate, tmp_path, capsys):
         assert "--trainer.max_epochs 1" in fit
         assert test.startswith("pks4 test --ckpt_path ")
     assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):
+    result = Result(
+        **dict.fromkeys(("params", "gflops", "top1", "top5", "seconds", "peak_memory_mb"), 0),
+        table=7,
+        row="Bidirectional",
+        seed=2,
+        commit="",
+        config_hash="ffffffffffff",
+    )
+    write_results(tmp_path / "out" / "results.csv", [result])
+    assert main(ablate[1:]) == 1
+    error = capsys.readouterr().err
+    assert "Table 7, Bidirectional has results of other settings" in error
+    assert "--out" in error
 
 
 @pytest.mark.parametrize(

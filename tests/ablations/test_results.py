@@ -7,7 +7,14 @@ import pytest
 from rich.console import Console
 
 from pks4_lightning.ablations.plan import find_overrides, plan_rows
-from pks4_lightning.ablations.results import Result, read_results, results_table, write_results
+from pks4_lightning.ablations.results import (
+    Result,
+    read_results,
+    results_table,
+    summarise,
+    update_results,
+    write_results,
+)
 
 ROWS = plan_rows([6, 7], num_blocks=4, folder=find_overrides())
 ONE = Result(
@@ -78,3 +85,22 @@ def test_a_place_of_another_tower_names_the_papers():
     lines = shown(6, [])
     assert "66.32" in lines["2 of 4 (paper: 6)"]
     assert "–" in lines["1 of 4"]
+
+
+def test_rows_are_averaged_over_their_seeds():
+    single = replace(ONE, row="Unidirectional")
+    both, alone = summarise([ONE, single, OTHER])
+    assert (both["row"], both["seeds"], both["top1"]) == ("Bidirectional", 2, 0.75)
+    assert both["top1_std"] == pytest.approx(0.0707, abs=1e-4)
+    assert both["seconds_std"] == 0
+    assert (alone["row"], alone["seeds"], alone["top1"]) == ("Unidirectional", 1, 0.7)
+    assert "top1_std" not in alone
+
+
+def test_results_of_other_tables_and_seeds_stay(tmp_path):
+    path = tmp_path / "results.csv"
+    other_table = replace(ONE, table=5, row="+ KS4")
+    assert update_results(path, [ONE, OTHER]) == [ONE, OTHER]
+    again = replace(OTHER, seconds=1.0)
+    assert update_results(path, [again, other_table]) == [other_table, ONE, again]
+    assert read_results(path) == [other_table, ONE, again]
