@@ -193,7 +193,7 @@ class _Running:
         self._task = self._progress.add_task(self._command.name, total=1.0, note="")
         if self._progress.disable and not self._brief:
             logger.info("%s: started, log in %s", self._command.name, self._command.log)
-        with self._command.log.open("w") as log, _hold(self._command) as held:
+        with _hold(self._command) as held, self._command.log.open("w") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 [sys.executable, "-m", "pks4_lightning", *self._command.arguments],
                 cwd=self._folder,

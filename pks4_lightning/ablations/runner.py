@@ -44,17 +44,17 @@ class Trial:
     @property
     def test_folder(self) -> Path:
         """Where the test writes: a place of its own for each choice of views."""
-        data = self.settings.get("data", {})
-        return self.folder / f"views_{data.get('num_clips', 1)}x{data.get('num_crops', 1)}"
+        data = self.settings["data"]
+        return self.folder / f"views_{data['num_clips']}x{data['num_crops']}"
 
     @property
     def test(self) -> tuple[str, ...]:
         """Arguments of ``pks4`` that test the training."""
-        data = self.settings.get("data", {})
+        data = self.settings["data"]
         return (
             *("test", "--ckpt_path", str(self.folder / "checkpoints" / "best.ckpt")),
-            *("--data.num_clips", str(data.get("num_clips", 1))),
-            *("--data.num_crops", str(data.get("num_crops", 1))),
+            *("--data.num_clips", str(data["num_clips"])),
+            *("--data.num_crops", str(data["num_crops"])),
             *("--trainer.default_root_dir", str(self.test_folder)),
         )
 
@@ -206,7 +206,6 @@ def _by_training(trials: Iterable[Trial]) -> list[list[Trial]]:
 def _chain(group: Sequence[Trial], progress: _Progress) -> list[Command]:
     first, last = group[0], group[-1]
     lock = first.folder / "running.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     fit = Command(
         name=f"training {first.name}",
         arguments=first.fit,

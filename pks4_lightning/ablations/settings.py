@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.config import PKS4Config
 
 __all__ = ["Settings", "config_hash", "read_settings", "training_hash"]
@@ -21,6 +23,7 @@ _ELSEWHERE = {"seed_everything", "data.seed", "data.root", "trainer.default_root
 """What tells repetitions and places apart, not settings."""
 _VIEWS = {"data.num_clips", "data.num_crops"}
 """What only a test goes by."""
+_CLIPS = ("num_frames", "frame_size", "num_clips", "num_crops")
 _HASH_LENGTH = 12
 
 
@@ -31,7 +34,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         arguments: Of ``pks4 fit``: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``.
 
     Returns:
-        The settings, the classifier's with every default filled in.
+        The settings, with the defaults of the classifier and of clips and views filled in.
 
     Raises:
         FileNotFoundError: If a configuration file is missing.
@@ -52,6 +55,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
             "The configuration has no model.classifier to vary; see configs/ssv2.yaml."
         )
     settings["model"]["classifier"] = asdict(PKS4Config(**classifier))
+    defaults = {name: signature(VideoDataModule).parameters[name].default for name in _CLIPS}
+    settings["data"] = {**defaults, **settings.get("data", {})}
     return settings
 
 

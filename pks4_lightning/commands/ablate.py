@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> None:
             raise ValueError(f"{name} ({getattr(arguments, name)}) must be at least 1.")
     base = [part for path in arguments.config for part in ("--config", path)] + list(others)
     settings = read_settings(base)
-    _require_data(settings.get("data", {}).get("root"))
+    _require_data(settings["data"].get("root"))
     folder = find_overrides()
     rows = plan_rows(arguments.table, num_blocks=num_blocks(settings), folder=folder)
     trials = plan_trials(rows, base=base, num_seeds=arguments.seeds, out=arguments.out)
