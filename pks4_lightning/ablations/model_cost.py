@@ -3,41 +3,44 @@
 import functools
 import json
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from pks4_lightning.ablations.settings import Settings
-from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
+from pks4_lightning.cost.flops import count_flops, total_flops
+from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.openai_towers import without_weights
 
 __all__ = ["model_cost", "num_blocks"]
 
 
 def num_blocks(settings: Settings) -> int:
-    """Return the depth of the backbone."""
-    fields = _resolved(settings).backbone_config or {}
+    """Return the depth of the backbone.
+
+    Args:
+        settings: From :func:`~pks4_lightning.ablations.settings.read_settings`.
+
+    Raises:
+        FileNotFoundError: If the backbone's architecture cannot be looked up.
+    """
+    fields = without_weights(PKS4Config(**settings["model"]["classifier"])).backbone_config or {}
     return int(fields["num_hidden_layers"])
 
 
 def model_cost(settings: Settings) -> tuple[int, float]:
-    """Return the number of parameters and the GFLOPs of a view."""
+    """Count what a model has and does, without building it.
+
+    Args:
+        settings: From :func:`~pks4_lightning.ablations.settings.read_settings`.
+
+    Returns:
+        The number of parameters, and the GFLOPs of a view as the paper counts them.
+    """
     data = settings["data"]
-    size = data["frame_size"]
-    key = json.dumps(settings["model"]["classifier"], sort_keys=True)
-    return _count(key, data["num_frames"], size)
+    classifier = json.dumps(settings["model"]["classifier"], sort_keys=True)
+    return _count(classifier, data["num_frames"], data["frame_size"])
 
 
 @functools.cache
 def _count(classifier: str, num_frames: int, frame_size: int) -> tuple[int, float]:
-    config = PKS4Config(**json.loads(classifier))
-    with torch.device("meta"):
-        model = build_classifier(resolve_backbone_config(config), load_weights=False)
-    clip = torch.empty(1, 3, num_frames, frame_size, frame_size, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(clip)
-    params = sum(parameter.numel() for parameter in model.parameters())
-    return params, round(counter.get_total_flops() / 2e9, 4)
-
-
-def _resolved(settings: Settings) -> PKS4Config:
-    return resolve_backbone_config(PKS4Config(**settings["model"]["classifier"]))
+    model = describe(PKS4Config(**json.loads(classifier)))
+    flops = total_flops(count_flops(model, num_frames=num_frames, frame_size=frame_size))
+    return sum(count_parameters(model).values()), round(flops.paper / 1e9, 4)

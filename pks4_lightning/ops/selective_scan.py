@@ -133,7 +133,8 @@ def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamb
         raise ValueError(
             f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
         )
-    logger.info("The selective scan runs by %s on %s.", resolved, device_type)
+    if device_type != "meta":  # where operations are counted, nothing runs
+        logger.info("The selective scan runs by %s on %s.", resolved, device_type)
     return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pks4_lightning.ablations.model_cost import model_cost
 from pks4_lightning.ablations.plan import OVERRIDES, TABLES, plan_rows
 from pks4_lightning.ablations.settings import read_settings
 from pks4_lightning.cli import run_cli
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.paper.tables import read_table
+from pks4_lightning.paper.tables import printed_digits, printed_number, read_table
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "ablations"
@@ -80,3 +81,10 @@ def test_the_command_line_stacks_a_file_as_the_plan_does(path, tmp_path):
     cli.model.trainer = cli.trainer
     cli.model.configure_model()
     assert cli.model(torch.zeros(1, 3, 4, 32, 32)).shape == (1, 174)
+
+
+@pytest.mark.parametrize("row", [row for row in PAPERS if "params" in row.paper.cells], ids=ids)
+def test_a_row_has_the_printed_number_of_parameters(row):
+    cell = row.paper.cells["params"]
+    params, _ = model_cost(read_settings([*SSV2, *row.arguments]))
+    assert round(params / 1e6, printed_digits(cell)) == printed_number(cell)
