@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
             "The configuration has no model.classifier to vary; see configs/ssv2.yaml."
         )
     settings["model"]["classifier"] = asdict(PKS4Config(**classifier))
-    defaults = {name: signature(VideoDataModule).parameters[name].default for name in _CLIPS}
-    settings["data"] = {**defaults, **settings.get("data", {})}
+    settings["data"] = {**_clip_defaults(), **settings.get("data", {})}
     return settings
 
 
@@ -117,8 +116,25 @@ def _merge(settings: Settings, other: Settings) -> None:
 
 
 def _digest(settings: Settings, *, without: set[str]) -> str:
-    kept = {name: value for name, value in _flat(settings) if name not in without}
+    """Hash what is not a default: a setting that is added later changes no hash."""
+    defaults = _defaults()
+    kept = {
+        name: value
+        for name, value in _flat(settings)
+        if name not in without and (name not in defaults or value != defaults[name])
+    }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the defaults that `read_settings` fills in, under their dotted names."""
+    classifier = {field.name: field.default for field in fields(PKS4Config)}
+    return dict(_flat({"model": {"classifier": classifier}, "data": _clip_defaults()}))
+
+
+def _clip_defaults() -> dict[str, Any]:
+    parameters = signature(VideoDataModule).parameters
+    return {name: parameters[name].default for name in _CLIPS}
 
 
 def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
