@@ -36,15 +36,15 @@ class SealingFile:
 
     def write(self, data: Any) -> int:
         """Write a block of bytes."""
-        block = memoryview(data).cast("B")
-        self.size += len(block)
+        size = memoryview(data).nbytes
+        self.size += size
         if self._error is None:
-            self._sum.update(block)
+            self._sum.update(data)
             try:
-                self._file.write(block)
+                self._file.write(data)
             except OSError as error:
                 self._error = error
-        return len(block)
+        return size
 
     def flush(self) -> None:
         """Do nothing: :meth:`close` does it all."""

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from pks4_lightning.training.checkpoint import check_label_names, check_state_dict, read_checkpoint
+from pks4_lightning.training.checkpoint import (
+    check_label_names,
+    check_state_dict,
+    load_checked,
+    read_checkpoint,
+)
+from pks4_lightning.training.checkpoint_io import WholeCheckpointIO
 
 MODEL = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
 
@@ -46,6 +52,22 @@ def test_many_problems_are_counted_not_listed():
 def test_other_labels_are_refused_by_name(data, words):
     with pytest.raises(ValueError, match=words):
         check_label_names(saved=["a", "b"], data=data)
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    tensors = {
+        "empty": torch.zeros(0, 3),
+        "half": torch.ones(2, dtype=torch.bfloat16),
+        "count": torch.tensor(7),
+        "strided": torch.arange(6.0).reshape(2, 3).T,
+    }
+    content = {"state_dict": tensors, "loops": {"a": [1, None]}}
+    WholeCheckpointIO().save_checkpoint(content, tmp_path / "x.ckpt")
+    for mmap in (False, True):
+        content, is_verified = load_checked(tmp_path / "x.ckpt", mmap=mmap)
+        assert is_verified
+        assert content["loops"] == {"a": [1, None]}
+        torch.testing.assert_close(content["state_dict"], tensors, rtol=0, atol=0)
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path):
