@@ -18,13 +18,11 @@ def save_for_ever(folder, megabytes):
     torch.set_num_threads(1)
     folder = Path(folder)
     plugin = WholeCheckpointIO()
+    weight = torch.empty(megabytes << 18)
+    checkpoint = {"state_dict": {"weight": weight}, "hyper_parameters": {"classifier": {}}}
     for step in itertools.count(1):
-        weight = torch.full((megabytes << 18,), float(step))
-        checkpoint = {
-            "state_dict": {"weight": weight},
-            "hyper_parameters": {"classifier": {}},
-            "global_step": step,
-        }
+        weight.fill_(step)
+        checkpoint["global_step"] = step
         plugin.save_checkpoint(checkpoint, folder / "last.ckpt")
         (folder / "done").write_text(str(step))
 

