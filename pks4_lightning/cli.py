@@ -1,5 +1,6 @@
 """``pks4 fit | validate | test | predict``: Lightning's command line for our task and data."""
 
+import errno
 import json
 import logging
 import os
@@ -50,6 +51,9 @@ logger = logging.getLogger(__name__)
 # but Lightning warns if the callbacks that did are not there.
 KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
 KEPT_OF_TRAINER = ("default_root_dir", "precision")
+
+# What any write may end in, a library's as well as ours.
+_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -336,6 +340,8 @@ def user_error(error: BaseException) -> str | None:
         return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
     if isinstance(error, ValueError | TypeError | OSError) and _raised_by_us(error):
         return message
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
     return None
 
 

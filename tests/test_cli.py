@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.cli import PKS4CLI, differences, run_cli
+from pks4_lightning.cli import PKS4CLI, differences, run_cli, user_error
 from pks4_lightning.training.task import VideoClassificationTask
 
 ROOT = Path(__file__).parent.parent
@@ -521,6 +521,18 @@ def test_unknown_command_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["tset"])
     assert "'tset'" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_bug_whoever_writes():
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x")
+    assert user_error(caught.value) == "No space left on device."
+    with pytest.raises(OSError, match="No such file") as caught:
+        Path("/nowhere/x").read_text()
+    assert user_error(caught.value) is None
 
 
 def test_a_bug_keeps_its_traceback(tiny_args, tmp_path, monkeypatch):

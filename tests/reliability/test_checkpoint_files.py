@@ -26,6 +26,12 @@ SAVES_OFTEN = [
     "--last_checkpoint.every_n_train_steps=1",
     "--trainer.max_epochs=400",
 ]
+# 16 steps in an epoch, and a checkpoint after each: it is what is written next at any moment
+SHORT_STEPS = [
+    "--data.batch_size=1",
+    "--model.recipe.reference_batch=1",
+    "--last_checkpoint.every_n_train_steps=1",
+]
 
 
 def checkpoint(step=1, **more):
@@ -140,7 +146,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(launcher, tiny_args, 
     disk, holder = small_disk
     options = {"prepare": f"{FAULTS}:enter", "holder": holder}
     args = ["fit", *tiny_args, f"--trainer.default_root_dir={disk}", "--trainer.logger=false"]
-    args += ["--trainer.max_epochs=12", "--ckpt_path=auto"]
+    args += [*SHORT_STEPS, "--ckpt_path=auto"]
     process = launcher.start(*args, **options)
     seen = Path(f"/proc/{holder}/root{disk}")
     process.wait_until(lambda: (seen / "checkpoints" / "last.ckpt").is_file())
@@ -156,7 +162,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(launcher, tiny_args, 
     (seen / "filler").unlink()
     again = launcher.start(*args, **options)
     assert again.wait() == 0, again.text()
-    assert read_checkpoint(seen / "checkpoints" / "last.ckpt")["global_step"] == 24 > step
+    assert read_checkpoint(seen / "checkpoints" / "last.ckpt")["global_step"] == 32 > step
 
 
 def fill(folder):
@@ -210,8 +216,8 @@ def test_a_folder_that_becomes_read_only_ends_the_run(launcher, tiny_args, tmp_p
     process = launcher.start(
         "fit",
         *tiny_args,
+        *SHORT_STEPS,
         f"--trainer.default_root_dir={folder}",
-        "--trainer.max_epochs=400",
         prepare=f"{FAULTS}:obey_permissions",
     )
     process.wait_until(lambda: (folder / "checkpoints" / "last.ckpt").is_file())
