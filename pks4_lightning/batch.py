@@ -37,6 +37,8 @@ class VideoBatch(TypedDict):
     """Empty on clips that only fill up."""
     failure: list[str]
     """Why a video could not be decoded; such clips are blank and not valid. Empty elsewhere."""
+    relative_cost: NotRequired[float]
+    """Tokens of the batch, as a multiple of one whose scale is not drawn. Absent there."""
     patch_size: NotRequired[int]
     """Side of a patch in pixels, where the data draws it; elsewhere the model's rule holds."""
 

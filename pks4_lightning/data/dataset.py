@@ -108,8 +108,10 @@ class VideoDataset(Dataset[VideoBatch]):
         if isinstance(request, int):
             request = VideoRequest(request, epoch=0, repeat=0, valid=True)
         views = self._prepare(request)
-        if request.scale is not None and request.scale.patch_size is not None:
-            views["patch_size"] = request.scale.patch_size
+        if request.scale is not None:
+            views["relative_cost"] = request.scale.cost
+            if request.scale.patch_size is not None:
+                views["patch_size"] = request.scale.patch_size
         return views
 
     def _prepare(self, request: VideoRequest) -> VideoBatch:
@@ -270,6 +272,8 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         video_path=[path for views in videos for path in views["video_path"]],
         failure=[reason for views in videos for reason in views["failure"]],
     )
+    if "relative_cost" in videos[0]:
+        joined["relative_cost"] = videos[0]["relative_cost"]
     if "patch_size" in videos[0]:
         joined["patch_size"] = videos[0]["patch_size"]
     return joined

@@ -28,7 +28,7 @@ class Scale(NamedTuple):
     frame_size: int
     """Side of the square frames, in pixels."""
     cost: float = 1.0
-    """Tokens of a clip, as a multiple of those at ``data.num_frames`` and ``data.frame_size``."""
+    """Tokens of a batch, as a multiple of those at ``data.num_frames`` and ``data.frame_size``."""
     patch_size: int | None = None
     """Side of a patch, in pixels, where it is drawn; else the model's rule holds."""
 

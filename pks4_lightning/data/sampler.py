@@ -187,4 +187,6 @@ class TokenBudget(Sampler[list[VideoRequest]]):
             scale = batch[0].scale
             assert scales is not None
             assert scale is not None
-            yield batch[: repeats * scales.draws.num_videos(scale, len(batch) // repeats)]
+            kept = repeats * scales.draws.num_videos(scale, len(batch) // repeats)
+            scale = scale._replace(cost=scale.cost * kept / len(batch))
+            yield [request._replace(scale=scale) for request in batch[:kept]]

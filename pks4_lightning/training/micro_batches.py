@@ -125,6 +125,7 @@ class ClipPasses:
         module: nn.Module,
         video: Float[Tensor, "B C T H W"],
         patch_size: int | None = None,
+        relative_cost: float = 1.0,
     ) -> Float[Tensor, "B K"]:
         """Return the logits of a batch.
 
@@ -132,6 +133,8 @@ class ClipPasses:
             module: The classifier.
             video: The clips of this rank.
             patch_size: Side of a patch in pixels, if not the model's own.
+            relative_cost: Tokens of the batch, as a multiple of one that goes through at a time:
+                twice as long clips go through half as many at a time.
 
         Raises:
             NotEnoughMemoryError: With ``auto``, if one clip at a time is too much on any rank.
@@ -141,7 +144,8 @@ class ClipPasses:
         given = self.clips_per_pass
         if isinstance(given, str) and module.training and torch.is_grad_enabled():
             return self._adapted(module, video)
-        self.at_once = min(given, len(video)) if isinstance(given, int) else len(video)
+        most = given if isinstance(given, int) else len(video)
+        self.at_once = max(1, min(int(most / relative_cost), len(video)))
         return in_passes(module, video, self.at_once, patch_size)
 
     def _adapted(self, module: nn.Module, video: Tensor) -> Tensor:

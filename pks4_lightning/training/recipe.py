@@ -33,7 +33,9 @@ class Recipe:
             ``trainer.accumulate_grad_batches`` as it is; so does any value other than 1 there.
         clips_per_pass: Clips of a batch that go through the model at a time, to save memory; the
             gradient stays that of the whole batch, for a third more time. ``auto`` starts with all
-            of them and halves the number where memory runs out. ``null``: all of them.
+            of them and halves the number where memory runs out. ``null``: all of them. Where
+            flexible training draws clips that cost more than ``data.num_frames`` and
+            ``data.frame_size``, as many fewer go through at a time.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         mixup_alpha: Beta parameter of mixup; 0 switches it off.
         cutmix_alpha: Beta parameter of cutmix; 0 switches it off.

@@ -126,15 +126,19 @@ class VideoClassificationTask(LightningModule):
         self.label_names = list(source.label_names) or self.label_names
 
     def forward(
-        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+        self,
+        video: Float[Tensor, "B C T H W"],
+        patch_size: int | None = None,
+        relative_cost: float = 1.0,
     ) -> Float[Tensor, "B K"]:
         """Return the logits of normalised clips.
 
         Args:
             video: The clips.
             patch_size: Side of a patch in pixels; ``None``: the model's rule.
+            relative_cost: As in a batch; where it is above 1, fewer clips go through at a time.
         """
-        return self.passes(self.classifier, video, patch_size)
+        return self.passes(self.classifier, video, patch_size, relative_cost)
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.
@@ -155,7 +159,7 @@ class VideoClassificationTask(LightningModule):
             rng=rng,
         )
         loss = F.cross_entropy(
-            self(video, batch.get("patch_size")).float(),
+            self(video, batch.get("patch_size"), batch.get("relative_cost", 1.0)).float(),
             target,
             label_smoothing=self.recipe.label_smoothing,
         )

@@ -143,6 +143,12 @@ class TestSteps:
         assert len(shapes[0]) == 12
         assert len(set(shapes[0])) > 2
 
+    def test_batches_say_what_they_cost(self, ssv2_root):
+        for batch in epoch_of(data_on(ssv2_root)):
+            assert batch["relative_cost"] == batch["video"].shape[2] / 4
+        fixed = epoch_of(data_on(ssv2_root, flexible=FlexibleScales()))[0]
+        assert "relative_cost" not in fixed
+
     def test_workers_change_nothing(self, ssv2_root):
         batches = []
         for num_workers in (0, 2):
@@ -204,7 +210,9 @@ class TestTokenBudget:
         whole = list(sampler)
         for number, batch in enumerate(TokenBudget(sampler, 4, drop_last=True)):
             kept = {8: 4, 16: 2, 32: 1, 64: 1}[batch[0].scale.num_frames]
-            assert batch == whole[4 * number : 4 * number + kept]
+            assert batch[0].scale.cost == {8: 1, 16: 1, 32: 1, 64: 2}[batch[0].scale.num_frames]
+            videos = [request.video_index for request in whole[4 * number : 4 * number + kept]]
+            assert [request.video_index for request in batch] == videos
 
     def test_costs_at_most_the_budget_on_average(self):
         scales = FlexibleScales(num_frames=FRAMES, frame_sizes=SIZES, constant="tokens")

@@ -214,6 +214,25 @@ class TestAuto:
         with pytest.raises(ValueError, match="Give a number"):
             ClipPasses("auto")(model, clips(2))
 
+    @pytest.mark.parametrize(
+        ("given", "cost", "at_once"),
+        [
+            (None, 1.0, 8),
+            (None, 4.0, 2),
+            (None, 30.0, 1),
+            (None, 0.25, 8),
+            (4, 2.0, 2),
+            (4, 0.5, 8),
+        ],
+    )
+    def test_of_costlier_clips_hold_fewer(self, given, cost, at_once):
+        model, passes = classifier(), ClipPasses(given)
+        video = clips(8)
+        with torch.no_grad():
+            logits = passes(model.eval(), video, None, cost)
+            torch.testing.assert_close(logits, model(video))
+        assert passes.at_once == at_once
+
     def test_rehearses_nothing_without_training(self):
         model = classifier().eval()
         tried = needs_memory_for(model, 8)
