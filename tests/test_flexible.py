@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from pks4_lightning.cli import main, run_cli
+from tests.test_distributed import TWO, pks4_on_two_ranks
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FILES = sorted((CONFIGS / "flexible").glob("*.yaml"))
@@ -28,8 +29,9 @@ def overrides(name):
     return [f"--config={path}", *small]
 
 
-def scales(folder):
-    return [json.loads(line) for line in (folder / "scales.jsonl").read_text().splitlines()]
+def scales(folder, rank=0):
+    lines = (folder / f"scales_{rank}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -141,6 +143,25 @@ def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
         assert status == 1
         sentence = "pks4: error: data.frame_size is 43; the model cuts frames into patches of 8 "
         assert sentence in capsys.readouterr().err
+
+
+def test_two_ranks_draw_what_one_process_draws(tiny_args, tmp_path):
+    args = [
+        "fit",
+        *tiny_args,
+        *overrides("static_tokens"),
+        "--trainer.callbacks=tests.watch_scales.WatchScales",
+        "--trainer.max_epochs=3",
+        "--trainer.limit_val_batches=0",
+    ]
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_cli([*args, f"--trainer.default_root_dir={one}"])
+    pks4_on_two_ranks(
+        [*args, f"--trainer.default_root_dir={two}", "--trainer.strategy=ddp", *TWO], tmp_path
+    )
+    # one process accumulates two micro-batches to the videos of a step, two ranks one each
+    assert scales(one)[::2] == scales(one)[1::2] == scales(two, 0) == scales(two, 1)
+    assert len({tuple(scale) for _, *scale in scales(one)}) > 2
 
 
 def test_a_given_resize_is_kept(trained, tmp_path):

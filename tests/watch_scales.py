@@ -9,10 +9,11 @@ __all__ = ["WatchScales"]
 
 
 class WatchScales(Callback):
-    """Append optimiser step, frames, frame size and patch size to ``scales.jsonl``."""
+    """Append optimiser step, frames, frame size and patch size to ``scales_RANK.jsonl``."""
 
     def on_train_batch_start(self, trainer, _task, batch, _batch_idx):
         _, _, num_frames, height, _ = batch["video"].shape
         line = [trainer.global_step, num_frames, height, batch.get("patch_size")]
-        with (Path(trainer.default_root_dir) / "scales.jsonl").open("a") as file:
+        path = Path(trainer.default_root_dir) / f"scales_{trainer.global_rank}.jsonl"
+        with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
