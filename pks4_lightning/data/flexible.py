@@ -5,8 +5,9 @@ frames that are needed and no others, and scale them once. It is a function of t
 number of the step: all ranks draw alike, and so does a run that is resumed.
 
 Reference:
-    StretchySnake, the abstract in REPRODUCTION.md. Certain from it: lengths, resolutions, and that
-    both vary while training. Ours: one uniform, independent draw of each per optimiser step.
+    "StretchySnake: Flexible SSM Training Unlocks Action Recognition Across Spatio-Temporal Scales",
+    2025, https://arxiv.org/abs/2510.16209. Clips of varying length and resolution are the paper's;
+    one uniform, independent draw of each for a whole optimiser step is our reading.
 """
 
 from collections.abc import Iterator
