@@ -7,6 +7,7 @@ Dimensions:
     H, W: pixels
 """
 
+from collections.abc import Sequence
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, UInt8
@@ -73,6 +74,14 @@ class ClipSource(Protocol):
 
     def failed_train_videos(self) -> list[str]:
         """Training videos that could not be decoded so far on this rank, one sentence each."""
+        ...
+
+    def training_list(self) -> dict[str, int | str]:
+        """What the order of the training videos depends on, by names that a user knows."""
+        ...
+
+    def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
+        """Begin within an epoch, of which all ranks together have used some videos."""
         ...
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:

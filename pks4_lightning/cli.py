@@ -33,12 +33,14 @@ from pks4_lightning.training.checkpoint import read_checkpoint
 from pks4_lightning.training.checkpoint_io import WholeCheckpointIO, check_folder
 from pks4_lightning.training.failure_record import FailureRecord
 from pks4_lightning.training.finite_guard import FiniteGuard
+from pks4_lightning.training.last_checkpoint import LastCheckpoint
 from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.memory_advice import MemoryAdvice
 from pks4_lightning.training.micro_batches import is_out_of_memory
 from pks4_lightning.training.prediction_writer import PredictionWriter
 from pks4_lightning.training.resume_point import checkpoints_in, find_checkpoint
 from pks4_lightning.training.run_cost import RunCost
+from pks4_lightning.training.run_state import RunState
 from pks4_lightning.training.run_summary import RunSummary
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.validation_pictures import ValidationPictures
@@ -77,14 +79,24 @@ class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the settings of both checkpoints, ``best_checkpoint`` and ``last_checkpoint``."""
+        """Add the settings of the checkpoints, and whether a resumed run may differ from its."""
         both = {"auto_insert_metric_name": False, "enable_version_counter": False}
         best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
         # A callback of its own: `save_last` writes only when the best one is written as well.
-        last = {"filename": "last", **both}
-        for group, defaults in (("best_checkpoint", best), ("last_checkpoint", last)):
-            parser.add_lightning_class_args(ModelCheckpoint, group)
+        last = {"filename": "last", "save_on_train_epoch_end": True, **both}
+        for group, kind, defaults in (
+            ("best_checkpoint", ModelCheckpoint, best),
+            ("last_checkpoint", LastCheckpoint, last),
+        ):
+            parser.add_lightning_class_args(kind, group)
             parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+        parser.add_argument(
+            "--allow_changes",
+            type=bool,
+            default=False,
+            help="With fit --ckpt_path: go on although recipe, schedule (such as a larger "
+            "trainer.max_epochs) or training videos differ from the checkpoint's.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
@@ -179,6 +191,7 @@ class PKS4CLI(LightningCLI):
         ours: list[Callback] = [PredictionWriter(), MemoryAdvice()]
         if is_fit:
             ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
+            ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))
             if config.get("logger") is not False:
                 ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
         wants_bar = config.get("enable_progress_bar") is not False
@@ -217,7 +230,8 @@ def saved_settings(path: str, *, command: str) -> dict[str, Any]:
         trainer = saved.get("trainer", {})
         saved = {key: saved[key] for key in KEPT_FOR_EVALUATION if key in saved}
         saved["trainer"] = {key: trainer[key] for key in KEPT_OF_TRAINER if key in trainer}
-    saved.pop("ckpt_path", None)
+    for key in ("ckpt_path", "allow_changes"):  # of that run alone
+        saved.pop(key, None)
     # Through JSON, tuples become the lists that a parsed configuration has.
     plain: dict[str, Any] = json.loads(json.dumps(saved))
     return plain

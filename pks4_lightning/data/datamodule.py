@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from pks4_lightning.batch import VideoBatch
@@ -24,8 +23,8 @@ from pks4_lightning.data.memory import check_counts, check_memory
 from pks4_lightning.data.open_files import OpenFiles
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.quarantine import FailureCount
-from pks4_lightning.data.sampler import VideoSampler
 from pks4_lightning.data.splits import SplitVideos
+from pks4_lightning.data.training_order import TrainingOrder
 from pks4_lightning.data.transforms import Augmentation, flipped_labels
 from pks4_lightning.data.video import Resize
 
@@ -41,7 +40,7 @@ _STAGES: dict[str | None, tuple[_Stage, ...]] = {
 }
 
 
-class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
+class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
     """Videos with labels, laid out as a published data set is, or plainly.
 
     With the official layouts ``root`` alone is enough: annotations, class names and videos are
@@ -259,26 +258,6 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
         """
         return list(self._splits.videos[split].missing)
 
-    def failed_train_videos(self) -> list[str]:
-        """Return why training videos could not be decoded so far, one sentence for each file."""
-        return list(self.failures.reasons)
-
-    def num_train_batches(self) -> int:
-        """Return the micro-batches per epoch on each rank.
-
-        The last batch is left out where it is not full, unless it is the only one.
-
-        Raises:
-            ValueError: If there are fewer videos than ranks.
-        """
-        num_videos, num_ranks = len(self._splits.videos["train"]), self._order("train").world_size
-        if num_videos < num_ranks:
-            raise ValueError(
-                f"{num_videos} training videos cannot be shared by {num_ranks} ranks; lower "
-                "trainer.devices or trainer.num_nodes."
-            )
-        return max(1, self._order("train").num_videos_per_rank // self.batch_size)
-
     def train_dataloader(self) -> DataLoader[VideoBatch]:
         """Return shuffled training clips, ``num_repeats`` of every video next to each other."""
         dataset = self._dataset(
@@ -286,7 +265,9 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
             augmentation=self.augmentation,
             flips=flipped_labels(self.label_names, self.augmentation.flip_label_pairs),
         )
-        return self._loader("train", dataset, self.batch_size * self.num_repeats)
+        loader = self._loader("train", dataset, self.batch_size * self.num_repeats)
+        self._start = None
+        return loader
 
     def val_dataloader(self) -> DataLoader[VideoBatch]:
         """Return the validation clips."""
@@ -364,18 +345,6 @@ class VideoDataModule(DeviceSide, FrameSizes, LightningDataModule):
             open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)
             if self.num_workers
             else None,
-        )
-
-    def _order(self, stage: _Stage) -> VideoSampler:
-        training = stage == "train"
-        return VideoSampler(
-            len(self._splits.videos[stage]),
-            num_repeats=self.num_repeats if training else 1,
-            shuffle=training,
-            uneven="drop" if training else "pad",
-            seed=self.seed,
-            rank=0 if self.trainer is None else self.trainer.global_rank,
-            world_size=1 if self.trainer is None else self.trainer.world_size,
         )
 
     def _loader(

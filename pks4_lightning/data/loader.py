@@ -38,6 +38,17 @@ class VideoLoader(DataLoader[VideoBatch]):
         open_files = getattr(self.dataset, "open_files", None)
         return batches if open_files is None else _watched(batches, open_files)
 
+    def state_dict(self) -> dict[str, int]:
+        """Return nothing; that it can be asked tells Lightning that epochs can be resumed midway.
+
+        Only who uses the batches knows how many are used up: see ``resume_training`` of the data
+        module.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Do nothing: the sampler of this loader begins where it should."""
+
 
 def video_loader(
     dataset: VideoDataset,
@@ -79,6 +90,9 @@ def video_loader(
         collate_fn=join_views,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
+        # PyTorch draws a seed for its workers, how often depends on their number; they use none of
+        # it, and the global generator stays the model's alone.
+        generator=torch.Generator(),
         **with_workers,
     )
 

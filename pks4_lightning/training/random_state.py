@@ -1,0 +1,44 @@
+"""The state of every random generator of a process, as tensors and plain values.
+
+A checkpoint holds it: what it holds must load with ``weights_only=True``.
+"""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["random_state", "restore_random_state"]
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Return the states of Python's, NumPy's and PyTorch's global generators.
+
+    Args:
+        device: Where this rank computes; its generator is included.
+    """
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is meant
+    state = {
+        "python": random.getstate(),
+        "numpy": [str(name), np.asarray(keys).tolist(), *rest],
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Let all generators go on from a state.
+
+    Args:
+        state: From :func:`random_state`. Where it knows nothing of a GPU, that one's generator
+            stays as it is.
+        device: Where this rank computes.
+    """
+    random.setstate(state["python"])
+    np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002 - as above
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
