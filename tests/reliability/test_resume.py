@@ -10,6 +10,8 @@ import torch
 
 from tests.reliability.traces import read_trace
 
+pytestmark = pytest.mark.timeout(3600)  # 25 chains are 75 launches
+
 SMALL = [
     "--data.batch_size=2",
     "--model.recipe.reference_batch=4",  # two micro-batches per step
