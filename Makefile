@@ -3,26 +3,42 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# For every platform and Python that the package supports, not only for this machine.
+COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --no-header
 
 # The models here are small: two threads do not speed them up, two processes do.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint types imports test test-slow test-reliability bench notebooks demo ablations clean
+.PHONY: help setup lock audit lint types imports test test-slow test-reliability bench notebooks demo ablations clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## create .venv and install the package with its development tools
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt requirements.lock requirements-build.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@# Kernels are tested in Triton's interpreter. CUDA builds of torch bring their own Triton.
-	@$(BIN)/python -c "import triton" 2>/dev/null || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.9.0 || \
-	  echo "No Triton for this platform: its tests will be skipped."
+	@# Every file is checked against its hash in the lists. The first builds what has no wheel.
+	$(PIP) --require-hashes --no-deps -r requirements-build.lock
+	$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements.lock
+	@# What is left is torch. Its builds differ from machine to machine, and so do their hashes.
+	$(PIP) --no-build-isolation -c constraints.txt -e ".[dev]"
 	@touch $@
+
+lock:  ## pin what pyproject.toml allows today, with the hash of every file (needs a network)
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	$(COMPILE) -c constraints.txt --extra dev pyproject.toml > build/lock/all.txt
+	@# torch, and what a CUDA build of it pulls in by exact version, come as the machine has them
+	awk '/^[a-z]/ {keep = !/^(torch==|cuda-|nvidia-)/} keep' build/lock/all.txt > requirements.lock
+	printf 'hatchling>=1.27\neditables\nsetuptools>=77\n' \
+	  | $(COMPILE) -c requirements.lock - > requirements-build.lock
+
+audit:  ## fail if a locked package has a published vulnerability
+	PYTHON=$(PYTHON) .ci/audit
 
 demo: $(READY)  ## the whole job on a small embedded data set: train, test, compare, draw
 	$(BIN)/pks4 demo --out runs/demo

@@ -138,6 +138,17 @@ class PKS4CLI(LightningCLI):
             return None
         return str(found)
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands, each with what is no argument of theirs."""
+        # `weights_only` is not for a file or a command line to decide: see below
+        commands = LightningCLI.subcommands()
+        return {command: {*skipped, "weights_only"} for command, skipped in commands.items()}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Read checkpoints without running what is in them, also those from an address."""
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+
     def _parse_ckpt_path(self) -> None:
         """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
 
@@ -230,7 +241,7 @@ def saved_settings(path: str, *, command: str) -> dict[str, Any]:
         trainer = saved.get("trainer", {})
         saved = {key: saved[key] for key in KEPT_FOR_EVALUATION if key in saved}
         saved["trainer"] = {key: trainer[key] for key in KEPT_OF_TRAINER if key in trainer}
-    for key in ("ckpt_path", "allow_changes"):  # of that run alone
+    for key in ("ckpt_path", "allow_changes", "weights_only"):  # of that run alone
         saved.pop(key, None)
     # Through JSON, tuples become the lists that a parsed configuration has.
     plain: dict[str, Any] = json.loads(json.dumps(saved))

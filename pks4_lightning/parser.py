@@ -1,17 +1,54 @@
 """Says what is wrong with arguments in one sentence, and what was probably meant."""
 
 import difflib
+import os
 import re
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
+
+from pks4_lightning.allowed_imports import explain_denied_import, restrict_imports
+from pks4_lightning.plain_settings import check_yaml, read_config
 
 __all__ = ["OneSentenceParser"]
 
 
+_load_yaml = get_loader("yaml")
+
+
+def _load_checked_yaml(text: str) -> Any:
+    check_yaml(text)
+    return _load_yaml(text)
+
+
 class OneSentenceParser(LightningArgumentParser):
-    """Lightning's parser without the page of usage in front of every error."""
+    """Lightning's parser without the page of usage in front of every error.
+
+    It names no class but those of :mod:`~pks4_lightning.allowed_imports`, and takes no YAML that
+    stands for more than it looks.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_imports()
+        set_loader("yaml", _load_checked_yaml, exceptions=(yaml.YAMLError,))
+        super().__init__(*args, **kwargs)
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration file, if it is not too large to be one.
+
+        Args:
+            path: The file.
+            args: As in jsonargparse.
+            kwargs: The same.
+
+        Raises:
+            ValueError: If it is too large, or no text.
+        """
+        read_config(Path(path).expanduser())
+        return super().parse_path(path, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with status 2 and one sentence that names the key.
@@ -22,7 +59,7 @@ class OneSentenceParser(LightningArgumentParser):
         """
         if not self.exit_on_error:  # asked by jsonargparse itself, which goes on
             super().error(message, ex)
-        sentence = " ".join(message.split()).rstrip(".")
+        sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
         # of a union, the list of what each member would not take
         sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
         parser = getattr(ex, "subcommand_parser", None) or self

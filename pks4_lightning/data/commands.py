@@ -35,6 +35,7 @@ from pks4_lightning.files import replace_whole
 from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.data_check import data_check_figure
+from pks4_lightning.plain_settings import load_yaml, read_config
 
 __all__ = ["main"]
 
@@ -101,8 +102,8 @@ def main(argv: list[str] | None = None) -> int:
         overview.parse_args(arguments)  # prints the help, or names the mistake
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pks4_lightning").setLevel(logging.INFO)
-    parser = _parser(arguments[0])
     try:
+        parser = _parser(arguments[0])
         settings = parser.parse_args(_data_only(arguments[1:]))
         data = parser.instantiate(settings).data
         if settings.root is not None:
@@ -153,7 +154,11 @@ def _data_section(file: str) -> str:
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration '{file}'.")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = load_yaml(read_config(path))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"The configuration '{file}' is no YAML: {reason}.") from None
     section = content.get("data") if isinstance(content, dict) else None
     if not isinstance(section, dict):
         raise ValueError(f"The configuration '{file}' has no section 'data'.")

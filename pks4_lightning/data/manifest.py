@@ -71,7 +71,7 @@ def read_manifest(manifest: Path, *, torn: bool = False) -> dict[str, FileRecord
     for number, line in enumerate(lines, start=1):
         try:
             record = _from_json(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             if torn and number == len(lines):
                 break
             raise ValueError(

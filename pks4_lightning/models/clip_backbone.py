@@ -11,12 +11,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeAlias
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
@@ -105,7 +107,7 @@ def build_backbone(
 
     Raises:
         FileNotFoundError: If the weights are neither in a folder nor to be had from the hub.
-        ValueError: If the weights do not fit the architecture exactly.
+        ValueError: If the weights cannot be read, or do not fit the architecture exactly.
     """
     config = CLIPVisionConfig(**fields)
     if weights is None:
@@ -163,15 +165,23 @@ def _read_fields(backbone: str) -> dict[str, Any]:
 
 def _load(weights: str, config: CLIPVisionConfig) -> VisionTower:
     _require(weights, _WEIGHT_FILES)
-    with _quiet():
-        tower, report = VisionTower.from_pretrained(
-            weights,
-            config=config,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,  # reported below, all at once
-            output_loading_info=True,
-        )
+    try:
+        with _quiet():
+            tower, report = VisionTower.from_pretrained(
+                weights,
+                config=config,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,  # reported below, all at once
+                output_loading_info=True,
+                trust_remote_code=False,
+                weights_only=True,  # of pytorch_model.bin, where there are no safetensors
+            )
+    except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
+        raise ValueError(
+            f"The weights in {weights} are refused: they are damaged, or hold more than tensors, "
+            "which could run code."
+        ) from error
     missing = sorted(report["missing_keys"])
     mismatched = [
         f"{name} {tuple(found)} instead of {tuple(expected)}"

@@ -4,11 +4,11 @@ import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
 
+from pks4_lightning.plain_settings import check_plain
 from pks4_lightning.training.seal import check_seal
 
 __all__ = [
@@ -28,19 +28,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Returns:
         The checkpoint's dictionary. Nothing in it can run code: it is read with
-        ``weights_only=True``.
+        ``weights_only=True``, and its settings are plain values.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or is no checkpoint of this package.
     """
     checkpoint, _ = load_checked(path, mmap=True)
-    if not isinstance(checkpoint, dict) or "classifier" not in checkpoint.get(
-        "hyper_parameters", {}
-    ):
+    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(settings, dict) or "classifier" not in settings:
         raise ValueError(
             f"{path} is not a checkpoint of pks4_lightning: it does not say which model it holds."
         )
+    for name in ("hyper_parameters", "config"):
+        try:
+            check_plain(checkpoint.get(name, {}))
+        except ValueError as error:
+            raise ValueError(f"{path} is refused, its {name} are no settings: {error}.") from None
     return checkpoint
 
 
@@ -66,7 +70,12 @@ def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any
     is_verified = check_seal(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:  # torch's own advice is to trust the file after all
+        raise ValueError(
+            f"{path} is refused: it is damaged, or holds more than tensors and plain values, which "
+            "could run code."
+        ) from error
+    except Exception as error:  # a hostile file can upset the reader in any way
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "unexpected end"
         raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
     return content, is_verified

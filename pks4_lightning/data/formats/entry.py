@@ -71,13 +71,18 @@ def read_json(source: Path) -> Any:
         source: The file.
 
     Raises:
-        ValueError: If it is no JSON; the line is named.
+        ValueError: If it is no JSON; the line is named. Or if no annotations are nested so deeply.
     """
+    text = read_text(source)
     try:
-        return json.loads(read_text(source))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"'{source}' is no valid JSON: {error.msg} in line {error.lineno}."
+        ) from None
+    except (RecursionError, ValueError):
+        raise ValueError(
+            f"'{source}' is nested too deeply, or has a number of too many digits, to be read."
         ) from None
 
 

@@ -1,0 +1,364 @@
+"""Files from the internet do no harm: checkpoints, configurations, backbone weights."""
+
+import ast
+import json
+import os
+import sys
+import time
+from collections import OrderedDict
+from itertools import pairwise
+from pickle import UnpicklingError
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.formats.entry import read_json
+from pks4_lightning.models.clip_backbone import build_backbone
+from pks4_lightning.plain_settings import load_yaml
+from pks4_lightning.training.checkpoint import read_checkpoint
+from tests.conftest import ROOT
+from tests.reliability.hostile import (
+    MODULE,
+    Calls,
+    PeakMemory,
+    hostile_checkpoints,
+    plant_module,
+)
+
+PAYLOADS = {
+    f"{MODULE}.Canary": {},
+    "os.system": {"command": "touch MARK"},
+    "subprocess.Popen": {"args": ["touch", "MARK"]},
+    "functools.partial": {"func": "os.system", "args": ["touch MARK"]},
+    "builtins.eval": {"source": "__import__('os').system('touch MARK')"},
+    "jsonargparse.set_parsing_settings": {"import_path_allowlist": [MODULE]},
+}
+TINY_CLIP = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "projection_dim": 12,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+CALLBACK = "lightning.pytorch.callbacks.LambdaCallback"
+
+
+@pytest.fixture
+def mark(tmp_path, monkeypatch):
+    """A file that must not appear; with the module, importable, that would write it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    # whoever sets this asks torch to run what checkpoints hold
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    path = plant_module(tmp_path)
+    yield path
+    assert not path.exists()
+    assert MODULE not in sys.modules
+
+
+def settings_with(name, mark):
+    """Return the places of a configuration that a class or a function can be named at."""
+    filled = json.loads(json.dumps(PAYLOADS[name]).replace("MARK", str(mark)))
+    harm = {"class_path": name, "init_args": filled}
+    return {
+        "callback": {"trainer": {"callbacks": [harm]}},
+        "function": {
+            "trainer": {
+                "callbacks": [{"class_path": CALLBACK, "init_args": {"on_fit_start": name}}]
+            }
+        },
+        "sampler": {"data": {"train_sampler": harm}},
+        "nested": {
+            "trainer": {
+                "plugins": [
+                    {
+                        "class_path": "lightning.pytorch.plugins.AsyncCheckpointIO",
+                        "init_args": {"checkpoint_io": harm},
+                    }
+                ]
+            }
+        },
+    }
+
+
+def refused(args, capsys):
+    """Run a command that must end with one sentence; return it."""
+    try:
+        status = main(args)
+    except SystemExit as end:
+        status = end.code
+    error = capsys.readouterr().err
+    assert status in (1, 2), error
+    sentence = error.splitlines()[-1]
+    assert sentence.startswith("pks4: error: "), error
+    assert "Traceback" not in error
+    return sentence
+
+
+def from_checkpoint(settings, args, folder, good, monkeypatch):
+    checkpoint = torch.load(good, weights_only=True)
+    for part, changes in settings.items():
+        checkpoint["config"][part] = {**checkpoint["config"][part], **changes}
+    torch.save(checkpoint, folder / "settings.ckpt")
+    return ["fit", "--ckpt_path", str(folder / "settings.ckpt")]
+
+
+def from_config(settings, args, folder, good, monkeypatch):
+    (folder / "hostile.yaml").write_text(json.dumps(settings))
+    return ["fit", *args, "--config", str(folder / "hostile.yaml")]
+
+
+def from_command_line(settings, args, folder, good, monkeypatch):
+    options = [
+        f"--{part}.{key}={json.dumps(value)}"
+        for part, values in settings.items()
+        for key, value in values.items()
+    ]
+    return ["fit", *args, *options]
+
+
+def from_environment(settings, args, folder, good, monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEFAULT_ENV", "true")  # off unless asked for
+    for part, values in settings.items():
+        for key, value in values.items():
+            monkeypatch.setenv(f"PL_FIT__{part}__{key}".upper(), json.dumps(value))
+    return ["fit", *args]
+
+
+ROUTES = [from_checkpoint, from_config, from_command_line, from_environment]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_settings_run_nothing(
+    route, name, tiny_args, trained, mark, tmp_path, monkeypatch, capsys, times, record
+):
+    good = trained / "checkpoints" / "last.ckpt"
+    args = [*tiny_args, f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    places = list(settings_with(name, mark).items())
+    first = ROUTES.index(route) + list(PAYLOADS).index(name)  # by default one place, each in turn
+    places = [places[(first + turn) % len(places)] for turn in range(times(1, full=len(places)))]
+    for place, settings in places:
+        with monkeypatch.context() as patched:
+            sentence = refused(route(settings, args, tmp_path, good, patched), capsys)
+        assert f"settings may not name {name}," in sentence, place
+        assert not mark.exists()
+    assert not (tmp_path / "run").exists()
+    record(
+        f"settings run nothing: {route.__name__}, {name}",
+        places=[place for place, _ in places],
+        refused=len(places),
+        marks=0,
+    )
+
+
+def test_the_same_module_runs_once_the_environment_lets_it_in(
+    launcher, tiny_args, tmp_path, monkeypatch
+):
+    mark = plant_module(tmp_path)
+    process = launcher.start(
+        "fit",
+        *tiny_args,
+        "--trainer.fast_dev_run=true",
+        f"--trainer.callbacks={MODULE}.Canary",
+        env={"PKS4_ALLOW_IMPORTS": MODULE},
+        prepare="tests.reliability.hostile:let_modules_in",
+        folder=str(tmp_path),
+    )
+    assert process.wait() == 0, process.text()
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("value", ["jsonargparse", "jsonargparse.x", "*", "os.system()", "a b"])
+def test_the_environment_can_let_in_only_named_modules(value, tiny_args, monkeypatch, capsys):
+    monkeypatch.setenv("PKS4_ALLOW_IMPORTS", value)
+    assert "names of your own modules" in refused(["fit", *tiny_args], capsys)
+
+
+@pytest.fixture(scope="module")
+def hostile(trained, tmp_path_factory):
+    """The 12 hostile checkpoints, and the mark that none of them may leave."""
+    folder = tmp_path_factory.mktemp("hostile")
+    mark = plant_module(folder)
+    return hostile_checkpoints(trained / "checkpoints" / "last.ckpt", folder, mark), mark
+
+
+READABLE = ("instantiator", "class_path")  # only the parser knows that these settings are none
+
+
+def test_hostile_checkpoints_run_nothing(
+    hostile, tiny_args, trained, monkeypatch, tmp_path, capsys, record
+):
+    files, mark = hostile
+    assert len(files) == 12
+    monkeypatch.syspath_prepend(mark.parent)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.chdir(tmp_path)
+    read_checkpoint(trained / "checkpoints" / "last.ckpt")  # what a first reading alone allocates
+    worst = {"seconds": 0.0, "megabytes": 0.0}
+    for name, path in files.items():
+        for command in ("read", "test", "fit"):
+            start = time.monotonic()
+            with PeakMemory() as memory:
+                if command != "read":
+                    sentence = refused([command, "--ckpt_path", str(path)], capsys)
+                elif name not in READABLE:
+                    with pytest.raises((ValueError, FileNotFoundError)) as error:
+                        read_checkpoint(path)
+                    sentence = str(error.value)
+            seconds = time.monotonic() - start
+            named = name not in READABLE
+            assert (path.name in sentence) == named, (name, sentence)
+            assert "\n" not in sentence
+            assert seconds < 30, (name, command)  # one or two on an idle core
+            assert memory.growth < 200, (name, command)
+            worst["seconds"] = max(worst["seconds"], round(seconds, 2))
+            worst["megabytes"] = max(worst["megabytes"], round(memory.growth))
+            assert not mark.exists(), (name, command)
+            assert MODULE not in sys.modules, (name, command)
+    assert not list(tmp_path.iterdir())
+    record("hostile checkpoints run nothing", files=12, commands=3, marks=0, **worst)
+
+
+def test_a_hostile_checkpoint_that_a_configuration_names_runs_nothing(
+    hostile, tiny_args, tmp_path, monkeypatch
+):
+    files, mark = hostile
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    settings = {"ckpt_path": str(files["reduce"]), "weights_only": False}
+    (tmp_path / "hostile.yaml").write_text(json.dumps(settings))
+    folder = f"--trainer.default_root_dir={tmp_path / 'run'}"
+    with pytest.raises(SystemExit):  # what reads checkpoints how is no setting
+        main(["fit", *tiny_args, folder, "--config", str(tmp_path / "hostile.yaml")])
+    del settings["weights_only"]
+    (tmp_path / "hostile.yaml").write_text(json.dumps(settings))
+    with pytest.raises(UnpicklingError):
+        main(["fit", *tiny_args, folder, "--config", str(tmp_path / "hostile.yaml")])
+    assert not mark.exists()
+
+
+def nested_lists(depth):
+    value = "x"
+    for _ in range(depth):
+        value = [value] * 10
+    return value
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"lr": torch.zeros(1)}, "it holds a Tensor"),
+        ({"lr": OrderedDict(a=1)}, "it holds a OrderedDict"),
+        ({"lr": b"bytes"}, "it holds a bytes"),
+        ({"lr": nested_lists(9)}, "it stands for more than 100000 values"),
+    ],
+    ids=["tensor", "other mapping", "bytes", "a billion"],
+)
+@pytest.mark.parametrize("part", ["hyper_parameters", "config"])
+def test_a_checkpoints_settings_are_plain_values(part, settings, reason, tmp_path):
+    path = tmp_path / "a.ckpt"
+    checkpoint = {"hyper_parameters": {"classifier": {}}, "config": {}}
+    checkpoint[part].update(settings)
+    torch.save(checkpoint, path)
+    with pytest.raises(
+        ValueError, match=f"a.ckpt is refused, its {part} are no settings: {reason}"
+    ):
+        read_checkpoint(path)
+
+
+LETTERS = "abcdefghij"
+BOMBS = {
+    "object": "seed_everything: !!python/object/apply:os.system ['touch MARK']",
+    "new": "seed_everything: !!python/object/new:evil_canary.Canary []",
+    "name": "seed_everything: !!python/name:evil_canary.Canary",
+    "laughs": "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in pairwise(LETTERS)),
+    "merges": "a: &a {k: v}\n"
+    + "".join(
+        f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 10)}]}}\n" for old, new in pairwise(LETTERS)
+    ),
+    "itself": "seed_everything: &a [*a]",
+    "deep list": "seed_everything: " + "[" * 100_000,
+    "deep mapping": "".join(f"{' ' * level}a:\n" for level in range(1000)),
+    "large": "# " + "x" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_yaml_bombs_are_refused(name, tiny_args, mark, tmp_path, capsys, record):
+    path = tmp_path / "bomb.yaml"
+    path.write_text(BOMBS[name].replace("MARK", str(mark)))
+    refused(["fit", "--config", "nowhere.yaml"], capsys)  # so that all is imported
+    commands = [["fit", "--config", str(path)], ["data", "check", "--config", str(path)]]
+    if name != "large":
+        commands.append(["fit", f"--data={path.read_text()}"])
+    for args in commands:
+        start = time.monotonic()
+        with PeakMemory() as memory:
+            refused(args, capsys)
+        seconds = time.monotonic() - start
+        assert seconds < 20  # 0.4 on an idle core
+        assert memory.growth < 100
+    record(f"YAML refused: {name}", commands=len(commands), seconds=round(seconds, 2))
+
+
+def test_honest_aliases_are_no_bomb():
+    shared = "a: &few [1, 2]\nb: {c: *few}\nd: {<<: {e: 3}, f: *few}"
+    assert load_yaml(shared) == {"a": [1, 2], "b": {"c": [1, 2]}, "d": {"e": 3, "f": [1, 2]}}
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[" + "9" * 5000 + "]"])
+def test_json_bombs_are_refused(text, tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"labels\.json' is nested too deeply, or has a number"):
+        read_json(path)
+
+
+def test_hostile_backbone_weights_run_nothing(mark, tmp_path, capsys, tiny_args):
+    folder = tmp_path / "backbone"
+    build_backbone(TINY_CLIP, weights=None).save_pretrained(folder)
+    honest = (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
+    torch.save(load_file(honest), folder / "pytorch_model.bin")
+    build_backbone(TINY_CLIP, weights=str(folder))  # tensors alone may come in this format
+    torch.save(
+        {**load_file(honest), "bias": Calls(os.system, f"touch {mark}")},
+        folder / "pytorch_model.bin",
+    )
+    with pytest.raises(ValueError, match="backbone are refused: they are damaged, or hold more"):
+        build_backbone(TINY_CLIP, weights=str(folder))
+    (folder / "pytorch_model.bin").unlink()
+    (folder / "model.safetensors").write_bytes(b"\xff" * 8 + honest.read_bytes()[8:])
+    with pytest.raises(ValueError, match="backbone are refused: they are damaged"):
+        build_backbone(TINY_CLIP, weights=str(folder))
+
+
+def test_nothing_in_the_package_unpickles_evaluates_or_opens_a_shell():
+    calls = {"eval", "exec", "compile", "__import__"}
+    attributes = {
+        "os.system", "os.popen", "torch.hub", "yaml.load", "yaml.full_load", "yaml.unsafe_load",
+        "pickle.load", "pickle.loads", "pickle.Unpickler", "joblib.load", "marshal.loads",
+    }  # fmt: skip
+    found = []
+    for path in sorted((ROOT / "pks4_lightning").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in attributes:
+                found.append(f"{place} {ast.unparse(node)}")
+            if isinstance(node, ast.Call):
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                name = ast.unparse(node.func)
+                if name in calls or given.get("shell") == "True":
+                    found.append(f"{place} {name}")
+                if name == "torch.load" and given.get("weights_only") != "True":
+                    found.append(f"{place} torch.load without weights_only=True")
+                if name.endswith("from_pretrained") and given.get("weights_only") != "True":
+                    found.append(f"{place} from_pretrained without weights_only=True")
+                if name == "np.load" and given.get("allow_pickle", "False") != "False":
+                    found.append(f"{place} np.load with allow_pickle")
+                if given.get("trust_remote_code", "False") != "False":
+                    found.append(f"{place} trust_remote_code")
+    assert found == []
