@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["check_plain", "check_yaml", "load_yaml", "read_config"]
+__all__ = ["check_plain", "check_yaml", "load_config", "read_config"]
 
 _MAX_BYTES = 1_000_000  # ours have 2 KB, a checkpoint's 5
 _MAX_VALUES = 100_000
@@ -18,7 +18,7 @@ _MAX_DEPTH = 100  # libyaml's loader recurses in C: a few thousand levels end th
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class UnreadableError(yaml.YAMLError, ValueError):
+class UnreadableError(yaml.YAMLError):
     """YAML that no settings look like."""
 
 
@@ -44,18 +44,25 @@ def read_config(path: str | Path) -> str:
         raise ValueError(f"{path} is no configuration: it is no text in UTF-8.") from None
 
 
-def load_yaml(text: str) -> Any:
-    """Load YAML: numbers, strings, lists and mappings, nothing that would need a class.
+def load_config(path: str | Path) -> Any:
+    """Load a configuration file.
 
     Args:
-        text: The YAML.
+        path: The file.
+
+    Returns:
+        What it says: numbers, strings, lists and mappings, nothing that would need a class.
 
     Raises:
-        yaml.YAMLError: If it is no YAML, holds other objects, is nested too deeply, or its aliases
-            stand for too much.
+        ValueError: If it is no such file.
     """
-    check_yaml(text)
-    return yaml.safe_load(text)
+    text = read_config(path)
+    try:
+        check_yaml(text)
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"The configuration '{path}' cannot be read: {reason}.") from None
 
 
 def check_yaml(text: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.plain_settings import load_config
 
 __all__ = ["Settings", "config_hash", "read_settings", "training_hash"]
 
@@ -101,7 +102,7 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _read_file(path: Path) -> Settings:
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration {path}.")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = load_config(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no settings.")
     return content

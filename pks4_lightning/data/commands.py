@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from rich import box
 from rich.console import Console
@@ -35,7 +34,7 @@ from pks4_lightning.files import replace_whole
 from pks4_lightning.parser import OneSentenceParser
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.data_check import data_check_figure
-from pks4_lightning.plain_settings import load_yaml, read_config
+from pks4_lightning.plain_settings import load_config
 
 __all__ = ["main"]
 
@@ -154,11 +153,7 @@ def _data_section(file: str) -> str:
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration '{file}'.")
-    try:
-        content = load_yaml(read_config(path))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"The configuration '{file}' is no YAML: {reason}.") from None
+    content = load_config(path)
     section = content.get("data") if isinstance(content, dict) else None
     if not isinstance(section, dict):
         raise ValueError(f"The configuration '{file}' has no section 'data'.")

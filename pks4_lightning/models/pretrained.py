@@ -99,7 +99,7 @@ def load_classifier(folder: str | Path) -> tuple[PKS4Classifier, ClipInput]:
         if version != _FORMAT:
             raise ValueError(f"its format is {version}, this version reads {_FORMAT}")
         config, clip = PKS4Config(**said["classifier"]), ClipInput(**said["clip"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{description} does not describe a classifier: {error}.") from error
     if _sha256(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")

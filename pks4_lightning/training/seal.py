@@ -86,12 +86,15 @@ def check_seal(path: Path) -> bool:
             return False
         total = hashlib.sha256()
         left = size - len(_seal(total.hexdigest()))
-        file.seek(0)
-        while left > 0 and (block := file.read(min(left, _BLOCK))):
-            total.update(block)
-            left -= len(block)
-        total.update(_NO_COMMENT)
-        if file.read() != _seal(total.hexdigest()):
+        file.seek(max(0, left))
+        seal = file.read()
+        if _LABEL in seal:  # else there is nothing to compare with, however large the file
+            file.seek(0)
+            while left > 0 and (block := file.read(min(left, _BLOCK))):
+                total.update(block)
+                left -= len(block)
+            total.update(_NO_COMMENT)
+        if seal != _seal(total.hexdigest()):
             raise ValueError(
                 f"{path} cannot be read as a checkpoint: it is damaged or cut short (its checksum "
                 "does not match)."
