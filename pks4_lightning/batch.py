@@ -84,6 +84,14 @@ class ClipSource(Protocol):
         """Begin within an epoch, of which all ranks together have used some videos."""
         ...
 
+    def refusal(self) -> str | None:
+        """Why this rank cannot train on, if too many of them could not be decoded."""
+        ...
+
+    def videos_at_work(self) -> list[str]:
+        """Videos that this rank's data workers are at."""
+        ...
+
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
         """Undo the normalisation, for a person to look at."""
         ...

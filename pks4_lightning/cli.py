@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import multiprocessing
 import os
 import sys
 import warnings
@@ -38,12 +39,14 @@ from pks4_lightning.training.line_progress import LineProgress
 from pks4_lightning.training.memory_advice import MemoryAdvice
 from pks4_lightning.training.micro_batches import is_out_of_memory
 from pks4_lightning.training.prediction_writer import PredictionWriter
+from pks4_lightning.training.preemption import Preemption, noting_signals
 from pks4_lightning.training.resume_point import checkpoints_in, find_checkpoint
 from pks4_lightning.training.run_cost import RunCost
 from pks4_lightning.training.run_state import RunState
 from pks4_lightning.training.run_summary import RunSummary
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.validation_pictures import ValidationPictures
+from pks4_lightning.training.watchdog import Watchdog
 
 __all__ = ["PKS4CLI", "main", "run_cli"]
 
@@ -79,7 +82,7 @@ class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the settings of the checkpoints, and whether a resumed run may differ from its."""
+        """Add the settings of checkpoints and watchdog, and whether a resumed run may differ."""
         both = {"auto_insert_metric_name": False, "enable_version_counter": False}
         best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
         # A callback of its own: `save_last` writes only when the best one is written as well.
@@ -90,6 +93,7 @@ class PKS4CLI(LightningCLI):
         ):
             parser.add_lightning_class_args(kind, group)
             parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+        parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.add_argument(
             "--allow_changes",
             type=bool,
@@ -199,7 +203,7 @@ class PKS4CLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
-        ours: list[Callback] = [PredictionWriter(), MemoryAdvice()]
+        ours: list[Callback] = [Preemption(), PredictionWriter(), MemoryAdvice()]
         if is_fit:
             ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
             ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))
@@ -324,7 +328,8 @@ def main(args: list[str]) -> int:
         args: The arguments, the command first.
 
     Returns:
-        The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``.
+        The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``; a run that is
+        stopped by SIGTERM or SIGUSR1 raises ``SystemExit(143)``, and one that stalls ends with 75.
     """
     logging.basicConfig(format="%(message)s")
     # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
@@ -335,13 +340,17 @@ def main(args: list[str]) -> int:
     is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
     try:
-        run_cli(args)
+        with noting_signals():
+            run_cli(args)
     except Exception as error:
         sentence = user_error(error)
         if sentence is None:
             raise
         sys.stderr.write(f"pks4: error: {sentence}\n")
         return 1
+    finally:
+        for worker in multiprocessing.active_children():  # one that is stuck would hold up the end
+            worker.kill()
     return 0
 
 

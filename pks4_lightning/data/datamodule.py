@@ -20,7 +20,7 @@ from pks4_lightning.data.frame_sizes import FrameSizes
 from pks4_lightning.data.layout import DataLayout, list_for_prediction
 from pks4_lightning.data.loader import PREFETCHED_BATCHES, video_loader
 from pks4_lightning.data.memory import check_counts, check_memory
-from pks4_lightning.data.open_files import OpenFiles
+from pks4_lightning.data.open_files import OpenFiles, videos_at_work
 from pks4_lightning.data.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.quarantine import FailureCount
 from pks4_lightning.data.splits import SplitVideos
@@ -258,6 +258,10 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         """
         return list(self._splits.videos[split].missing)
 
+    def videos_at_work(self) -> list[str]:
+        """Return the videos that the workers are at, the one that takes longest first."""
+        return videos_at_work()
+
     def train_dataloader(self) -> DataLoader[VideoBatch]:
         """Return shuffled training clips, ``num_repeats`` of every video next to each other."""
         dataset = self._dataset(
@@ -291,10 +295,16 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
 
         Returns:
             The batch with float32 clips.
+
+        Raises:
+            ValueError: One batch after too many videos have failed, if nobody who knows
+                :meth:`refusal` has ended the training by then.
         """
         training = self.trainer is not None and self.trainer.training
         if training:
-            self.failures.add(batch["failure"], num_videos=len(self._splits.videos["train"]))
+            if (refusal := self.refusal()) is not None:
+                raise ValueError(refusal)
+            self.failures.add(batch["failure"])
         return {**batch, "video": self.to_model_input(batch, training=training)}
 
     def layout(self) -> DataLayout:

@@ -18,6 +18,7 @@ from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.dataset import VideoDataset, join_views
 from pks4_lightning.data.open_files import OpenFiles
 from pks4_lightning.data.sampler import TokenBudget, VideoSampler
+from pks4_lightning.data.worker_process import start_worker
 
 __all__ = ["PREFETCHED_BATCHES", "DataWorkerError", "VideoLoader", "video_loader"]
 
@@ -70,12 +71,13 @@ def video_loader(
     with_workers: dict[str, Any] = {}
     if num_workers > 0:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["pks4_lightning.data.dataset"])
+        context.set_forkserver_preload(["pks4_lightning.data.fork_server"])
         with_workers = {
             # a forked copy of a process that has decoded video can hang for ever
             "multiprocessing_context": context,
             "persistent_workers": True,
             "prefetch_factor": PREFETCHED_BATCHES,
+            "worker_init_fn": start_worker,
         }
     batches: dict[str, Any] = {
         "batch_size": requests_per_batch,

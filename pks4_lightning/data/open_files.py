@@ -17,11 +17,20 @@ from typing import NamedTuple
 
 from torch.utils.data import get_worker_info
 
-__all__ = ["OpenFiles"]
+__all__ = ["OpenFiles", "videos_at_work"]
 
 _SLOT_BYTES = 8192
 _HEAD = struct.Struct("<qdi")
 """Process, time of opening, and bytes of the path; no process means no file."""
+
+
+_in_use: "weakref.WeakSet[OpenFiles]" = weakref.WeakSet()
+
+
+def videos_at_work() -> list[str]:
+    """Return the videos that all workers of this process are at, the longest opened first."""
+    slots = [slot for files in list(_in_use) for slot in files.slots()]
+    return [slot.path for slot in sorted(slots, key=lambda slot: slot.opened)]
 
 
 class _Slot(NamedTuple):
@@ -48,6 +57,7 @@ class OpenFiles:
         self._removal = weakref.finalize(self, Path(self._name).unlink, missing_ok=True)
         self._handle: int | None = None
         self._ended: set[int] = set()
+        _in_use.add(self)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_removal": None, "_handle": None}

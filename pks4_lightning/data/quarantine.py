@@ -73,7 +73,7 @@ def apply_manifest(
 
 
 class FailureCount:
-    """Counts the training videos that could not be decoded, and stops when they are too many.
+    """Counts the training videos that could not be decoded, and says when they are too many.
 
     Args:
         max_bad_fraction: Share of the training videos that may fail; one always may.
@@ -84,29 +84,33 @@ class FailureCount:
         self.reasons: list[str] = []
         """A sentence for each file, in the order in which they failed."""
 
-    def add(self, failures: Iterable[str], *, num_videos: int) -> None:
+    def add(self, failures: Iterable[str]) -> None:
         """Record the failures of a batch.
 
         Args:
             failures: As a batch has them: a line for each file, empty for good clips.
-            num_videos: Videos in the split.
-
-        Raises:
-            ValueError: If more files have failed than may.
         """
         for reason in [line for failure in failures for line in failure.splitlines()]:
             if reason not in self.reasons:
                 self.reasons.append(reason)
                 logger.warning("%s Another video stands in for it.", reason)
-        if len(self.reasons) > max(1, self.max_bad_fraction * num_videos):
-            named = "; ".join(
-                reason.removeprefix("Cannot decode video ").rstrip(".")
-                for reason in self.reasons[:_NUM_NAMED]
-            )
-            more = len(self.reasons) - _NUM_NAMED
-            named += f"; and {more} more" if more > 0 else ""
-            raise ValueError(
-                f"{len(self.reasons)} of {num_videos} training videos cannot be decoded, more "
-                f"than data.max_bad_fraction {self.max_bad_fraction:g} allows ({named}); "
-                "quarantine them with pks4 data index, or raise the limit."
-            )
+
+    def refusal(self, *, num_videos: int) -> str | None:
+        """Return the sentence that ends a training, or ``None`` while no more have failed than may.
+
+        Args:
+            num_videos: Videos in the split.
+        """
+        if len(self.reasons) <= max(1, self.max_bad_fraction * num_videos):
+            return None
+        named = "; ".join(
+            reason.removeprefix("Cannot decode video ").rstrip(".")
+            for reason in self.reasons[:_NUM_NAMED]
+        )
+        more = len(self.reasons) - _NUM_NAMED
+        named += f"; and {more} more" if more > 0 else ""
+        return (
+            f"{len(self.reasons)} of {num_videos} training videos cannot be decoded, more "
+            f"than data.max_bad_fraction {self.max_bad_fraction:g} allows ({named}); "
+            "quarantine them with pks4 data index, or raise the limit."
+        )

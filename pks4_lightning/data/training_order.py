@@ -58,6 +58,10 @@ class TrainingOrder(LightningDataModule):
         """Return why training videos could not be decoded so far, one sentence for each file."""
         return list(self.failures.reasons)
 
+    def refusal(self) -> str | None:
+        """Return why no training goes on with this data: too much of it could not be decoded."""
+        return self.failures.refusal(num_videos=len(self._splits.videos["train"]))
+
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
         """Let the next training begin within an epoch; call it before the loader is made.
 

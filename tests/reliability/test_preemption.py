@@ -1,0 +1,143 @@
+"""Signals at any time: every rank ends within seconds, with status 143, and what is due is saved."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pks4_lightning.training.checkpoint import read_checkpoint
+
+ANNOUNCE = "tests.reliability.faults:announce_stages"
+STAGES = ("start-up", "train", "validation", "saving")
+TARGETS = ((0,), (1,), (0, 1))
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+def long_run(tiny_args, folder):
+    """Arguments of a training that a test ends."""
+    return ["fit", *tiny_args, "--trainer.max_epochs=500", f"--trainer.default_root_dir={folder}"]
+
+
+def catches(process, number):
+    """Whether a process has a handler for a signal."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def wait_for_stage(processes, folder, stage, rng):
+    """Wait until a random moment in a stage."""
+    if stage == "start-up":
+        for process in processes:
+            process.wait_until(lambda process=process: catches(process, signal.SIGTERM))
+        time.sleep(rng.uniform(0, 1.5))
+        return
+    marks = folder / stage
+    seen = rng.randint(1, 6)
+    processes[0].wait_until(lambda: marks.exists() and marks.stat().st_size >= seen)
+    time.sleep(rng.uniform(0, 0.1))
+
+
+def end_of(processes, folder, stage):
+    """Return the seconds until all are gone; check how they ended and what they left."""
+    start = time.monotonic()
+    statuses = [process.wait(60) for process in processes]
+    seconds = time.monotonic() - start
+    assert statuses == [143] * len(processes), [process.text()[-2000:] for process in processes]
+    deadline = time.monotonic() + 15
+    while any(process.family() for process in processes):
+        assert time.monotonic() < deadline, "processes are left"
+        time.sleep(0.05)
+    last = folder / "run" / "checkpoints" / "last.ckpt"
+    if stage != "start-up":
+        assert f"saved {last}" in processes[0].text()
+    if last.exists():
+        assert read_checkpoint(last)["global_step"] > 0
+    assert not list(last.parent.glob(".*")), "nothing half-written is left"
+    return seconds
+
+
+def test_two_ranks_end_together_whichever_is_signalled_and_when(
+    launcher, tiny_args, tmp_path, times, record
+):
+    rng = random.Random(0)
+    count = times(6, full=90)
+    stages = [STAGES[number % 4] for number in range(count)]
+    targets = [TARGETS[number % 3] for number in range(count)]
+    seconds = []
+    for number, (stage, targeted) in enumerate(zip(stages, targets, strict=True)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ranks = launcher.start_ranks(
+            *long_run(tiny_args, folder / "run"),
+            "--trainer.devices=2",
+            prepare=ANNOUNCE,
+            folder=str(folder),
+            seconds=0.05,
+        )
+        wait_for_stage(ranks, folder, stage, rng)
+        for rank in targeted:
+            ranks[rank].send(rng.choice(SIGNALS))
+        seconds.append(end_of(ranks, folder, stage))
+    record(
+        "preemption of two ranks",
+        signals=count,
+        hangs=0,
+        **{"seconds to the end, worst": round(max(seconds), 1)},
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_process_saves_and_ends(launcher, tiny_args, tmp_path, stage):
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"), prepare=ANNOUNCE, folder=str(tmp_path), seconds=0.02
+    )
+    wait_for_stage([process], tmp_path, stage, random.Random(stage))
+    process.send(signal.SIGUSR1)
+    process.send(signal.SIGTERM)  # once more changes nothing
+    end_of([process], tmp_path, stage)
+
+
+def test_a_signal_to_all_processes_does_not_take_the_data_workers_first(
+    launcher, tiny_args, tmp_path
+):
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"),
+        "--data.num_workers=2",
+        prepare=ANNOUNCE,
+        folder=str(tmp_path),
+        seconds=0.05,
+    )
+    wait_for_stage([process], tmp_path, "train", random.Random(0))
+    family = process.family()
+    assert len(family) >= 4, "trainer, fork server, two workers"
+    for pid in family:
+        Path(f"/proc/{pid}").exists() and send(pid)
+    end_of([process], tmp_path, "train")
+
+
+def send(pid):
+    import os
+
+    os.kill(pid, signal.SIGTERM)
+
+
+def test_a_test_ends_at_a_signal(launcher, trained, tmp_path):
+    process = launcher.start(
+        "test",
+        f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}",
+        "--data.test_batch_size=1",
+        f"--trainer.default_root_dir={tmp_path / 'run'}",
+        prepare=ANNOUNCE,
+        folder=str(tmp_path),
+        seconds=0.5,
+    )
+    process.wait_until((tmp_path / "test").exists)
+    process.send(signal.SIGTERM)
+    assert process.wait() == 143, process.text()
+    assert not (tmp_path / "run" / "test" / "metrics.json").exists()
