@@ -10,7 +10,6 @@ all-reduce of that size and that wait are what Lightning 2.6 does per batch as w
 """
 
 import logging
-import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -59,8 +58,8 @@ class Preemption(Checkpoint):
     """Stop all ranks at the same batch, with exit status 143, once one of them has noted a signal.
 
     A training saves ``last.ckpt`` first. It does so after an optimiser step, or in a validation,
-    which a resumed run then starts over. Before the first step there is nothing to save. Where a
-    rank's training data can no longer be used, all ranks end with that rank's sentence.
+    which a resumed run then does from its start. Before the first step there is nothing to save.
+    Where a rank's training data can no longer be used, all ranks end with that rank's sentence.
 
     As a :class:`Checkpoint` it comes after the other callbacks, so that what they do after a step
     is in the file.
@@ -82,7 +81,7 @@ class Preemption(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Compare notes; stop after an optimiser step unless a validation is about to start.
+        """Compare notes; stop after an optimiser step.
 
         Raises:
             ValueError: On all ranks, if one has met too many videos that cannot be decoded.
@@ -92,8 +91,8 @@ class Preemption(Checkpoint):
         asked, refused = _on_any_rank(trainer, bool(_noted), refusal is not None)
         if refused:
             raise ValueError(from_all_ranks([refusal] if refusal else [])[0])
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if asked and stepped and not _validates_next(trainer, batch_idx):
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if asked and stepped:
             self._stop(trainer, save=True)
 
     def on_validation_batch_start(
@@ -104,18 +103,13 @@ class Preemption(Checkpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Compare notes; a training stops as if its validation had only begun."""
+        """Compare notes and stop; also in the midst of a training's validation."""
         if not _on_any_rank(trainer, bool(_noted))[0]:
             return
         in_training = trainer.state.fn == "fit" and not trainer.sanity_checking
-        if in_training:
-            # To Lightning, a first batch that was started and not finished: it starts over.
-            progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
-            progress.increment_started()
-            progress.current.reset()
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, WeightAveraging):  # puts the trained weights back
-                    callback.on_validation_epoch_end(trainer, pl_module)
+        for callback in trainer.callbacks if in_training else []:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging):
+                callback.on_validation_epoch_end(trainer, pl_module)  # puts the trained ones back
         self._stop(trainer, save=in_training)
 
     def on_test_batch_start(
@@ -157,15 +151,3 @@ def _on_any_rank(trainer: Trainer, *flags: bool) -> list[bool]:
     device = trainer.strategy.root_device
     together = highest_of_ranks(torch.tensor(flags, dtype=torch.int32, device=device))
     return [bool(flag) for flag in together.tolist()]
-
-
-def _validates_next(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a validation may follow this batch, which a checkpoint of now would leave out."""
-    if trainer.is_last_batch:
-        return True
-    every = trainer.val_check_batch
-    if every is None or math.isinf(every):
-        return False
-    per_epoch = trainer.check_val_every_n_epoch is not None
-    done = batch_idx if per_epoch else trainer.fit_loop.total_batch_idx
-    return bool((done + 1) % every == 0)

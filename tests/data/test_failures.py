@@ -153,9 +153,10 @@ def test_a_training_stops_when_too_many_videos_fail(folders):
     data = module(folders, max_bad_fraction=0.25)
     data.setup("fit")
     data.trainer = SimpleNamespace(training=True, global_rank=0, world_size=1)
-    with pytest.raises(ValueError, match="3 of 8 training videos cannot be decoded"):
-        deque(data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader())
+    deque(data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader())
     assert len(data.failures.reasons) == 3
+    with pytest.raises(ValueError, match="3 of 8 training videos cannot be decoded"):
+        data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     patient = module(folders, max_bad_fraction=0.4)
     patient.setup("fit")
     patient.trainer = data.trainer

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pks4_lightning.data import datamodule
 from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.video import VideoDecodeError
 from pks4_lightning.training.task import VideoClassificationTask
 
 
@@ -52,9 +53,9 @@ def announce_stages(folder, seconds):
     before(VideoClassificationTask, "on_save_checkpoint", announced("saving"))
 
 
-def as_installed(script):
-    """Name the script that Lightning starts the other ranks with."""
-    sys.argv[0] = script
+def as_installed():
+    """Be started by the installed script, as Lightning then starts the other ranks."""
+    sys.argv[0] = str(Path(sys.executable).with_name("pks4"))
 
 
 def at_step(step, action):
@@ -120,14 +121,14 @@ class SleepingDataset(VideoDataset):
 
     fault = None
 
-    def _decode(self, request):
+    def _views(self, request, path):
         if self.fault is not None:
             folder, videos_before = self.fault
             self.fault = folder, videos_before - 1
             if videos_before == 0:
                 mark(folder, "fired")
                 sleep_for_ever()
-        return super()._decode(request)
+        return super()._views(request, path)
 
 
 def sleep_for_ever():
@@ -135,7 +136,7 @@ def sleep_for_ever():
 
 
 def sleep_in_dataset(folder, rank, step):
-    """Stay in the dataset for ever, in the fourth video of a batch's time or later."""
+    """Stay in the dataset for ever at a video of some step."""
     datamodule.VideoDataset = SleepingDataset
     if on_this_rank(rank):
         SleepingDataset.fault = folder, 4 * step
@@ -152,3 +153,18 @@ def sleep_in_worker(folder, rank, step):
             self.fault = folder, 4 * step
 
     SleepingDataset.__init__ = with_the_fault
+
+
+def undecodable(rank):
+    """Have the first three training videos of a rank not decode."""
+    original = VideoDataset._decode
+    failed = []
+
+    def failing(self, request):
+        if self.substitute and len(failed) < 3:
+            failed.append(request)
+            raise VideoDecodeError(f"Cannot decode video '{len(failed)}': planted.")
+        return original(self, request)
+
+    if on_this_rank(rank):
+        VideoDataset._decode = failing

@@ -1,5 +1,6 @@
-"""Signals at any time: every rank ends within seconds, with status 143, and what is due is saved."""
+"""Signals at any time: all ranks end within seconds, with status 143, and save what is due."""
 
+import os
 import random
 import signal
 import time
@@ -117,14 +118,8 @@ def test_a_signal_to_all_processes_does_not_take_the_data_workers_first(
     family = process.family()
     assert len(family) >= 4, "trainer, fork server, two workers"
     for pid in family:
-        Path(f"/proc/{pid}").exists() and send(pid)
+        os.kill(pid, signal.SIGTERM)
     end_of([process], tmp_path, "train")
-
-
-def send(pid):
-    import os
-
-    os.kill(pid, signal.SIGTERM)
 
 
 def test_a_test_ends_at_a_signal(launcher, trained, tmp_path):
@@ -141,3 +136,26 @@ def test_a_test_ends_at_a_signal(launcher, trained, tmp_path):
     process.send(signal.SIGTERM)
     assert process.wait() == 143, process.text()
     assert not (tmp_path / "run" / "test" / "metrics.json").exists()
+
+
+def test_ranks_started_by_lightning_end_with_the_first(launcher, tiny_args, tmp_path):
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"),
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp",
+        prepare="tests.reliability.faults:as_installed",
+    )
+    process.wait_until((tmp_path / "run" / "checkpoints" / "last.ckpt").exists)
+    assert len(process.family()) == 2
+    process.send(signal.SIGTERM)
+    end_of([process], tmp_path, "train")
+
+
+def test_ctrl_c_ends_with_status_1(launcher, tiny_args, tmp_path):
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"), prepare=ANNOUNCE, folder=str(tmp_path), seconds=0.02
+    )
+    wait_for_stage([process], tmp_path, "train", random.Random(0))
+    process.send(signal.SIGINT)
+    assert process.wait() == 1, process.text()
+    assert process.family() == []
