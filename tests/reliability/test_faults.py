@@ -65,7 +65,7 @@ def test_a_stalled_run_names_the_video_that_a_worker_is_at(launcher, tiny_args, 
         "fit",
         *tiny_args,
         f"--trainer.default_root_dir={tmp_path / 'run'}",
-        "--watchdog.timeout=20",
+        "--watchdog.timeout=45",  # starting a worker may take long on a busy machine
         "--data.num_workers=1",
         "--data.worker_timeout=1000",
         prepare=f"{FAULTS}:sleep_in_worker",
