@@ -65,7 +65,7 @@ def test_a_stalled_run_names_the_video_that_a_worker_is_at(launcher, tiny_args, 
         "fit",
         *tiny_args,
         f"--trainer.default_root_dir={tmp_path / 'run'}",
-        "--watchdog.timeout=45",  # starting a worker may take long on a busy machine
+        "--watchdog.timeout=30",  # starting a worker may take long on a busy machine
         "--data.num_workers=1",
         "--data.worker_timeout=1000",
         prepare=f"{FAULTS}:sleep_in_worker",
@@ -73,8 +73,8 @@ def test_a_stalled_run_names_the_video_that_a_worker_is_at(launcher, tiny_args, 
         rank=0,
         step=3,
     )
+    process.wait_until((tmp_path / "fired").exists)
     assert statuses_of([process]) == [75], process.text()
-    assert (tmp_path / "fired").exists()
     named = re.search(r"A data worker is at '(.+)'", process.text())
     assert named, process.text()
     assert named[1].endswith(".webm"), named[1]
