@@ -13,6 +13,7 @@ from pks4_lightning.data import datamodule
 from pks4_lightning.data.dataset import VideoDataset
 from pks4_lightning.data.video import VideoDecodeError
 from pks4_lightning.training.task import VideoClassificationTask
+from tests.reliability.traces import trace
 
 
 def mark(folder, what):
@@ -51,6 +52,12 @@ def announce_stages(folder, seconds):
     before(VideoClassificationTask, "validation_step", announced("validation"))
     before(VideoClassificationTask, "test_step", announced("test"))
     before(VideoClassificationTask, "on_save_checkpoint", announced("saving"))
+
+
+def announce_and_trace(folder, seconds, path):
+    """Announce the stages, and write down what each batch and step is."""
+    trace(path)
+    announce_stages(folder, seconds)
 
 
 def as_installed():

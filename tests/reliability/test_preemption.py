@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pks4_lightning.training.checkpoint import read_checkpoint
+from tests.reliability.test_resume import SMALL, Run
 
 ANNOUNCE = "tests.reliability.faults:announce_stages"
 STAGES = ("start-up", "train", "validation", "saving")
@@ -31,7 +32,7 @@ def catches(process, number):
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-def wait_for_stage(processes, folder, stage, rng):
+def wait_for_stage(processes, folder, stage, rng, most=6):
     """Wait until a random moment in a stage."""
     if stage == "start-up":
         for process in processes:
@@ -39,7 +40,7 @@ def wait_for_stage(processes, folder, stage, rng):
         time.sleep(rng.uniform(0, 1.5))
         return
     marks = folder / stage
-    seen = rng.randint(1, 6)
+    seen = rng.randint(1, most)
     processes[0].wait_until(lambda: marks.exists() and marks.stat().st_size >= seen)
     time.sleep(rng.uniform(0, 0.1))
 
@@ -91,6 +92,36 @@ def test_two_ranks_end_together_whichever_is_signalled_and_when(
         hangs=0,
         **{"seconds to the end, worst": round(max(seconds), 1)},
     )
+
+
+def test_a_run_stopped_in_every_stage_and_resumed_ends_as_one_that_was_not(
+    launcher, tiny_args, tmp_path, times, record
+):
+    rng = random.Random(0)
+    args = [*tiny_args, *SMALL, "--trainer.max_epochs=5"]
+    whole = Run(launcher, tmp_path / "whole", args)
+    whole.finish()
+    chains = times(1, full=9)
+    for chain in range(chains):
+        stopped = Run(launcher, tmp_path / f"stopped{chain}", args)
+        for stage in STAGES[1:]:
+            marks = tmp_path / f"{chain} {stage}"
+            marks.mkdir()
+            (process,) = stopped.launch(
+                prepare="tests.reliability.faults:announce_and_trace",
+                folder=str(marks),
+                seconds=0.1,
+            )
+            wait_for_stage([process], marks, stage, rng, most=1 if stage != "train" else 3)
+            process.send(rng.choice(SIGNALS))
+            assert process.wait() == 143, process.text()
+        stopped.finish()
+        assert stopped.fingerprint() == whole.fingerprint()
+        # a stop comes before the loss of its batch is written down
+        (made,), (expected,) = stopped.traces(), whole.traces()
+        assert made.items() <= expected.items()
+        assert {what for what in expected.keys() - made.keys() if what[0] != "loss"} == set()
+    record("resumed after preemption", stops=3 * chains, different=0)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -31,13 +31,13 @@ class Run:
         self.trace = folder.with_suffix(".trace")
         self.last = folder / "checkpoints" / "last.ckpt"
 
-    def launch(self):
+    def launch(self, **given):
         args = ["fit", *self.args, f"--trainer.default_root_dir={self.folder}"]
         if self.ranks > 1:
             args += [f"--trainer.devices={self.ranks}", "--trainer.strategy=ddp"]
         if self.last.is_file():
             args = ["fit", "--ckpt_path", self.last]  # which brings the settings along
-        given = {"prepare": "tests.reliability.traces:trace", "path": str(self.trace)}
+        given = {"prepare": "tests.reliability.traces:trace", "path": str(self.trace)} | given
         if self.ranks == 1:
             return [self.launcher.start(*args, **given)]
         return self.launcher.start_ranks(*args, world_size=self.ranks, **given)
