@@ -11,6 +11,8 @@ import pytest
 from pks4_lightning.training.checkpoint import read_checkpoint
 from tests.reliability.test_resume import SMALL, Run
 
+pytestmark = pytest.mark.timeout(3600)  # 90 launches of two ranks
+
 ANNOUNCE = "tests.reliability.faults:announce_stages"
 STAGES = ("start-up", "train", "validation", "saving")
 TARGETS = ((0,), (1,), (0, 1))
