@@ -163,7 +163,7 @@ def test_the_same_module_runs_once_the_environment_lets_it_in(
         prepare="tests.reliability.hostile:let_modules_in",
         folder=str(tmp_path),
     )
-    assert process.wait() == 0, process.text()
+    assert process.wait(timeout=220) == 0, process.text()
     assert mark.exists()
 
 
