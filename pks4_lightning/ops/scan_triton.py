@@ -22,9 +22,11 @@ from torch import Tensor
 from pks4_lightning.ops.scan_kernels import scan_backward_kernel, scan_forward_kernel
 from pks4_lightning.ops.scan_registration import register_scan
 
-__all__ = ["INTERPRETED", "scan_by_triton"]
+__all__ = ["COMPILES", "INTERPRETED", "scan_by_triton"]
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+COMPILES = tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 9)
+"""Triton 3.7, which CUDA builds of torch 2.13 bring, fails on the kernels' tuples."""
 
 # One warp per program: sums over channels need no barrier. States per program and group were
 # chosen by the registers and instructions of the code compiled for compute capability 9.0.
