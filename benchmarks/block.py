@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from machine import arguments, clock_name, write_rows
-from parameters import B16, L14
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -21,10 +20,14 @@ from torch import nn
 from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.insertion import ClipLayout
+from pks4_lightning.models.openai_towers import OPENAI_TOWERS
 from pks4_lightning.ops.selective_scan import scan_backend
 
 # after which block: the paper's for B/16, the same depth for L/14
-MODELS = {"B/16": (B16, 8), "L/14": (L14, 16)}
+MODELS = {
+    "B/16": (OPENAI_TOWERS["openai/clip-vit-base-patch16"], 8),
+    "L/14": (OPENAI_TOWERS["openai/clip-vit-large-patch14"], 16),
+}
 
 
 def main() -> None:
