@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text()
 README = (ROOT / "README.md").read_text()
+GUIDES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 POINTERS = sorted(
     set(re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)(?:::([\w:]+))?`", REPRODUCTION))
 )
@@ -25,7 +26,7 @@ def test_the_reproduction_names_tests():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"(?:configs|benchmarks)/[\w/]+\.\w+", README + REPRODUCTION)))
+    "path", sorted(set(re.findall(r"(?:configs|benchmarks|docs|notebooks)/[\w/]+\.\w+", README + REPRODUCTION + GUIDES)))
 )
 def test_every_file_that_the_documents_name_exists(path):
     assert (ROOT / path).is_file()
