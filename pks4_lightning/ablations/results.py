@@ -150,7 +150,7 @@ def results_table(number: int, rows: Sequence[PlannedRow], results: Sequence[Res
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("row", overflow="fold")
+    table.add_column("row", overflow="fold", min_width=10)
     for heading in ("params", "GFLOPs", "paper top-1", "top-5", "our top-1", "top-5", "seeds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:

@@ -104,7 +104,8 @@ def _run(arguments: argparse.Namespace, others: Sequence[str]) -> None:
     if path.is_file():
         require_same_settings(trials, read_results(path))
     results = _run_and_record(trials, at_once=arguments.jobs, path=path)
-    console = Console()
+    # in a file, as wide as the tables are; rich would take 80 columns
+    console = Console(width=None if sys.stdout.isatty() else 110)
     for number in dict.fromkeys(arguments.table):
         console.print(results_table(number, rows, results))
     logger.info("%s", path)
