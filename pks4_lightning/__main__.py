@@ -26,6 +26,14 @@ COMMANDS = {
         "pks4_lightning.commands.cost",
         "parameters, FLOPs, memory and training compute; the paper's tables computed again",
     ),
+    "stretch": (
+        "pks4_lightning.commands.stretch",
+        "one checkpoint at many lengths and resolutions: accuracy, GFLOPs, clips per second",
+    ),
+    "retrieve": (
+        "pks4_lightning.commands.retrieve",
+        "nearest neighbours of test videos among training videos, by a checkpoint's features",
+    ),
     "data": ("pks4_lightning.data.commands", "index, check and show a data set"),
     "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
     "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),

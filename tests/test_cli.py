@@ -14,8 +14,8 @@ from pks4_lightning.cli import PKS4CLI, differences, run_cli, user_error
 from pks4_lightning.training.task import VideoClassificationTask
 
 ROOT = Path(__file__).parent.parent
-# no whole configurations: tests/ablations, tests/test_flexible.py
-OVERRIDES = (ROOT / "configs" / "ablations", ROOT / "configs" / "flexible")
+# no whole configurations: tests/ablations, tests/test_flexible.py, tests/test_protocols.py
+OVERRIDES = tuple(ROOT / "configs" / name for name in ("ablations", "flexible", "protocols"))
 CONFIGS = sorted(
     path
     for path in [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "tests/configs").glob("*")]

@@ -63,7 +63,8 @@ def count_flops(
         frame_size: Side of a frame in pixels, a multiple of the patch size.
 
     Returns:
-        Part to operations; the parts add up to the classifier.
+        Part to operations; the parts add up to the classifier. Frames whose patches must be
+        resized add ``patch resize``.
 
     Raises:
         ValueError: If patches do not cover a frame.
@@ -82,15 +83,20 @@ def count_flops(
 
     def counted(module: nn.Module) -> Counter[str]:
         path = f"{type(classifier).__name__}.{names[id(module)]}"
-        return Counter({str(name): flops for name, flops in by_module.get(path, {}).items()})
+        return Counter(_named(by_module.get(path, {})))
 
     operators = {part: counted(module) for part, module in parts_of(classifier).items()}
     if classifier.pks4 is not None:  # it runs inside a hook of the tower, which is charged for it
         operators["vision tower"].subtract(counted(classifier.pks4))
-    return {
+    parts = {
         part: _by_kind(counts, has_attention=part == "vision tower")
         for part, counts in operators.items()
     }
+    resize = Counter(_named(by_module[type(classifier).__name__]))
+    resize.subtract(sum(operators.values(), Counter()))
+    if any(resize.values()):
+        parts["patch resize"] = _by_kind(+resize, has_attention=False)
+    return parts
 
 
 def total_flops(parts: Mapping[str, Flops]) -> Flops:
@@ -103,6 +109,10 @@ def total_flops(parts: Mapping[str, Flops]) -> Flops:
     for flops in parts.values():
         kinds.update(asdict(flops))
     return Flops(**kinds)
+
+
+def _named(counts: Mapping[Any, int]) -> dict[str, int]:
+    return {str(operator): flops for operator, flops in counts.items()}
 
 
 def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:

@@ -144,6 +144,14 @@ class VideoDataset(Dataset[VideoBatch]):
         with self.open_files.at(path) if self.open_files else nullcontext():
             return self._views(request, path)
 
+    def num_frames_of(self, video_index: int) -> int:
+        """Return how many frames a video has.
+
+        Raises:
+            VideoDecodeError: If it cannot be opened.
+        """
+        return self._open(video_index, self.videos.path(video_index)).num_frames
+
     def _open(self, video_index: int, path: str) -> Video | FrameFolder:
         """Open a video, unless the manifest objects."""
         listed = self.videos.listed_frames

@@ -41,6 +41,8 @@ class Recipe:
         cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
         mix_prob: Probability that a batch is mixed at all.
         cutmix_prob: Probability of cutmix in a mixed batch where both are on.
+        trains: ``all`` parameters, or the ``head`` alone on features that stay as they are, running
+            statistics included: a linear probe.
 
     Raises:
         ValueError: If a value lies outside its range.
@@ -60,6 +62,7 @@ class Recipe:
     cutmix_alpha: float = 1.0
     mix_prob: float = 1.0
     cutmix_prob: float = 0.5
+    trains: Literal["all", "head"] = "all"
 
     def __post_init__(self) -> None:
         """Refuse values that no training run can mean."""

@@ -31,6 +31,7 @@ from pks4_lightning.training.mixing import mix_clips
 from pks4_lightning.training.optim import parameter_groups
 from pks4_lightning.training.recipe import Recipe, lr_factor
 from pks4_lightning.training.schedule import Schedule, resolve_schedule
+from pks4_lightning.training.starting_weights import start_from
 from pks4_lightning.training.view_aggregation import VideoScores, score_videos
 
 __all__ = ["VideoClassificationTask"]
@@ -45,6 +46,9 @@ class VideoClassificationTask(LightningModule):
     Args:
         classifier: The architecture.
         recipe: The training recipe.
+        init_from: What a new training takes its weights from: a checkpoint, or a folder of
+            `pks4 export-weights`. Its head is left out where its classes are others than the
+            data's; all else must fit. ``null``: the backbone's weights, and random ones.
     """
 
     classifier: PKS4Classifier
@@ -54,8 +58,14 @@ class VideoClassificationTask(LightningModule):
     update_skipped: bool = False
     """Whether fp16's loss scaling left the last update out; the learning rate then stays."""
 
-    def __init__(self, classifier: PKS4Config, recipe: Recipe = Recipe()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        classifier: PKS4Config,
+        recipe: Recipe = Recipe(),  # noqa: B008 - frozen
+        init_from: str | None = None,
+    ) -> None:
         super().__init__()
+        self.init_from = init_from
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
         self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
@@ -69,9 +79,16 @@ class VideoClassificationTask(LightningModule):
         """Build the classifier, once, inside the strategy's context, and shard it if asked to."""
         if "classifier" in self._modules:
             return
-        classifier = build_classifier(self.config)
         # A checkpoint brings the weights: it needs neither network nor backbone folder.
         self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
+        if self.init_from is None:
+            classifier = build_classifier(self.config)
+        else:
+            classifier = build_classifier(self._rebuilt_by)
+            start_from(classifier, self.init_from, label_names=self.label_names)
+        if self.recipe.trains == "head":
+            classifier.requires_grad_(False)
+            classifier.head.requires_grad_(True)
         # Read off before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(classifier)
         self._no_decay = no_weight_decay_names(classifier)
@@ -139,6 +156,11 @@ class VideoClassificationTask(LightningModule):
             relative_cost: As in a batch; where it is above 1, fewer clips go through at a time.
         """
         return self.passes(self.classifier, video, patch_size, relative_cost)
+
+    def on_train_epoch_start(self) -> None:
+        """Keep running statistics as they are where only the head trains."""
+        if self.recipe.trains == "head":
+            self.classifier.eval()
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.

@@ -75,6 +75,18 @@ def test_the_baseline_has_no_temporal_parts(tiny):
     assert set(parts) == {"vision tower", "class-token route", "head"}
 
 
+@pytest.mark.parametrize("grid_size", [2, 6])
+def test_patches_of_another_size_add_their_resize(tiny, grid_size):
+    patch = 48 // grid_size
+    parts = counts(tiny(grid_size=grid_size), frame_size=48)
+    if patch == 8:
+        assert "patch resize" not in parts
+        return
+    rows, columns = 48 * grid_size * 8 * patch, grid_size * 8 * grid_size * 8 * patch
+    assert parts["patch resize"].matmuls == T * 3 * (rows + columns)
+    assert parts["vision tower"] == counts(tiny(), frame_size=16)["vision tower"]
+
+
 def test_conventions_differ_by_the_attentions_two_products(tiny):
     total = total_flops(counts(tiny()))
     assert total.all_matmuls - total.paper == total.attention > 0

@@ -1,0 +1,129 @@
+"""Flexible training at demo scale: `python benchmarks/stretch.py` (about 15 minutes on two cores).
+
+From one finished training of the demo's model (`make demo`), every variant in configs/flexible
+trains on for as many optimiser steps. Each is then tested on a grid of lengths and resolutions;
+`none` a second time with its patches stretched as those of static tokens are.
+"""
+
+import csv
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import yaml
+from machine import arguments, write_rows
+
+from pks4_lightning.commands.stretch import cell_map
+from pks4_lightning.commands.stretch_grid import Cell, Grid
+from pks4_lightning.data.motion import generate_motion_dataset
+from pks4_lightning.pictures.heat_map import heat_map_figure
+from pks4_lightning.processes import Command, run_side_by_side
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIANTS = ("none", "static_tokens", "static_patch", "all", "temporal", "spatial")
+STRETCHED = "none, patches stretched"
+# for 8 frames of 48 pixels and patches of 8, in place of 8 of 224 and 16
+DRAWN = {"num_frames": [4, 8, 16], "frame_sizes": [24, 36, 48, 72], "grid_sizes": [3, 6, 9]}
+MULTIPLES_OF_8 = {"frame_sizes": [24, 40, 48, 72]}
+OWN_DRAWS = {"spatial": MULTIPLES_OF_8, "static_patch": MULTIPLES_OF_8}
+# 12, 24 frames and 60 pixels are drawn by none
+GRID = Grid((4, 8, 12, 24), (24, 36, 48, 60, 72))
+TRAINED_AT = (8, 48)
+
+
+def main():
+    parser = arguments("Train the variants of flexible training, test them at many scales.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    parser.add_argument("--out", type=Path, default=Path("runs/stretch"), help="below the project")
+    parser.add_argument(
+        "--start", type=Path, default=Path("runs/demo/pks4/checkpoints/last.ckpt"), help="weights"
+    )
+    options = parser.parse_args()
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    generate_motion_dataset(ROOT / options.out / "data", num_train=1200, num_val=80, num_test=160)
+    chains = [[training(name, options), testing(name, options)] for name in VARIANTS]
+    chains[0].append(testing(STRETCHED, options, "--model.classifier.grid_size=own"))
+    unfinished = [[each for each in chain if not mark(each).is_file()] for chain in chains]
+    run_side_by_side(unfinished, at_once=options.jobs, folder=ROOT)
+    report([VARIANTS[0], STRETCHED, *VARIANTS[1:]], options)
+
+
+def training(name, options):
+    folder = options.out / name
+    return command(
+        f"training {name}",
+        folder / "fit.log",
+        *("fit", "--config", "configs/demo/pks4.yaml"),
+        *("--config", f"configs/flexible/{name}.yaml", *draws(name)),
+        *("--data.root", f"{options.out}/data", "--trainer.default_root_dir", str(folder)),
+        *("--model.init_from", str(options.start), "--trainer.max_epochs", "1"),
+        *("--model.recipe.warmup_epochs", "0.2"),
+        *("--seed_everything", str(options.seed), "--data.seed", str(options.seed)),
+    )
+
+
+def testing(name, options, *settings):
+    return command(
+        f"testing {name}",
+        options.out / f"{name}.log",
+        *("stretch", "--ckpt_path", f"{options.out}/{name.split(',')[0]}/checkpoints/last.ckpt"),
+        *("--frames", ",".join(map(str, GRID.frames))),
+        *("--resolutions", ",".join(map(str, GRID.resolutions))),
+        *("--out", str(options.out / "grids" / name), *settings),
+    )
+
+
+def command(name, log, *args):
+    log = ROOT / log
+    built = Command(name, args, log, on_success=lambda: mark(built).touch())
+    return built
+
+
+def mark(command):
+    return command.log.with_suffix(".done")
+
+
+def draws(name):
+    """What a variant draws, in the demo's sizes."""
+    path = ROOT / "configs" / "flexible" / f"{name}.yaml"
+    drawn = yaml.safe_load(path.read_text())["data"]["flexible"]
+    sizes = DRAWN | OWN_DRAWS.get(name, {})
+    return [f"--data.flexible.{key}={sizes[key]}" for key, values in drawn.items() if values]
+
+
+def report(names, options):
+    cells = {}
+    for name in names:
+        folder = ROOT / options.out / "grids" / name
+        content = json.loads((folder / "results.json").read_text())
+        cells[name] = [Cell(**cell) for cell in content["cells"]]
+    maps = {name: cell_map(found, GRID) for name, found in cells.items()}
+    print("| | mean of the grid | at 8 × 48 | least | off the scale of `none` |")
+    print("|---|---|---|---|---|")
+    row, column = GRID.frames.index(TRAINED_AT[0]), GRID.resolutions.index(TRAINED_AT[1])
+    for name, values in maps.items():
+        elsewhere = np.delete(values.ravel(), row * values.shape[1] + column)
+        shares = (values.mean(), values[row, column], values.min(), elsewhere.mean())
+        print(f"| {name} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+    if options.json is None:
+        return
+    rows = [
+        {"variant": name, **{k: v for k, v in vars(cell).items() if k != "checkpoint"}}
+        for name, found in cells.items()
+        for cell in found
+    ]
+    write_rows(options.json, rows)
+    with options.json.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    figure = heat_map_figure(
+        maps, frames=GRID.frames, resolutions=GRID.resolutions, marked=[TRAINED_AT]
+    )
+    figure.savefig(options.json.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

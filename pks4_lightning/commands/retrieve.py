@@ -1,0 +1,175 @@
+"""``pks4 retrieve``: nearest neighbours of test videos among the training videos."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from pks4_lightning.commands.evaluation import build, in_one_sentence, quiet
+from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.files import replace_whole
+from pks4_lightning.training.retrieval import retrieval_scores
+
+__all__ = ["main"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  pks4 retrieve --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
+  pks4 retrieve --ckpt_path runs/k400_b16_f32/checkpoints/best.ckpt \\
+      --data.format ucf101 --data.root /data/ucf101 --k 1,5,10,20
+Any setting of `pks4 predict` may follow. The data set need not be that of the training.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compute features of both splits, search, write down how well it went.
+
+    Args:
+        argv: Arguments; ``None`` takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence about what is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="pks4 retrieve",
+        description="Search the training split for the nearest neighbours of every test video. "
+        "Features are what the head reads: the mean over frames of the projected class token, "
+        "here over views too, compared by cosine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
+    parser.add_argument("--k", default="1,5,10", help="neighbours; default: %(default)s")
+    parser.add_argument("--out", type=Path, help="folder; default: retrieval, in the run's folder")
+    return in_one_sentence(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
+    ks = _neighbours(arguments.k)
+    with quiet():
+        cli = build("test", arguments.ckpt_path, settings)
+        data = cli.datamodule
+        data.setup("fit")
+        data.setup("test")
+    gallery, queries = data.videos("train"), data.videos("test")
+    shared = {gallery.path(i) for i in range(len(gallery))}
+    shared &= {queries.path(i) for i in range(len(queries))}
+    if shared:
+        raise ValueError(
+            f"{len(shared)} test videos, such as {min(shared)}, are training videos as well: a "
+            "query would find itself."
+        )
+    path = str(cli.config["test"].ckpt_path)
+    out = arguments.out or Path(cli.trainer.default_root_dir) / "retrieval"
+    features = {
+        name: _features(path, videos, out / name, settings)
+        for name, videos in (("gallery", gallery), ("queries", queries))
+    }
+    (found, found_labels), (sought, sought_labels) = features["gallery"], features["queries"]
+    scores = retrieval_scores(sought, sought_labels, found, found_labels, ks=ks)
+    report = {
+        "checkpoint": path,
+        "num_queries": len(sought),
+        "num_gallery": len(found),
+        **{name: round(value, 6) for name, value in scores.items()},
+    }
+    with replace_whole(out / "retrieval.json") as file:
+        file.write_text(json.dumps(report, indent=2) + "\n")
+    _show(report, ks)
+    logger.info("%s", out / "retrieval.json")
+
+
+def _features(
+    checkpoint: str, videos: VideoList, folder: Path, settings: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and labels of the videos of a list that can be decoded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = folder / "videos.txt"
+    absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
+    listed.write_text("".join(f"{path}\n" for path in absolute))
+    recorder = _FeatureRecorder()
+    logger.info("Features of %d videos, %s.", len(videos), folder.name)
+    with quiet():
+        where = [f"--data.predict={listed}", f"--trainer.default_root_dir={folder}"]
+        cli = build("predict", checkpoint, [*settings, *where])
+        cli.trainer.callbacks.append(recorder)
+        cli.trainer.predict(
+            cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, return_predictions=False
+        )
+    features, indices = recorder.per_video()
+    return features, np.array(videos.labels)[indices]
+
+
+class _FeatureRecorder(Callback):
+    """Keeps what the head reads while a trainer predicts."""
+
+    def __init__(self) -> None:
+        self._read: list[Tensor] = []
+        self._index: list[Tensor] = []
+        self._features: list[Tensor] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen at the head."""
+        head: Any = pl_module.classifier
+        head.head.register_forward_pre_hook(self._keep)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the batch's features that are of videos."""
+        features, self._read = torch.cat(self._read), []
+        self._features.append(features[batch["valid"]].float().cpu())
+        self._index.append(batch["video_index"][batch["valid"]].cpu())
+
+    def per_video(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean of each video's views, and the videos' places in their list."""
+        videos, place = torch.cat(self._index).unique(return_inverse=True)
+        features = torch.cat(self._features)
+        sums = features.new_zeros(len(videos), features.shape[1]).index_add(0, place, features)
+        return (sums / place.bincount()[:, None]).numpy(), videos.numpy()
+
+    def _keep(self, _head: nn.Module, inputs: tuple[Tensor]) -> None:
+        self._read.append(inputs[0].detach())
+
+
+def _show(report: dict[str, Any], ks: tuple[int, ...]) -> None:
+    table = Table(
+        title=f"{report['num_queries']:,} queries, {report['num_gallery']:,} videos to be found",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for title in ("k", "recall %", "k-nearest-neighbour top-1 %"):
+        table.add_column(title, justify="right")
+    for k in ks:
+        percents = (f"{100 * report[f'{name}@{k}']:.2f}" for name in ("recall", "knn"))
+        table.add_row(str(k), *percents)
+    Console().print(table)
+
+
+def _neighbours(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise ValueError(f"--k is '{text}'; give whole numbers such as 1,5,10.") from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

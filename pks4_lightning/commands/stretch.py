@@ -1,0 +1,309 @@
+"""``pks4 stretch``: one checkpoint at many lengths and resolutions."""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pks4_lightning.commands.evaluation import Stopwatch, build, in_one_sentence, quiet
+from pks4_lightning.commands.stretch_grid import (
+    Cell,
+    Grid,
+    Results,
+    best_within,
+    default_frames,
+    default_resolutions,
+    file_digest,
+    size_used,
+)
+from pks4_lightning.cost.flops import count_flops, total_flops
+from pks4_lightning.cost.parameters import describe
+from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.video import VideoDecodeError
+from pks4_lightning.files import replace_whole
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.pictures.heat_map import heat_map_figure
+
+__all__ = ["cell_map", "main"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt
+  pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt \\
+      --against runs/plain/checkpoints/best.ckpt --frames 8,16,32 --resolutions 112,224,336
+  pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt --budget 100
+Any setting of `pks4 test` may follow, for all cells alike. The same command continues a grid that
+was interrupted; finished cells are not evaluated again.
+"""
+_LOOKED_AT = 20
+"""Videos of a split whose lengths say how long its videos are."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A checkpoint under evaluation."""
+
+    path: str
+    config: PKS4Config
+    unit: int
+    """What its frames' sides must be multiples of."""
+    settings: list[str]
+    num_frames: int
+    frame_size: int
+    longest: int
+    """Frames of the longest among the first videos of the split."""
+    folder: Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Evaluate what is not finished, show and draw the grid.
+
+    Args:
+        argv: Arguments; ``None`` takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence about what is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="pks4 stretch",
+        description="Test one checkpoint at every length and resolution of a grid: top-1, "
+        "GFLOPs per view and clips per second of each, as a table, CSV, JSON and a heat map.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
+    parser.add_argument("--against", help="a second one, cut into patches as the first one is")
+    parser.add_argument(
+        "--frames", type=_numbers, help="lengths, such as 8,16,32; default: around the training's"
+    )
+    parser.add_argument(
+        "--resolutions",
+        type=_numbers,
+        help="sides of a frame in pixels; the nearest that patches cover are taken. Default: from "
+        "half to one and a half times the training's",
+    )
+    parser.add_argument("--out", type=Path, help="folder; default: stretch, in the run's folder")
+    parser.add_argument(
+        "--budget", type=float, help="GFLOPs per view to pick the most accurate scale for"
+    )
+    return in_one_sentence(_run, parser, argv)
+
+
+def cell_map(cells: Sequence[Cell], grid: Grid) -> np.ndarray:
+    """Lay out top-1 accuracies: a row for every length, a column for every resolution.
+
+    Args:
+        cells: Of one checkpoint; what is not there is not a number.
+        grid: The grid.
+    """
+    values = np.full((len(grid.frames), len(grid.resolutions)), np.nan)
+    for cell in cells:
+        place = grid.frames.index(cell.num_frames), grid.resolutions.index(cell.resolution)
+        values[place] = cell.top1
+    return values
+
+
+def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
+    first = _look_at(arguments.ckpt_path, settings)
+    subjects = [first]
+    if arguments.against:
+        rule = first.config.grid_size or "null"
+        same_patches = [f"--model.classifier.grid_size={rule}", *settings]
+        subjects.append(_look_at(arguments.against, same_patches))
+    grid = _plan(first, arguments.frames, arguments.resolutions)
+    results = Results.open(
+        arguments.out or first.folder / "stretch",
+        settings=settings,
+        digests={each.path: file_digest(each.path) for each in subjects},
+    )
+    _evaluate(subjects, grid, results)
+    _show(subjects, grid, results)
+    if arguments.budget is not None:
+        best = best_within(results.within(first.path, grid), arguments.budget)
+        logger.info(
+            "Within %g GFLOPs per view: %d frames of %d pixels, top-1 %.2f %%, %.4g GFLOPs.\n"
+            "pks4 predict --ckpt_path %s --data.num_frames %d --data.frame_size %d "
+            "--data.predict VIDEO",
+            *(arguments.budget, best.num_frames, best.frame_size, 100 * best.top1, best.gflops),
+            *(best.checkpoint, best.num_frames, best.frame_size),
+        )
+
+
+def _look_at(checkpoint: str, settings: list[str]) -> _Subject:
+    """Read a checkpoint and its data without evaluating anything."""
+    with quiet():
+        cli = build("test", checkpoint, settings)
+        config: PKS4Config = cli.model.config
+        data = cli.datamodule
+        data.setup("test")
+        cli.model.check_labels(data)
+    assert config.backbone_config is not None, "a checkpoint holds the whole architecture"
+    grid_size = describe(config).grid_size
+    return _Subject(
+        path=str(cli.config["test"].ckpt_path),
+        config=config,
+        unit=grid_size or int(config.backbone_config["patch_size"]),
+        settings=settings,
+        num_frames=data.num_frames,
+        frame_size=data.frame_size,
+        longest=_longest(data.test_dataloader().dataset),
+        folder=Path(cli.trainer.default_root_dir),
+    )
+
+
+def _longest(videos: VideoDataset) -> int:
+    lengths = [0]
+    for index in range(min(_LOOKED_AT, len(videos))):
+        try:
+            lengths.append(videos.num_frames_of(index))
+        except VideoDecodeError:
+            continue  # the test names it
+    return max(lengths)
+
+
+def _plan(
+    subject: _Subject, frames: tuple[int, ...] | None, resolutions: tuple[int, ...] | None
+) -> Grid:
+    """Settle on lengths and resolutions.
+
+    Raises:
+        ValueError: If a length was asked for that videos do not have.
+    """
+    longest = subject.longest
+    if frames and max(frames) > longest:
+        raise ValueError(
+            f"--frames asks for {max(frames)}, and the longest of the first {_LOOKED_AT} videos "
+            f"has {longest}: a longer clip would only repeat frames. Leave out what is above "
+            f"{longest}."
+        )
+    if not frames:
+        wanted = default_frames(subject.num_frames)
+        frames = tuple(length for length in wanted if length <= longest)
+        if frames != wanted:
+            logger.info("Lengths above the videos' %d frames are left out.", longest)
+    sizes = resolutions or default_resolutions(subject.frame_size, unit=subject.unit)
+    return Grid(frames, sizes)
+
+
+def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
+    """Evaluate what is not finished, a line of progress for each cell."""
+    left = [
+        (subject, *scale)
+        for scale in grid.scales
+        for subject in subjects
+        if results.find(subject.path, *scale) is None
+    ]
+    models = {subject.path: describe(subject.config) for subject in subjects}
+    costs = []
+    for subject, num_frames, resolution in left:
+        size = size_used(resolution, unit=subject.unit)
+        flops = count_flops(models[subject.path], num_frames=num_frames, frame_size=size)
+        costs.append(total_flops(flops).all_matmuls / 1e9)
+    began = time.monotonic()
+    for number, ((subject, num_frames, resolution), gflops) in enumerate(
+        zip(left, costs, strict=True), start=1
+    ):
+        cell = _evaluate_cell(subject, num_frames, resolution, gflops, results.folder)
+        results.add(cell)
+        elapsed = time.monotonic() - began
+        logger.info(
+            "cell %d/%d  %s  %d frames of %d pixels  top-1 %.4f  %.4g GFLOPs  %.1f clips/s  "
+            "%.0f s, about %.0f s left",
+            *(number, len(left), Path(subject.path).parent.parent.name),
+            *(cell.num_frames, cell.frame_size, cell.top1, gflops, cell.clips_per_second),
+            *(elapsed, elapsed / sum(costs[:number]) * sum(costs[number:])),
+        )
+
+
+def _evaluate_cell(
+    subject: _Subject, num_frames: int, resolution: int, gflops: float, out: Path
+) -> Cell:
+    """Run the test that `pks4 test` runs at one scale."""
+    size = size_used(resolution, unit=subject.unit)
+    name = f"{file_digest(subject.path)[:8]}_{num_frames}x{size}"
+    folder = out / "cells" / name
+    scale = [f"--data.num_frames={num_frames}", f"--data.frame_size={size}"]
+    root = f"--trainer.default_root_dir={folder}"
+    watch = Stopwatch()
+    with quiet():
+        cli = build("test", subject.path, [*subject.settings, *scale, root])
+        cli.trainer.callbacks.append(watch)
+        cli.trainer.test(
+            cli.model, datamodule=cli.datamodule, ckpt_path=subject.path, verbose=False
+        )
+    metrics = json.loads((folder / "test" / "metrics.json").read_text())
+    low, high = metrics["test/video_top1_interval"]
+    return Cell(
+        checkpoint=subject.path,
+        num_frames=num_frames,
+        resolution=resolution,
+        frame_size=size,
+        gflops=round(gflops, 6),
+        top1=metrics["test/video_top1"],
+        top1_low=low,
+        top1_high=high,
+        num_videos=metrics["num_scored"],
+        clips_per_second=round(watch.clips_per_second, 2),
+    )
+
+
+def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
+    """Print the table, draw the map."""
+    maps = {}
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("run", "frames", "pixels", "GFLOPs", "top-1 %", "95 % interval", "clips/s"):
+        table.add_column(title, justify="left" if title == "run" else "right", overflow="fold")
+    for subject in subjects:
+        cells = results.within(subject.path, grid)
+        name = Path(subject.path).parent.parent.name
+        maps[f"{name}, {Path(subject.path).stem}" if name in maps else name] = cell_map(cells, grid)
+        for cell in cells:
+            used = str(cell.frame_size)
+            if cell.frame_size != cell.resolution:
+                used += f" (for {cell.resolution})"
+            table.add_row(
+                name,
+                str(cell.num_frames),
+                used,
+                f"{cell.gflops:.4g}",
+                f"{100 * cell.top1:.2f}",
+                f"{100 * cell.top1_low:.1f} – {100 * cell.top1_high:.1f}",
+                f"{cell.clips_per_second:.1f}",
+            )
+    Console().print(table)
+    figure = heat_map_figure(maps, frames=grid.frames, resolutions=grid.resolutions)
+    with replace_whole(results.folder / "heat_map.png") as path:
+        figure.savefig(path)
+    logger.info("%s/{results.json,results.csv,heat_map.png}", results.folder)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Parse ``8,16,32``.
+
+    Raises:
+        argparse.ArgumentTypeError: If that is no list of positive whole numbers.
+    """
+    try:
+        numbers = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        numbers = ()
+    if not numbers or numbers[0] < 1:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no list of positive whole numbers such as 8,16"
+        )
+    return numbers
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

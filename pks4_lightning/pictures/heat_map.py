@@ -1,0 +1,83 @@
+"""Accuracy over the length and the resolution of clips, one map for each model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pks4_lightning.pictures.style import new_figure
+
+__all__ = ["heat_map_figure"]
+
+_MOST_COLUMNS = 4
+_DARK = 0.55
+
+
+def heat_map_figure(
+    maps: Mapping[str, np.ndarray],
+    *,
+    frames: Sequence[int],
+    resolutions: Sequence[int],
+    marked: Sequence[tuple[int, int]] = (),
+) -> Figure:
+    """Draw top-1 accuracy on a grid; of exactly two models the difference as well.
+
+    Args:
+        maps: By name, a row for every length and a column for every resolution, shares of 1; not a
+            number where a cell is not known.
+        frames: The lengths.
+        resolutions: The sides of a frame, in pixels.
+        marked: Frames and resolution of the cells to be framed, such as what training used.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ValueError: If there is no map.
+    """
+    if not maps:
+        raise ValueError("A picture of accuracies needs at least one model, got none.")
+    shown = dict(maps)
+    if len(maps) == 2:
+        (first, one), (second, other) = maps.items()
+        shown[f"{first} - {second}"] = one - other
+    columns = min(_MOST_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    width, height = 1.0 + 0.52 * len(resolutions), 1.0 + 0.34 * len(frames)
+    figure = new_figure(columns * width, rows * height)
+    figure.set_layout_engine("constrained")
+    all_axes = figure.subplots(rows, columns, squeeze=False).flat
+    places = [(frames.index(f), resolutions.index(r)) for f, r in marked]
+    for axes, (name, values) in zip(all_axes, shown.items(), strict=False):
+        _draw(axes, values, is_difference=name not in maps)
+        for row, column in places:
+            axes.plot(column, row, marker="s", ms=26, mfc="none", mec="black", mew=1.2)
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_xticks(range(len(resolutions)), [str(each) for each in resolutions])
+        axes.set_yticks(range(len(frames)), [str(each) for each in frames])
+        axes.set_xlabel("side of a frame in pixels", fontsize=8)
+        axes.set_ylabel("frames", fontsize=8)
+    for axes in list(all_axes)[len(shown) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _draw(axes: Axes, values: np.ndarray, *, is_difference: bool) -> None:
+    """Colour the cells and write the percentage into each."""
+    low = -1.0 if is_difference else 0.0
+    axes.imshow(values, cmap="RdBu" if is_difference else "viridis", vmin=low, vmax=1.0)
+    for (row, column), value in np.ndenumerate(values):
+        is_dark = abs(value) > _DARK if is_difference else value < _DARK
+        text = "" if np.isnan(value) else f"{100 * value:+.0f}" if is_difference else f"{value:.0%}"
+        axes.text(
+            column,
+            row,
+            text.rstrip("%"),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if is_dark else "black",
+        )
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)

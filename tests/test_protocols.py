@@ -1,0 +1,181 @@
+"""Ways to use a finished training on other data: linear probe, new classes, retrieval."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli import run_cli
+from pks4_lightning.training.retrieval import retrieval_scores
+from pks4_lightning.training.task import VideoClassificationTask
+
+ROOT = Path(__file__).parent.parent
+PROBE = ROOT / "configs" / "protocols" / "linear_probe.yaml"
+SETS = ("ucf101", "hmdb51", "coin", "breakfast", "ssv2", "diving48")
+
+
+def state(folder):
+    path = folder / "checkpoints" / "last.ckpt"
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def error(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith("pks4: error: "))
+    return line
+
+
+@pytest.fixture
+def four_classes(motion_set, tmp_path):
+    """The tiny set with half its classes."""
+    root = tmp_path / "four"
+    shutil.copytree(motion_set, root)
+    names = list(json.loads((root / "labels" / "labels.json").read_text()))[:4]
+    for split in ("train", "validation", "test"):
+        path = root / "labels" / f"{split}.json"
+        entries = json.loads(path.read_text())
+        plain = [{**each, "template": re.sub(r"[\[\]]", "", each["template"])} for each in entries]
+        path.write_text(json.dumps([each for each in plain if each["template"] in names]))
+    labels = {name: str(number) for number, name in enumerate(names)}
+    (root / "labels" / "labels.json").write_text(json.dumps(labels))
+    return root
+
+
+def test_a_linear_probe_changes_the_head_and_no_other_bit(tiny_args, trained, tmp_path):
+    start = trained / "checkpoints" / "last.ckpt"
+    probe = ["fit", *tiny_args, f"--config={PROBE}", f"--model.init_from={start}"]
+    run_cli([*probe, f"--trainer.default_root_dir={tmp_path}"])
+    before, after = state(trained), state(tmp_path)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"classifier.head.weight", "classifier.head.bias"}
+    assert any("running_mean" in name for name in before), "there were statistics to change"
+
+
+def test_a_linear_probe_is_resumed_as_one(tiny_args, trained, tmp_path):
+    start = trained / "checkpoints" / "last.ckpt"
+    probe = ["fit", *tiny_args, f"--config={PROBE}", f"--model.init_from={start}"]
+    run_cli([*probe, f"--trainer.default_root_dir={tmp_path}", "--trainer.max_epochs=1"])
+    first = state(tmp_path)
+    resumed = f"--ckpt_path={tmp_path / 'checkpoints' / 'last.ckpt'}"
+    run_cli(["fit", resumed, "--trainer.max_epochs=2"])
+    second = state(tmp_path)
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    assert changed == {"classifier.head.weight", "classifier.head.bias"}
+
+
+def test_other_classes_get_a_new_head_and_all_else_is_taken_over(
+    four_classes, tiny_args, trained, tmp_path, caplog
+):
+    start = trained / "checkpoints" / "last.ckpt"
+    args = [*tiny_args, f"--data.root={four_classes}", "--model.classifier.num_classes=4"]
+    args += ["--data.augmentation.flip_label_pairs=[]", f"--config={PROBE}"]
+    args += [f"--model.init_from={start}", f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    with caplog.at_level("INFO", logger="pks4_lightning"):
+        run_cli(["fit", *args])
+    before, after = state(trained), state(tmp_path / "run")
+    assert after["classifier.head.weight"].shape[0] == 4
+    for name in before:
+        if ".head." not in name:
+            assert torch.equal(before[name], after[name]), name
+    assert any("a new head for 4 classes in place of its 8" in line for line in caplog.messages)
+
+
+def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, trained, tmp_path):
+    start = trained / "checkpoints" / "last.ckpt"
+    folder = tmp_path / "export"
+    assert main(["export-weights", str(start), f"--out={folder}"]) == 0
+    states = []
+    for number, source in enumerate((start, folder)):
+        run = tmp_path / str(number)
+        source = f"--model.init_from={source}"
+        run_cli(["fit", *tiny_args, source, f"--trainer.default_root_dir={run}"])
+        states.append(state(run))
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    assert not torch.equal(
+        states[0]["classifier.head.weight"], state(trained)["classifier.head.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--model.classifier.d_state=8"], ["another architecture", "(32, 4)", "(32, 8)"]),
+        (["--model.init_from=/nowhere.ckpt"], ["no checkpoint", "/nowhere.ckpt"]),
+        (["--model.recipe.trains=neck"], ["neck"]),
+    ],
+    ids=["architecture", "missing", "part"],
+)
+def test_what_cannot_be_a_start_is_refused(tiny_args, trained, tmp_path, capsys, changes, words):
+    start = trained / "checkpoints" / "last.ckpt"
+    args = ["fit", *tiny_args, f"--model.init_from={start}", *changes]
+    try:
+        status = main([*args, f"--trainer.default_root_dir={tmp_path}"])
+    except SystemExit as end:
+        status = end.code
+    assert status in (1, 2)
+    said = error(capsys)
+    assert all(word in said for word in words), said
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_probe_stacks_on_every_set(name, tmp_path):
+    cli = run_cli(
+        [
+            f"--config={ROOT / 'configs' / name}.yaml",
+            f"--config={PROBE}",
+            "--data.root=/",
+            "--trainer.precision=32",
+            f"--trainer.default_root_dir={tmp_path}",
+        ],
+        run=False,
+    )
+    assert cli.model.recipe.trains == "head"
+    assert cli.model.recipe.mix_prob == 0
+
+
+def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    args = ["retrieve", f"--ckpt_path={checkpoint}", "--k=1,3", f"--out={tmp_path}"]
+    assert main(args) == 0
+    report = json.loads((tmp_path / "retrieval.json").read_text())
+    assert (report["num_queries"], report["num_gallery"]) == (11, 16)
+    # the same by hand: validation's middle frames are those of a test with one view
+    cli = run_cli(["test", f"--ckpt_path={checkpoint}", f"--trainer.default_root_dir={tmp_path}"])
+    data = cli.datamodule
+    data.setup("fit")
+    task = VideoClassificationTask.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    read = []
+    task.classifier.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    sets = []
+    for split in ("test", "train"):
+        data._splits.videos["test"] = data.videos(split)
+        read.clear()
+        with torch.no_grad():
+            for batch in data.test_dataloader():
+                task(data.to_model_input(batch, training=False))
+        sets += [torch.cat(read).numpy(), np.array(data.videos(split).labels)]
+    expected = retrieval_scores(*sets, ks=(1, 3))
+    assert {name: report[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert "11 queries, 16 videos" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--k=1,x"], "--k is '1,x'"),
+        (["--k=17"], "17 nearest neighbours of 11 videos among 16"),
+        (["--data.test=labels/train.json"], "16 test videos, such as"),
+    ],
+    ids=["text", "many", "itself"],
+)
+def test_retrieval_refuses_what_makes_no_sense(trained, tmp_path, capsys, args, words):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert main(["retrieve", f"--ckpt_path={checkpoint}", f"--out={tmp_path}", *args]) == 1
+    assert words in error(capsys)
