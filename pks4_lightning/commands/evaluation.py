@@ -67,19 +67,25 @@ class Stopwatch(Callback):
         self._clips.append(len(batch["label"]))
 
 
-def build(command: str, checkpoint: str, settings: list[str]) -> PKS4CLI:
+def build(
+    command: str, checkpoint: str, settings: list[str], *, listener: Callback | None = None
+) -> PKS4CLI:
     """Build the model, data module and trainer of a command, in one process.
 
     Args:
         command: ``test`` or ``predict``.
         checkpoint: A checkpoint of `pks4 fit`.
         settings: Any settings of the command, such as ``--data.num_frames=16``.
+        listener: A callback of the trainer, besides those that every run has.
 
     Returns:
         The command line, with ``model``, ``datamodule`` and ``trainer``; nothing has run.
     """
     args = [command, f"--ckpt_path={checkpoint}", *settings, "--trainer.devices=1"]
-    return run_cli(args, cli_class=_Unstarted)
+    cli = run_cli(args, cli_class=_Unstarted)
+    if listener is not None:
+        cli.trainer.callbacks.append(listener)  # type: ignore[attr-defined]  # set in __init__
+    return cli
 
 
 @contextlib.contextmanager

@@ -103,8 +103,7 @@ def _features(
     logger.info("Features of %d videos, %s.", len(videos), folder.name)
     with quiet():
         where = [f"--data.predict={listed}", f"--trainer.default_root_dir={folder}"]
-        cli = build("predict", checkpoint, [*settings, *where])
-        cli.trainer.callbacks.append(recorder)
+        cli = build("predict", checkpoint, [*settings, *where], listener=recorder)
         cli.trainer.predict(
             cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, return_predictions=False
         )

@@ -237,8 +237,7 @@ def _evaluate_cell(
     root = f"--trainer.default_root_dir={folder}"
     watch = Stopwatch()
     with quiet():
-        cli = build("test", subject.path, [*subject.settings, *scale, root])
-        cli.trainer.callbacks.append(watch)
+        cli = build("test", subject.path, [*subject.settings, *scale, root], listener=watch)
         cli.trainer.test(
             cli.model, datamodule=cli.datamodule, ckpt_path=subject.path, verbose=False
         )
