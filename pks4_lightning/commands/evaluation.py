@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,12 +92,16 @@ def build(
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep from the terminal what every single evaluation has to say, apart from warnings."""
-    loggers = [logging.getLogger(name) for name in ("pks4_lightning", "lightning.pytorch")]
+    names = ("pks4_lightning", "lightning.pytorch", "lightning.fabric")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [each.level for each in loggers]
     for each in loggers:
         each.setLevel(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # nothing a user could do: Lightning 2.6 with torch 2.13; a folder for each cell
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message="The dirpath has changed")
             yield
     finally:
         for each, level in zip(loggers, levels, strict=True):

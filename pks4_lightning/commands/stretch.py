@@ -266,7 +266,9 @@ def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
     for subject in subjects:
         cells = results.within(subject.path, grid)
         name = Path(subject.path).parent.parent.name
-        maps[f"{name}, {Path(subject.path).stem}" if name in maps else name] = cell_map(cells, grid)
+        if name in maps:
+            name += f", {Path(subject.path).stem}"
+        maps[name] = cell_map(cells, grid)
         for cell in cells:
             used = str(cell.frame_size)
             if cell.frame_size != cell.resolution:

@@ -47,7 +47,7 @@ def heat_map_figure(
     width, height = 1.0 + 0.52 * len(resolutions), 1.0 + 0.34 * len(frames)
     figure = new_figure(columns * width, rows * height)
     figure.set_layout_engine("constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False).flat
+    all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     places = [(frames.index(f), resolutions.index(r)) for f, r in marked]
     for axes, (name, values) in zip(all_axes, shown.items(), strict=False):
         _draw(axes, values, is_difference=name not in maps)
@@ -58,7 +58,7 @@ def heat_map_figure(
         axes.set_yticks(range(len(frames)), [str(each) for each in frames])
         axes.set_xlabel("side of a frame in pixels", fontsize=8)
         axes.set_ylabel("frames", fontsize=8)
-    for axes in list(all_axes)[len(shown) :]:
+    for axes in all_axes[len(shown) :]:
         axes.set_axis_off()
     return figure
 
