@@ -1,5 +1,6 @@
 """What the tests of several parts share: a tiny data set in SSV2's format, and the command line."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -16,9 +17,13 @@ TINY = ROOT / "tests" / "configs" / "tiny.yaml"
 
 @pytest.fixture(autouse=True)
 def _plain_process(monkeypatch):
-    """One thread (two cores are shared by all tests), and no arguments of pytest's own."""
+    """One thread (two cores are shared by all tests), no arguments of pytest's own."""
     torch.set_num_threads(1)
     monkeypatch.setattr(sys, "argv", ["pks4"])
+    ours = logging.getLogger("pks4_lightning")
+    level = ours.level
+    yield
+    ours.setLevel(level)  # commands choose how much they say
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,14 @@ def test_the_reproduction_names_tests():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"(?:configs|benchmarks|docs|notebooks)/[\w/]+\.\w+", README + REPRODUCTION + GUIDES)))
+    "path",
+    sorted(
+        set(
+            re.findall(
+                r"(?:configs|benchmarks|docs|notebooks)/[\w/]+\.\w+", README + REPRODUCTION + GUIDES
+            )
+        )
+    ),
 )
 def test_every_file_that_the_documents_name_exists(path):
     assert (ROOT / path).is_file()

@@ -34,6 +34,13 @@ def scales(folder, rank=0):
     return [json.loads(line) for line in lines]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _our_callback_is_allowed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PKS4_ALLOW_IMPORTS", "tests.watch_scales")
+        yield
+
+
 @pytest.fixture(scope="module", params=VARIANTS)
 def run(request, tiny_args, tmp_path_factory):
     """Name and folder of a finished training of a variant."""

@@ -107,9 +107,10 @@ def scan_backend(
 ) -> Literal["torch", "triton", "mamba_ssm"]:
     """Name the implementation that :func:`selective_scan` runs on a device.
 
-    On a GPU that is ``triton`` if version 3.9 or later is installed, else ``mamba_ssm`` if its CUDA scan is, else
-    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
-    otherwise: what runs is a property of the machine, not of the model.
+    On a GPU that is ``triton`` if version 3.9 or later is installed, else ``mamba_ssm`` if its
+    CUDA scan is, else ``torch``; elsewhere ``torch``. The environment variable
+    ``PKS4_SCAN_BACKEND`` decides otherwise: what runs is a property of the machine, not of the
+    model.
 
     Args:
         device: Where the inputs lie.

@@ -43,6 +43,8 @@ def noting_signals() -> Iterator[None]:
         yield  # no other thread can set handlers
         return
     before = {number: signal.signal(number, _note) for number in _SIGNALS}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _note_and_interrupt)
     try:
         yield
     finally:
@@ -52,6 +54,12 @@ def noting_signals() -> Iterator[None]:
 
 def _note(number: int, _: Any) -> None:
     _noted.append(number)
+
+
+def _note_and_interrupt(number: int, _: Any) -> None:
+    """Interrupt as Python does; raised in a destructor that is lost, and the note stops the run."""
+    _noted.append(number)
+    raise KeyboardInterrupt
 
 
 class Preemption(Checkpoint):
