@@ -48,7 +48,7 @@ audit:  ## fail if a locked package has a published vulnerability
 demo: $(READY)  ## the whole job on a small embedded data set: train, test, compare, draw
 	$(BIN)/pks4 demo --out runs/demo
 
-ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (about an hour)
+ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
 	$(BIN)/python benchmarks/ablations.py
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time

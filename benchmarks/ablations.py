@@ -1,4 +1,4 @@
-"""Tables 5 to 9 at demo scale, three seeds: `python benchmarks/ablations.py` (about an hour)."""
+"""Tables 5 to 9 at demo scale, three seeds: `python benchmarks/ablations.py` (within two hours)."""
 
 import shutil
 import subprocess
