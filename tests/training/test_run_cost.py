@@ -28,7 +28,13 @@ def test_a_continued_training_adds_up_its_sessions(trained, tiny_args, tmp_path)
     (folder / "checkpoints" / "cost.json").write_text(json.dumps(before))
     run_cli(
         [
-            *("fit", *tiny_args, "--ckpt_path=auto", "--trainer.max_epochs=3"),
+            *(
+                "fit",
+                *tiny_args,
+                "--ckpt_path=auto",
+                "--trainer.max_epochs=3",
+                "--allow_changes=true",
+            ),
             f"--trainer.default_root_dir={folder}",
         ]
     )
