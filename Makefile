@@ -40,7 +40,7 @@ lock:  ## pin what pyproject.toml allows today, with the hash of every file (nee
 	awk '/^[a-z]/ {keep = !/^(torch==|triton==|cuda-|nvidia-)/} keep' build/lock/all.txt > requirements.lock
 	printf 'hatchling>=1.27\neditables\nsetuptools>=77\n' \
 	  | $(COMPILE) -c requirements.lock - > requirements-build.lock
-	echo triton==3.9.0 | $(COMPILE) --no-deps - > requirements-triton.lock
+	echo triton==3.7.1 | $(COMPILE) --no-deps - > requirements-triton.lock
 
 audit:  ## fail if a locked package has a published vulnerability
 	PYTHON=$(PYTHON) .ci/audit

@@ -13,8 +13,10 @@ Dimensions:
 
 What the helpers pass around:
     stream: pointer, clip stride, patch stride, step stride; the last axis is contiguous
-    place: sequence, patches per clip, first step of the chunk, steps, do chunks divide the steps
-    channels, states: index along the last axis of a stream, its size, do blocks divide the size
+    place: sequence, patches per clip, first step of the chunk, steps
+    channels, states: index along the last axis of a stream, its size
+    WHOLE: no value of a chunk lies beyond the last step or the end of the axis; WHOLE_T of states,
+        WHOLE_E of channels. An argument of its own: Triton 3.7 forgets what is constant in tuples
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
@@ -56,7 +58,7 @@ def _softplus(x, TERMS: tl.constexpr):
 @no_type_check
 @triton.jit
 def _at(stream, place, i):
-    s, num_patches, start, _, _ = place
+    s, num_patches, start, _ = place
     clip, patch = tl.cast(s // num_patches, tl.int64), tl.cast(s % num_patches, tl.int64)
     return (
         stream[0] + clip * stream[1] + patch * stream[2] + tl.cast(start + i, tl.int64) * stream[3]
@@ -72,19 +74,19 @@ def _inside(place, axis, i: tl.constexpr):
 
 @no_type_check
 @triton.jit
-def _load(stream, place, axis, i: tl.constexpr, ACC: tl.constexpr):
+def _load(stream, place, axis, i: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
     """Step ``i`` of a chunk, zero beyond the last step and the end of the axis."""
     at = _at(stream, place, i) + axis[0]
-    if place[4] and axis[2]:
+    if WHOLE:
         return tl.load(at).to(ACC)
     return tl.load(at, mask=_inside(place, axis, i), other=0.0).to(ACC)
 
 
 @no_type_check
 @triton.jit
-def _store(stream, place, axis, i: tl.constexpr, value):
+def _store(stream, place, axis, i: tl.constexpr, value, WHOLE: tl.constexpr):
     at, value = _at(stream, place, i) + axis[0], value.to(stream[0].dtype.element_ty)
-    if place[4] and axis[2]:
+    if WHOLE:
         tl.store(at, value)
     else:
         tl.store(at, value, mask=_inside(place, axis, i))
@@ -92,10 +94,10 @@ def _store(stream, place, axis, i: tl.constexpr, value):
 
 @no_type_check
 @triton.jit
-def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, ACC: tl.constexpr):
+def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
     values = ()
     for i in tl.static_range(CHUNK):
-        values = values + (_load(stream, place, axis, i, ACC),)
+        values = values + (_load(stream, place, axis, i, WHOLE, ACC),)
     return values
 
 
@@ -156,12 +158,12 @@ def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
 def scan_forward_kernel(
     u, delta, A, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E,
     CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
-    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, SOFTPLUS: tl.constexpr,
+    WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr,
     TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write ``y``; ``bias`` and ``gate`` may be None."""
     e_E, n_GJ = _indices(BLOCK_E, G, J)
-    channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
+    channels, states = (e_E, E), (n_GJ, G * J)
     A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
     bias_E = tl.zeros_like(D_E)
     if SOFTPLUS:
@@ -170,30 +172,38 @@ def scan_forward_kernel(
         x_GEJ = tl.zeros_like(A_GEJ)
         for start in range(0, num_steps, CHUNK):
             # loads stand before the chunk's stores, which no load may overtake
-            place = (s, num_patches, start, num_steps, EVEN_T)
-            us = _load_chunk(u, place, channels, CHUNK, ACC)
-            raws = _load_chunk(delta, place, channels, CHUNK, ACC)
+            place = (s, num_patches, start, num_steps)
+            us = _load_chunk(u, place, channels, CHUNK, WHOLE_E, ACC)
+            raws = _load_chunk(delta, place, channels, CHUNK, WHOLE_E, ACC)
             ys = ()
             for i in tl.static_range(CHUNK):
                 delta_E = _step_size(raws[i], bias_E, SOFTPLUS, TERMS)
-                B_GJ, C_GJ = _load(B, place, states, i, ACC), _load(C, place, states, i, ACC)
+                B_GJ, C_GJ = (
+                    _load(B, place, states, i, WHOLE_T, ACC),
+                    _load(C, place, states, i, WHOLE_T, ACC),
+                )
                 x_GEJ = _advance(x_GEJ, delta_E, us[i], A_GEJ, B_GJ)
                 y_E = _read_out(x_GEJ, C_GJ, D_E, us[i])
                 if gate is not None:
-                    gate_E = _load(gate, place, channels, i, ACC)
+                    gate_E = _load(gate, place, channels, i, WHOLE_E, ACC)
                     y_E = y_E * gate_E * _sigmoid(gate_E)
                 ys = ys + (y_E,)
             for i in tl.static_range(CHUNK):
-                _store(y, place, channels, i, ys[i])
+                _store(y, place, channels, i, ys[i], WHOLE_E)
 
 
 @no_type_check
 @triton.jit
-def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
+def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """The state after a chunk, for the state before it."""
     for i in tl.static_range(CHUNK):
-        delta_E = _step_size(_load(delta, place, channels, i, ACC), weights[2], SOFTPLUS, TERMS)
-        u_E, B_GJ = _load(u, place, channels, i, ACC), _load(B, place, states, i, ACC)
+        delta_E = _step_size(
+            _load(delta, place, channels, i, WHOLE_E, ACC), weights[2], SOFTPLUS, TERMS
+        )
+        u_E, B_GJ = (
+            _load(u, place, channels, i, WHOLE_E, ACC),
+            _load(B, place, states, i, WHOLE_T, ACC),
+        )
         x_GEJ = _advance(x_GEJ, delta_E, u_E, weights[0], B_GJ)
     return x_GEJ
 
@@ -202,7 +212,7 @@ def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.
 @triton.jit
 def _chunk_gradients(
     inputs, outputs, weights, carry, x_GEJ, place, channels, states,
-    CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
+    CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Store the gradients of a chunk's streams, and add to those carried from chunk to chunk.
 
@@ -215,24 +225,42 @@ def _chunk_gradients(
     q_GEJ, dA_GEJ, dD_E, dbias_E = carry
     xs = (x_GEJ,)
     for i in tl.static_range(CHUNK):
-        raw_E, u_E = _load(delta, place, channels, i, ACC), _load(u, place, channels, i, ACC)
-        B_GJ = _load(B, place, states, i, ACC)
+        raw_E, u_E = (
+            _load(delta, place, channels, i, WHOLE_E, ACC),
+            _load(u, place, channels, i, WHOLE_E, ACC),
+        )
+        B_GJ = _load(B, place, states, i, WHOLE_T, ACC)
         xs = xs + (_advance(xs[i], _step_size(raw_E, bias_E, SOFTPLUS, TERMS), u_E, A_GEJ, B_GJ),)
     for i in tl.static_range(CHUNK - 1, -1, -1):
         # loaded again from the cache: registers are short
-        raw_E, u_E = _load(delta, place, channels, i, ACC), _load(u, place, channels, i, ACC)
-        B_GJ, C_GJ = _load(B, place, states, i, ACC), _load(C, place, states, i, ACC)
-        dy_E = _load(dy, place, channels, i, ACC)
+        raw_E, u_E = (
+            _load(delta, place, channels, i, WHOLE_E, ACC),
+            _load(u, place, channels, i, WHOLE_E, ACC),
+        )
+        B_GJ, C_GJ = (
+            _load(B, place, states, i, WHOLE_T, ACC),
+            _load(C, place, states, i, WHOLE_T, ACC),
+        )
+        dy_E = _load(dy, place, channels, i, WHOLE_E, ACC)
         delta_E = _step_size(raw_E, bias_E, SOFTPLUS, TERMS)
         if gate is not None:
-            gate_E = _load(gate, place, channels, i, ACC)
+            gate_E = _load(gate, place, channels, i, WHOLE_E, ACC)
             open_E = _sigmoid(gate_E)
             y_E = _read_out(xs[i + 1], C_GJ, D_E, u_E)
-            _store(dgate, place, channels, i, dy_E * y_E * open_E * (1.0 + gate_E * (1.0 - open_E)))
+            _store(
+                dgate,
+                place,
+                channels,
+                i,
+                dy_E * y_E * open_E * (1.0 + gate_E * (1.0 - open_E)),
+                WHOLE_E,
+            )
             dy_E = dy_E * gate_E * open_E
-        _store(dC, place, states, i, tl.sum(dy_E[None, :, None] * xs[i + 1], axis=1))
+        _store(dC, place, states, i, tl.sum(dy_E[None, :, None] * xs[i + 1], axis=1), WHOLE_T)
         g_GEJ = C_GJ[:, None, :] * dy_E[None, :, None] + q_GEJ
-        _store(dB, place, states, i, tl.sum(g_GEJ * (delta_E * u_E)[None, :, None], axis=1))
+        _store(
+            dB, place, states, i, tl.sum(g_GEJ * (delta_E * u_E)[None, :, None], axis=1), WHOLE_T
+        )
         dwrite_E = _over_states(g_GEJ * B_GJ[:, None, :])
         q_GEJ = g_GEJ * tl.exp2(delta_E[None, :, None] * A_GEJ)
         dlog_GEJ = q_GEJ * xs[i]
@@ -242,8 +270,8 @@ def _chunk_gradients(
             ddelta_E = ddelta_E * _sigmoid(raw_E + bias_E)
             dbias_E += ddelta_E
         dD_E += dy_E * u_E
-        _store(du, place, channels, i, D_E * dy_E + dwrite_E * delta_E)
-        _store(ddelta, place, channels, i, ddelta_E)
+        _store(du, place, channels, i, D_E * dy_E + dwrite_E * delta_E, WHOLE_E)
+        _store(ddelta, place, channels, i, ddelta_E, WHOLE_E)
     return q_GEJ, dA_GEJ, dD_E, dbias_E
 
 
@@ -253,7 +281,7 @@ def scan_backward_kernel(
     dy, u, delta, A, B, C, D, bias, gate, du, ddelta, dgate, dA, dB, dC, dD, dbias, boundaries,
     first, last, num_patches, num_steps, E,
     CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
-    EVEN_T: tl.constexpr, EVEN_E: tl.constexpr, SOFTPLUS: tl.constexpr,
+    WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr,
     TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write the streams' gradients and parts of the others, for sequences ``first`` to ``last``.
@@ -262,7 +290,7 @@ def scan_backward_kernel(
     axis. ``boundaries`` holds a program's states between chunks; None if one chunk is enough.
     """
     e_E, n_GJ = _indices(BLOCK_E, G, J)
-    channels, states = (e_E, E, EVEN_E), (n_GJ, G * J, True)
+    channels, states = (e_E, E), (n_GJ, G * J)
     A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
     bias_E = tl.zeros_like(D_E)
     if SOFTPLUS:
@@ -286,8 +314,8 @@ def scan_backward_kernel(
             x_GEJ = zero_GEJ
             tl.store(mine_GEJ, x_GEJ)
             for chunk in range(1, num_chunks):
-                place = (s, num_patches, (chunk - 1) * CHUNK, num_steps, EVEN_T)
-                x_GEJ = _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK, SOFTPLUS, TERMS, ACC)  # fmt: skip
+                place = (s, num_patches, (chunk - 1) * CHUNK, num_steps)
+                x_GEJ = _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC)  # fmt: skip
                 tl.store(mine_GEJ + chunk * (G * BLOCK_E * J), x_GEJ)
             # what one thread stored another may load
             tl.debug_barrier()
@@ -297,10 +325,10 @@ def scan_backward_kernel(
             before_GEJ = zero_GEJ
             if boundaries is not None:
                 before_GEJ = tl.load(mine_GEJ + chunk * (G * BLOCK_E * J))
-            place = (s, num_patches, chunk * CHUNK, num_steps, EVEN_T)
+            place = (s, num_patches, chunk * CHUNK, num_steps)
             q_GEJ, dA_GEJ, dD_E, dbias_E = _chunk_gradients(
                 inputs, outputs, weights, (q_GEJ, dA_GEJ, dD_E, dbias_E), before_GEJ,
-                place, channels, states, CHUNK, SOFTPLUS, TERMS, ACC,
+                place, channels, states, CHUNK, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC,
             )  # fmt: skip
         if boundaries is not None:
             tl.debug_barrier()

@@ -22,11 +22,9 @@ from torch import Tensor
 from pks4_lightning.ops.scan_kernels import scan_backward_kernel, scan_forward_kernel
 from pks4_lightning.ops.scan_registration import register_scan
 
-__all__ = ["COMPILES", "INTERPRETED", "scan_by_triton"]
+__all__ = ["INTERPRETED", "scan_by_triton"]
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-COMPILES = tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 9)
-"""Triton 3.7, which CUDA builds of torch 2.13 bring, fails on the kernels' tuples."""
 
 # One warp per program: sums over channels need no barrier. States per program and group were
 # chosen by the registers and instructions of the code compiled for compute capability 9.0.
@@ -183,8 +181,8 @@ def _sizes(u: Tensor, A: Tensor, states: int, group: int) -> dict[str, Any]:
         "BLOCK_E": block,
         "G": num_states // group,
         "J": group,
-        "EVEN_T": num_steps % chunk == 0,
-        "EVEN_E": num_channels % block == 0,
+        "WHOLE_T": num_steps % chunk == 0,
+        "WHOLE_E": num_steps % chunk == 0 and num_channels % block == 0,
         "TERMS": 17 if is_double else 7,
         "ACC": tl.float64 if is_double else tl.float32,
     }

@@ -107,10 +107,9 @@ def scan_backend(
 ) -> Literal["torch", "triton", "mamba_ssm"]:
     """Name the implementation that :func:`selective_scan` runs on a device.
 
-    On a GPU that is ``triton`` if version 3.9 or later is installed, else ``mamba_ssm`` if its
-    CUDA scan is, else ``torch``; elsewhere ``torch``. The environment variable
-    ``PKS4_SCAN_BACKEND`` decides otherwise: what runs is a property of the machine, not of the
-    model.
+    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
+    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
+    otherwise: what runs is a property of the machine, not of the model.
 
     Args:
         device: Where the inputs lie.
@@ -145,11 +144,9 @@ def _obstacle(device_type: str, backend: str) -> str:
         return ""
     if backend == "triton":
         try:
-            from pks4_lightning.ops.scan_triton import COMPILES, INTERPRETED
+            from pks4_lightning.ops.scan_triton import INTERPRETED
         except ImportError as error:
             return f"triton does not import ({error})"
-        if not (COMPILES or INTERPRETED):
-            return "the kernels need Triton 3.9 or later"
         return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
     if backend == "mamba_ssm":
         if device_type != "cuda":

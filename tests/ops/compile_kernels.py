@@ -15,7 +15,7 @@ SIZES = {"CHUNK": 2, "BLOCK_E": 32, "G": 4, "J": 4, "TERMS": 7, "ACC": tl.float3
 
 def compile_kernel(kernel, *, even, absent):
     """Compile for bfloat16 streams; `absent` optional arguments are None."""
-    flags = {"EVEN_T": even, "EVEN_E": even, "SOFTPLUS": "bias" not in absent}
+    flags = {"WHOLE_T": even, "WHOLE_E": even, "SOFTPLUS": "bias" not in absent}
     constants = {**SIZES, **flags, **dict.fromkeys(absent)}
     signature = {}
     for name in kernel.arg_names:

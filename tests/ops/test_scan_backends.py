@@ -204,12 +204,3 @@ def test_every_backend_of_a_gpu_gives_the_same():
         if not module._obstacle("cuda", backend):
             ours = run(lambda b=backend, **x: selective_scan(**x, backend=b), inputs)
             assert_all_close(ours, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_triton_that_cannot_compile_the_kernels_is_passed_over(monkeypatch):
-    kernels = pytest.importorskip("pks4_lightning.ops.scan_triton", reason="triton is missing")
-    if kernels.INTERPRETED:
-        pytest.skip("nothing is compiled in the interpreter")
-    monkeypatch.setattr(kernels, "COMPILES", False)
-    with pytest.raises(ValueError, match=r"the kernels need Triton 3\.9 or later"):
-        scan_backend(torch.device("cuda"), "triton")
