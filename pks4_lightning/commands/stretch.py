@@ -214,7 +214,10 @@ def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> Non
     for number, ((subject, num_frames, resolution), gflops) in enumerate(
         zip(left, costs, strict=True), start=1
     ):
-        cell = _evaluate_cell(subject, num_frames, resolution, gflops, results.folder)
+        digest = results.digests[subject.path]
+        cell = _evaluate_cell(
+            subject, num_frames, resolution, gflops, results.folder / "cells" / digest[:8]
+        )
         results.add(cell)
         elapsed = time.monotonic() - began
         logger.info(
@@ -231,8 +234,7 @@ def _evaluate_cell(
 ) -> Cell:
     """Run the test that `pks4 test` runs at one scale."""
     size = size_used(resolution, unit=subject.unit)
-    name = f"{file_digest(subject.path)[:8]}_{num_frames}x{size}"
-    folder = out / "cells" / name
+    folder = out / f"{num_frames}x{size}"
     scale = [f"--data.num_frames={num_frames}", f"--data.frame_size={size}"]
     root = f"--trainer.default_root_dir={folder}"
     watch = Stopwatch()

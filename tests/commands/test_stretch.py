@@ -77,7 +77,7 @@ def test_every_cell_says_what_pks4_test_says_there(checkpoint, finished, tmp_pat
         assert row["num_videos"] == metrics["num_scored"] == 11
         assert row["frame_size"] == size
         ours = finished / "cells"
-        (kept,) = ours.glob(f"*_{num_frames}x{size}/test/predictions.csv")
+        (kept,) = ours.glob(f"*/{num_frames}x{size}/test/predictions.csv")
         assert kept.read_text() == (folder / "test" / "predictions.csv").read_text()
 
 

@@ -26,7 +26,7 @@ def statuses_of(ranks):
     ("fault", "said", "stalls"),
     [
         ("worker_killed", r"DataLoader worker|data worker died", False),
-        ("rank_killed", r"closed by peer", False),
+        ("rank_killed", r"(closed|reset) by peer", False),
         ("exception_in_forward", r"planted in the forward pass", False),
         ("sleep_in_dataset", r"in sleep_for_ever", True),
         ("rank_stopped", rf"rank 0 of 2 has finished no batch for {TIMEOUT} seconds", True),

@@ -164,6 +164,13 @@ VARIANTS = {
         "--trainer.max_epochs=4",
     ],
     "two_ranks": ["--trainer.max_epochs=4"],
+    "flexible": [
+        "--model.classifier.grid_size=null",
+        "--data.flexible.num_frames=[1, 2, 6]",
+        "--data.flexible.frame_sizes=[16, 24, 48]",
+        "--data.flexible.grid_sizes=[2, 3, 6]",
+        "--trainer.max_epochs=4",
+    ],
 }
 
 
