@@ -27,12 +27,12 @@ def on_this_rank(rank):
 
 
 def before(owner, method, action):
-    """Have a method do something first."""
+    """Have a method do something with its object first."""
     original = getattr(owner, method)
 
-    def acting(*args, **kwargs):
-        action()
-        return original(*args, **kwargs)
+    def acting(itself, *args, **kwargs):
+        action(itself)
+        return original(itself, *args, **kwargs)
 
     setattr(owner, method, acting)
 
@@ -41,9 +41,9 @@ def announce_stages(folder, seconds):
     """Mark the stages as rank 0 passes them, and stay in each for a moment."""
 
     def announced(stage):
-        def action():
+        def action(task):
             if on_this_rank(0):
-                mark(folder, stage)
+                mark(folder, "sanity check" if task.trainer.sanity_checking else stage)
             time.sleep(seconds)
 
         return action
@@ -69,7 +69,7 @@ def at_step(step, action):
     """Do something in the forward pass of a training step, counted from 1."""
     done = [0]
 
-    def acting():
+    def acting(_task):
         done[0] += 1
         if done[0] == step:
             action()

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def serve():
 def become(request):
     """Turn this fork into the process that was asked for."""
     os.setsid()
+    # tests may run where it is ignored, as jobs in the background of a script do
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
