@@ -12,7 +12,7 @@ COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit lint types imports test test-slow test-reliability bench notebooks demo ablations clean
+.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench notebooks demo ablations clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,12 +52,16 @@ ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (wit
 	$(BIN)/python benchmarks/ablations.py
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability
+
+test-faults: $(READY)  ## kills, signals and damaged files, a few of each, as every commit must bear them
+	@# they mostly wait
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3 --dist worksteal tests/reliability
 
 test-slow: $(READY)  ## the tests that take long
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
-test-reliability: $(READY)  ## kills, signals and damaged files, as often as the project promises (most of an hour)
+test-reliability: $(READY)  ## the tests of test-faults as often as the project promises (most of an hour)
 	PKS4_FULL=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/reliability --timeout 3600
 
 lint: $(READY)  ## style and format
