@@ -193,10 +193,10 @@ def test_hostile_checkpoints_run_nothing(
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.chdir(tmp_path)
     read_checkpoint(trained / "checkpoints" / "last.ckpt")  # what a first reading alone allocates
-    worst = {"seconds": 0.0, "megabytes": 0.0}
+    worst = {"processor seconds": 0.0, "megabytes": 0.0}
     for name, path in files.items():
         for command in ("read", "test", "fit"):
-            start = time.monotonic()
+            start = time.process_time()  # the machine may be busy
             with PeakMemory() as memory:
                 if command != "read":
                     sentence = refused([command, "--ckpt_path", str(path)], capsys)
@@ -204,13 +204,13 @@ def test_hostile_checkpoints_run_nothing(
                     with pytest.raises((ValueError, FileNotFoundError)) as error:
                         read_checkpoint(path)
                     sentence = str(error.value)
-            seconds = time.monotonic() - start
+            seconds = time.process_time() - start
             named = name not in READABLE
             assert (path.name in sentence) == named, (name, sentence)
             assert "\n" not in sentence
-            assert seconds < 30, (name, command)  # one or two on an idle core
+            assert seconds < 5, (name, command)
             assert memory.growth < 200, (name, command)
-            worst["seconds"] = max(worst["seconds"], round(seconds, 2))
+            worst["processor seconds"] = max(worst["processor seconds"], round(seconds, 2))
             worst["megabytes"] = max(worst["megabytes"], round(memory.growth))
             assert not mark.exists(), (name, command)
             assert MODULE not in sys.modules, (name, command)
@@ -291,18 +291,18 @@ BOMBS = {  # and what is said about them
 def test_yaml_bombs_are_refused(mark, tmp_path, capsys, record):
     path = tmp_path / "bomb.yaml"
     refused(["fit", "--config", "nowhere.yaml"], capsys)  # so that all is imported
-    worst = {"seconds": 0.0, "megabytes": 0.0}
+    worst = {"processor seconds": 0.0, "megabytes": 0.0}
     for name, (text, reason) in BOMBS.items():
         path.write_text(text.replace("MARK", str(mark)))
         for command in (["fit"], ["data", "check"]):
-            start = time.monotonic()
+            start = time.process_time()  # the machine may be busy
             with PeakMemory() as memory:
                 sentence = refused([*command, "--config", str(path)], capsys)
-            seconds = time.monotonic() - start
+            seconds = time.process_time() - start
             assert reason in sentence, (name, sentence)
-            assert seconds < 20, name  # 0.4 on an idle core
+            assert seconds < 2, name
             assert memory.growth < 100, name
-            worst["seconds"] = max(worst["seconds"], round(seconds, 2))
+            worst["processor seconds"] = max(worst["processor seconds"], round(seconds, 2))
             worst["megabytes"] = max(worst["megabytes"], round(memory.growth))
     record("hostile YAML is refused", files=len(BOMBS), commands=2, marks=0, **worst)
 
