@@ -9,13 +9,16 @@ def trace(path):
     """Append a line per batch (its videos, its loss) and per step (its rates) to a file a rank."""
     file = os.open(f"{path}.{os.environ.get('RANK', 0)}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def on_train_batch_start(self, batch, batch_idx):
-        videos = ",".join(map(str, batch["video_index"].tolist()))
-        os.write(file, f"batch {self.current_epoch}.{batch_idx} {videos}\n".encode())
+    place = [""]
 
-    def on_train_batch_end(self, outputs, batch, batch_idx):
-        loss = outputs["loss"].item().hex()
-        os.write(file, f"loss {self.current_epoch}.{batch_idx} {loss}\n".encode())
+    def on_train_batch_start(self, batch, batch_idx):
+        place[0] = f"{self.current_epoch}.{batch_idx}"
+        videos = ",".join(map(str, batch["video_index"].tolist()))
+        os.write(file, f"batch {place[0]} {videos}\n".encode())
+
+    def on_before_backward(self, loss):
+        # at the end of the batch it would be too late: a checkpoint may have been saved by then
+        os.write(file, f"loss {place[0]} {loss.item().hex()}\n".encode())
 
     def on_before_zero_grad(self, optimizer):
         # called before the backward pass, with the rates of the step that is made next
@@ -23,7 +26,7 @@ def trace(path):
         os.write(file, f"step {self.global_step} {rates}\n".encode())
 
     VideoClassificationTask.on_train_batch_start = on_train_batch_start
-    VideoClassificationTask.on_train_batch_end = on_train_batch_end
+    VideoClassificationTask.on_before_backward = on_before_backward
     VideoClassificationTask.on_before_zero_grad = on_before_zero_grad
 
 
