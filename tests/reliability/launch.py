@@ -174,5 +174,6 @@ def _sessions():
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if fields[0] not in "ZX":
+        # a killed process holds its files and locks until the last of its threads has ended
+        if fields[0] not in "ZX" or int(fields[17]) > 1:
             yield int(folder.name), int(fields[3])
