@@ -118,6 +118,7 @@ class PKS4CLI(LightningCLI):
         )
         if arguments[0] != "fit":
             resize_as_trained(saved.get("data", {}), self.config[arguments[0]].data)
+            saved.get("data", {}).pop("predict", None)  # what to label is no change
         final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
             logger.info("differs from the checkpoint: %s", line)
@@ -339,6 +340,8 @@ def main(args: list[str]) -> int:
     )
     is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
+    if args[:1] != ["fit"]:  # nothing is saved there
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
     try:
         with noting_signals():
             run_cli(args)
