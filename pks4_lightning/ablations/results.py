@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from pks4_lightning.ablations.plan import PlannedRow
@@ -149,9 +150,20 @@ def results_table(number: int, rows: Sequence[PlannedRow], results: Sequence[Res
         caption="accuracies in %; ours: mean ± standard deviation over seeds",
         title_justify="left",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,  # 80 columns are enough
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("row", overflow="fold", min_width=10)
-    for heading in ("params", "GFLOPs", "paper top-1", "top-5", "our top-1", "top-5", "seeds"):
+    for heading in (
+        "params",
+        "GFLOPs",
+        "paper\ntop-1",
+        "\ntop-5",
+        "ours\ntop-1",
+        "\ntop-5",
+        "seeds",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         if row.table != number:

@@ -36,8 +36,8 @@ OTHER = replace(ONE, seed=1, top1=0.8, row="Bidirectional")
 def shown(number, results):
     text = io.StringIO()
     Console(width=140, file=text).print(results_table(number, ROWS, results))
-    lines = [line for line in text.getvalue().split("\n") if "│" in line]
-    return {line.split("│")[1].strip(): line for line in lines}
+    lines = text.getvalue().split("\n")
+    return {line.strip().split("  ")[0]: line for line in lines}
 
 
 def test_what_is_written_is_read(tmp_path):
