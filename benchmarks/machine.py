@@ -30,9 +30,8 @@ def provenance() -> dict[str, Any]:
     """Describe the machine, the versions, the commit and the command."""
     import torch
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
         "date": date.today().isoformat(),
         "command": shlex.join(["python", *sys.argv]),
