@@ -44,21 +44,20 @@ class Run:
 
     def finish(self):
         """Let a launch end; return how long it trained, in seconds."""
-        before = self.traced()
+        first = self.traced() + 1
         processes = self.launch()
-        self.wait_for_training(processes, before)
+        self.wait_for_trace(processes, first)
         start = time.monotonic()
         for process in processes:
             assert process.wait(300) == 0, process.text()
         return time.monotonic() - start
 
-    def kill(self, seconds, *, of_training):
-        """Kill a launch some time after its start, or after its first batch; say if it ran yet."""
-        before = self.traced()
+    def kill(self, *, traced, delay):
+        """Kill a launch some seconds after so many bytes of its trace; say if it ran until then."""
+        end = self.traced() + traced
         processes = self.launch()
-        if of_training:
-            self.wait_for_training(processes, before)
-        time.sleep(seconds)
+        self.wait_for_trace(processes, end)
+        time.sleep(delay)
         running = not any(process.ended.is_set() for process in processes)
         for process in processes:
             process.send(signal.SIGKILL)
@@ -71,11 +70,11 @@ class Run:
         path = self.trace.with_name(f"{self.trace.name}.0")
         return path.stat().st_size if path.is_file() else 0
 
-    def wait_for_training(self, processes, before):
-        def trains():
-            return self.traced() > before or any(process.ended.is_set() for process in processes)
+    def wait_for_trace(self, processes, size):
+        def has_come():
+            return self.traced() >= size or any(process.ended.is_set() for process in processes)
 
-        processes[0].wait_until(trains)
+        processes[0].wait_until(has_come)
 
     def traces(self):
         """Return the videos and loss of every batch and the rates of every step, of each rank."""
@@ -113,32 +112,35 @@ def _bytes(value):
         yield repr(value).encode()
 
 
-def killed_and_continued(run, training_seconds, draw):
-    """Kill a training twice, at random times, and let it end; return how many kills hit it."""
-    first, second = sorted(draw.uniform(0, training_seconds) for _ in range(2))
-    num_hits = run.kill(first, of_training=True)
+def killed_and_continued(run, size, seconds, draw):
+    """Kill a training twice, at random times, and let it end; return how many kills hit it.
+
+    Times are drawn as places in the trace, and a delay: another job on the machine moves both.
+    """
+    first, second = sorted(draw.randrange(1, size) for _ in range(2))
+    num_hits = run.kill(traced=first, delay=draw.uniform(0, seconds))
     if draw.random() < 0.2:
-        num_hits += run.kill(draw.uniform(0, 2), of_training=False)
+        num_hits += run.kill(traced=0, delay=draw.uniform(0, 2))
     else:
-        num_hits += run.kill(second - first, of_training=True)
+        num_hits += run.kill(traced=second - first, delay=draw.uniform(0, seconds))
     run.finish()
     return num_hits
 
 
 @pytest.fixture(scope="module")
 def whole(_launcher, tiny_args, tmp_path_factory):
-    """A training of 48 steps that nothing interrupts, and how long it trains."""
+    """A training of 48 steps that nothing interrupts, its trace's size, how long a step takes."""
     _launcher.folder = tmp_path_factory.mktemp("whole")
     run = Run(_launcher, _launcher.folder / "run", [*tiny_args, *SMALL, "--trainer.max_epochs=12"])
     seconds = run.finish()
     _launcher.clear()
-    return run.fingerprint(), run.traces(), seconds
+    return run.fingerprint(), run.traces(), run.traced(), seconds / 48
 
 
 def test_killed_twice_at_random_times_it_ends_bit_for_bit_the_same(
     launcher, tiny_args, whole, tmp_path, times, record
 ):
-    fingerprint, traces, seconds = whole
+    fingerprint, traces, size, seconds = whole
     assert sum(kind == "step" for kind, _ in traces[0]) == 48
     num_chains, num_hits, workers = times(3, full=25), 0, []
     for chain in range(num_chains):
@@ -146,7 +148,7 @@ def test_killed_twice_at_random_times_it_ends_bit_for_bit_the_same(
         workers.append((2, 0, 0, 1)[chain % 4])
         args = [*tiny_args, *SMALL, "--trainer.max_epochs=12", f"--data.num_workers={workers[-1]}"]
         run = Run(launcher, tmp_path / f"chain{chain}", args)
-        num_hits += killed_and_continued(run, seconds, draw)
+        num_hits += killed_and_continued(run, size, seconds, draw)
         assert run.fingerprint() == fingerprint, f"chain {chain}, {workers[-1]} workers"
         assert run.traces() == traces, f"chain {chain}"
     assert num_hits >= num_chains
@@ -178,11 +180,11 @@ VARIANTS = {
 def test_so_it_does_in_every_variant(launcher, tiny_args, tmp_path, times, record, variant):
     args, ranks = [*tiny_args, *SMALL, *VARIANTS[variant]], 1 + (variant == "two_ranks")
     whole = Run(launcher, tmp_path / "whole", args, ranks=ranks)
-    seconds = whole.finish()
+    seconds = whole.finish() / sum(kind == "step" for kind, _ in whole.traces()[0])
     num_chains, num_hits = times(1, full=3), 0
     for chain in range(num_chains):
         run = Run(launcher, tmp_path / f"chain{chain}", args, ranks=ranks)
-        num_hits += killed_and_continued(run, seconds, random.Random(100 + chain))
+        num_hits += killed_and_continued(run, whole.traced(), seconds, random.Random(100 + chain))
         assert run.fingerprint() == whole.fingerprint()
         assert run.traces() == whole.traces()
     record(
