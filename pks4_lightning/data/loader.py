@@ -25,6 +25,10 @@ __all__ = ["PREFETCHED_BATCHES", "DataWorkerError", "VideoLoader", "video_loader
 PREFETCHED_BATCHES = 2
 """Per worker."""
 _SECONDS_TO_BE_KNOWN_DEAD = 1.0
+_DIED_BETWEEN = (
+    "A data worker died while it was at no video: something ended it, or the machine's memory ran "
+    "out; fewer --data.num_workers need less."
+)
 
 
 class DataWorkerError(RuntimeError):
@@ -108,12 +112,22 @@ def _watched(batches: Iterator[VideoBatch], open_files: OpenFiles) -> Iterator[V
     except (RuntimeError, OSError, EOFError) as error:
         # also raised for other reasons, or where a dead worker's clips can no longer be fetched
         sentence = _explained(open_files)
+        if sentence is None and _is_of_a_dead_worker(error):
+            sentence = _DIED_BETWEEN
         if sentence is None:
             raise
         raise DataWorkerError(sentence) from error
     finally:
         finished.set()
         thread.join()
+
+
+def _is_of_a_dead_worker(error: Exception) -> bool:
+    """Whether PyTorch says that a worker is gone, or the clips that it had cannot be fetched."""
+    if "in DataLoader worker process" in str(error):
+        return False  # a worker's own error, passed on
+    unreachable = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
+    return unreachable or str(error).startswith("DataLoader worker (pid")
 
 
 def _explained(open_files: OpenFiles) -> str | None:

@@ -96,6 +96,25 @@ def test_the_video_that_a_worker_failed_at_is_named(
     assert multiprocessing.active_children() == []
 
 
+def test_workers_that_are_ended_between_two_videos_end_the_epoch_with_a_sentence(
+    videos, faulty_sampler
+):  # fmt: skip
+    whole = loader(videos, faulty_sampler, None)
+    batches = iter(whole)
+    next(batches)
+    deadline = time.monotonic() + 60
+    while whole.dataset.open_files.slots() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)  # the last clips are on their way
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
+    with pytest.raises(DataWorkerError) as caught:
+        list(batches)
+    assert "A data worker died while it was at no video" in str(caught.value)
+    assert user_error(caught.value) == str(caught.value)
+
+
 def test_without_faults_every_video_comes_in_every_epoch(videos, faulty_sampler):
     batches = loader(videos, faulty_sampler, None)
     for _ in range(2):
