@@ -52,6 +52,7 @@ class Watchdog(Callback):
         self._finished = threading.Event()
         self._thread: threading.Thread | None = None
         self._others: list[int] = []
+        self._is_first = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the other ranks of this machine, and start the thread."""
@@ -59,8 +60,10 @@ class Watchdog(Callback):
         ranks = from_all_ranks([(*here, os.getpid())])
         if self.timeout is None or self._thread is not None:
             return
-        pids = [pid for *there, pid in ranks if tuple(there) == here and pid != os.getpid()]
-        self._others = [os.pidfd_open(pid) for pid in pids] if hasattr(os, "pidfd_open") else []
+        first, *rest = (pid for *there, pid in ranks if tuple(there) == here)
+        self._is_first = first == os.getpid()
+        others = {first, *rest} - {os.getpid()}
+        self._others = [os.pidfd_open(pid) for pid in others] if hasattr(os, "pidfd_open") else []
         self._finished.clear()
         self._thread = threading.Thread(target=self._watch, args=(trainer,), daemon=True)
         self._thread.start()
@@ -122,7 +125,9 @@ class Watchdog(Callback):
         # The disk may be what does not answer.
         path = Path(trainer.default_root_dir) / f"stalled_rank{trainer.global_rank}.txt"
         threading.Thread(target=_write_file, args=(report, path), daemon=True).start()
-        time.sleep(min(_MAX_GRACE, self.timeout or _MAX_GRACE))
+        grace = min(_MAX_GRACE, self.timeout or _MAX_GRACE)
+        # the first rank ends the others: two that end each other leave no exit status of theirs
+        time.sleep(grace if self._is_first else 2 * grace)
         for other in self._others:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(other, signal.SIGKILL)
