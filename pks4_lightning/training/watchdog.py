@@ -60,10 +60,10 @@ class Watchdog(Callback):
         ranks = from_all_ranks([(*here, os.getpid())])
         if self.timeout is None or self._thread is not None:
             return
-        first, *rest = (pid for *there, pid in ranks if tuple(there) == here)
-        self._is_first = first == os.getpid()
-        others = {first, *rest} - {os.getpid()}
-        self._others = [os.pidfd_open(pid) for pid in others] if hasattr(os, "pidfd_open") else []
+        pids = [pid for *there, pid in ranks if tuple(there) == here]
+        self._is_first = pids[0] == os.getpid()
+        pids.remove(os.getpid())
+        self._others = [os.pidfd_open(pid) for pid in pids] if hasattr(os, "pidfd_open") else []
         self._finished.clear()
         self._thread = threading.Thread(target=self._watch, args=(trainer,), daemon=True)
         self._thread.start()
