@@ -1,7 +1,7 @@
 """How many operations a forward pass takes, exactly, without running it.
 
 torch's own counter counts on the meta device. What it does not know is registered: the selective
-scan beside its operator, normalisation and the scanner's convolution here. The correlation is
+scan and the scanner's convolution beside their operators, normalisation here. The correlation is
 counted as it is computed, by products of whole rows of patches with whole rows of the window.
 """
 
@@ -69,12 +69,7 @@ def count_flops(
     Raises:
         ValueError: If patches do not cover a frame.
     """
-    aten = torch.ops.aten
-    formulas = {
-        aten.native_layer_norm: _count_norm,
-        aten.addcmul: _count_addcmul,
-        aten.addcmul_: _count_addcmul,
-    }
+    formulas = {torch.ops.aten.native_layer_norm: _count_norm}
     clip = torch.empty(1, 3, num_frames, frame_size, frame_size, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         classifier(clip)
@@ -119,7 +114,7 @@ def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
     """Sort operators; a batched product is attention's in a tower, the correlation's elsewhere."""
     kinds = Counter[str]()
     for name, flops in operators.items():
-        if name.startswith("pks4."):
+        if "selective_scan" in name:
             kinds["scan"] += flops
         elif "layer_norm" in name:
             kinds["norm"] += flops
@@ -132,7 +127,3 @@ def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
 
 def _count_norm(x: Sequence[int], *_: Any, **__: Any) -> int:
     return _NORM_FLOPS * math.prod(x)
-
-
-def _count_addcmul(*_: Any, out_shape: Sequence[int], **__: Any) -> int:
-    return 2 * math.prod(out_shape)

@@ -10,7 +10,6 @@ Dimensions:
     L: tokens per frame, ``P + 1``
     D: backbone width
     I: images, ``B * T``
-    S: sequences, ``B * P``
 """
 
 from typing import Any
@@ -98,15 +97,13 @@ class PKS4Module(nn.Module):
         class_token, patches = tokens[:, :1], tokens[:, 1:]
         clips = patches.unflatten(0, (-1, layout.num_frames))
         grid = clips.unflatten(2, layout.grid_size).permute(0, 1, 4, 2, 3)
-        with_priors = self.prior_encoder(grid).permute(0, 3, 4, 1, 2)
-        sequences = with_priors.flatten(0, 2)
-        update = self._scan(sequences)
+        with_priors = self.prior_encoder(grid).permute(0, 1, 3, 4, 2).flatten(2, 3)
+        update = self._scan(with_priors)
         if self.residual == "literal":
-            update = update + sequences
-        update = update.unflatten(0, (clips.shape[0], -1)).transpose(1, 2).flatten(0, 1)
-        return torch.cat([class_token, patches + update], dim=1)
+            update = update + with_priors
+        return torch.cat([class_token, patches + update.flatten(0, 1)], dim=1)
 
-    def _scan(self, x: Float[Tensor, "S T D"]) -> Float[Tensor, "S T D"]:
+    def _scan(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         update = self.scanner(x)
         if self.backward_scanner is not None:
             update = update + self.backward_scanner(x.flip(1)).flip(1)

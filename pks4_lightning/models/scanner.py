@@ -6,8 +6,9 @@ Reference:
     https://arxiv.org/abs/2312.00752, Figure 3 and Section 3.6.
 
 Dimensions:
-    S: sequences, one per clip and patch location
+    B: clips
     T: frames
+    P: patches per frame; a sequence is one patch location of a clip over time
     D: backbone width
     E: inner width, ``expand * D``
     N: state size per channel
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pks4_lightning.ops.causal_conv import causal_conv
+from pks4_lightning.ops.causal_conv import causal_conv_silu
 from pks4_lightning.ops.selective_scan import selective_scan
 
 __all__ = ["KS4Scanner"]
@@ -87,27 +88,35 @@ class KS4Scanner(nn.Module):
         self.dt_proj.bias.copy_(delta + torch.log(-torch.expm1(-delta)))
         nn.init.zeros_(self.out_proj.weight)
 
-    def forward(self, x: Float[Tensor, "S T D"]) -> Float[Tensor, "S T D"]:
+    def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Return the scanned features, to be added to the residual stream.
 
-        Sequences never exchange information, and a frame sees no later one.
+        Patch locations never exchange information, and a frame sees no later one. Tokens stay where
+        the ViT has put them: convolution and scan walk along time by strides.
         """
         assert self.conv1d.bias is not None
         content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        content = F.silu(causal_conv(content, self.conv1d.weight, self.conv1d.bias))
+        content = _swap_time_and_patches(
+            causal_conv_silu(_swap_time_and_patches(content), self.conv1d.weight, self.conv1d.bias)
+        )
         delta, B, C = self.x_proj(content).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         y = selective_scan(
-            u=content,
+            u=_swap_time_and_patches(content),
             # Equation 22, without the bias: the scan adds it in float32
-            delta=F.linear(delta, self.dt_proj.weight),
+            delta=_swap_time_and_patches(F.linear(delta, self.dt_proj.weight)),
             A=-torch.exp(_at_least_float32(self.A_log)),
-            B=B,
-            C=C,
+            B=_swap_time_and_patches(B),
+            C=_swap_time_and_patches(C),
             D=self.D,
             delta_bias=self.dt_proj.bias,
-            gate=gate,
+            gate=_swap_time_and_patches(gate),
         )
-        return self.out_proj(y)
+        return self.out_proj(_swap_time_and_patches(y))
+
+
+def _swap_time_and_patches(x: Tensor) -> Tensor:
+    """View tokens as sequences, or sequences as tokens; nothing moves in memory."""
+    return x.transpose(1, 2)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

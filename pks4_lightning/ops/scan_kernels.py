@@ -5,18 +5,18 @@ registers and walks along time, for one sequence after the other. The backward p
 states from the inputs, a chunk of steps at a time, and leaves sums that programs share (gradients
 of A, B, C, D and the bias) in parts: no atomics, the same bits on every run.
 
-Dimensions:
-    S: sequences, on two axes (clips, patches), anywhere in memory
-    T: time steps
-    E: inner channels, BLOCK_E of them per program
-    N: state size, in G groups of J: a thread holds all groups, neighbouring threads share J
+Weights and what is private to the kernels are padded to whole blocks of channels and to N states,
+so only streams need masks. How a program's threads share the states follows from the pieces of
+PIECE channels in which they load A: 32 threads side by side, each with all states of its channels,
+for the forward pass, which sums over states; 8 by 4 for the backward pass, which sums over both.
 
-What the helpers pass around:
-    stream: pointer, clip stride, patch stride, step stride; the last axis is contiguous
-    place: sequence, patches per clip, first step of the chunk, steps
-    channels, states: index along the last axis of a stream, its size
-    WHOLE: no value of a chunk lies beyond the last step or the end of the axis; WHOLE_T of states,
-        WHOLE_E of channels. An argument of its own: Triton 3.7 forgets what is constant in tuples
+Dimensions:
+    T: time steps, CHUNK of them at a time
+    E: inner channels, BLOCK_E of them per program
+    N: state size, a power of two
+
+Streams, ``place``, ``axis`` and the WHOLE flags are those of ``triton_streams``; ``channels`` and
+``states`` are the axes of streams of E and of N.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
@@ -30,16 +30,11 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+from pks4_lightning.ops.triton_streams import load, load_chunk, sigmoid, store
+
 __all__ = ["scan_backward_kernel", "scan_forward_kernel"]
 
-_LOG2_E = tl.constexpr(1.4426950408889634)
 _LN_2 = tl.constexpr(0.6931471805599453)
-
-
-@no_type_check
-@triton.jit
-def _sigmoid(x):
-    return 1.0 / (1.0 + tl.exp(-x))
 
 
 @no_type_check
@@ -57,52 +52,6 @@ def _softplus(x, TERMS: tl.constexpr):
 
 @no_type_check
 @triton.jit
-def _at(stream, place, i):
-    s, num_patches, start, _ = place
-    clip, patch = tl.cast(s // num_patches, tl.int64), tl.cast(s % num_patches, tl.int64)
-    return (
-        stream[0] + clip * stream[1] + patch * stream[2] + tl.cast(start + i, tl.int64) * stream[3]
-    )
-
-
-@no_type_check
-@triton.jit
-def _inside(place, axis, i: tl.constexpr):
-    """Which values exist at step ``i`` of a chunk."""
-    return axis[0] < tl.where(place[2] + i < place[3], axis[1], 0)
-
-
-@no_type_check
-@triton.jit
-def _load(stream, place, axis, i: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
-    """Step ``i`` of a chunk, zero beyond the last step and the end of the axis."""
-    at = _at(stream, place, i) + axis[0]
-    if WHOLE:
-        return tl.load(at).to(ACC)
-    return tl.load(at, mask=_inside(place, axis, i), other=0.0).to(ACC)
-
-
-@no_type_check
-@triton.jit
-def _store(stream, place, axis, i: tl.constexpr, value, WHOLE: tl.constexpr):
-    at, value = _at(stream, place, i) + axis[0], value.to(stream[0].dtype.element_ty)
-    if WHOLE:
-        tl.store(at, value)
-    else:
-        tl.store(at, value, mask=_inside(place, axis, i))
-
-
-@no_type_check
-@triton.jit
-def _load_chunk(stream, place, axis, CHUNK: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
-    values = ()
-    for i in tl.static_range(CHUNK):
-        values = values + (_load(stream, place, axis, i, WHOLE, ACC),)
-    return values
-
-
-@no_type_check
-@triton.jit
 def _step_size(raw_E, bias_E, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr):
     step_E = raw_E
     if SOFTPLUS:
@@ -112,106 +61,89 @@ def _step_size(raw_E, bias_E, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr):
 
 @no_type_check
 @triton.jit
-def _advance(x_GEJ, delta_E, u_E, A_GEJ, B_GJ):
-    decay_GEJ = tl.exp2(delta_E[None, :, None] * A_GEJ)
-    return decay_GEJ * x_GEJ + (delta_E * u_E)[None, :, None] * B_GJ[:, None, :]
+def _advance(x_EN, delta_E, u_E, rate_EN, B_N):
+    decay_EN = tl.exp2(delta_E[:, None] * rate_EN)
+    return decay_EN * x_EN + (delta_E * u_E)[:, None] * B_N[None, :]
 
 
 @no_type_check
 @triton.jit
-def _over_states(x_GEJ):
-    return tl.sum(tl.sum(x_GEJ, axis=0), axis=1)
+def _read_out(x_EN, C_N, D_E, u_E):
+    return tl.sum(C_N[None, :] * x_EN, axis=1) + D_E * u_E
 
 
 @no_type_check
 @triton.jit
-def _read_out(x_GEJ, C_GJ, D_E, u_E):
-    return _over_states(C_GJ[:, None, :] * x_GEJ) + D_E * u_E
+def _in_pieces(e_E, n_N, ROW, PIECE: tl.constexpr):
+    """Offsets in a matrix with N rows of ROW channels, which a thread takes PIECE at a time."""
+    at_EN = n_N[None, :] * ROW + e_E[:, None]
+    return tl.max_contiguous(tl.multiple_of(at_EN, [PIECE, 1]), [PIECE, 1])
 
 
 @no_type_check
 @triton.jit
-def _indices(BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr):
-    """Channels and states of this program; A, B and C are padded to all states."""
-    e_E = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E)
-    n_GJ = tl.arange(0, G)[:, None] * J + tl.arange(0, J)[None, :]
-    return e_E, n_GJ
+def _weights(rate, D, bias, e_E, n_N, ROW, SOFTPLUS: tl.constexpr, PIECE: tl.constexpr):
+    """Decay rates in units of log 2, the skip path's weights and the step size's bias."""
+    rate_EN, D_E = tl.load(rate + _in_pieces(e_E, n_N, ROW, PIECE)), tl.load(D + e_E)
+    bias_E = tl.zeros_like(D_E)
+    if SOFTPLUS:
+        bias_E = tl.load(bias + e_E)
+    return rate_EN, D_E, bias_E
 
 
 @no_type_check
-@triton.jit
-def _load_per_channel(weight, e_E, E, ACC: tl.constexpr):
-    return tl.load(weight + e_E, mask=e_E < E, other=0.0).to(ACC)
-
-
-@no_type_check
-@triton.jit
-def _load_decay_rates(A, e_E, n_GJ, E, ACC: tl.constexpr):
-    """A in units of log 2."""
-    at_GEJ = A[0] + e_E[None, :, None] * A[1] + n_GJ[:, None, :] * A[2]
-    in_GEJ = (e_E < E)[None, :, None] & (n_GJ >= 0)[:, None, :]
-    return tl.load(at_GEJ, mask=in_GEJ, other=0.0).to(ACC) * _LOG2_E
-
-
-@no_type_check
-@triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E"])
+@triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E", "ROW"])
 def scan_forward_kernel(
-    u, delta, A, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E,
-    CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
+    u, delta, rate, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E, ROW,
+    CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, N: tl.constexpr, PIECE: tl.constexpr,
     WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr,
     TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write ``y``; ``bias`` and ``gate`` may be None."""
-    e_E, n_GJ = _indices(BLOCK_E, G, J)
-    channels, states = (e_E, E), (n_GJ, G * J)
-    A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
-    bias_E = tl.zeros_like(D_E)
-    if SOFTPLUS:
-        bias_E = _load_per_channel(bias, e_E, E, ACC)
+    e_E, n_N = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E), tl.arange(0, N)
+    channels, states = (e_E, E), (n_N, N)
+    rate_EN, D_E, bias_E = _weights(rate, D, bias, e_E, n_N, ROW, SOFTPLUS, PIECE)
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
-        x_GEJ = tl.zeros_like(A_GEJ)
+        x_EN = tl.zeros_like(rate_EN)
         for start in range(0, num_steps, CHUNK):
             # loads stand before the chunk's stores, which no load may overtake
             place = (s, num_patches, start, num_steps)
-            us = _load_chunk(u, place, channels, CHUNK, WHOLE_E, ACC)
-            raws = _load_chunk(delta, place, channels, CHUNK, WHOLE_E, ACC)
+            us = load_chunk(u, place, channels, 0, CHUNK, WHOLE_E, ACC)
+            raws = load_chunk(delta, place, channels, 0, CHUNK, WHOLE_E, ACC)
             ys = ()
             for i in tl.static_range(CHUNK):
                 delta_E = _step_size(raws[i], bias_E, SOFTPLUS, TERMS)
-                B_GJ, C_GJ = (
-                    _load(B, place, states, i, WHOLE_T, ACC),
-                    _load(C, place, states, i, WHOLE_T, ACC),
+                x_EN = _advance(
+                    x_EN, delta_E, us[i], rate_EN, load(B, place, states, i, WHOLE_T, ACC)
                 )
-                x_GEJ = _advance(x_GEJ, delta_E, us[i], A_GEJ, B_GJ)
-                y_E = _read_out(x_GEJ, C_GJ, D_E, us[i])
+                y_E = _read_out(x_EN, load(C, place, states, i, WHOLE_T, ACC), D_E, us[i])
                 if gate is not None:
-                    gate_E = _load(gate, place, channels, i, WHOLE_E, ACC)
-                    y_E = y_E * gate_E * _sigmoid(gate_E)
+                    gate_E = load(gate, place, channels, i, WHOLE_E, ACC)
+                    y_E = y_E * gate_E * sigmoid(gate_E)
                 ys = ys + (y_E,)
             for i in tl.static_range(CHUNK):
-                _store(y, place, channels, i, ys[i], WHOLE_E)
+                store(y, place, channels, i, ys[i], WHOLE_E)
 
 
 @no_type_check
 @triton.jit
-def _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
+def _last_state(u, delta, B, weights, x_EN, place, channels, states, CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """The state after a chunk, for the state before it."""
+    rate_EN, _, bias_E = weights
     for i in tl.static_range(CHUNK):
-        delta_E = _step_size(
-            _load(delta, place, channels, i, WHOLE_E, ACC), weights[2], SOFTPLUS, TERMS
+        delta_E = _step_size(load(delta, place, channels, i, WHOLE_E, ACC), bias_E, SOFTPLUS, TERMS)
+        u_E, B_N = (
+            load(u, place, channels, i, WHOLE_E, ACC),
+            load(B, place, states, i, WHOLE_T, ACC),
         )
-        u_E, B_GJ = (
-            _load(u, place, channels, i, WHOLE_E, ACC),
-            _load(B, place, states, i, WHOLE_T, ACC),
-        )
-        x_GEJ = _advance(x_GEJ, delta_E, u_E, weights[0], B_GJ)
-    return x_GEJ
+        x_EN = _advance(x_EN, delta_E, u_E, rate_EN, B_N)
+    return x_EN
 
 
 @no_type_check
 @triton.jit
 def _chunk_gradients(
-    inputs, outputs, weights, carry, x_GEJ, place, channels, states,
+    inputs, outputs, weights, carry, x_EN, place, channels, states,
     CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Store the gradients of a chunk's streams, and add to those carried from chunk to chunk.
@@ -221,66 +153,62 @@ def _chunk_gradients(
     """
     dy, u, delta, B, C, gate = inputs
     du, ddelta, dB, dC, dgate = outputs
-    A_GEJ, D_E, bias_E = weights
-    q_GEJ, dA_GEJ, dD_E, dbias_E = carry
-    xs = (x_GEJ,)
+    rate_EN, D_E, bias_E = weights
+    q_EN, dA_EN, dD_E, dbias_E = carry
+    xs, deltas = (x_EN,), ()
     for i in tl.static_range(CHUNK):
-        raw_E, u_E = (
-            _load(delta, place, channels, i, WHOLE_E, ACC),
-            _load(u, place, channels, i, WHOLE_E, ACC),
+        delta_E = _step_size(load(delta, place, channels, i, WHOLE_E, ACC), bias_E, SOFTPLUS, TERMS)
+        u_E, B_N = (
+            load(u, place, channels, i, WHOLE_E, ACC),
+            load(B, place, states, i, WHOLE_T, ACC),
         )
-        B_GJ = _load(B, place, states, i, WHOLE_T, ACC)
-        xs = xs + (_advance(xs[i], _step_size(raw_E, bias_E, SOFTPLUS, TERMS), u_E, A_GEJ, B_GJ),)
+        deltas = deltas + (delta_E,)
+        xs = xs + (_advance(xs[i], delta_E, u_E, rate_EN, B_N),)
     for i in tl.static_range(CHUNK - 1, -1, -1):
         # loaded again from the cache: registers are short
-        raw_E, u_E = (
-            _load(delta, place, channels, i, WHOLE_E, ACC),
-            _load(u, place, channels, i, WHOLE_E, ACC),
+        u_E, dy_E = (
+            load(u, place, channels, i, WHOLE_E, ACC),
+            load(dy, place, channels, i, WHOLE_E, ACC),
         )
-        B_GJ, C_GJ = (
-            _load(B, place, states, i, WHOLE_T, ACC),
-            _load(C, place, states, i, WHOLE_T, ACC),
-        )
-        dy_E = _load(dy, place, channels, i, WHOLE_E, ACC)
-        delta_E = _step_size(raw_E, bias_E, SOFTPLUS, TERMS)
+        B_N, C_N = load(B, place, states, i, WHOLE_T, ACC), load(C, place, states, i, WHOLE_T, ACC)
+        delta_E = deltas[i]
+        write_E = delta_E * u_E
         if gate is not None:
-            gate_E = _load(gate, place, channels, i, WHOLE_E, ACC)
-            open_E = _sigmoid(gate_E)
-            y_E = _read_out(xs[i + 1], C_GJ, D_E, u_E)
-            _store(
+            gate_E = load(gate, place, channels, i, WHOLE_E, ACC)
+            open_E = sigmoid(gate_E)
+            dopen_E = dy_E * _read_out(xs[i + 1], C_N, D_E, u_E)
+            store(
                 dgate,
                 place,
                 channels,
                 i,
-                dy_E * y_E * open_E * (1.0 + gate_E * (1.0 - open_E)),
+                dopen_E * open_E * (1.0 + gate_E * (1.0 - open_E)),
                 WHOLE_E,
             )
             dy_E = dy_E * gate_E * open_E
-        _store(dC, place, states, i, tl.sum(dy_E[None, :, None] * xs[i + 1], axis=1), WHOLE_T)
-        g_GEJ = C_GJ[:, None, :] * dy_E[None, :, None] + q_GEJ
-        _store(
-            dB, place, states, i, tl.sum(g_GEJ * (delta_E * u_E)[None, :, None], axis=1), WHOLE_T
-        )
-        dwrite_E = _over_states(g_GEJ * B_GJ[:, None, :])
-        q_GEJ = g_GEJ * tl.exp2(delta_E[None, :, None] * A_GEJ)
-        dlog_GEJ = q_GEJ * xs[i]
-        dA_GEJ += dlog_GEJ * delta_E[None, :, None]
-        ddelta_E = dwrite_E * u_E + _over_states(dlog_GEJ * A_GEJ) * _LN_2
+        store(dC, place, states, i, tl.sum(dy_E[:, None] * xs[i + 1], axis=0), WHOLE_T)
+        g_EN = C_N[None, :] * dy_E[:, None] + q_EN
+        store(dB, place, states, i, tl.sum(g_EN * write_E[:, None], axis=0), WHOLE_T)
+        dwrite_E = tl.sum(g_EN * B_N[None, :], axis=1)
+        q_EN = g_EN * tl.exp2(delta_E[:, None] * rate_EN)
+        dlog_EN = q_EN * xs[i]
+        dA_EN += dlog_EN * delta_E[:, None]
+        ddelta_E = dwrite_E * u_E + tl.sum(dlog_EN * rate_EN, axis=1) * _LN_2
         if SOFTPLUS:
-            ddelta_E = ddelta_E * _sigmoid(raw_E + bias_E)
+            ddelta_E = ddelta_E * sigmoid(load(delta, place, channels, i, WHOLE_E, ACC) + bias_E)
             dbias_E += ddelta_E
         dD_E += dy_E * u_E
-        _store(du, place, channels, i, D_E * dy_E + dwrite_E * delta_E, WHOLE_E)
-        _store(ddelta, place, channels, i, ddelta_E, WHOLE_E)
-    return q_GEJ, dA_GEJ, dD_E, dbias_E
+        store(du, place, channels, i, D_E * dy_E + dwrite_E * delta_E, WHOLE_E)
+        store(ddelta, place, channels, i, ddelta_E, WHOLE_E)
+    return q_EN, dA_EN, dD_E, dbias_E
 
 
 @no_type_check
-@triton.jit(do_not_specialize=["first", "last", "num_patches", "num_steps", "E"])
+@triton.jit(do_not_specialize=["first", "last", "num_patches", "num_steps", "E", "ROW"])
 def scan_backward_kernel(
-    dy, u, delta, A, B, C, D, bias, gate, du, ddelta, dgate, dA, dB, dC, dD, dbias, boundaries,
-    first, last, num_patches, num_steps, E,
-    CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, G: tl.constexpr, J: tl.constexpr,
+    dy, u, delta, rate, B, C, D, bias, gate, du, ddelta, dgate, dA, dB, dC, dD, dbias, boundaries,
+    first, last, num_patches, num_steps, E, ROW,
+    CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, N: tl.constexpr, PIECE: tl.constexpr,
     WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr,
     TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -289,52 +217,70 @@ def scan_backward_kernel(
     dB and dC hold one part per block of channels, dA, dD and dbias one per program on the second
     axis. ``boundaries`` holds a program's states between chunks; None if one chunk is enough.
     """
-    e_E, n_GJ = _indices(BLOCK_E, G, J)
-    channels, states = (e_E, E), (n_GJ, G * J)
-    A_GEJ, D_E = _load_decay_rates(A, e_E, n_GJ, E, ACC), _load_per_channel(D, e_E, E, ACC)
-    bias_E = tl.zeros_like(D_E)
-    if SOFTPLUS:
-        bias_E = _load_per_channel(bias, e_E, E, ACC)
-    weights = (A_GEJ, D_E, bias_E)
-    row = tl.cast(num_steps, tl.int64) * (G * J)
+    e_E, n_N = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E), tl.arange(0, N)
+    channels, states = (e_E, E), (n_N, N)
+    weights = _weights(rate, D, bias, e_E, n_N, ROW, SOFTPLUS, PIECE)
+    row = tl.cast(num_steps, tl.int64) * N
     part = (tl.cast(tl.program_id(0), tl.int64) * (last - first) - first) * row
     inputs = (dy, u, delta, B, C, gate)
-    outputs = (du, ddelta, (dB + part, row * num_patches, row, G * J), (dC + part, row * num_patches, row, G * J), dgate)  # fmt: skip
+    outputs = (
+        du,
+        ddelta,
+        (dB + part, row * num_patches, row, N),
+        (dC + part, row * num_patches, row, N),
+        dgate,
+    )
     num_chunks = tl.cdiv(num_steps, CHUNK)
     if boundaries is not None:
         program = tl.cast(tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.int64)
-        ge_GE = tl.arange(0, G)[:, None] * BLOCK_E + tl.arange(0, BLOCK_E)[None, :]
-        in_block_GEJ = ge_GE[:, :, None] * J + tl.arange(0, J)[None, None, :]
-        mine_GEJ = boundaries + program * num_chunks * (G * BLOCK_E * J) + in_block_GEJ
+        mine_EN = (
+            boundaries
+            + program * num_chunks * (BLOCK_E * N)
+            + _in_pieces(tl.arange(0, BLOCK_E), n_N, BLOCK_E, PIECE)
+        )
 
-    zero_GEJ, zero_E = tl.zeros_like(A_GEJ), tl.zeros_like(D_E)
-    dA_GEJ, dD_E, dbias_E = zero_GEJ, zero_E, zero_E
+    zero_EN, zero_E = tl.zeros_like(weights[0]), tl.zeros_like(weights[1])
+    dA_EN, dD_E, dbias_E = zero_EN, zero_E, zero_E
     for s in range(first + tl.program_id(1), last, tl.num_programs(1)):
         if boundaries is not None:
-            x_GEJ = zero_GEJ
-            tl.store(mine_GEJ, x_GEJ)
+            x_EN = zero_EN
+            tl.store(mine_EN, x_EN)
             for chunk in range(1, num_chunks):
                 place = (s, num_patches, (chunk - 1) * CHUNK, num_steps)
-                x_GEJ = _last_state(u, delta, B, weights, x_GEJ, place, channels, states, CHUNK, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC)  # fmt: skip
-                tl.store(mine_GEJ + chunk * (G * BLOCK_E * J), x_GEJ)
+                x_EN = _last_state(
+                    u,
+                    delta,
+                    B,
+                    weights,
+                    x_EN,
+                    place,
+                    channels,
+                    states,
+                    CHUNK,
+                    WHOLE_T,
+                    WHOLE_E,
+                    SOFTPLUS,
+                    TERMS,
+                    ACC,
+                )
+                tl.store(mine_EN + chunk * (BLOCK_E * N), x_EN)
             # what one thread stored another may load
             tl.debug_barrier()
-        q_GEJ = zero_GEJ
+        q_EN = zero_EN
         for later in range(num_chunks):
             chunk = num_chunks - 1 - later
-            before_GEJ = zero_GEJ
+            before_EN = zero_EN
             if boundaries is not None:
-                before_GEJ = tl.load(mine_GEJ + chunk * (G * BLOCK_E * J))
+                before_EN = tl.load(mine_EN + chunk * (BLOCK_E * N))
             place = (s, num_patches, chunk * CHUNK, num_steps)
-            q_GEJ, dA_GEJ, dD_E, dbias_E = _chunk_gradients(
-                inputs, outputs, weights, (q_GEJ, dA_GEJ, dD_E, dbias_E), before_GEJ,
+            q_EN, dA_EN, dD_E, dbias_E = _chunk_gradients(
+                inputs, outputs, weights, (q_EN, dA_EN, dD_E, dbias_E), before_EN,
                 place, channels, states, CHUNK, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC,
             )  # fmt: skip
         if boundaries is not None:
             tl.debug_barrier()
-    share = tl.cast(tl.program_id(1), tl.int64) * E
-    at_GEJ = dA + (share + e_E)[None, :, None] * (G * J) + n_GJ[:, None, :]
-    tl.store(at_GEJ, dA_GEJ, mask=(e_E < E)[None, :, None] & (n_GJ >= 0)[:, None, :])
-    tl.store(dD + share + e_E, dD_E, mask=e_E < E)
+    share = tl.cast(tl.program_id(1), tl.int64) * ROW
+    tl.store(dA + share * N + _in_pieces(e_E, n_N, ROW, PIECE), dA_EN)
+    tl.store(dD + share + e_E, dD_E)
     if SOFTPLUS:
-        tl.store(dbias + share + e_E, dbias_E, mask=e_E < E)
+        tl.store(dbias + share + e_E, dbias_E)

@@ -1,4 +1,4 @@
-"""What every selective scan operator tells torch: its gradients, and its cost.
+"""What every selective scan operator tells torch: its shapes, its gradients, and its cost.
 
 Operators rather than functions, so that torch.compile and torch.export take a scan as one call,
 and the counter of FLOPs sees it.
@@ -8,21 +8,23 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 from torch.utils.flop_counter import register_flop_formula
 
-__all__ = ["register_scan"]
+__all__ = ["empty_gradients", "register_scan"]
 
 # per state and step, as the state space literature counts a scan and the paper its Table 1
 _FLOPS = 9
 
 
 def register_scan(scan: CustomOpDef, scan_backward: CustomOpDef) -> None:
-    """Register the gradients and the cost of a scan operator.
+    """Register the shapes, the gradients and the cost of a scan operator.
 
     Args:
-        scan: Takes u, delta, A, B, C, D and further inputs that may be None.
+        scan: Takes u, delta, A, B, C, D and two further inputs that may be None, the step size's
+            bias and the gate; returns a stream that lies in memory in the order of u.
         scan_backward: Takes the gradient of the output and the same inputs; returns one gradient
             per input, of any content for an input that is None.
     """
@@ -37,10 +39,33 @@ def register_scan(scan: CustomOpDef, scan_backward: CustomOpDef) -> None:
             None if x is None else gradient for x, gradient in zip(inputs, gradients, strict=True)
         )
 
+    scan.register_fake(lambda u, *_: torch.empty_like(u))
+    scan_backward.register_fake(lambda _dy, *inputs: empty_gradients(*inputs))
     scan.register_autograd(differentiate, setup_context=keep_inputs)
     scan_backward.register_autograd(_refuse)
     register_flop_formula(scan._opoverload.overloadpacket)(_count_forward)
     register_flop_formula(scan_backward._opoverload.overloadpacket)(_count_backward)
+
+
+def empty_gradients(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Make room for the gradients of a scan's inputs.
+
+    Streams of channels get their inputs' order in memory, the others are contiguous; an input that
+    is not there gets an empty tensor.
+    """
+    dA, dB, dC, dD = (x.new_empty(x.shape) for x in (A, B, C, D))
+    dbias = u.new_empty(0) if delta_bias is None else delta_bias.new_empty(delta_bias.shape)
+    dgate = u.new_empty(0) if gate is None else torch.empty_like(gate)
+    return torch.empty_like(u), torch.empty_like(delta), dA, dB, dC, dD, dbias, dgate
 
 
 def _refuse(*_: Any) -> None:

@@ -6,9 +6,12 @@ gradient ``q`` that reaches a state through its successor:
     g[t] = C[t] dy[t] + q[t + 1]    dC[t] = <dy[t], x[t]> over E    dw[t] = <B[t], g[t]> over N
     q[t] = exp(delta[t] A) g[t]     dB[t] = <w[t], g[t]> over E     dlog_decay[t] = q[t] x[t - 1]
 
+Step size, skip path and gate belong to it: what they need beyond the inputs never exists for more
+than a slab of sequences.
+
 Dimensions:
-    S: sequences scanned in parallel (clips x patch locations)
-    T: time steps, one per frame
+    S: sequences of a slab (patch locations of one clip)
+    T: time steps, one per frame; first here, as the tokens of a ViT lie in memory
     E: inner channels
     N: state size per channel
 """
@@ -17,7 +20,10 @@ import math
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from pks4_lightning.ops.scan_registration import empty_gradients
 
 __all__ = ["scan_backward", "scan_forward"]
 
@@ -31,84 +37,139 @@ _GPU_SLAB_BYTES = 512 * 2**20
 _CHUNK = 8
 
 
-def scan_forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    """Return the output of :func:`~pks4_lightning.ops.selective_scan.selective_scan`."""
-    y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
-    acc_dtype = torch.promote_types(u.dtype, torch.float32)
-    A_NE, D_E = _state_major(A, acc_dtype), D.to(acc_dtype)
+def scan_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> Tensor:
+    """Return the output of :func:`~pks4_lightning.ops.selective_scan.selective_scan`.
+
+    Streams have their sequences on two axes, clips and patches, and may lie anywhere in memory.
+    """
+    y = torch.empty_like(u)
+    weights = _weights(A, D, delta_bias, like=u)
     with torch.autocast(u.device.type, enabled=False):
-        for slab, (x_SNE, decay_SNE) in _slabs(u.shape[0], like=A_NE, num_states=2):
-            u_STE, delta_STE, B_STN, C_STN = (z[slab].to(acc_dtype) for z in (u, delta, B, C))
-            recurrence = _Recurrence(A_NE, u_STE, delta_STE, B_STN)
-            y_TSE = _time_first(u_STE)
-            for t in range(u.shape[1]):
-                recurrence.step(t, None if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
-                _bmm(C_STN[:, t], x_SNE, out=y_TSE[t])
-            y[slab] = torch.addcmul(y_TSE.transpose(0, 1), D_E, u_STE)
+        for at, (x_SNE, decay_SNE) in _slabs(u, like=weights[0], num_states=2):
+            slab = _Slab(at, u, delta, B, C, gate, weights)
+            y_TSE = torch.empty_like(slab.u_TSE)
+            for t in range(len(y_TSE)):
+                slab.step(t, None if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
+                _bmm(slab.C_TSN[t], x_SNE, out=y_TSE[t])
+            y_TSE.addcmul_(slab.D_E, slab.u_TSE)
+            if slab.gate_TSE is not None:
+                y_TSE *= F.silu(slab.gate_TSE)
+            y[at] = y_TSE.transpose(0, 1)
     return y
 
 
 def scan_backward(
-    dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of u, delta, A, B, C and D, for the gradient ``dy`` of the output."""
-    du, ddelta, dA, dB, dC, dD = (
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (u, delta, A, B, C, D)
-    )
-    acc_dtype = torch.promote_types(u.dtype, torch.float32)
-    A_NE, D_E = _state_major(A, acc_dtype), D.to(acc_dtype)
-    dA_NE, dD_E = torch.zeros_like(A_NE), torch.zeros_like(D_E)
-    chunks = [range(u.shape[1])[t : t + _CHUNK] for t in range(0, u.shape[1], _CHUNK)]
+    dy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return a gradient for each input after ``dy``; an empty one where there is no input."""
+    gradients = empty_gradients(u, delta, A, B, C, D, delta_bias, gate)
+    du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
+    weights = _weights(A, D, delta_bias, like=u)
+    A_NE, D_E, _ = weights
+    dA_NE, dD_E, dbias_E = (torch.zeros_like(x) for x in (A_NE, D_E, D_E))
+    num_steps = u.shape[2]
+    chunks = [range(num_steps)[t : t + _CHUNK] for t in range(0, num_steps, _CHUNK)]
     # per frame of a chunk its state and decay, the states between chunks, and two gradients
     num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
     with torch.autocast(u.device.type, enabled=False):
-        for slab, workspace in _slabs(u.shape[0], like=A_NE, num_states=num_states):
-            dy_STE, u_STE, delta_STE, B_STN, C_STN = (
-                z[slab].to(acc_dtype) for z in (dy, u, delta, B, C)
+        for at, workspace in _slabs(u, like=A_NE, num_states=num_states):
+            slab = _Slab(at, u, delta, B, C, gate, weights)
+            dy_TSE = dscan_TSE = _time_first(dy[at], dD_E.dtype)
+            if slab.gate_TSE is not None:
+                dscan_TSE = dy_TSE * F.silu(slab.gate_TSE)
+            dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE = slab.differentiate(
+                dscan_TSE, chunks, workspace
             )
-            recurrence = _Recurrence(A_NE, u_STE, delta_STE, B_STN)
-            dwrite_STE, ddelta_STE, dA_SNE, dB[slab], dC[slab] = recurrence.differentiate(
-                dy_STE, C_STN, chunks, workspace
-            )
-            du[slab] = torch.addcmul(D_E * dy_STE, dwrite_STE, delta_STE)
-            ddelta[slab] = ddelta_STE.addcmul_(dwrite_STE, u_STE)
+            if slab.gate_TSE is not None:
+                y_TSE.addcmul_(slab.D_E, slab.u_TSE).mul_(dy_TSE)
+                dgate[at] = torch.ops.aten.silu_backward(y_TSE, slab.gate_TSE).transpose(0, 1)
+            ddelta_TSE.addcmul_(dwrite_TSE, slab.u_TSE)
+            if delta_bias is not None:
+                ddelta_TSE *= torch.sigmoid(slab.raw_TSE)
+                dbias_E += ddelta_TSE.sum((0, 1))
+            dD_E += (dscan_TSE * slab.u_TSE).sum((0, 1))
+            du[at] = dwrite_TSE.mul_(slab.delta_TSE).addcmul_(slab.D_E, dscan_TSE).transpose(0, 1)
+            ddelta[at] = ddelta_TSE.transpose(0, 1)
+            dB[at], dC[at] = dB_TSN.transpose(0, 1), dC_TSN.transpose(0, 1)
             dA_NE += dA_SNE.sum(0)
-            dD_E += (dy_STE * u_STE).sum((0, 1))
-    return du, ddelta, dA.copy_(dA_NE.t()), dB, dC, dD.copy_(dD_E)
+    dA.copy_(dA_NE.t())
+    dD.copy_(dD_E)
+    if delta_bias is not None:
+        dbias.copy_(dbias_E)
+    return gradients
 
 
-class _Recurrence:
-    """The states of one slab of sequences, forwards, and their gradients, backwards."""
+class _Slab:
+    """A slab of sequences: its states, forwards, and their gradients, backwards.
 
-    def __init__(self, A_NE: Tensor, u_STE: Tensor, delta_STE: Tensor, B_STN: Tensor) -> None:
-        self.A_NE = A_NE
+    ``raw_TSE`` is what softplus makes the step size of, where there is a bias.
+    """
+
+    def __init__(
+        self,
+        at: tuple[int, slice],
+        u: Tensor,
+        delta: Tensor,
+        B: Tensor,
+        C: Tensor,
+        gate: Tensor | None,
+        weights: tuple[Tensor, Tensor, Tensor | None],
+    ) -> None:
+        self.A_NE, self.D_E, bias_E = weights
+        dtype = self.A_NE.dtype
         # to base 2: on a CPU exp2 is almost three times as fast as exp
-        self.rate_NE = A_NE * math.log2(math.e)
-        self.delta_STE = delta_STE
-        self.write_STE = delta_STE * u_STE
-        self.B_STN = B_STN
+        self.rate_NE = self.A_NE * math.log2(math.e)
+        self.u_TSE, self.raw_TSE, self.B_TSN, self.C_TSN = (
+            _time_first(x[at], dtype) for x in (u, delta, B, C)
+        )
+        self.gate_TSE = None if gate is None else _time_first(gate[at], dtype)
+        self.delta_TSE = self.raw_TSE
+        if bias_E is not None:
+            self.raw_TSE = self.raw_TSE + bias_E
+            self.delta_TSE = F.softplus(self.raw_TSE)
+        self.write_TSE = self.delta_TSE * self.u_TSE
 
     def step(self, t: int, before_SNE: Tensor | None, *, decay: Tensor, out: Tensor) -> None:
         """Write the state of frame ``t``; without a state before it, ``decay`` stays as it is."""
-        write = self.B_STN[:, t].unsqueeze(-1), self.write_STE[:, t].unsqueeze(1)
+        write = self.B_TSN[t].unsqueeze(-1), self.write_TSE[t].unsqueeze(1)
         if before_SNE is None:
             torch.mul(*write, out=out)
         else:
-            torch.mul(self.delta_STE[:, t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
+            torch.mul(self.delta_TSE[t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
             torch.mul(decay, before_SNE, out=out).addcmul_(*write)
 
     def differentiate(
-        self, dy_STE: Tensor, C_STN: Tensor, chunks: list[range], workspace: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the gradients of the writes, of delta through the decays, of A, B and C."""
+        self, dy_TSE: Tensor, chunks: list[range], workspace: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the gradients of the writes, of delta by the decays, of A, B and C; and <C, x>.
+
+        The last is the output without skip path and gate. Without a gate it has no values.
+        """
         length = len(chunks[0])
         states, decays, between, (dx_SNE, dA_SNE) = workspace.split(
             [length, length, len(chunks) - 1, 2]
         )
         dx_SNE.zero_()
         dA_SNE.zero_()
-        dwrite_TSE, ddelta_TSE = (_time_first(self.write_STE) for _ in range(2))
-        dB_TSN, dC_TSN = (_time_first(self.B_STN) for _ in range(2))
+        dwrite_TSE, ddelta_TSE, y_TSE = (torch.empty_like(self.write_TSE) for _ in range(3))
+        dB_TSN, dC_TSN = (x.new_empty(x.shape) for x in (self.B_TSN, self.C_TSN))
 
         self._keep_states_before(chunks[1:], between, decay=decays[0])
         for number in reversed(range(len(chunks))):
@@ -116,22 +177,21 @@ class _Recurrence:
             for i, t in enumerate(chunks[number]):
                 self.step(t, previous[i], decay=decays[i], out=states[i])
                 # the state as the right factor: many times faster than as the left one
-                _bmm(dy_STE[:, t], states[i].mT, out=dC_TSN[t])
+                _bmm(dy_TSE[t], states[i].mT, out=dC_TSN[t])
+                if self.gate_TSE is not None:
+                    _bmm(self.C_TSN[t], states[i], out=y_TSE[t])
             for i, t in reversed(list(enumerate(chunks[number]))):
-                dx_SNE.addcmul_(C_STN[:, t].unsqueeze(-1), dy_STE[:, t].unsqueeze(1))
-                _bmm(self.write_STE[:, t], dx_SNE.mT, out=dB_TSN[t])
-                _bmm(self.B_STN[:, t], dx_SNE, out=dwrite_TSE[t])
+                dx_SNE.addcmul_(self.C_TSN[t].unsqueeze(-1), dy_TSE[t].unsqueeze(1))
+                _bmm(self.write_TSE[t], dx_SNE.mT, out=dB_TSN[t])
+                _bmm(self.B_TSN[t], dx_SNE, out=dwrite_TSE[t])
                 if previous[i] is None:
                     ddelta_TSE[t] = 0
                     continue
                 dx_SNE.mul_(decays[i])
                 dlog_decay_SNE = torch.mul(dx_SNE, previous[i], out=decays[i])
-                dA_SNE.addcmul_(dlog_decay_SNE, self.delta_STE[:, t].unsqueeze(1))
+                dA_SNE.addcmul_(dlog_decay_SNE, self.delta_TSE[t].unsqueeze(1))
                 torch.sum(dlog_decay_SNE.mul_(self.A_NE), 1, out=ddelta_TSE[t])
-        dwrite_STE, ddelta_STE, dB_STN, dC_STN = (
-            z.transpose(0, 1) for z in (dwrite_TSE, ddelta_TSE, dB_TSN, dC_TSN)
-        )
-        return dwrite_STE, ddelta_STE, dA_SNE, dB_STN, dC_STN
+        return dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE
 
     def _keep_states_before(self, chunks: list[range], kept: Tensor, *, decay: Tensor) -> None:
         """Run to the start of every chunk and keep the state there."""
@@ -144,26 +204,36 @@ class _Recurrence:
                 t += 1
 
 
-def _slabs(num_sequences: int, *, like: Tensor, num_states: int) -> Iterator[tuple[slice, Tensor]]:
-    """Cut the sequences into slabs, each with room for so many tensors ``like`` per sequence."""
+def _weights(
+    A: Tensor, D: Tensor, delta_bias: Tensor | None, *, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return A with N first, D and the bias in the dtype of the state.
+
+    The long axis of A is contiguous then, which is what broadcasting likes.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    bias_E = None if delta_bias is None else delta_bias.to(dtype)
+    return A.to(dtype).t().contiguous(), D.to(dtype), bias_E
+
+
+def _slabs(
+    stream: Tensor, *, like: Tensor, num_states: int
+) -> Iterator[tuple[tuple[int, slice], Tensor]]:
+    """Cut the clips into slabs, each with room for so many tensors ``like`` per sequence."""
+    num_clips, num_patches = stream.shape[:2]
     bound = _CPU_SLAB_BYTES if like.device.type == "cpu" else _GPU_SLAB_BYTES
-    size = min(num_sequences, max(1, bound // (num_states * like.nbytes)))
+    size = max(1, min(num_patches, bound // (num_states * like.nbytes)))
     workspace = like.new_empty(num_states, size, *like.shape)
-    for start in range(0, num_sequences, max(1, size)):
-        end = min(start + size, num_sequences)
-        yield slice(start, end), workspace[:, : end - start]
+    for clip in range(num_clips):
+        for start in range(0, num_patches, size):
+            end = min(start + size, num_patches)
+            yield (clip, slice(start, end)), workspace[:, : end - start]
 
 
-def _time_first(x_STX: Tensor) -> Tensor:
-    num_sequences, num_steps, width = x_STX.shape
-    return x_STX.new_empty(num_steps, num_sequences, width)
+def _time_first(x_STX: Tensor, dtype: torch.dtype) -> Tensor:
+    return x_STX.transpose(0, 1).to(dtype)
 
 
 def _bmm(x_SK: Tensor, y_SKM: Tensor, *, out: Tensor) -> None:
-    """Multiply a row by a matrix, sequence by sequence; ``out`` must be contiguous to be fast."""
+    """Multiply a row by a matrix, sequence by sequence."""
     torch.bmm(x_SK.unsqueeze(1), y_SKM, out=out.unsqueeze(1))
-
-
-def _state_major(A: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return A with N first: the long axis is contiguous, which is what broadcasting likes."""
-    return A.to(dtype).t().contiguous()

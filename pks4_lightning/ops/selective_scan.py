@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from pks4_lightning.ops.scan_mamba import has_mamba_scan, scan_by_mamba
 from pks4_lightning.ops.scan_registration import register_scan
 from pks4_lightning.ops.scan_torch import scan_backward, scan_forward
 
-__all__ = ["ScanBackend", "scan_backend", "selective_scan"]
+__all__ = ["ScanBackend", "scan_backend", "selective_scan", "two_axes"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +97,9 @@ def selective_scan(
     if D is None:
         D = u.new_zeros(u.shape[-1])
     scan = _implementation(scan_backend(u.device, backend))
-    return scan(u, delta, A, B, C, D, delta_bias, gate)
+    streams = (two_axes(x) for x in (u, delta, B, C, gate))
+    u_BPTE, delta_BPTE, B_BPTN, C_BPTN, gate_BPTE = streams
+    return scan(u_BPTE, delta_BPTE, A, B_BPTN, C_BPTN, D, delta_bias, gate_BPTE).reshape(u.shape)
 
 
 @torch.compiler.assume_constant_result
@@ -144,7 +145,7 @@ def _obstacle(device_type: str, backend: str) -> str:
         return ""
     if backend == "triton":
         try:
-            from pks4_lightning.ops.scan_triton import INTERPRETED
+            from pks4_lightning.ops.triton_streams import INTERPRETED
         except ImportError as error:
             return f"triton does not import ({error})"
         return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
@@ -160,10 +161,20 @@ def _implementation(backend: str) -> Callable[..., Tensor]:
         from pks4_lightning.ops.scan_triton import scan_by_triton
 
         return scan_by_triton
-    return scan_by_mamba if backend == "mamba_ssm" else _scan_by_torch
+    return scan_by_mamba if backend == "mamba_ssm" else _scan
 
 
-def _scan_by_torch(
+def two_axes(x: Tensor | None) -> Tensor | None:
+    """View the leading axes as clips and patches, the last axis contiguous; None stays None."""
+    if x is None:
+        return None
+    while x.ndim < 4:
+        x = x.unsqueeze(0)
+    return (x if x.stride(-1) == 1 else x.contiguous()).flatten(0, -4)
+
+
+@torch.library.custom_op("pks4::selective_scan", mutates_args=())
+def _scan(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -173,35 +184,22 @@ def _scan_by_torch(
     delta_bias: Tensor | None,
     gate: Tensor | None,
 ) -> Tensor:
-    if delta_bias is not None:
-        acc_dtype = torch.promote_types(delta.dtype, torch.float32)
-        delta = F.softplus(delta.to(acc_dtype) + delta_bias.to(acc_dtype))
-    streams = (x.flatten(0, -3) for x in (u, delta, B, C))
-    u_STE, delta_STE, B_STN, C_STN = streams
-    y = _scan(u_STE, delta_STE, A, B_STN, C_STN, D).view(u.shape)
-    return y if gate is None else y * F.silu(gate)
-
-
-@torch.library.custom_op("pks4::selective_scan", mutates_args=())
-def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    return scan_forward(u, delta, A, B, C, D)
+    return scan_forward(u, delta, A, B, C, D, delta_bias, gate)
 
 
 @torch.library.custom_op("pks4::selective_scan_backward", mutates_args=())
 def _scan_backward(
-    dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return scan_backward(dy, u, delta, A, B, C, D)
-
-
-@_scan.register_fake
-def _(u: Tensor, *_others: Tensor) -> Tensor:
-    return torch.empty(u.shape, dtype=u.dtype, device=u.device)
-
-
-@_scan_backward.register_fake
-def _(_dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    return tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in inputs)
+    dy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return scan_backward(dy, u, delta, A, B, C, D, delta_bias, gate)
 
 
 register_scan(_scan, _scan_backward)

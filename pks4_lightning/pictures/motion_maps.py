@@ -76,11 +76,11 @@ def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -
     kept = _keep_outputs(classifier, video, (correlation.reduce, variation.reduce, scanner.x_proj))
     compared, subtracted = (features.unflatten(0, (num_clips, num_frames)) for features in kept[:2])
     rows, columns = compared.shape[-2:]
-    steps = _step_size(scanner, kept[2]).unflatten(0, (num_clips, rows, columns))
+    steps = _step_size(scanner, kept[2]).unflatten(2, (rows, columns))
     return MotionMaps(
         displacement=_displacement(correlation, compared).cpu().numpy(),
         variation=_change(subtracted).cpu().numpy(),
-        step_size=steps.permute(0, 3, 1, 2).cpu().numpy(),
+        step_size=steps.cpu().numpy(),
     )
 
 
@@ -153,7 +153,7 @@ def _change(features: Tensor) -> Tensor:
 
 
 def _step_size(scanner: KS4Scanner, projected: Tensor) -> Tensor:
-    """Return the mean step size of every sequence and frame (Equation 22)."""
+    """Return the mean step size of every frame and patch (Equation 22)."""
     low_rank = projected[..., : scanner.dt_rank]
     delta = F.linear(low_rank, scanner.dt_proj.weight.float(), scanner.dt_proj.bias.float())
     return F.softplus(delta).mean(-1)

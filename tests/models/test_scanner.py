@@ -3,12 +3,18 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from pks4_lightning.models.scanner import KS4Scanner
 
 D = 16
+
+
+def scan(scanner, x):
+    """Scan sequences: S T D."""
+    return scanner(x.unsqueeze(2)).squeeze(2)
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def test_equals_transformers_mamba_mixer_forward_and_in_every_gradient(randomise
 
     x = draw(6, num_frames, D)
     x_ours, x_theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    y_ours = ours(x_ours)
+    y_ours = scan(ours, x_ours)
     y_theirs = theirs(F.layer_norm(x_theirs, (D,), ours.norm.weight, ours.norm.bias))
     torch.testing.assert_close(y_ours, y_theirs)
     cotangent = draw(*x.shape, seed=1)
@@ -50,7 +56,7 @@ def test_has_the_papers_number_of_parameters():
 
 def test_a_new_scanner_returns_zero_and_can_learn(draw):
     scanner = KS4Scanner(D)
-    y = scanner(draw(3, 4, D))
+    y = scan(scanner, draw(3, 4, D))
     assert (y == 0).all()
     y.sum().backward()
     assert scanner.out_proj.weight.grad.abs().sum() > 0
@@ -71,21 +77,50 @@ def test_starts_as_mamba_does():
 
 def test_is_causal(scanner, draw):
     x = draw(3, 8, D)
-    y = scanner(x)
+    y = scan(scanner, x)
     x[:, 5:] += draw(3, 3, D, seed=1)
-    changed = scanner(x)
+    changed = scan(scanner, x)
     torch.testing.assert_close(changed[:, :5], y[:, :5], rtol=0, atol=0)
     assert not torch.equal(changed[:, 5:], y[:, 5:])
 
 
 def test_sequences_do_not_mix(scanner, draw):
     x = draw(4, 5, D)
-    y = scanner(x)
+    y = scan(scanner, x)
     x[2] += 1.0 * draw(5, D, seed=1)
-    changed = scanner(x)
+    changed = scan(scanner, x)
     others = [0, 1, 3]
     torch.testing.assert_close(changed[others], y[others], rtol=0, atol=0)
     assert not torch.equal(changed[2], y[2])
+
+
+def test_patches_of_a_clip_are_scanned_as_sequences_where_they_lie(scanner, draw):
+    clips = draw(2, 5, 3, D)
+    sequences = clips.transpose(1, 2).flatten(0, 1)
+    expected = scan(scanner, sequences).unflatten(0, (2, 3)).transpose(1, 2)
+    torch.testing.assert_close(scanner(clips), expected)
+
+
+class _Copies(TorchDispatchMode):
+    """Note the sizes of streams that are copied as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in {torch.ops.aten.clone.default, torch.ops.aten.contiguous.default}:
+            self.sizes.append(tuple(result.shape))
+        return result
+
+
+def test_no_stream_is_transposed_in_memory(scanner, draw):
+    clips = draw(2, 5, 3, D).requires_grad_()
+    with _Copies() as copies:
+        scanner(clips).sum().backward()
+    width = {D, 2 * D, 4 * D}
+    assert [size for size in copies.sizes if len(size) > 2 and size[-1] in width] == []
 
 
 def test_norm_stays_in_float32_under_autocast(scanner, draw):
@@ -93,15 +128,15 @@ def test_norm_stays_in_float32_under_autocast(scanner, draw):
     scanner.norm.register_forward_hook(lambda _, _args, y: dtypes.update(norm=y.dtype))
     scanner.in_proj.register_forward_hook(lambda _, _args, y: dtypes.update(in_proj=y.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        scanner(draw(2, 3, D))
+        scan(scanner, draw(2, 3, D))
     assert dtypes == {"norm": torch.float32, "in_proj": torch.bfloat16}
 
 
 def test_autocast_stays_near_float32_and_keeps_the_parameters(scanner, draw):
     x = draw(4, 16, D)
-    exact = scanner(x)
+    exact = scan(scanner, x)
     with torch.autocast("cpu", torch.bfloat16):
-        y = scanner(x)
+        y = scan(scanner, x)
     y.float().sum().backward()
     assert (y - exact).norm() < 0.02 * exact.norm()
     for name, parameter in scanner.named_parameters():
@@ -111,6 +146,6 @@ def test_autocast_stays_near_float32_and_keeps_the_parameters(scanner, draw):
 def test_runs_in_float64(randomise, draw):
     scanner = randomise(KS4Scanner(D).double())
     x = draw(2, 5, D, dtype=torch.float64)
-    y = scanner(x)
+    y = scan(scanner, x)
     assert y.dtype == torch.float64
-    assert (scanner.float()(x.float()).double() - y).abs().max() < 1e-4
+    assert (scan(scanner.float(), x.float()).double() - y).abs().max() < 1e-4

@@ -48,7 +48,33 @@ def test_sequences_may_lie_on_several_axes():
     inputs = make_inputs(4, sizes=(6, 4, 5))
     clips = {n: x.unflatten(0, (2, 3)) if x.ndim == 3 else x for n, x in inputs.items()}
     y = selective_scan(**clips)
-    torch.testing.assert_close(y.flatten(0, 1), selective_scan(**inputs), rtol=0, atol=0)
+    torch.testing.assert_close(y.flatten(0, 1), selective_scan(**inputs))
+    for number in range(2):
+        clip = {n: x[number] if x.ndim == 4 else x for n, x in clips.items()}
+        torch.testing.assert_close(y[number], selective_scan(**clip), rtol=0, atol=0)
+
+
+def test_takes_tokens_as_a_vit_lays_them_out_and_answers_in_kind():
+    inputs = {n: x.float() for n, x in fused_inputs().items()}
+    clips = {n: x.unsqueeze(0) if x.ndim == 3 else x for n, x in inputs.items()}
+    wide = {n: torch.cat([x, x], -1) if x.ndim == 4 else x for n, x in clips.items()}
+
+    def token_major(**wide):
+        """Time before patches, and every stream one half of a projection."""
+        halves = {
+            n: x.transpose(1, 2).contiguous().chunk(2, -1)[0].transpose(1, 2) if x.ndim == 4 else x
+            for n, x in wide.items()
+        }
+        y = selective_scan(**halves)
+        assert y.transpose(1, 2).is_contiguous()
+        return y
+
+    halves = run(lambda **x: token_major(**x), wide)
+    expected = run(lambda **x: selective_scan(**x), clips)
+    for name, x in expected.items():
+        got = halves[name]
+        first = got[..., : x.shape[-1]] if name != "y" and x.ndim == 4 else got
+        torch.testing.assert_close(first, x, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_a_small_step_survives_a_bfloat16_projection():
@@ -72,7 +98,7 @@ def test_a_cpu_runs_the_plain_scan_and_says_so_once(caplog):
 
 def test_a_gpu_runs_triton_where_it_imports_then_mamba_ssm_then_the_plain_scan(monkeypatch):
     gpu = torch.device("cuda")
-    monkeypatch.setitem(sys.modules, "pks4_lightning.ops.scan_triton", None)  # does not import
+    monkeypatch.setitem(sys.modules, "pks4_lightning.ops.triton_streams", None)  # does not import
     assert scan_backend(gpu) == "torch"
     module._resolve.cache_clear()
     monkeypatch.setattr(module, "has_mamba_scan", lambda: True)

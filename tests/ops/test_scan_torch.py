@@ -50,14 +50,16 @@ class _LargestAllocation(TorchDispatchMode):
 @pytest.mark.parametrize("what", ["forward", "backward"])
 def test_memory_of_the_states_is_bounded(monkeypatch, what):
     monkeypatch.setattr(module, "_CPU_SLAB_BYTES", 2**16)
-    inputs = list(make_inputs(4, torch.float32, sizes=(256, 16, 64)).values())
+    inputs = make_inputs(4, torch.float32, sizes=(256, 16, 64)).values()
+    inputs = [x.unsqueeze(0) if x.ndim == 3 else x for x in inputs]
+    bias, gate = torch.zeros(16), torch.ones_like(inputs[0])
     with _LargestAllocation() as largest:
         if what == "forward":
-            module.scan_forward(*inputs)
+            module.scan_forward(*inputs, bias, gate)
         else:
-            module.scan_backward(inputs[0], *inputs)
+            module.scan_backward(inputs[0], *inputs, bias, gate)
     # one frame's states of all sequences would be 1 MiB
-    largest_stream = max(x.nbytes for x in inputs)
+    largest_stream = max(x.nbytes for x in inputs)  # the output, and the gradients, have its size
     assert 2**15 < largest.num_bytes <= max(2**16, largest_stream) < 2**20
 
 

@@ -125,12 +125,15 @@ def test_can_be_used_twice_in_one_graph():
 
 @pytest.mark.parametrize("name", ["selective_scan", "selective_scan_backward"])
 def test_operators_keep_the_rules_of_torch_library(name):
-    inputs = list(make_inputs(3).values())
-    if name == "selective_scan":
-        inputs = [x.requires_grad_() for x in inputs]
-    else:
-        inputs = [inputs[0], *inputs]
-    torch.library.opcheck(getattr(torch.ops.pks4, name).default, tuple(inputs))
+    inputs = [x.unsqueeze(0) if x.ndim == 3 else x for x in make_inputs(3).values()]
+    bias, gate = torch.zeros_like(inputs[5]), torch.ones_like(inputs[0])
+    for optional in ([bias, gate], [None, gate], [None, None]):
+        others = [*inputs, *optional]
+        if name == "selective_scan":
+            others = [x if x is None else x.clone().requires_grad_() for x in others]
+        else:
+            others = [inputs[0], *others]
+        torch.library.opcheck(getattr(torch.ops.pks4, name).default, tuple(others))
 
 
 def test_a_second_derivative_is_refused():

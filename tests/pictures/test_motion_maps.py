@@ -50,7 +50,7 @@ def test_the_step_size_is_the_one_that_the_scan_is_given(monkeypatch):
 
     monkeypatch.setattr("pks4_lightning.models.scanner.selective_scan", scan)
     maps = motion_maps(classifier(), clip())
-    mean = given["delta"].mean(-1).view(2, 4, 4, 4).permute(0, 3, 1, 2)
+    mean = given["delta"].mean(-1).unflatten(1, (4, 4)).permute(0, 3, 1, 2)
     np.testing.assert_allclose(maps.step_size, mean.numpy(), rtol=1e-5)
 
 

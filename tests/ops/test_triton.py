@@ -28,11 +28,17 @@ def run_alone(tmp_path, *arguments, **environment):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("part", ["equals", "not equals"])
-def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, part):
+@pytest.mark.parametrize(
+    ("cases", "part"),
+    [
+        ("triton_scan_cases.py", "equals"),
+        ("triton_scan_cases.py", "not equals"),
+        ("triton_conv_cases.py", "test"),
+    ],
+)
+def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    cases = HERE / "triton_cases.py"
-    out = run_alone(tmp_path, "-m", "pytest", "-q", "-rN", cases, "-k", part, **interpret)
+    out = run_alone(tmp_path, "-m", "pytest", "-q", "-rN", HERE / cases, "-k", part, **interpret)
     assert " passed" in out
     assert "skipped" not in out
 

@@ -1,4 +1,4 @@
-"""Tests of the Triton scan, run by test_scan_triton.py in a process of their own.
+"""Tests of the Triton scan, run by test_triton.py in a process of their own.
 
 On a machine without a GPU that process interprets the kernels. Uninitialised memory is filled with
 NaN, and inputs lie between NaN, so that a value left out or read beyond the end shows.
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from pks4_lightning.ops import scan_triton as module
+from pks4_lightning.ops import triton_streams
 from pks4_lightning.ops.selective_scan import scan_backend, selective_scan
 from tests.reference import selective_scan_loop
 from tests.scan_inputs import assert_all_close, make_inputs, run
@@ -142,7 +143,7 @@ def test_offsets_beyond_32_bits():
 def test_a_program_may_walk_many_sequences(monkeypatch, programs):
     inputs = fused_inputs(2, sizes=(5, 5, 4))
     expected = run(by_triton, inputs)
-    monkeypatch.setattr(module, "_PROGRAMS", programs)
+    monkeypatch.setattr(triton_streams, "_PROGRAMS", programs)
     assert_all_close(run(by_triton, inputs), expected)
 
 

@@ -1,0 +1,142 @@
+"""How Triton kernels walk streams: what the kernels share, and what their launches share.
+
+A stream has its sequences on two axes (clips, patches), anywhere in memory; its last axis is
+contiguous. A kernel is given it as a tuple: pointer, clip stride, patch stride, step stride. A
+program takes a block of the last axis and walks sequence after sequence along time, a chunk of
+steps at a time.
+
+What the device functions pass around:
+    place: sequence, patches per clip, first step of the chunk, steps
+    axis: indices along the last axis of a stream, its size
+    WHOLE: no value asked for lies outside the steps or the axis. An argument of its own, not a
+        member of a tuple: Triton 3.7 forgets what is constant in tuples
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives device functions' arguments their types
+# ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
+# mypy: disable-error-code="no-untyped-def"
+
+import os
+from collections.abc import Callable
+
+# a kernel is compiled from its source; what checks signatures at run time would wrap it
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = [
+    "INTERPRETED",
+    "acc_dtype",
+    "grid_of",
+    "launcher",
+    "load",
+    "load_chunk",
+    "sigmoid",
+    "store",
+    "stream_of",
+]
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+# programs of a launch, each of which walks many sequences: what they share is loaded, and what they
+# sum is stored, this many times
+_PROGRAMS = 4096
+
+
+def stream_of(x: Tensor | None) -> tuple[Any, ...] | None:
+    """Describe a stream to a kernel; None stays None."""
+    if x is None:
+        return None
+    if x.stride(-1) != 1 and x.shape[-1] > 1:
+        x = x.contiguous()
+    return (x, *x.stride()[:3])
+
+
+def grid_of(num_channels: int, num_sequences: int, block: int) -> tuple[int, int]:
+    """Return the programs along channels and along sequences."""
+    num_blocks = triton.cdiv(num_channels, block)
+    return num_blocks, max(1, min(num_sequences, _PROGRAMS // num_blocks))
+
+
+def acc_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype that a kernel computes in, for a stream."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def launcher(kernel: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
+    """Launch where ``x`` is: Triton takes the current device, which need not be that one."""
+
+    def launch_there(*args: Any, **sizes: Any) -> None:
+        with torch.cuda.device_of(x):
+            kernel(*args, **sizes)
+
+    return launch_there
+
+
+@no_type_check
+@triton.jit
+def sigmoid(x):
+    """The logistic function."""
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@no_type_check
+@triton.jit
+def _at(stream, place, axis, i: tl.constexpr):
+    pointer, clip_stride, patch_stride, step_stride = stream
+    s, num_patches, start, _ = place
+    clip, patch = tl.cast(s // num_patches, tl.int64), tl.cast(s % num_patches, tl.int64)
+    chunk = (
+        pointer + clip * clip_stride + patch * patch_stride + tl.cast(start, tl.int64) * step_stride
+    )
+    # all steps of a chunk share what is in brackets
+    return (chunk + axis[0]) + i * step_stride
+
+
+@no_type_check
+@triton.jit
+def _inside(place, axis, i: tl.constexpr):
+    step = place[2] + i
+    return (axis[0] < axis[1]) & (step >= 0) & (step < place[3])
+
+
+@no_type_check
+@triton.jit
+def load(stream, place, axis, i: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
+    """Step ``i`` of a chunk, zero outside the steps and beyond the end of the axis."""
+    at = _at(stream, place, axis, i)
+    if WHOLE:
+        return tl.load(at).to(ACC)
+    return tl.load(at, mask=_inside(place, axis, i), other=0.0).to(ACC)
+
+
+@no_type_check
+@triton.jit
+def store(stream, place, axis, i: tl.constexpr, value, WHOLE: tl.constexpr):
+    """Write step ``i`` of a chunk, if it is one."""
+    at, value = _at(stream, place, axis, i), value.to(stream[0].dtype.element_ty)
+    if WHOLE:
+        tl.store(at, value)
+    else:
+        tl.store(at, value, mask=_inside(place, axis, i))
+
+
+@no_type_check
+@triton.jit
+def load_chunk(
+    stream,
+    place,
+    axis,
+    FIRST: tl.constexpr,
+    LAST: tl.constexpr,
+    WHOLE: tl.constexpr,
+    ACC: tl.constexpr,
+):
+    """Steps ``FIRST`` to ``LAST`` of a chunk, the last excepted, as a tuple."""
+    values = ()
+    for i in tl.static_range(FIRST, LAST):
+        values = values + (load(stream, place, axis, i, WHOLE, ACC),)
+    return values
