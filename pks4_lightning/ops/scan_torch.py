@@ -27,10 +27,11 @@ from pks4_lightning.ops.scan_registration import empty_gradients
 
 __all__ = ["scan_backward", "scan_forward"]
 
-# Bytes of state a slab of sequences may hold. On a CPU a pass over a slab should find it in the
-# cache and yet be long beside the call of an operator; a GPU wants few and large kernels.
-_CPU_SLAB_BYTES = 16 * 2**20
-_GPU_SLAB_BYTES = 512 * 2**20
+# Bytes of the states that one step of a slab of sequences works on. On a CPU the step should find
+# them in the cache and yet be long beside the calls of its operators; a GPU wants few and large
+# kernels.
+_CPU_STEP_BYTES = 8 * 2**20
+_GPU_STEP_BYTES = 128 * 2**20
 
 # Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
 # costs less than states that fall out of the cache.
@@ -54,7 +55,7 @@ def scan_forward(
     y = torch.empty_like(u)
     weights = _weights(A, D, delta_bias, like=u)
     with torch.autocast(u.device.type, enabled=False):
-        for at, (x_SNE, decay_SNE) in _slabs(u, like=weights[0], num_states=2):
+        for at, (x_SNE, decay_SNE) in _slabs(u, weights[0], 2, num_in_step=2):
             slab = _Slab(at, u, delta, B, C, gate, weights)
             y_TSE = torch.empty_like(slab.u_TSE)
             for t in range(len(y_TSE)):
@@ -89,7 +90,7 @@ def scan_backward(
     # per frame of a chunk its state and decay, the states between chunks, and two gradients
     num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
     with torch.autocast(u.device.type, enabled=False):
-        for at, workspace in _slabs(u, like=A_NE, num_states=num_states):
+        for at, workspace in _slabs(u, A_NE, num_states, num_in_step=5):
             slab = _Slab(at, u, delta, B, C, gate, weights)
             dy_TSE = dscan_TSE = _time_first(dy[at], dD_E.dtype)
             if slab.gate_TSE is not None:
@@ -217,12 +218,15 @@ def _weights(
 
 
 def _slabs(
-    stream: Tensor, *, like: Tensor, num_states: int
+    stream: Tensor, like: Tensor, num_states: int, *, num_in_step: int
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
-    """Cut the clips into slabs, each with room for so many tensors ``like`` per sequence."""
+    """Cut the clips into slabs, each with room for so many tensors ``like`` per sequence.
+
+    Of these, ``num_in_step`` are read or written by one step.
+    """
     num_clips, num_patches = stream.shape[:2]
-    bound = _CPU_SLAB_BYTES if like.device.type == "cpu" else _GPU_SLAB_BYTES
-    size = max(1, min(num_patches, bound // (num_states * like.nbytes)))
+    bound = _CPU_STEP_BYTES if like.device.type == "cpu" else _GPU_STEP_BYTES
+    size = max(1, min(num_patches, bound // (num_in_step * like.nbytes)))
     workspace = like.new_empty(num_states, size, *like.shape)
     for clip in range(num_clips):
         for start in range(0, num_patches, size):

@@ -53,7 +53,8 @@ def test_the_bidirectional_row_leaves_out_one_output_projection(cells):
 def test_memory_of_table_1_is_half_precision_without_checkpointing_for_b16(cells):
     memory = [cell for cell in cells if "Memory" in cell.column]
     assert [cell.status for cell in memory] == ["estimate"] * 4
-    assert memory[0].deviation == pytest.approx(0, abs=0.02)
+    # ours recomputes what a convolution, SiLU, softplus and a gate would keep
+    assert -0.04 < memory[0].deviation <= 0
 
 
 def test_json_is_a_list_of_cells_and_nothing_else(capsys):
