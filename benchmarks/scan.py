@@ -1,7 +1,9 @@
 """The scan beside other ones: `python benchmarks/scan.py` (half an hour; less with `--steps 8`).
 
 Every implementation runs in a process of its own, so that the peak of its memory is its own, and is
-compared with a float64 loop, in value and every gradient, before it is timed.
+compared with a float64 loop, in value and every gradient, before it is timed. Each gets its inputs
+in the layout that it is made for. `compiled` is the loop written out and given to `torch.compile`:
+a way to write ours, not a peer.
 """
 
 import argparse
@@ -29,7 +31,10 @@ from tests.reference import selective_scan_loop
 
 # tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
 # what does not fit; ours keep none
-MATERIALISED = {"transformers": 6, "mambapy": 6, "naive": 6}
+MATERIALISED = {"transformers": 6, "mambapy": 6, "naive": 6, "compiled": 2}
+
+# unrolled, so that compiling takes longer for every step: minutes beyond this
+MOST_COMPILED_STEPS = 16
 
 
 def main() -> None:
@@ -69,7 +74,7 @@ def main() -> None:
 
 def _available() -> list[str]:
     """Name what can be run here, ours first."""
-    names = ["ours", "transformers", "naive"]
+    names = ["ours", "compiled", "transformers", "naive"]
     if find_spec("mambapy"):
         names.append("mambapy")
     if torch.cuda.is_available():
@@ -92,6 +97,8 @@ def _implementation(name: str) -> Callable[..., Tensor]:
         return lambda *inputs: MambaBlock.selective_scan(None, *inputs)
     if name == "naive":
         return naive_scan
+    if name == "compiled":
+        return torch.compile(unrolled_scan, dynamic=False)
     backend = "torch" if name == "ours" else name
     return lambda *inputs: selective_scan(*inputs, backend=backend)
 
@@ -110,12 +117,23 @@ def naive_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
     return torch.stack(y, dim=1) + D * u
 
 
+def unrolled_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """Write the loop out, nothing of it materialised on purpose, for a compiler to fuse."""
+    x_SEN = u.new_zeros(u.shape[0], *A.shape)
+    y = []
+    for t in range(u.shape[1]):
+        decay_SEN = torch.exp(delta[:, t, :, None] * A)
+        x_SEN = decay_SEN * x_SEN + (delta[:, t] * u[:, t])[..., None] * B[:, t, None]
+        y.append((x_SEN * C[:, t, None]).sum(-1) + D * u[:, t])
+    return torch.stack(y, dim=1)
+
+
 def measure(name: str, shape: list[int], dtype: str, repeats: int) -> dict[str, Any]:
     """Check one implementation, then time it and watch its memory. Runs in the child process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scan = _implementation(name)
     check(scan, shape, device)
-    inputs = _inputs(shape, getattr(torch, dtype), device, channels_first=name == "transformers")
+    inputs = _inputs(shape, getattr(torch, dtype), device, like=name)
     y_grad = torch.ones_like(inputs[0])
     leaves = [x.requires_grad_() for x in inputs]
 
@@ -127,12 +145,13 @@ def measure(name: str, shape: list[int], dtype: str, repeats: int) -> dict[str, 
         torch.autograd.grad(scan(*leaves), leaves, y_grad)
 
     before = _memory(device)
-    forward_ms = _best(forward, repeats, device)
+    forward_ms, first_forward_ms = _best(forward, repeats, device)
     forward_mb = (_peak(device) - before) / 2**20
-    forward_backward_ms = _best(forward_backward, repeats, device)
+    forward_backward_ms, first_ms = _best(forward_backward, repeats, device)
     return {
         "threads": torch.get_num_threads(),
         "clock": clock_name(device),
+        "first_calls_ms": first_forward_ms + first_ms,
         "forward_ms": forward_ms,
         "forward_backward_ms": forward_backward_ms,
         "forward_mib": forward_mb,
@@ -157,15 +176,19 @@ def check(scan: Callable[..., Tensor], shape: list[int], device: str) -> None:
 
 
 def _inputs(
-    shape: list[int], dtype: torch.dtype, device: str, *, channels_first: bool = False
+    shape: list[int], dtype: torch.dtype, device: str, *, like: str = "ours"
 ) -> list[Tensor]:
+    """Draw the same inputs for all, laid out as one of them likes it."""
     num_sequences, num_steps, num_channels, num_states = shape
     draw = {"generator": torch.Generator().manual_seed(0)}
 
     def stream(width: int) -> Tensor:
         x = torch.randn(num_sequences, num_steps, width, **draw).to(device, dtype)
-        # each gets its own layout, in the same tensors
-        return x.mT.contiguous().mT if channels_first else x
+        if like in {"transformers", "mamba_ssm"}:
+            return x.mT.contiguous().mT  # channels before time
+        if like in {"ours", "triton"}:
+            return x.transpose(0, 1).contiguous().transpose(0, 1)  # as a ViT has its tokens
+        return x
 
     u, B, C = stream(num_channels), stream(num_states), stream(num_states)
     delta = (stream(num_channels) - 3).exp_()
@@ -173,8 +196,8 @@ def _inputs(
     return [u, delta, A, B, C, torch.ones(num_channels, device=device)]
 
 
-def _best(run: Callable[[], None], repeats: int, device: str) -> float:
-    """Return the milliseconds of the fastest run after one that does not count."""
+def _best(run: Callable[[], None], repeats: int, device: str) -> tuple[float, float]:
+    """Return the milliseconds of the fastest run, and of the first one, which does not count."""
     clock = getattr(time, clock_name(device))
     times = []
     for _ in range(repeats + 1):
@@ -183,7 +206,7 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> float:
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(clock() - start)
-    return min(times[1:]) * 1e3
+    return min(times[1:]) * 1e3, times[0] * 1e3
 
 
 def _memory(device: str) -> int:
@@ -210,6 +233,8 @@ def _resident(field: str) -> int:
 
 def _in_a_process(name: str, shape: tuple[int, ...], options: argparse.Namespace) -> dict[str, Any]:
     row: dict[str, Any] = {"implementation": name, "T": shape[1], "shape": list(shape)}
+    if name == "compiled" and shape[1] > MOST_COMPILED_STEPS:
+        return {**row, "skipped": f"not compiled for more than {MOST_COMPILED_STEPS} steps"}
     needed = MATERIALISED.get(name, 0) * math.prod(shape) * 4
     if needed > 0.9 * _memory_available():
         return {**row, "skipped": f"would need about {needed / 2**30:.0f} GiB"}
@@ -239,7 +264,7 @@ def memory_bandwidth() -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     source = torch.ones(2**27 if device == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
-    milliseconds = _best(lambda: target.copy_(source), 5, device)
+    milliseconds, _ = _best(lambda: target.copy_(source), 5, device)
     return 2 * source.nbytes / milliseconds * 1e3
 
 
@@ -277,20 +302,23 @@ def _summarise(
             if row["T"] == num_steps and "skipped" not in row
         }
         ours = measured.pop("triton", None) or measured.pop("ours", None)
-        others = [row for name, row in measured.items() if name != "ours"]
-        if ours and others:
-            summary[f"T={num_steps}"] = {
-                key: round(min(row[key] for row in others) / ours[key], 2)
-                for key in ("forward_ms", "forward_backward_ms", "forward_backward_mib")
-            }
+        peers = [row for name, row in measured.items() if name not in {"ours", "compiled"}]
+        compiled = [measured["compiled"]] * ("compiled" in measured)
+        for name, others in (("the best of the others", peers), ("the compiled loop", compiled)):
+            if ours and others:
+                summary[f"T={num_steps}, {name}"] = {
+                    key: round(min(row[key] for row in others) / ours[key], 2)
+                    for key in ("forward_ms", "forward_backward_ms", "forward_backward_mib")
+                }
     return summary
 
 
 def _show(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    table = Table("T", "scan", "forward ms", "forward + backward ms", "x floor", "peak MiB")
+    heads = ["T", "scan", "forward ms", "forward + backward ms", "x floor", "peak MiB"]
+    table = Table(*heads, "first calls s")
     for row in rows:
         if "skipped" in row:
-            table.add_row(str(row["T"]), row["implementation"], "-", row["skipped"], "-", "-")
+            table.add_row(str(row["T"]), row["implementation"], "-", row["skipped"], *"---")
             continue
         table.add_row(
             str(row["T"]),
@@ -299,6 +327,7 @@ def _show(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
             f"{row['forward_backward_ms']:.1f}",
             f"{row['forward_backward_ms'] / row['floor_ms']:.1f}",
             f"{row['forward_backward_mib']:.0f}",
+            f"{row['first_calls_ms'] / 1e3:.1f}",
         )
     console = Console()
     console.print(table)
@@ -308,8 +337,8 @@ def _show(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
         if key.startswith("T="):
             forward, both, memory = ratios.values()
             console.print(
-                f"{key}: the best of the others takes {forward} times our forward time, {both} "
-                f"times our forward + backward time, {memory} times our memory."
+                f"{key}: takes {forward} times our forward time, {both} times "
+                f"our forward + backward time, {memory} times our memory."
             )
     console.print(f"time ~ T^{summary['exponent']} from T = 8 to 128")
 

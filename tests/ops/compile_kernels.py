@@ -9,40 +9,43 @@ from pks4_lightning.ops.conv_kernels import conv_backward_kernel, conv_forward_k
 from pks4_lightning.ops.scan_kernels import scan_backward_kernel, scan_forward_kernel
 
 HOPPER = GPUTarget("cuda", 90, 32)
-STREAM = ("*bf16", "i64", "i64", "i64")
-STATES = ("*fp32", "i64", "i64", "i64")
+STREAMS = {"u", "x", "delta", "gate", "y", "dy", "du", "dx", "ddelta", "dgate"}
 COUNTS = {"first", "last", "num_sequences", "num_patches", "num_steps", "E", "ROW"}
 SIZES = {"CHUNK": 2, "BLOCK_E": 32, "N": 16, "PIECE": 4, "TERMS": 7, "K": 4, "ACC": tl.float32}
+OPTIONAL = {
+    scan_forward_kernel: ["bias", "gate"],
+    scan_backward_kernel: ["bias", "gate", "dgate", "boundaries"],
+}
 
 
-def compile_kernel(kernel, *, even=False, absent=()):
-    """Compile for bfloat16 streams; `absent` optional arguments are None."""
+def compile_kernel(kernel, sizes=None, *, even=False, absent=(), num_warps=1):
+    """Compile for bfloat16 streams, 16-byte aligned; `absent` optional arguments are None."""
     flags = {"WHOLE_T": even, "WHOLE_E": even, "SOFTPLUS": "bias" not in absent}
-    constants = {**SIZES, **flags, **dict.fromkeys(absent)}
-    signature = {}
-    for name in kernel.arg_names:
+    constants = {**SIZES, **flags, **(sizes or {}), **dict.fromkeys(absent)}
+    signature, aligned = {}, {}
+    for index, name in enumerate(kernel.arg_names):
         if name in constants:
             signature[name] = "constexpr"
-        elif name in {"u", "x", "delta", "gate", "y", "dy", "du", "dx", "ddelta", "dgate"}:
-            signature[name] = STREAM
-        elif name in {"B", "C"}:
-            signature[name] = STATES
+        elif name in STREAMS | {"B", "C"}:
+            pointer = "*bf16" if name in STREAMS else "*fp32"
+            signature[name] = (pointer, "i64", "i64", "i64")
+            aligned |= {(index, part): [["tt.divisibility", 16]] for part in range(4)}
         elif name in COUNTS:
             signature[name] = "i32"
         else:
             signature[name] = "*fp32"
+            aligned[(index,)] = [["tt.divisibility", 16]]
     constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
-    source = ASTSource(kernel, signature, constants)
-    binary = compile_source(
-        source, target=HOPPER, options={"num_warps": 1, "enable_fp_fusion": True}
-    )
+    source = ASTSource(kernel, signature, constants, aligned)
+    options = {"num_warps": num_warps, "enable_fp_fusion": True}
+    binary = compile_source(source, target=HOPPER, options=options)
     assert ".target sm_90" in binary.asm["ptx"]
+    return binary
 
 
 if __name__ == "__main__":
-    compile_kernel(scan_forward_kernel, even=True, absent=["bias", "gate"])
-    compile_kernel(scan_forward_kernel, even=False, absent=[])
-    compile_kernel(scan_backward_kernel, even=True, absent=["bias", "gate", "dgate", "boundaries"])
-    compile_kernel(scan_backward_kernel, even=False, absent=[])
+    for kernel in (scan_forward_kernel, scan_backward_kernel):
+        compile_kernel(kernel, even=True, absent=OPTIONAL[kernel])
+        compile_kernel(kernel)
     compile_kernel(conv_forward_kernel)
     compile_kernel(conv_backward_kernel)
