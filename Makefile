@@ -12,7 +12,7 @@ COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench notebooks demo ablations clean
+.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks demo ablations clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,17 @@ imports: $(READY)  ## which part may import which
 
 bench: $(READY)  ## run every benchmark (an hour and more)
 	@for script in $$(ls benchmarks/*.py | grep -v machine.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# What a GPU is to be measured with, into benchmarks/results; install mamba-ssm first to have it beside ours.
+GPU_BLOCK := $(BIN)/python benchmarks/block.py --frames 8 --step --repeats 10
+bench-gpu: $(READY)  ## the scan, the module and the memory of the paper's Table 1 on an NVIDIA GPU
+	$(BIN)/python benchmarks/scan.py --sequences 6272 --dtype bfloat16 --repeats 20 --json benchmarks/results/scan_gpu.json
+	$(GPU_BLOCK) --models B/16 --batch 32 --json benchmarks/results/block_gpu_b16.json
+	$(GPU_BLOCK) --models B/16 --batch 32 --compile --json benchmarks/results/block_gpu_b16_compile.json
+	$(GPU_BLOCK) --models B/16 --batch 32 --checkpointing --json benchmarks/results/block_gpu_b16_checkpointing.json
+	$(GPU_BLOCK) --models L/14 --batch 16 --json benchmarks/results/block_gpu_l14.json
+	$(GPU_BLOCK) --models L/14 --batch 16 --compile --json benchmarks/results/block_gpu_l14_compile.json
+	$(GPU_BLOCK) --models L/14 --batch 16 --checkpointing --json benchmarks/results/block_gpu_l14_checkpointing.json
 
 notebooks: $(READY)  ## execute the notebooks
 	@for notebook in notebooks/*.ipynb; do echo "== $$notebook"; \

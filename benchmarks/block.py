@@ -196,8 +196,9 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> float:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print one line per model and length."""
     heads = ["model", "frames", "plain ms", "with PKS4", "added", "PKS4 alone", "its share"]
-    table = Table(*heads, "kept for backward MiB")
+    table = Table(*heads, "clips/s", "kept for backward MiB", "peak GiB")
     for row in rows:
+        peaks = [row[key] for key in ("plain_peak_gib", "pks4_peak_gib") if key in row]
         table.add_row(
             row["model"],
             str(row["frames"]),
@@ -206,7 +207,9 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['added']:.1%}",
             f"{row['module_ms']:.0f}",
             f"{row['module_share']:.1%}",
+            f"{row['plain_clips_per_s']:.3g} → {row['pks4_clips_per_s']:.3g}",
             f"{row['plain_saved_mib']:.0f} → {row['pks4_saved_mib']:.0f}",
+            " → ".join(f"{peak:.1f}" for peak in peaks) or "only on a GPU",
         )
     Console().print(table)
 

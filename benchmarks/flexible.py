@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import yaml
+from machine import arguments, write_rows
 
 from pks4_lightning.data.flexible import FlexibleScales, ScaleDraws
 from pks4_lightning.ops.patch_resize import resize_patches
@@ -17,20 +18,27 @@ CONFIGS = Path(__file__).parent.parent / "configs" / "flexible"
 
 
 def main():
+    options = arguments("Mean costs of flexible draws, and errors of resized patches.").parse_args()
+    draws = [
+        {"file": path.stem, "lengths": lengths, **mean_draws(path, lengths)}
+        for path in sorted(CONFIGS.glob("*.yaml"))
+        for lengths in ("uniform", "inverse")
+    ]
     print("| file | frames | pixels | tokens per step, without draws = 1 |")
     print("|---|---|---|---|")
-    for path in sorted(CONFIGS.glob("*.yaml")):
-        for lengths in ("uniform", "inverse"):
-            means = mean_draws(path, lengths)
-            print(
-                f"| {path.stem}, {lengths} | {means['frames']:.1f} | {means['frame_size']:.0f} "
-                f"| {means['tokens']:.2f} |"
-            )
+    for row in draws:
+        print(
+            f"| {row['file']}, {row['lengths']} | {row['frames']:.1f} | {row['frame_size']:.0f} "
+            f"| {row['tokens']:.2f} |"
+        )
+    errors = []
     print("\n| patch | pseudo-inverse | plain bicubic |")
     print("|---|---|---|")
     for patch_size in (6, 8, 12, 14, 16, 24, 28, 48):
         ours, plain = resize_errors(patch_size)
+        errors.append({"patch_size": patch_size, "pseudo_inverse": ours, "bicubic": plain})
         print(f"| {patch_size} | {ours:.1e} | {plain:.1e} |")
+    write_rows(options.json, {"draws": draws, "errors": errors})
 
 
 def mean_draws(path, lengths):

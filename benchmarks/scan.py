@@ -303,7 +303,7 @@ def _summarise(
         }
         ours = measured.pop("triton", None) or measured.pop("ours", None)
         peers = [row for name, row in measured.items() if name not in {"ours", "compiled"}]
-        compiled = [measured["compiled"]] * ("compiled" in measured)
+        compiled = [row for name, row in measured.items() if name == "compiled"]
         for name, others in (("the best of the others", peers), ("the compiled loop", compiled)):
             if ours and others:
                 summary[f"T={num_steps}, {name}"] = {
