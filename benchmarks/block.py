@@ -196,9 +196,15 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> float:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print one line per model and length."""
     heads = ["model", "frames", "plain ms", "with PKS4", "added", "PKS4 alone", "its share"]
-    table = Table(*heads, "clips/s", "kept for backward MiB", "peak GiB")
+    on_gpu = any("plain_peak_gib" in row for row in rows)
+    table = Table(*heads, *(["clips/s", "peak GiB"] if on_gpu else ["kept MiB"]))
     for row in rows:
-        peaks = [row[key] for key in ("plain_peak_gib", "pks4_peak_gib") if key in row]
+        both = [
+            " → ".join(f"{row[f'{name}_{key}']:.{digits}f}" for name in ("plain", "pks4"))
+            for key, digits in (
+                [("clips_per_s", 1), ("peak_gib", 1)] if on_gpu else [("saved_mib", 0)]
+            )
+        ]
         table.add_row(
             row["model"],
             str(row["frames"]),
@@ -207,11 +213,12 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['added']:.1%}",
             f"{row['module_ms']:.0f}",
             f"{row['module_share']:.1%}",
-            f"{row['plain_clips_per_s']:.3g} → {row['pks4_clips_per_s']:.3g}",
-            f"{row['plain_saved_mib']:.0f} → {row['pks4_saved_mib']:.0f}",
-            " → ".join(f"{peak:.1f}" for peak in peaks) or "only on a GPU",
+            *both,
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if not on_gpu:
+        console.print("Kept: by the forward pass for the backward pass.")
 
 
 if __name__ == "__main__":
