@@ -7,7 +7,7 @@ from pathlib import Path
 
 from machine import arguments, write_rows
 
-from pks4_lightning.ablations.results import read_results, summarise
+from pks4_lightning.experiments.results import read_results, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ("5", "6", "7", "8", "9")

@@ -11,12 +11,12 @@ from machine import arguments, write_rows
 from rich.console import Console
 
 from pks4_lightning.commands.cost import curves
-from pks4_lightning.commands.cost_tables import cell_table, scaling_tables
-from pks4_lightning.cost.paper_cells import paper_cells
 from pks4_lightning.cost.scaling import crossover, scale_frame_size, scale_num_frames
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_step import ClipBatch, Precision
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.paper.cells import paper_cells
+from pks4_lightning.paper.cost_tables import cell_table, scaling_tables
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 

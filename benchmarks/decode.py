@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from pks4_lightning.data.annotations import VideoList
-from pks4_lightning.data.clip_sampling import CentredSegmentClipSampler
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.data.dataset import VideoDataset
+from pks4_lightning.data.loading.dataset import VideoDataset
 
 FRAMES, SHORT_SIDE, SIZE = 8, 256, 224
 CLIPS = {

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import yaml
 from machine import arguments, write_rows
 
-from pks4_lightning.data.flexible import FlexibleScales, ScaleDraws
+from pks4_lightning.data.clips.flexible import FlexibleScales, ScaleDraws
 from pks4_lightning.ops.patch_resize import resize_patches
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "flexible"

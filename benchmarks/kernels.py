@@ -23,9 +23,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pks4_lightning.ops import conv_triton, scan_triton
-from pks4_lightning.ops.conv_kernels import conv_backward_kernel, conv_forward_kernel
-from pks4_lightning.ops.scan_kernels import scan_backward_kernel, scan_forward_kernel
-from tests.ops.compile_kernels import compile_kernel
+from pks4_lightning.ops.conv.kernels import conv_backward_kernel, conv_forward_kernel
+from pks4_lightning.ops.scan.kernels import scan_backward_kernel, scan_forward_kernel
+from tests.helpers.compile_kernels import compile_kernel
 
 # An H200: clock, multiprocessors, and the instructions of a warp that each of these begins per
 # clock, of any kind, of special functions (exponentials, reciprocals) and of shuffles; of its 4.8

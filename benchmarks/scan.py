@@ -26,8 +26,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pks4_lightning.ops.selective_scan import selective_scan
-from tests.reference import selective_scan_loop
+from pks4_lightning.ops.scan.selective_scan import selective_scan
+from tests.helpers.reference import selective_scan_loop
 
 # tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
 # what does not fit; ours keep none

@@ -15,10 +15,10 @@ import yaml
 from machine import arguments, write_rows
 
 from pks4_lightning.commands.stretch import cell_map
-from pks4_lightning.commands.stretch_grid import Cell, Grid
-from pks4_lightning.data.motion import generate_motion_dataset
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.experiments.processes import Command, run_side_by_side
+from pks4_lightning.experiments.stretch_grid import Cell, Grid
 from pks4_lightning.pictures.heat_map import heat_map_figure
-from pks4_lightning.processes import Command, run_side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = ("none", "static_tokens", "static_patch", "all", "temporal", "spatial")

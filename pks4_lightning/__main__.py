@@ -8,11 +8,16 @@ from pks4_lightning import __version__
 
 __all__ = ["main"]
 
+_LIGHTNING = "pks4_lightning.cli.lightning_cli"
+
 COMMANDS = {
-    "fit": ("pks4_lightning.cli", "train a classifier"),
-    "validate": ("pks4_lightning.cli", "one view per video on the validation split"),
-    "test": ("pks4_lightning.cli", "all views per video on the test split, one prediction each"),
-    "predict": ("pks4_lightning.cli", "label your own videos"),
+    "fit": (_LIGHTNING, "train a classifier"),
+    "validate": (_LIGHTNING, "one view per video on the validation split"),
+    "test": (
+        _LIGHTNING,
+        "all views per video on the test split, one prediction each",
+    ),
+    "predict": (_LIGHTNING, "label your own videos"),
     "rescore": (
         "pks4_lightning.commands.rescore",
         "accuracy of any subset of a test's views, without a GPU",
@@ -34,9 +39,9 @@ COMMANDS = {
         "pks4_lightning.commands.retrieve",
         "nearest neighbours of test videos among training videos, by a checkpoint's features",
     ),
-    "data": ("pks4_lightning.data.commands", "index, check and show a data set"),
-    "demo": ("pks4_lightning.demo.runner", "the whole job on a small embedded data set"),
-    "demo-data": ("pks4_lightning.data.motion", "only the demo's videos, in SSV2's format"),
+    "data": ("pks4_lightning.commands.data", "index, check and show a data set"),
+    "demo": ("pks4_lightning.commands.demo", "the whole job on a small embedded data set"),
+    "demo-data": ("pks4_lightning.demo.motion.dataset", "only the demo's videos, in SSV2's format"),
 }
 
 EXAMPLES = """\
@@ -74,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         parser.parse_args(arguments)  # prints the help or the version, or names the mistake
     module = import_module(COMMANDS[command][0])
-    rest = arguments if COMMANDS[command][0] == "pks4_lightning.cli" else arguments[1:]
+    rest = arguments if COMMANDS[command][0] == _LIGHTNING else arguments[1:]
     status: int = module.main(rest)
     return status
 

@@ -29,7 +29,7 @@ def _plain_process(monkeypatch):
 @pytest.fixture(scope="session")
 def motion_set(tmp_path_factory):
     """A folder in SSV2's layout: 16 training, 8 validation and 11 test videos of 8 classes."""
-    from pks4_lightning.data.motion import generate_motion_dataset
+    from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 
     return generate_motion_dataset(
         tmp_path_factory.mktemp("motion") / "data",
@@ -49,7 +49,7 @@ def tiny_args(motion_set):
 @pytest.fixture(scope="session")
 def trained(tiny_args, tmp_path_factory):
     """The folder of a finished tiny training. Read it; do not write into it."""
-    from pks4_lightning.cli import run_cli
+    from pks4_lightning.cli.lightning_cli import run_cli
 
     folder = tmp_path_factory.mktemp("trained")
     run_cli(["fit", *tiny_args, f"--trainer.default_root_dir={folder}"])

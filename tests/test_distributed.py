@@ -6,15 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from pks4_lightning.data.motion import generate_motion_dataset
-from tests.score_cases import NUM_CROPS, NUM_VIDEOS
-
-ROOT = Path(__file__).parent.parent
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from tests.conftest import ROOT
+from tests.helpers.score_cases import NUM_CROPS, NUM_VIDEOS
 
 
 def free_port():
@@ -111,7 +109,7 @@ def splits(tmp_path_factory):
 
 
 def test_two_ranks_score_as_one_to_the_last_video(splits, trained, tmp_path):
-    script = str(ROOT / "tests" / "score_cases.py")
+    script = str(ROOT / "tests" / "helpers" / "score_cases.py")
     args = [script, str(splits), str(trained / "checkpoints" / "best.ckpt")]
     on_two_ranks([*args, str(tmp_path / "two"), "2"], tmp_path)
     subprocess.run(

@@ -1,11 +1,11 @@
 """What the documents point at is there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
+
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text()
 README = (ROOT / "README.md").read_text()
 GUIDES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))

@@ -2,16 +2,17 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from pks4_lightning.cli import main, run_cli
+from pks4_lightning.cli.lightning_cli import main, run_cli
+from tests.conftest import ROOT
 from tests.test_distributed import TWO, pks4_on_two_ranks
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = ROOT / "configs"
+
 FILES = sorted((CONFIGS / "flexible").glob("*.yaml"))
 VARIANTS = ["none", "temporal", "spatial", "static_patch", "static_tokens", "all"]
 # for frames of 32 pixels and patches of 8, in place of 224 and 16
@@ -37,7 +38,7 @@ def scales(folder, rank=0):
 @pytest.fixture(scope="module", autouse=True)
 def _our_callback_is_allowed():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PKS4_ALLOW_IMPORTS", "tests.watch_scales")
+        patch.setenv("PKS4_ALLOW_IMPORTS", "tests.helpers.watch_scales")
         yield
 
 
@@ -45,7 +46,7 @@ def _our_callback_is_allowed():
 def run(request, tiny_args, tmp_path_factory):
     """Name and folder of a finished training of a variant."""
     folder = tmp_path_factory.mktemp(request.param)
-    watch = "--trainer.callbacks=tests.watch_scales.WatchScales"
+    watch = "--trainer.callbacks=tests.helpers.watch_scales.WatchScales"
     cli = run_cli(
         [
             "fit",
@@ -153,7 +154,7 @@ def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
 
 
 def test_two_ranks_draw_what_one_process_draws(tiny_args, tmp_path):
-    watch = "--trainer.callbacks=tests.watch_scales.WatchScales"
+    watch = "--trainer.callbacks=tests.helpers.watch_scales.WatchScales"
     args = ["fit", *tiny_args, *overrides("static_tokens"), watch, "--trainer.max_epochs=3"]
     one, two = tmp_path / "one", tmp_path / "two"
     run_cli([*args, f"--trainer.default_root_dir={one}"])

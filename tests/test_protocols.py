@@ -3,18 +3,17 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.cli import run_cli
-from pks4_lightning.training.retrieval import retrieval_scores
+from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.training.scoring.retrieval import retrieval_scores
 from pks4_lightning.training.task import VideoClassificationTask
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROBE = ROOT / "configs" / "protocols" / "linear_probe.yaml"
 SETS = ("ucf101", "hmdb51", "coin", "breakfast", "ssv2", "diving48")
 

@@ -10,15 +10,16 @@ from types import FrameType
 
 from rich.console import Console
 
-from pks4_lightning.ablations.model_cost import num_blocks
-from pks4_lightning.ablations.plan import TABLES, find_overrides, plan_rows
-from pks4_lightning.ablations.results import (
+from pks4_lightning.experiments.model_cost import num_blocks
+from pks4_lightning.experiments.processes import CommandError
+from pks4_lightning.experiments.results import (
     Result,
     read_results,
     results_table,
     update_results,
 )
-from pks4_lightning.ablations.runner import (
+from pks4_lightning.experiments.settings import read_settings
+from pks4_lightning.experiments.trials import (
     Trial,
     collect,
     commands_of,
@@ -26,8 +27,7 @@ from pks4_lightning.ablations.runner import (
     require_same_settings,
     run_trials,
 )
-from pks4_lightning.ablations.settings import read_settings
-from pks4_lightning.processes import CommandError
+from pks4_lightning.paper.rows import TABLES, find_overrides, plan_rows
 
 __all__ = ["main"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pks4_lightning.cli import user_error
-from pks4_lightning.commands.cost_tables import cell_table, report_tables, scaling_tables
-from pks4_lightning.commands.settings import cost_settings
-from pks4_lightning.cost.paper_cells import RECOMPUTED_TABLES, Cell, paper_cells
+from pks4_lightning.cli.cost_settings import cost_settings
+from pks4_lightning.cli.lightning_cli import user_error
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
 from pks4_lightning.files import replace_whole
+from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
+from pks4_lightning.paper.cost_tables import cell_table, report_tables, scaling_tables
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 

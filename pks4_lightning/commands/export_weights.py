@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput, save_weights
-from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 
 __all__ = ["export_weights", "main"]
 

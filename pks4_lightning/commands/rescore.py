@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.training.view_scores import ViewScores, accuracy, interval
+from pks4_lightning.training.scoring.view_scores import ViewScores, accuracy, interval
 
 __all__ = ["main"]
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from pks4_lightning.commands.evaluation import build, in_one_sentence, quiet
-from pks4_lightning.data.annotations import VideoList
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.experiments.evaluation import build, in_one_sentence, quiet
 from pks4_lightning.files import replace_whole
-from pks4_lightning.training.retrieval import retrieval_scores
+from pks4_lightning.training.scoring.retrieval import retrieval_scores
 
 __all__ = ["main"]
 

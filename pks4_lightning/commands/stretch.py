@@ -13,8 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.commands.evaluation import Stopwatch, build, in_one_sentence, quiet
-from pks4_lightning.commands.stretch_grid import (
+from pks4_lightning.cost.flops import count_flops, total_flops
+from pks4_lightning.cost.parameters import describe
+from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.video.video import VideoDecodeError
+from pks4_lightning.experiments.evaluation import Stopwatch, build, in_one_sentence, quiet
+from pks4_lightning.experiments.stretch_grid import (
     Cell,
     Grid,
     Results,
@@ -24,10 +28,6 @@ from pks4_lightning.commands.stretch_grid import (
     file_digest,
     size_used,
 )
-from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import describe
-from pks4_lightning.data.dataset import VideoDataset
-from pks4_lightning.data.video import VideoDecodeError
 from pks4_lightning.files import replace_whole
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.heat_map import heat_map_figure

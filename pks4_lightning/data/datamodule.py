@@ -7,26 +7,26 @@ import torch
 from torch.utils.data import DataLoader
 
 from pks4_lightning.batch import VideoBatch
-from pks4_lightning.data.annotations import AnnotationFormat, VideoList
-from pks4_lightning.data.clip_sampling import (
+from pks4_lightning.data.annotations.layout import DataLayout, list_for_prediction
+from pks4_lightning.data.annotations.reading import AnnotationFormat, VideoList
+from pks4_lightning.data.clips.flexible import FlexibleScales, StepScales
+from pks4_lightning.data.clips.normalisation import DeviceSide
+from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
     RandomSegmentClipSampler,
     SegmentClipSampler,
 )
-from pks4_lightning.data.dataset import VideoDataset
-from pks4_lightning.data.device_side import DeviceSide
-from pks4_lightning.data.flexible import FlexibleScales, StepScales
-from pks4_lightning.data.frame_sizes import FrameSizes
-from pks4_lightning.data.layout import DataLayout, list_for_prediction
-from pks4_lightning.data.loader import PREFETCHED_BATCHES, video_loader
-from pks4_lightning.data.memory import check_counts, check_memory
-from pks4_lightning.data.open_files import OpenFiles, videos_at_work
-from pks4_lightning.data.pytorchvideo_compat import ClipSampler
-from pks4_lightning.data.quarantine import FailureCount
+from pks4_lightning.data.clips.scales import FrameSizes
+from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels
+from pks4_lightning.data.inspection.quarantine import FailureCount
+from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.loading.loader import PREFETCHED_BATCHES, video_loader
+from pks4_lightning.data.loading.memory_check import check_counts, check_memory
+from pks4_lightning.data.loading.training_order import TrainingOrder
+from pks4_lightning.data.loading.worker_activity import OpenFiles, videos_at_work
 from pks4_lightning.data.splits import SplitVideos
-from pks4_lightning.data.training_order import TrainingOrder
-from pks4_lightning.data.transforms import Augmentation, flipped_labels
-from pks4_lightning.data.video import Resize
+from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+from pks4_lightning.data.video.video import Resize
 
 __all__ = ["VideoDataModule"]
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.data.annotations import VideoList
-from pks4_lightning.data.formats.entry import Split
-from pks4_lightning.data.labels import match_label_order
-from pks4_lightning.data.layout import DataLayout
-from pks4_lightning.data.manifest import KnownFiles, default_manifest, read_manifest
-from pks4_lightning.data.probe import FileRecord
-from pks4_lightning.data.quarantine import apply_manifest
+from pks4_lightning.data.annotations.formats.entry import Split
+from pks4_lightning.data.annotations.labels import match_label_order
+from pks4_lightning.data.annotations.layout import DataLayout
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.inspection.manifest import KnownFiles, default_manifest, read_manifest
+from pks4_lightning.data.inspection.probe import FileRecord
+from pks4_lightning.data.inspection.quarantine import apply_manifest
 
 __all__ = ["SplitVideos"]
 

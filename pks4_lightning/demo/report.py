@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pks4_lightning.data.motion import pair_of
+from pks4_lightning.demo.motion.dataset import pair_of
 from pks4_lightning.files import replace_whole
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.curves import Curve, RunCurves, learning_curves

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pks4_lightning.ops.causal_conv import causal_conv_silu
-from pks4_lightning.ops.selective_scan import selective_scan
+from pks4_lightning.ops.conv.causal_conv import causal_conv_silu
+from pks4_lightning.ops.scan.selective_scan import selective_scan
 
 __all__ = ["KS4Scanner"]
 

@@ -25,14 +25,14 @@ from pks4_lightning.models.classifier import (
 )
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
-from pks4_lightning.training.checkpoint import check_label_names, check_state_dict
-from pks4_lightning.training.micro_batches import ClipPasses
-from pks4_lightning.training.mixing import mix_clips
-from pks4_lightning.training.optim import parameter_groups
-from pks4_lightning.training.recipe import Recipe, lr_factor
-from pks4_lightning.training.schedule import Schedule, resolve_schedule
-from pks4_lightning.training.starting_weights import start_from
-from pks4_lightning.training.view_aggregation import VideoScores, score_videos
+from pks4_lightning.training.checkpoints.init_from import start_from
+from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
+from pks4_lightning.training.learning.chunked_forward import ClipPasses
+from pks4_lightning.training.learning.mixing import mix_clips
+from pks4_lightning.training.learning.parameter_groups import parameter_groups
+from pks4_lightning.training.learning.recipe import Recipe, lr_factor
+from pks4_lightning.training.learning.schedule import Schedule, resolve_schedule
+from pks4_lightning.training.scoring.view_aggregation import VideoScores, score_videos
 
 __all__ = ["VideoClassificationTask"]
 

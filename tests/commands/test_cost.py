@@ -1,16 +1,15 @@
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.commands.settings import cost_settings
-from pks4_lightning.cost.paper_cells import paper_cells
+from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cost.report import cost_report
+from pks4_lightning.paper.cells import paper_cells
 from pks4_lightning.paper.tables import printed_digits, read_table
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 SSV2 = ["--config", str(ROOT / "configs/ssv2.yaml")]
 
 
@@ -67,7 +66,7 @@ def test_json_is_a_list_of_cells_and_nothing_else(capsys):
 
 
 def test_a_cell_that_does_not_come_out_ends_in_status_1(monkeypatch, capsys):
-    monkeypatch.setattr("pks4_lightning.cost.paper_cells.TOLERANCE", 1e-6)
+    monkeypatch.setattr("pks4_lightning.paper.cells.TOLERANCE", 1e-6)
     assert main(["cost", "--paper", "--table", "2"]) == 1
     assert "Table 2, PKS⁴-B/16 (ours), Total Compute: ours is 2.9428" in capsys.readouterr().err
 

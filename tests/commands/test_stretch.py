@@ -9,7 +9,7 @@ import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.commands import stretch as command
-from pks4_lightning.commands.stretch_grid import (
+from pks4_lightning.experiments.stretch_grid import (
     Cell,
     Results,
     best_within,

@@ -7,8 +7,8 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from pks4_lightning.batch import ClipSource
+from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.data.transforms import Augmentation
 
 SMALL = {"num_frames": 4, "frame_size": 32, "resize": 36, "batch_size": 2, "num_workers": 0}
 SPLITS = {"train": 7, "val": 5, "test": 5}

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from pks4_lightning.data.motion import MotionSettings, generate_motion_dataset, label_names
+from pks4_lightning.demo.motion.dataset import MotionSettings, generate_motion_dataset, label_names
 from pks4_lightning.demo.report import Run, draw_pictures, measure, results_table, summarise
 
 NAMES = label_names()

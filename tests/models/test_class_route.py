@@ -9,7 +9,7 @@ from pks4_lightning.models.class_route import (
 )
 from pks4_lightning.models.clip_backbone import backbone_fields, build_backbone, hook_points
 from pks4_lightning.models.insertion import ClipLayout
-from tests.reference import clip_block_with_class_route
+from tests.helpers.reference import clip_block_with_class_route
 
 B, T, L, D = 2, 4, 5, 16
 SHIFT_TAPS = torch.tensor([[0.0, 0.0, 1.0]] * 4 + [[1.0, 0.0, 0.0]] * 4 + [[0.0, 1.0, 0.0]] * 8)

@@ -4,7 +4,6 @@ import io
 import logging
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.models.config import PKS4Config
+from tests.conftest import ROOT
 
 BASELINE = {"use_scanner": False, "use_variation": False, "use_correlation": False}
 B16 = {"patch_size": 16}
@@ -279,7 +279,7 @@ def test_trains_under_bfloat16_autocast(make_classifier, video):
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
     # in a process of its own: shapes that are checked at run time would break the graph
-    script = Path(__file__).with_name("compare_compiled.py")
+    script = ROOT / "tests" / "helpers" / "compare_compiled.py"
     run = subprocess.run([sys.executable, script, backend], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 

@@ -7,7 +7,7 @@ import torch
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier
-from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from pks4_lightning.training.task import VideoClassificationTask
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pks4_lightning.ops.correlation import local_correlation
-from tests.reference import local_correlation_loop
+from tests.helpers.reference import local_correlation_loop
 
 
 def make_features(*shape, dtype=torch.float64):

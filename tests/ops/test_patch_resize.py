@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from pks4_lightning.ops.patch_resize import patch_resize_matrix, resize_patches
-from tests.reference import patch_tokens_of_resized_weights
+from tests.helpers.reference import patch_tokens_of_resized_weights
 
 SIZES = [1, 5, 6, 8, 12, 14, 16, 18, 24, 28, 48]
 

@@ -1,15 +1,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-pytest.importorskip("triton", reason="the triton package is not installed")
+from tests.conftest import ROOT
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+pytest.importorskip("triton", reason="the triton package is not installed")
 
 
 def run_alone(tmp_path, *arguments, **environment):
@@ -38,10 +36,20 @@ def run_alone(tmp_path, *arguments, **environment):
 )
 def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    out = run_alone(tmp_path, "-m", "pytest", "-q", "-rN", HERE / cases, "-k", part, **interpret)
+    out = run_alone(
+        tmp_path,
+        "-m",
+        "pytest",
+        "-q",
+        "-rN",
+        ROOT / "tests" / "helpers" / cases,
+        "-k",
+        part,
+        **interpret,
+    )
     assert " passed" in out
     assert "skipped" not in out
 
 
 def test_kernels_compile_for_a_gpu_that_is_not_there(tmp_path):
-    run_alone(tmp_path, HERE / "compile_kernels.py")
+    run_alone(tmp_path, ROOT / "tests" / "helpers" / "compile_kernels.py")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pks4_lightning.ops.variation import temporal_variation
-from tests.reference import temporal_variation_loop
+from tests.helpers.reference import temporal_variation_loop
 
 
 def make_features(*shape):

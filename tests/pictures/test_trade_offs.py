@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from pks4_lightning.ablations.curves import result_points, result_sweep
-from pks4_lightning.ablations.results import Result
+from pks4_lightning.experiments.curves import result_points, result_sweep
+from pks4_lightning.experiments.results import Result
 from pks4_lightning.pictures.trade_offs import (
     paper_points,
     paper_sweep,

@@ -11,7 +11,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from pks4_lightning.models.classifier import PKS4Classifier
-from pks4_lightning.training.finite_guard import FiniteGuard
+from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
 from pks4_lightning.training.task import VideoClassificationTask
 
 NAN = float("nan")

@@ -13,7 +13,7 @@ import torch
 
 def save_for_ever(folder, megabytes):
     """Save one checkpoint after another; the number of the last one that was done is in a file."""
-    from pks4_lightning.training.checkpoint_io import WholeCheckpointIO
+    from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO
 
     torch.set_num_threads(1)
     folder = Path(folder)

@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-import pks4_lightning.cli  # noqa: F401 - imported before the forks, for their sake
+import pks4_lightning.cli.lightning_cli  # noqa: F401 - imported before the forks, for their sake
 
 
 def say(**message):

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.training.checkpoint import load_checked, read_checkpoint
-from pks4_lightning.training.checkpoint_io import WholeCheckpointIO, check_folder
-from pks4_lightning.training.resume_point import find_checkpoint
+from pks4_lightning.training.checkpoints.finding import find_checkpoint
+from pks4_lightning.training.checkpoints.reading import load_checked, read_checkpoint
+from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
 
 FAULTS = "tests.reliability.checkpoint_faults"
 # a checkpoint that takes longer than a step

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from pks4_lightning.ablations.results import read_results
 from pks4_lightning.commands.ablate import main
+from pks4_lightning.experiments.results import read_results
 
 PATIENCE = 400
 

@@ -6,8 +6,8 @@ import shutil
 import torch
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.data.labels import plain_template
-from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.data.annotations.labels import plain_template
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 
 KEY = "classifier.pks4.scanner.in_proj.weight"
 

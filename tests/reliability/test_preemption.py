@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from tests.reliability.test_resume import SMALL, Run
 
 pytestmark = pytest.mark.timeout(3600)  # 90 launches of two ranks

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.data.formats.entry import read_json
+from pks4_lightning.cli.safe_yaml import load_config
+from pks4_lightning.data.annotations.formats.entry import read_json
 from pks4_lightning.models.clip_backbone import build_backbone
-from pks4_lightning.plain_settings import load_config
-from pks4_lightning.training.checkpoint import read_checkpoint
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from tests.conftest import ROOT
 from tests.reliability.hostile import (
     MODULE,

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from pks4_lightning.batch import ClipSource
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.training.recipe import Recipe
+from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.task import VideoClassificationTask
 
 K = 6

@@ -1,1 +1,0 @@
-"""The paper's ablations, Tables 5 to 9, run again."""

@@ -1,0 +1,397 @@
+"""``pks4 fit | validate | test | predict``: Lightning's command line for our task and data."""
+
+import errno
+import json
+import logging
+import multiprocessing
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    Callback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    RichProgressBar,
+)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
+
+from pks4_lightning.cli.parser import OneSentenceParser
+from pks4_lightning.data.clips.flexible import scaled_resize
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.files import remove_leftovers
+from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
+from pks4_lightning.training.callbacks.failure_record import FailureRecord
+from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
+from pks4_lightning.training.callbacks.last_checkpoint import LastCheckpoint
+from pks4_lightning.training.callbacks.line_progress import LineProgress
+from pks4_lightning.training.callbacks.memory_advice import MemoryAdvice
+from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
+from pks4_lightning.training.callbacks.preemption import Preemption, noting_signals
+from pks4_lightning.training.callbacks.run_cost import RunCost
+from pks4_lightning.training.callbacks.run_summary import RunSummary
+from pks4_lightning.training.callbacks.validation_pictures import ValidationPictures
+from pks4_lightning.training.callbacks.watchdog import Watchdog
+from pks4_lightning.training.checkpoints.finding import checkpoints_in, find_checkpoint
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
+from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
+from pks4_lightning.training.learning.chunked_forward import is_out_of_memory
+from pks4_lightning.training.resuming.run_state import RunState
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["PKS4CLI", "main", "run_cli"]
+
+logger = logging.getLogger(__name__)
+
+# Settings of a training that a later test or prediction goes by as well. It saves no checkpoint,
+# but Lightning warns if the callbacks that did are not there.
+KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
+KEPT_OF_TRAINER = ("default_root_dir", "precision")
+
+# What any write may end in, a library's as well as ours.
+_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep the settings of a training: as ``config.yaml`` in its folder and in every checkpoint."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write nothing yet: the data and the weights may still be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``config.yaml``."""
+        super().setup(trainer, pl_module, "fit")
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the settings, as plain values, to the checkpoint."""
+        checkpoint["config"] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+
+
+class PKS4CLI(LightningCLI):
+    """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the settings of checkpoints and watchdog, and whether a resumed run may differ."""
+        both = {"auto_insert_metric_name": False, "enable_version_counter": False}
+        best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
+        # A callback of its own: `save_last` writes only when the best one is written as well.
+        last = {"filename": "last", "save_on_train_epoch_end": True, **both}
+        for group, kind, defaults in (
+            ("best_checkpoint", ModelCheckpoint, best),
+            ("last_checkpoint", LastCheckpoint, last),
+        ):
+            parser.add_lightning_class_args(kind, group)
+            parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+        parser.add_lightning_class_args(Watchdog, "watchdog")
+        parser.add_argument(
+            "--allow_changes",
+            type=bool,
+            default=False,
+            help="With fit --ckpt_path: go on although recipe, schedule (such as a larger "
+            "trainer.max_epochs) or training videos differ from the checkpoint's.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
+        arguments = list(args or [])
+        path = None
+        if arguments and arguments[0] in self.subcommands():
+            path = self._starting_point(parser, arguments)
+        if path is None:
+            self.config = parser.parse_args(arguments)
+            return
+        saved = saved_settings(path, command=arguments[0])
+        # A setting that stands further to the right wins, so the checkpoint's stand first.
+        self.config = parser.parse_args(
+            [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:], f"--ckpt_path={path}"]
+        )
+        if arguments[0] != "fit":
+            resize_as_trained(saved.get("data", {}), self.config[arguments[0]].data)
+            saved.get("data", {}).pop("predict", None)  # what to label is no change
+        final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
+        for line in differences(saved, final):
+            logger.info("differs from the checkpoint: %s", line)
+
+    def _starting_point(self, parser: LightningArgumentParser, arguments: list[str]) -> str | None:
+        """Return the checkpoint that arguments or configuration name, a word such as `last` or not.
+
+        After ``auto`` without a checkpoint, a fresh start is added to the arguments.
+        """
+        command = arguments[0]
+        # jsonargparse's own way to read an incomplete configuration: the rest is in the checkpoint
+        given = parser.parse_args(
+            [each for each in arguments if not each.startswith("--print_config")],
+            _skip_validation=True,
+        )[command]
+        words = ("best", "last", "auto") if command == "fit" else ("best", "last")
+        if given.ckpt_path not in words:
+            return given.ckpt_path
+        found = find_checkpoint(given.ckpt_path, _checkpoint_folder(given.trainer.default_root_dir))
+        if found is None:
+            arguments.append("--ckpt_path=null")
+            return None
+        return str(found)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands, each with what is no argument of theirs."""
+        # `weights_only` is not for a file or a command line to decide: see below
+        commands = LightningCLI.subcommands()
+        return {command: {*skipped, "weights_only"} for command, skipped in commands.items()}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Read checkpoints without running what is in them, also those from an address."""
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
+
+    def before_fit(self) -> None:
+        """Refuse what can be refused before anything is written.
+
+        Raises:
+            FileExistsError: If the folder has checkpoints and none of them is to be resumed.
+            FileNotFoundError: If the data or the backbone is not there.
+            OSError: If the checkpoints cannot be written, or there is too little space for them.
+            ValueError: If data and model do not fit each other.
+        """
+        fit = self.config["fit"]
+        folder = _checkpoint_folder(self.trainer.default_root_dir)
+        keeps = not fit.trainer.fast_dev_run
+        if fit.ckpt_path is None and keeps and checkpoints_in(folder):
+            raise FileExistsError(
+                f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
+                "another folder with --trainer.default_root_dir."
+            )
+        self.datamodule.setup("fit")
+        self.model.check_labels(self.datamodule)
+        architecture = resolve_backbone_config(self.model.config)
+        with torch.device("meta"):  # built without memory or weights, only to see that it can be
+            classifier = build_classifier(architecture, load_weights=False)
+        parameters = sum(parameter.numel() for parameter in classifier.parameters())
+        callbacks = self.trainer.checkpoint_callbacks if keeps else []
+        for folder in {Path(str(c.dirpath)) for c in callbacks if isinstance(c, ModelCheckpoint)}:
+            check_folder(folder, parameters=parameters)
+            if self.trainer.is_global_zero:
+                remove_leftovers(folder)
+
+    def before_test(self) -> None:
+        """Leave the table of results to our own report, which accounts for every video."""
+        self.config_init["test"]["verbose"] = False
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the callbacks that every run has."""
+        config = self._get(self.config_init, "trainer")
+        given = config.get("callbacks") or []
+        given = given if isinstance(given, list) else [given]
+        is_fit = self.subcommand == "fit"
+        if config.get("logger") in (None, True):
+            root = config.get("default_root_dir") or "."
+            # Straight into the run's folder, beside its configuration and checkpoints.
+            kwargs["logger"] = TensorBoardLogger(root, name="", version="") if is_fit else False
+        plugins = config.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
+        ours: list[Callback] = [Preemption(), PredictionWriter(), MemoryAdvice()]
+        if is_fit:
+            ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
+            ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))
+            if config.get("logger") is not False:
+                ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]
+        wants_bar = config.get("enable_progress_bar") is not False
+        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in given):
+            ours.append(RichProgressBar() if sys.stdout.isatty() else LineProgress())
+        self.trainer_defaults["callbacks"] = ours
+        if not is_fit:
+            self.save_config_callback = None
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.checkpoint_callbacks:
+            # Whatever the logger; and absolute, because Lightning compares names, not files.
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(_checkpoint_folder(trainer.default_root_dir))
+        return trainer
+
+
+def saved_settings(path: str, *, command: str) -> dict[str, Any]:
+    """Return the settings that a checkpoint brings along, as a configuration for ``command``.
+
+    Args:
+        path: The checkpoint.
+        command: ``fit`` takes the whole training over; the others take model, data, seed,
+            precision and the run's folder.
+
+    Returns:
+        A nested dictionary of plain values.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint of ours.
+    """
+    checkpoint = read_checkpoint(path)
+    saved: dict[str, Any] = dict(checkpoint.get("config", {}))
+    saved["model"] = checkpoint["hyper_parameters"]
+    if command != "fit":
+        trainer = saved.get("trainer", {})
+        saved = {key: saved[key] for key in KEPT_FOR_EVALUATION if key in saved}
+        saved["trainer"] = {key: trainer[key] for key in KEPT_OF_TRAINER if key in trainer}
+    for key in ("ckpt_path", "allow_changes", "weights_only"):  # of that run alone
+        saved.pop(key, None)
+    # Through JSON, tuples become the lists that a parsed configuration has.
+    plain: dict[str, Any] = json.loads(json.dumps(saved))
+    return plain
+
+
+def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
+    """Let frames of another size than in training show as much of the scene.
+
+    Args:
+        saved: The data settings of the checkpoint.
+        data: Those of the run; ``resize`` follows ``frame_size`` unless it was given as well.
+    """
+    old, resize = saved.get("frame_size"), saved.get("resize")
+    given = list(data.resize) if isinstance(data.resize, tuple) else data.resize
+    if old and data.frame_size != old and given == resize:
+        data.resize = scaled_resize(data.resize, old=old, new=data.frame_size)
+
+
+def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") -> list[str]:
+    """List what a run does otherwise than the checkpoint it starts from.
+
+    Args:
+        saved: Settings of the checkpoint.
+        final: Settings of the run; keys that ``saved`` does not have are no difference.
+        prefix: Put in front of every key.
+
+    Returns:
+        Lines such as ``data.num_clips: 2 -> 1``.
+    """
+    lines = []
+    for key, value in saved.items():
+        other = final.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            lines += differences(value, other, f"{prefix}{key}.")
+        elif value != other:
+            lines.append(f"{prefix}{key}: {value} -> {other}")
+    return lines
+
+
+def run_cli(args: list[str], *, run: bool = True, cli_class: type[PKS4CLI] = PKS4CLI) -> PKS4CLI:
+    """Parse arguments, build everything and, unless told otherwise, run the command.
+
+    Args:
+        args: The arguments; with ``run`` the command first.
+        run: False only builds task, data module and trainer.
+        cli_class: What parses and builds.
+
+    Returns:
+        The command line object, with ``model``, ``datamodule`` and ``trainer``.
+    """
+    return cli_class(
+        VideoClassificationTask,
+        VideoDataModule,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},
+        seed_everything_default=0,
+        # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
+        # Our own summary says what Lightning's would, and what the settings came to.
+        trainer_defaults={
+            "default_root_dir": "runs",
+            "use_distributed_sampler": False,
+            "enable_model_summary": False,
+        },
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        parser_class=OneSentenceParser,
+        parser_kwargs={"prog": "pks4"},
+        args=args,
+        run=run,
+    )
+
+
+def main(args: list[str]) -> int:
+    """Run ``fit``, ``validate``, ``test`` or ``predict``.
+
+    What a user can mend ends in one sentence on standard error; anything else keeps its traceback.
+
+    Args:
+        args: The arguments, the command first.
+
+    Returns:
+        The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``; a run that is
+        stopped by SIGTERM or SIGUSR1 raises ``SystemExit(143)``, and one that stalls ends with 75.
+    """
+    logging.basicConfig(format="%(message)s")
+    # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()  # an advertisement
+    )
+    is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
+    if args[:1] != ["fit"]:  # nothing is saved there
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
+    try:
+        with noting_signals():
+            run_cli(args)
+    except Exception as error:
+        sentence = user_error(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"pks4: error: {sentence}\n")
+        return 1
+    finally:
+        for worker in multiprocessing.active_children():  # one that is stuck would hold up the end
+            worker.kill()
+    return 0
+
+
+def user_error(error: BaseException) -> str | None:
+    """Return the one sentence for an error that the user can mend, or ``None`` if it is a bug.
+
+    Args:
+        error: What ended the run.
+    """
+    message = str(error).strip()
+    if is_out_of_memory(error):
+        notes: list[str] = getattr(error, "__notes__", [])
+        general = (
+            "There is not enough memory: lower --data.batch_size, --data.num_frames or "
+            "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
+            "(the learning rate and the accumulation follow the batch size by themselves)."
+        )
+        return notes[-1] if notes else general
+    if type(error).__module__.startswith("pks4_lightning."):
+        # Raised in a data worker, its message is a traceback that ends in ours.
+        return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
+    if isinstance(error, ValueError | TypeError | OSError) and _raised_by_us(error):
+        return message
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
+    return None
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the innermost frame of an error's traceback lies in this package."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("pks4_lightning.")
+
+
+def _checkpoint_folder(root: str | Path | None) -> Path:
+    """Return where a run keeps its checkpoints, as an absolute path."""
+    return Path(root or ".").absolute() / "checkpoints"

@@ -1,0 +1,96 @@
+"""Says what is wrong with arguments in one sentence, and what was probably meant."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
+from lightning.pytorch.cli import LightningArgumentParser
+
+from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
+from pks4_lightning.cli.safe_yaml import check_yaml, read_config
+
+__all__ = ["OneSentenceParser"]
+
+
+_load_yaml = get_loader("yaml")
+
+
+def _load_checked_yaml(text: str) -> Any:
+    check_yaml(text)
+    return _load_yaml(text)
+
+
+class OneSentenceParser(LightningArgumentParser):
+    """Lightning's parser without the page of usage in front of every error.
+
+    It names no class but those of :mod:`~pks4_lightning.cli.allowed_imports`, and takes no YAML
+    that stands for more than it looks.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_imports()
+        set_loader("yaml", _load_checked_yaml, exceptions=(yaml.YAMLError,))
+        super().__init__(*args, **kwargs)
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration file, if it is not too large to be one.
+
+        Args:
+            path: The file.
+            args: As in jsonargparse.
+            kwargs: The same.
+
+        Raises:
+            ValueError: If it is too large, or no text.
+        """
+        read_config(Path(path).expanduser())
+        return super().parse_path(path, *args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with status 2 and one sentence that names the key.
+
+        Args:
+            message: What jsonargparse found wrong.
+            ex: Its cause.
+        """
+        if not self.exit_on_error:  # asked by jsonargparse itself, which goes on
+            super().error(message, ex)
+        sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
+        # of a union, the list of what each member would not take
+        sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        self.exit(2, f"pks4: error: {sentence}{_way_out(sentence, parser)}\n")
+
+
+def _way_out(sentence: str, parser: ArgumentParser) -> str:
+    """Return the end of the sentence: the known key closest to an unknown one, if there is one."""
+    if "arguments are required" in sentence:
+        return "; a configuration sets them: --config configs/ssv2.yaml."
+    unknown = re.search(
+        r"unrecognized arguments: --([\w.]+)|does not accept option '([\w.]+)'", sentence
+    )
+    if unknown is None:
+        return "."
+    known = [
+        option.removeprefix("--")
+        for each in (parser, *_subparsers(parser))
+        for option in each._option_string_actions
+    ]
+    command = parser.prog if parser.prog.startswith("pks4 data") else "pks4 fit"
+    name = unknown.group(1) or unknown.group(2)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else f"; `{command} --help` lists all."
+
+
+def _subparsers(parser: ArgumentParser) -> list[ArgumentParser]:
+    """Return the parsers of the subcommands."""
+    return [
+        subparser
+        for action in parser._actions
+        if isinstance(action.choices, dict)
+        for subparser in action.choices.values()
+    ]

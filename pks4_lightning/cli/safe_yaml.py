@@ -1,0 +1,102 @@
+"""Settings that others wrote: plain values only, and none larger than they look.
+
+A few lines of YAML can stand for more values than any memory holds, because an alias repeats what
+it refers to. What is read here is counted with every repetition before anything is built.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["check_yaml", "load_config", "read_config"]
+
+_MAX_BYTES = 1_000_000  # ours have 2 KB, a checkpoint's 5
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 100  # libyaml's loader recurses in C: a few thousand levels end the process
+# libyaml's where it is there, as jsonargparse does
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class UnreadableError(yaml.YAMLError):
+    """YAML that no settings look like."""
+
+
+def read_config(path: str | Path) -> str:
+    """Read a configuration file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        ValueError: If it is too large to be one, or no text in UTF-8.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{path} is no configuration: it is larger than {_MAX_BYTES // 1000} KB.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no configuration: it is no text in UTF-8.") from None
+
+
+def load_config(path: str | Path) -> Any:
+    """Load a configuration file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it says: numbers, strings, lists and mappings, nothing that would need a class.
+
+    Raises:
+        ValueError: If it is no such file.
+    """
+    text = read_config(path)
+    try:
+        check_yaml(text)
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"The configuration '{path}' cannot be read: {reason}.") from None
+
+
+def check_yaml(text: str) -> None:
+    """Refuse YAML that is nested too deeply, or whose aliases stand for too much.
+
+    Args:
+        text: The YAML.
+
+    Raises:
+        yaml.YAMLError: If so, or if it is no YAML.
+    """
+    if len(text) > _MAX_BYTES:
+        raise UnreadableError(f"settings of more than {_MAX_BYTES // 1000} KB")
+    anchors: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = [(None, 0)]  # an anchor, and the values so far
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, 1))
+            if len(opened) > _MAX_DEPTH:
+                raise UnreadableError(f"settings nested more than {_MAX_DEPTH} deep")
+        elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            size = 1
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, size = opened.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in anchors:
+                    raise UnreadableError(
+                        f"*{event.anchor} refers to nothing that stands before it"
+                    )
+                anchor, size = None, anchors[event.anchor]
+            else:
+                anchor = event.anchor
+            if anchor is not None:
+                anchors[anchor] = size
+            opened[-1] = (opened[-1][0], opened[-1][1] + size)
+            if opened[-1][1] > _MAX_VALUES:
+                raise UnreadableError(f"settings that stand for more than {_MAX_VALUES} values")

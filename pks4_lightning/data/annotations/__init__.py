@@ -1,0 +1,1 @@
+"""Lists of videos with labels, as the data sets publish them."""

@@ -1,0 +1,119 @@
+"""What every reader of annotations gives, and how it opens and checks what it reads."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from pks4_lightning.data.annotations.paths import UnsafePathError, check_name
+
+__all__ = [
+    "Entry",
+    "Split",
+    "read_json",
+    "read_lines",
+    "read_text",
+    "relative_path",
+    "shortened",
+    "split_of",
+]
+
+Split: TypeAlias = Literal["train", "val", "test"]
+
+_SPLIT_WORDS: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+# there is nothing in such a path that could be harmful; lists hold hundreds of thousands
+_PLAIN_PATH = re.compile(r"(?:[A-Za-z0-9_-][\w.-]*/)*[A-Za-z0-9_-][\w.-]*", re.ASCII)
+_LONGEST_NAME = 255
+
+
+class Entry(NamedTuple):
+    """One line of an annotation file."""
+
+    video: str
+    """Path below the videos' folder, with or without the suffix of the file."""
+    label: str | None
+    place: str
+    """Where it stands, for messages: a line or an id."""
+    num_frames: int | None = None
+    """Frames that the annotation promises, where the video is a folder of pictures."""
+
+
+def read_text(source: Path) -> str:
+    """Read a text file, without the byte order mark that spreadsheets put in front.
+
+    Args:
+        source: The file.
+
+    Raises:
+        ValueError: If it is no text in UTF-8.
+    """
+    try:
+        return source.read_text(encoding="utf-8").lstrip("\ufeff")
+    except UnicodeDecodeError:
+        raise ValueError(f"'{source}' is no text in UTF-8, so no annotations.") from None
+
+
+def read_lines(source: Path) -> list[tuple[int, str]]:
+    """Read the lines of a text file that are not blank, each with its number, counted from 1."""
+    lines = enumerate(read_text(source).splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def read_json(source: Path) -> Any:
+    """Read a JSON file.
+
+    Args:
+        source: The file.
+
+    Raises:
+        ValueError: If it is no JSON; the line is named. Or if no annotations are nested so deeply.
+    """
+    text = read_text(source)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"'{source}' is no valid JSON: {error.msg} in line {error.lineno}."
+        ) from None
+    except (RecursionError, ValueError):
+        raise ValueError(
+            f"'{source}' is nested too deeply, or has a number of too many digits, to be read."
+        ) from None
+
+
+def relative_path(path: str, source: Path, place: str) -> str:
+    """Return a path that an annotation gives, or refuse it if it leaves the videos' folder.
+
+    Args:
+        path: As it is written, with forward slashes.
+        source: The annotations, for the message.
+        place: Where it stands in them.
+
+    Raises:
+        ValueError: If it is absolute, climbs up, is an address, or holds control characters.
+    """
+    if len(path) < _LONGEST_NAME and _PLAIN_PATH.fullmatch(path):
+        return path
+    try:
+        return check_name(path)
+    except UnsafePathError as error:
+        raise ValueError(
+            f"'{source}' names '{shortened(path)}' at {shortened(place)}, a path that "
+            f"{error.reason}."
+        ) from None
+
+
+def shortened(text: str) -> str:
+    """Return a piece of a file as a message shows it, on one line and not too long."""
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    return shown if shown.isprintable() else repr(shown)[1:-1]
+
+
+def split_of(word: str | None) -> Split | None:
+    """Return the split that a column's value names, such as `validate` or `testing`."""
+    return _SPLIT_WORDS.get((word or "").strip().casefold())

@@ -1,0 +1,1 @@
+"""From a video's frames to clips: which frames, which crop, which changes."""

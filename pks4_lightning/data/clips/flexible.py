@@ -1,0 +1,254 @@
+"""Flexible training: every optimiser step draws how long and how large its clips are.
+
+The draw is made where videos are asked for, before anything is decoded, so workers decode the
+frames that are needed and no others, and scale them once. It is a function of the seed and the
+number of the step: all ranks draw alike, and so does a run that is resumed.
+
+Reference:
+    "StretchySnake: Flexible SSM Training Unlocks Action Recognition Across Spatio-Temporal Scales",
+    2025, https://arxiv.org/abs/2510.16209. Clips of varying length and resolution are the paper's;
+    one uniform, independent draw of each for a whole optimiser step is our reading.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+
+from pks4_lightning.data.seeding import generator
+from pks4_lightning.data.video.video import Resize
+
+__all__ = ["FlexibleScales", "Scale", "ScaleDraws", "StepScales", "scaled_resize"]
+
+
+class Scale(NamedTuple):
+    """How large the clips of one optimiser step are."""
+
+    num_frames: int
+    frame_size: int
+    """Side of the square frames, in pixels."""
+    cost: float = 1.0
+    """Tokens of a batch, as a multiple of those at ``data.num_frames`` and ``data.frame_size``."""
+    patch_size: int | None = None
+    """Side of a patch, in pixels, where it is drawn; else the model's rule holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlexibleScales:
+    """What training clips are drawn from, once for every optimiser step.
+
+    How frames are cut into patches is the model's rule: ``model.classifier.grid_size``.
+
+    Args:
+        num_frames: Frames per clip. ``null``: always ``data.num_frames``.
+        frame_sizes: Sides of the square that the model sees, in pixels. ``null``: always
+            ``data.frame_size``.
+        grid_sizes: Rows and columns of patches; one that divides the frame size is drawn, in place
+            of the model's rule. ``null``: the model's rule.
+        lengths: ``uniform`` draws every number of frames equally often; ``inverse`` draws T with a
+            probability proportional to 1/T, so that every length takes as much computation.
+        constant: What all optimiser steps have in common. ``clips``: as many clips of any scale.
+            ``tokens``: batches at scales that cost more than ``data.num_frames`` and
+            ``data.frame_size`` keep fewer videos, at least one, and the rest of them must wait for
+            another epoch.
+
+    Raises:
+        ValueError: If a list is empty or holds a number that is not positive.
+    """
+
+    num_frames: list[int] | None = None
+    frame_sizes: list[int] | None = None
+    grid_sizes: list[int] | None = None
+    lengths: Literal["uniform", "inverse"] = "uniform"
+    constant: Literal["clips", "tokens"] = "clips"
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to draw."""
+        return any((self.num_frames, self.frame_sizes, self.grid_sizes))
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "frame_sizes", "grid_sizes"):
+            values = getattr(self, name)
+            if values is not None and (not values or min(values) < 1):
+                raise ValueError(
+                    f"data.flexible.{name} is {values}; it must list positive numbers, or be null."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleDraws:
+    """The draws of one training.
+
+    Args:
+        scales: What is drawn from.
+        num_frames: ``data.num_frames``.
+        frame_size: ``data.frame_size``.
+        patch_size: Side of the model's own patches, in pixels.
+        grid_size: Rows and columns of patches where the model fixes them, else ``None``.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: If frames of some size cannot be cut into patches.
+    """
+
+    scales: FlexibleScales
+    num_frames: int
+    frame_size: int
+    patch_size: int
+    grid_size: int | None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        grids = self.scales.grid_sizes
+        for size in self._frame_sizes:
+            if grids:
+                if not self._grids(size):
+                    raise ValueError(
+                        f"Frames of {size} pixels cannot be cut into any grid of "
+                        f"data.flexible.grid_sizes ({grids}); add a grid that divides {size}, or "
+                        "take the size out of data.flexible.frame_sizes."
+                    )
+            elif size % (self.grid_size or self.patch_size):
+                into = (
+                    f"{self.grid_size} x {self.grid_size} patches"
+                    if self.grid_size
+                    else f"patches of {self.patch_size} pixels"
+                )
+                raise ValueError(
+                    f"Frames of {size} pixels (data.flexible.frame_sizes) cannot be cut into "
+                    f"{into}; give multiples of {self.grid_size or self.patch_size}, such as a "
+                    "preset in configs/flexible for this backbone."
+                )
+
+    def at(self, step: int) -> Scale:
+        """Return the scale of an optimiser step.
+
+        Args:
+            step: Optimiser steps before it, counted from the start of the training.
+        """
+        draw = generator("scale", self.seed, step)
+        shares = torch.tensor(self._shares, dtype=torch.float64)
+        length = self._lengths[int(torch.multinomial(shares, 1, generator=draw))]
+        size = _pick(self._frame_sizes, draw)
+        grids = self._grids(size)
+        return self._scale(length, size, _pick(grids, draw) if grids else None)
+
+    def outcomes(self) -> Iterator[tuple[Scale, float]]:
+        """List everything that can be drawn, with its probability."""
+        for length, share in zip(self._lengths, self._shares, strict=True):
+            for size in self._frame_sizes:
+                grids: list[int | None] = [*self._grids(size)] or [None]
+                for grid in grids:
+                    probability = share / len(self._frame_sizes) / len(grids)
+                    yield self._scale(length, size, grid), probability
+
+    def means(self, batch_size: int) -> dict[str, float]:
+        """Say what the draws come to on average, in plain values.
+
+        Args:
+            batch_size: Videos in a micro-batch.
+
+        Returns:
+            Frames per clip, pixels along a side, videos per micro-batch, and the tokens of a
+            micro-batch as a multiple of those without draws.
+        """
+        means = dict.fromkeys(("frames", "frame_size", "videos_per_batch", "tokens"), 0.0)
+        for scale, probability in self.outcomes():
+            videos = self.num_videos(scale, batch_size)
+            tokens = scale.cost * videos / batch_size
+            values = (scale.num_frames, scale.frame_size, videos, tokens)
+            for name, value in zip(means, values, strict=True):
+                means[name] += probability * value
+        return means
+
+    def num_videos(self, scale: Scale, batch_size: int) -> int:
+        """Return how many videos of a batch are kept at a scale.
+
+        Args:
+            scale: The scale.
+            batch_size: Videos in the batch.
+        """
+        if self.scales.constant == "clips":
+            return batch_size
+        return max(1, int(batch_size / max(1.0, scale.cost)))
+
+    @property
+    def _lengths(self) -> list[int]:
+        return self.scales.num_frames or [self.num_frames]
+
+    @property
+    def _shares(self) -> list[float]:
+        """Probability of every length."""
+        inverse = self.scales.lengths == "inverse"
+        weights = [1 / length if inverse else 1.0 for length in self._lengths]
+        return [weight / sum(weights) for weight in weights]
+
+    @property
+    def _frame_sizes(self) -> list[int]:
+        return self.scales.frame_sizes or [self.frame_size]
+
+    def _grids(self, size: int) -> list[int]:
+        return [grid for grid in self.scales.grid_sizes or () if size % grid == 0]
+
+    def _scale(self, num_frames: int, size: int, drawn_grid: int | None) -> Scale:
+        def grid(frame_size: int) -> float:
+            return self.grid_size or frame_size / self.patch_size
+
+        ratio = (drawn_grid or grid(size)) / grid(self.frame_size)
+        return Scale(
+            num_frames,
+            size,
+            cost=num_frames / self.num_frames * ratio**2,
+            patch_size=size // drawn_grid if drawn_grid else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepScales:
+    """Which scale each request of a rank has.
+
+    Args:
+        draws: The scale of every optimiser step.
+        requests_per_batch: Requests of a rank that make up one micro-batch.
+        batches_per_epoch: Micro-batches of a rank in an epoch.
+        accumulation: Micro-batches per optimiser step; the last step of an epoch may have fewer.
+    """
+
+    draws: ScaleDraws
+    requests_per_batch: int
+    batches_per_epoch: int
+    accumulation: int
+
+    def at(self, epoch: int, position: int) -> Scale:
+        """Return the scale of a request.
+
+        Args:
+            epoch: Counted from 0.
+            position: Requests of this rank before it, in the epoch.
+        """
+        steps_per_epoch = -(-self.batches_per_epoch // self.accumulation)
+        step = position // self.requests_per_batch // self.accumulation
+        return self.draws.at(epoch * steps_per_epoch + step)
+
+
+def scaled_resize(resize: Resize, *, old: int, new: int) -> Resize:
+    """Scale the frames' size before cropping along with the crops, so that they show as much.
+
+    Args:
+        resize: Length of the shorter side, or height and width, that suits crops of ``old``.
+        old: Side of the square crops, in pixels.
+        new: The same, of the crops to be taken.
+
+    Returns:
+        As ``resize``, for crops of ``new``.
+    """
+    if isinstance(resize, int):
+        return max(new, round(resize * new / old))
+    height, width = (max(new, round(side * new / old)) for side in resize)
+    return height, width
+
+
+def _pick(values: list[int], draw: torch.Generator) -> int:
+    return values[int(torch.randint(len(values), (), generator=draw))]

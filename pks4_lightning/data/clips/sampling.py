@@ -1,0 +1,265 @@
+"""Which frames a clip consists of, in pytorchvideo's vocabulary.
+
+A ``ClipSampler`` is asked again and again for the next clip of a video until it says that a clip
+was the last one. Its ``aug_index`` numbers the spatial crops. The samplers here spread the frames
+over equal segments of the whole video (Wang et al., "Temporal Segment Networks", 2016,
+https://arxiv.org/abs/1608.00859), which the paper's protocols F×clips×crops build on. Any other
+sampler gives a span of seconds, over which the frames are spread evenly.
+"""
+
+import random
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+
+from pks4_lightning.data.seeding import generator, stable_seed
+from pks4_lightning.data.video.frame_folder import FrameFolder
+from pks4_lightning.data.video.pytorchvideo_compat import ClipInfo, ClipInfoList, ClipSampler
+from pks4_lightning.data.video.video import Video
+
+__all__ = [
+    "CentredSegmentClipSampler",
+    "RandomSegmentClipSampler",
+    "SegmentClipSampler",
+    "View",
+    "of_length",
+    "plan_views",
+    "spread_frames",
+]
+
+
+class View(NamedTuple):
+    """One clip × one crop of a video."""
+
+    frames: tuple[int, ...]
+    clip_index: int
+    crop_index: int
+    num_crops: int
+
+
+class SegmentClipSampler(ClipSampler):
+    """Clips of ``num_frames`` frames, one frame from each of as many equal segments of the video.
+
+    Args:
+        num_frames: Frames per clip.
+        num_clips: Clips per video.
+        num_crops: Spatial crops of every clip.
+
+    Raises:
+        ValueError: If one of them is not positive.
+    """
+
+    def __init__(self, num_frames: int, *, num_clips: int = 1, num_crops: int = 1) -> None:
+        # the interface wants a duration; ours is the video's, known when the video is
+        super().__init__(Fraction(0))
+        for name, value in (
+            ("num_frames", num_frames),
+            ("num_clips", num_clips),
+            ("num_crops", num_crops),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1.")
+        self.num_frames = num_frames
+        self.num_clips = num_clips
+        self.num_crops = num_crops
+        self._next_clip = 0
+        self._next_crop = 0
+
+    @property
+    def num_views(self) -> int:
+        """Clips times crops, for every video alike."""
+        return self.num_clips * self.num_crops
+
+    def __call__(
+        self,
+        last_clip_time: float | Fraction | None,  # noqa: ARG002 - the interface's
+        video_duration: float | Fraction,
+        annotation: dict[str, Any],  # noqa: ARG002 - the interface's
+    ) -> ClipInfo:
+        """Return the next clip, which spans the whole video.
+
+        Args:
+            last_clip_time: Not used: every clip spans the video.
+            video_duration: Seconds.
+            annotation: Not used.
+        """
+        clip_index, crop_index = self._next_clip, self._next_crop
+        self._next_crop += 1
+        if self._next_crop == self.num_crops:
+            self._next_clip, self._next_crop = clip_index + 1, 0
+        is_last = self._next_clip == self.num_clips
+        if is_last:
+            self.reset()
+        return ClipInfo(Fraction(0), Fraction(video_duration), clip_index, crop_index, is_last)
+
+    def reset(self) -> None:
+        """Begin again with the first clip."""
+        self._next_clip = 0
+        self._next_crop = 0
+
+    @abstractmethod
+    def select_frames(
+        self, video_frames: int, clip_index: int, draw: torch.Generator
+    ) -> tuple[int, ...]:
+        """Choose the frames of a clip.
+
+        Args:
+            video_frames: Frames in the video, at least 1.
+            clip_index: Number of the clip in the video.
+            draw: Source of every random choice.
+
+        Returns:
+            ``num_frames`` frame numbers that never decrease. A video with fewer frames gives each
+            of them at least once.
+        """
+
+
+class RandomSegmentClipSampler(SegmentClipSampler):
+    """One random frame from each segment, for training.
+
+    A video with fewer frames than asked for gives every frame once and random repeats, in order.
+    """
+
+    def select_frames(
+        self,
+        video_frames: int,
+        clip_index: int,  # noqa: ARG002 - every clip is drawn alike
+        draw: torch.Generator,
+    ) -> tuple[int, ...]:
+        """Draw a frame per segment."""
+        missing = self.num_frames - video_frames
+        if missing > 0:
+            repeats = torch.randint(video_frames, (missing,), generator=draw).tolist()
+            return tuple(sorted([*range(video_frames), *repeats]))
+        bounds = [t * video_frames // self.num_frames for t in range(self.num_frames + 1)]
+        shares = torch.rand(self.num_frames, generator=draw, dtype=torch.float64).tolist()
+        return tuple(
+            start + int(share * (end - start))
+            for start, end, share in zip(bounds, bounds[1:], shares, strict=False)
+        )
+
+
+class CentredSegmentClipSampler(SegmentClipSampler):
+    """A fixed frame from each segment, for validation and testing.
+
+    Clip k of n takes the frame at (k + 1) / (n + 1) of every segment, so a single clip consists of
+    the middle frames, and several clips share out each segment evenly.
+    """
+
+    def select_frames(
+        self,
+        video_frames: int,
+        clip_index: int,
+        draw: torch.Generator,  # noqa: ARG002 - nothing is random
+    ) -> tuple[int, ...]:
+        """Return the frame at the clip's share of each segment."""
+        parts = self.num_clips + 1
+        return tuple(
+            video_frames * (t * parts + clip_index + 1) // (self.num_frames * parts)
+            for t in range(self.num_frames)
+        )
+
+
+def of_length(sampler: ClipSampler, num_frames: int) -> ClipSampler:
+    """Return a sampler like this one for clips of another length.
+
+    Args:
+        sampler: One of this module's; any other gives spans of seconds, which hold any number of
+            frames.
+        num_frames: Frames per clip.
+    """
+    if not isinstance(sampler, SegmentClipSampler) or sampler.num_frames == num_frames:
+        return sampler
+    other = copy(sampler)
+    other.num_frames = num_frames
+    return other
+
+
+def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:
+    """Choose frames spread evenly over a span, its first and last one included.
+
+    Args:
+        frames: Numbers of the span's frames, at least one.
+        num_frames: Frames to choose; repeats where the span has fewer.
+    """
+    if num_frames == 1:
+        return (frames[len(frames) // 2],)
+    last = len(frames) - 1
+    return tuple(frames[t * last // (num_frames - 1)] for t in range(num_frames))
+
+
+def plan_views(
+    sampler: ClipSampler, video: Video | FrameFolder, *, num_frames: int, draw_seed: int
+) -> list[View]:
+    """Ask a sampler for all clips of a video and turn them into frame numbers.
+
+    Args:
+        sampler: One of this module's, or any other of pytorchvideo's kind. Its random draws come
+            from ``draw_seed`` alone, also where it uses Python's global ``random``.
+        video: The video, for its duration and frame times.
+        num_frames: Frames per clip.
+        draw_seed: Seed of the clip.
+
+    Returns:
+        At least one view, ordered as the sampler gave them.
+
+    Raises:
+        ValueError: If the sampler gives more than 10,000 clips, or frames beyond ``num_frames``.
+    """
+    clips = _all_clips(sampler, video.duration, draw_seed)
+    num_crops = max(clip.aug_index for clip in clips) + 1
+    views = []
+    for clip in clips:
+        if isinstance(sampler, SegmentClipSampler):
+            draw = generator("frames", draw_seed, clip.clip_index)
+            frames = sampler.select_frames(video.num_frames, clip.clip_index, draw)
+        else:
+            span = video.frames_between(clip.clip_start_sec, clip.clip_end_sec)
+            frames = spread_frames(span, num_frames)
+        if len(frames) != num_frames:
+            raise ValueError(
+                f"{type(sampler).__name__} gives {len(frames)} frames per clip and num_frames is "
+                f"{num_frames}; they must be equal."
+            )
+        views.append(View(frames, clip.clip_index, clip.aug_index, num_crops))
+    return views
+
+
+def _all_clips(sampler: ClipSampler, duration: float, draw_seed: int) -> list[ClipInfo]:
+    """Run a sampler through a video, as pytorchvideo's own dataset does."""
+    clips: list[ClipInfo] = []
+    sampler.reset()
+    end: float | Fraction = 0.0
+    with _python_random(stable_seed("sampler", draw_seed)):
+        while True:
+            given = sampler(end, duration, {})
+            if isinstance(given, ClipInfoList):
+                clips += [ClipInfo(*fields) for fields in zip(*given, strict=True)]
+            else:
+                clips.append(given)
+            end = clips[-1].clip_end_sec
+            if clips[-1].is_last_clip:
+                break
+            if len(clips) > 10_000:
+                raise ValueError(
+                    f"{type(sampler).__name__} gave more than 10,000 clips of a video of "
+                    f"{duration:.1f} seconds; choose a longer stride."
+                )
+    sampler.reset()
+    return clips
+
+
+@contextmanager
+def _python_random(seed: int) -> Iterator[None]:
+    """Seed Python's global generator for a moment: pytorchvideo's random samplers draw from it."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

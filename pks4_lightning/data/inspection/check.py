@@ -1,0 +1,231 @@
+"""What to know of a data set before a week of training."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from pks4_lightning.data.annotations.published_counts import Official
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.inspection.probe import FileRecord
+from pks4_lightning.data.inspection.quarantine import manifest_paths
+
+__all__ = ["DataReport", "SplitReport", "check_data", "workers_needed"]
+
+_NUM_NAMED = 3
+
+
+@dataclass
+class SplitReport:
+    """The numbers of one split."""
+
+    listed: int
+    missing: int
+    unusable: int
+    """On the disk, and quarantined by the manifest."""
+    per_class: list[int]
+    """Listed videos of every class, those missing included."""
+    num_frames: list[int]
+    """Of the usable videos, where the manifest knows them."""
+
+    @property
+    def usable(self) -> int:
+        """Videos that are on the disk and not quarantined."""
+        return self.listed - self.missing - self.unusable
+
+
+@dataclass
+class DataReport:
+    """What ``pks4 data check`` has found."""
+
+    splits: dict[str, SplitReport]
+    wrong: list[str] = field(default_factory=list)
+    """What would make a score mean something else; a sentence each."""
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing."""
+
+
+def check_data(
+    splits: Mapping[str, VideoList],
+    records: Mapping[str, FileRecord] | None,
+    root: str,
+    *,
+    label_names: Sequence[str],
+    official: Official | None = None,
+) -> DataReport:
+    """Compare the splits with the manifest, with each other and with the official numbers.
+
+    Args:
+        splits: Those that are there, each with its missing videos.
+        records: The manifest; ``None`` if there is none.
+        root: Folder that the manifest's paths are relative to.
+        label_names: Names of all classes.
+        official: What the data set's authors publish.
+    """
+    paths = {name: manifest_paths(videos, root) for name, videos in splits.items()}
+    records_of = {
+        name: [(records or {}).get(path) for path in listed] for name, listed in paths.items()
+    }
+    report = DataReport(
+        {
+            name: _count(videos, records_of[name], len(label_names))
+            for name, videos in splits.items()
+        }
+    )
+    for name, videos in splits.items():
+        _check_files(report, name, videos, records_of[name])
+    _check_classes(report, label_names)
+    _check_overlap(report, paths)
+    if records is None:
+        report.notes.append(
+            "There is no manifest, so damaged, duplicated and short videos are not known; run "
+            "pks4 data index."
+        )
+    else:
+        _check_contents(report, splits, paths, records_of)
+    if official is not None:
+        _compare(report, official)
+    return report
+
+
+def workers_needed(clips_per_second: float, *, wanted: float) -> int:
+    """Return how many workers a rate of clips takes.
+
+    Args:
+        clips_per_second: What one worker gives.
+        wanted: What the training uses.
+    """
+    return max(1, -int(-wanted // clips_per_second))
+
+
+def _count(
+    videos: VideoList, records: Sequence[FileRecord | None], num_classes: int
+) -> SplitReport:
+    counts = Counter((*videos.labels, *videos.missing_labels))
+    known = [record for record in records if record is not None]
+    gone = sum(record.status == "missing" for record in known)
+    return SplitReport(
+        listed=len(videos) + len(videos.missing),
+        missing=len(videos.missing) + gone,
+        unusable=sum(record.status not in ("ok", "missing") for record in known),
+        per_class=[counts[label] for label in range(num_classes)],
+        num_frames=[record.num_frames for record in known if record.status == "ok"],
+    )
+
+
+def _check_files(
+    report: DataReport, name: str, videos: VideoList, records: Sequence[FileRecord | None]
+) -> None:
+    split = report.splits[name]
+    bad = [record for record in records if record is not None and record.status != "ok"]
+    # a training without some of its videos is a training; a score without them is another score
+    findings = report.notes if name == "train" else report.wrong
+    if split.missing:
+        named = [*videos.missing, *(r.path for r in bad if r.status == "missing")]
+        findings.append(
+            f"{split.missing} of {split.listed} {name} videos are missing, such as {_some(named)}."
+        )
+    damaged = [record for record in bad if record.status != "missing"]
+    if damaged:
+        kinds = Counter(record.status for record in damaged)
+        listed = ", ".join(f"{number} {status}" for status, number in kinds.most_common())
+        findings.append(
+            f"{len(damaged)} of {split.listed} {name} videos cannot be used ({listed}), such as "
+            + "; ".join(f"'{r.path}': {r.reason}" for r in damaged[:_NUM_NAMED])
+            + "."
+        )
+    rotated = sum(record is not None and record.rotation != 0 for record in records)
+    if rotated:
+        report.notes.append(f"{rotated} {name} videos are turned when they are decoded.")
+    unknown = sum(record is None for record in records)
+    if 0 < unknown < len(records):
+        report.notes.append(
+            f"The manifest does not know {unknown} {name} videos; run pks4 data index again."
+        )
+
+
+def _check_classes(report: DataReport, label_names: Sequence[str]) -> None:
+    for name, split in report.splits.items():
+        empty = [
+            label for label, number in zip(label_names, split.per_class, strict=True) if not number
+        ]
+        if empty and name == "train":
+            report.wrong.append(
+                f"{len(empty)} of {len(label_names)} classes have no training video, such as "
+                f"{_some(empty)}."
+            )
+        elif empty:
+            report.notes.append(
+                f"{len(empty)} of {len(label_names)} classes have no {name} video, such as "
+                f"{_some(empty)}."
+            )
+
+
+def _check_overlap(report: DataReport, paths: Mapping[str, Sequence[str]]) -> None:
+    names = list(paths)
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            both = sorted(set(paths[one]) & set(paths[other]))
+            if both:
+                report.wrong.append(
+                    f"{len(both)} videos are listed in both {one} and {other}, such as "
+                    f"{_some(both)}."
+                )
+
+
+def _check_contents(
+    report: DataReport,
+    splits: Mapping[str, VideoList],
+    paths: Mapping[str, Sequence[str]],
+    records: Mapping[str, Sequence[FileRecord | None]],
+) -> None:
+    """Find files of the same bytes: in two splits, in one, or with two labels."""
+    copies: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+    for name, videos in splits.items():
+        for path, record, label in zip(paths[name], records[name], videos.labels, strict=True):
+            if record is not None and record.sha256:
+                copies[record.sha256].append((name, path, label))
+    across: list[str] = []
+    within: list[str] = []
+    labels: list[str] = []
+    for same in copies.values():
+        if len({path for _, path, _ in same}) == 1:
+            continue  # the same file in two splits has been named already
+        named = " = ".join(f"{name} '{path}'" for name, path, _ in same[:_NUM_NAMED])
+        (across if len({name for name, _, _ in same}) > 1 else within).append(named)
+        if len({label for _, _, label in same}) > 1:
+            labels.append(named)
+    if across:
+        report.wrong.append(
+            f"{len(across)} videos have a copy in another split, such as {across[0]}."
+        )
+    if labels:
+        report.wrong.append(
+            f"{len(labels)} videos have copies with another label, such as {labels[0]}."
+        )
+    if within:
+        report.notes.append(
+            f"{len(within)} videos have copies within their split, such as {within[0]}."
+        )
+    lengths = [number for split in report.splits.values() for number in split.num_frames]
+    if lengths:
+        report.notes.append(
+            f"Videos have {min(lengths)} to {max(lengths)} frames, {median(lengths):g} in the "
+            "middle."
+        )
+
+
+def _compare(report: DataReport, official: Official) -> None:
+    for name, number in official.counts.items():
+        split = report.splits.get(name)
+        if split is None or split.listed == number:
+            continue
+        lost = "; copies differ, as videos are taken down" if not official.exact else ""
+        report.notes.append(
+            f"If this is {official.name}: it has {number:,} {name} videos, and {split.listed:,} "
+            f"are listed{lost}."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:_NUM_NAMED])

@@ -1,0 +1,116 @@
+"""What becomes of videos that cannot be used: left out, counted, and too many of them refused."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.inspection.manifest import KnownFiles, relative_path
+from pks4_lightning.data.inspection.probe import FileRecord
+
+__all__ = ["FailureCount", "apply_manifest", "manifest_paths"]
+
+logger = logging.getLogger(__name__)
+
+_NUM_NAMED = 10
+
+
+def manifest_paths(videos: VideoList, root: str) -> list[str]:
+    """Return the videos of a split as the manifest of a root spells them."""
+    folder = relative_path(videos.folder, root)
+    return list(videos.paths) if folder == "." else [f"{folder}/{path}" for path in videos.paths]
+
+
+def apply_manifest(
+    videos: VideoList, records: Mapping[str, FileRecord], root: str, *, split: str
+) -> tuple[VideoList, KnownFiles]:
+    """Apply what a manifest says to a split; say how many videos that concerns.
+
+    Args:
+        videos: The split.
+        records: The manifest.
+        root: Folder that the manifest's paths are relative to.
+        split: Training videos that must not be used are left out. Those of other splits stay, to
+            be counted as failed.
+
+    Returns:
+        The videos to use, and what is known of them.
+
+    Raises:
+        ValueError: If no training video is left.
+    """
+    paths = manifest_paths(videos, root)
+    known = KnownFiles(records, paths)
+    if known.num_unknown:
+        logger.warning(
+            "The manifest does not know %d of the %d %s videos; run pks4 data index again.",
+            known.num_unknown, len(videos), split,
+        )  # fmt: skip
+    bad = known.quarantined
+    if not bad:
+        return videos, known
+    logger.warning(
+        "The manifest quarantines %d of the %d %s videos, such as '%s': %s; they %s.",
+        len(bad), len(videos), split, paths[min(bad)], bad[min(bad)],
+        "are left out" if split == "train" else "count as failed",
+    )  # fmt: skip
+    if split != "train":
+        return videos, known
+    kept = [index for index in range(len(videos)) if index not in bad]
+    if not kept:
+        raise ValueError(
+            f"The manifest quarantines all {len(videos)} training videos, such as "
+            f"'{paths[0]}': {bad[0]}; run pks4 data check for the reasons."
+        )
+    listed_frames = videos.listed_frames and tuple(videos.listed_frames[i] for i in kept)
+    chosen = replace(
+        videos,
+        paths=tuple(videos.paths[index] for index in kept),
+        labels=tuple(videos.labels[index] for index in kept),
+        listed_frames=listed_frames,
+    )
+    return chosen, KnownFiles(records, [paths[index] for index in kept])
+
+
+class FailureCount:
+    """Counts the training videos that could not be decoded, and says when they are too many.
+
+    Args:
+        max_bad_fraction: Share of the training videos that may fail; one always may.
+    """
+
+    def __init__(self, max_bad_fraction: float) -> None:
+        self.max_bad_fraction = max_bad_fraction
+        self.reasons: list[str] = []
+        """A sentence for each file, in the order in which they failed."""
+
+    def add(self, failures: Iterable[str]) -> None:
+        """Record the failures of a batch.
+
+        Args:
+            failures: As a batch has them: a line for each file, empty for good clips.
+        """
+        for reason in [line for failure in failures for line in failure.splitlines()]:
+            if reason not in self.reasons:
+                self.reasons.append(reason)
+                logger.warning("%s Another video stands in for it.", reason)
+
+    def refusal(self, *, num_videos: int) -> str | None:
+        """Return the sentence that ends a training, or ``None`` while no more have failed than may.
+
+        Args:
+            num_videos: Videos in the split.
+        """
+        if len(self.reasons) <= max(1, self.max_bad_fraction * num_videos):
+            return None
+        named = "; ".join(
+            reason.removeprefix("Cannot decode video ").rstrip(".")
+            for reason in self.reasons[:_NUM_NAMED]
+        )
+        more = len(self.reasons) - _NUM_NAMED
+        named += f"; and {more} more" if more > 0 else ""
+        return (
+            f"{len(self.reasons)} of {num_videos} training videos cannot be decoded, more "
+            f"than data.max_bad_fraction {self.max_bad_fraction:g} allows ({named}); "
+            "quarantine them with pks4 data index, or raise the limit."
+        )

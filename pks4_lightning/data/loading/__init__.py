@@ -1,0 +1,1 @@
+"""From clips to batches: data set, order, worker processes."""

@@ -1,0 +1,287 @@
+"""From a request to the clips of one video, and from videos to a batch.
+
+A video that cannot be decoded ends nothing. In validation, testing and predicting its views come
+blank and not valid, with the reason, so that it is counted as failed. In training another video,
+a function of the request alone, stands in for it, and the batch says for which and why.
+
+Dimensions:
+    V: views of a video
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from pks4_lightning.batch import VideoBatch
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.clips.flexible import Scale, scaled_resize
+from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length, plan_views
+from pks4_lightning.data.clips.transforms import (
+    NEVER_FLIP,
+    Augmentation,
+    crop_clip,
+    random_crop_box,
+    spatial_crop_box,
+)
+from pks4_lightning.data.inspection.manifest import KnownFiles
+from pks4_lightning.data.loading.sampler import VideoRequest
+from pks4_lightning.data.loading.worker_activity import OpenFiles
+from pks4_lightning.data.seeding import generator, stable_seed
+from pks4_lightning.data.video.frame_folder import FrameFolder
+from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+from pks4_lightning.data.video.video import FewerFramesError, Resize, Video, VideoDecodeError
+
+__all__ = ["VideoDataset", "join_views"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_ATTEMPTS = 10
+"""Videos tried in a row in place of one that cannot be decoded."""
+
+
+class VideoDataset(Dataset[VideoBatch]):
+    """Clips of one split, 8 bits per value, all views of a video at once.
+
+    Args:
+        videos: The split.
+        clip_sampler: Says which clips and crops a video gives.
+        num_frames: Frames per clip, where the request names no scale.
+        frame_size: Side of the square clips, in pixels, where the request names no scale.
+        resize: Scaling of the frames before they are cropped, for crops of ``frame_size``.
+        seed: Seed of every random draw, together with what the request says.
+        augmentation: Random crops and flips of training clips; ``None`` gives the fixed crops of
+            validation and testing.
+        flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
+        substitute: Let other videos stand in for those that cannot be decoded.
+        known: What the manifest says of the files, where there is one.
+        open_files: Where workers note which video they are at.
+    """
+
+    def __init__(
+        self,
+        videos: VideoList,
+        *,
+        clip_sampler: ClipSampler,
+        num_frames: int,
+        frame_size: int,
+        resize: Resize,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        flipped_labels: Sequence[int] = (),
+        substitute: bool = False,
+        known: KnownFiles | None = None,
+        open_files: OpenFiles | None = None,
+    ) -> None:
+        self.videos = videos
+        self.clip_sampler = clip_sampler
+        self.num_frames = num_frames
+        self.frame_size = frame_size
+        self.resize = resize
+        self.seed = seed
+        self.augmentation = augmentation
+        self.flipped_labels = tuple(flipped_labels)
+        self.substitute = substitute
+        self.known = known
+        self.open_files = open_files
+        self._has_mentioned = False
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, request: VideoRequest | int) -> VideoBatch:
+        """Prepare all views of a video.
+
+        Args:
+            request: What the sampler asked for. A bare number means its first epoch.
+
+        Returns:
+            A batch of the video's views.
+
+        Raises:
+            VideoDecodeError: If other videos were to stand in, and ten in a row failed as well.
+        """
+        if isinstance(request, int):
+            request = VideoRequest(request, epoch=0, repeat=0, valid=True)
+        views = self._prepare(request)
+        if request.scale is not None:
+            views["relative_cost"] = request.scale.cost
+            if request.scale.patch_size is not None:
+                views["patch_size"] = request.scale.patch_size
+        return views
+
+    def _prepare(self, request: VideoRequest) -> VideoBatch:
+        if not request.valid:
+            return self._blank(request)
+        try:
+            return self._decode(request)
+        except VideoDecodeError as error:
+            reason = str(error)
+        if not self.substitute:
+            path = self.videos.path(request.video_index)
+            return self._blank(request, video_path=path, failure=reason)
+        return self._substituted(request, reason)
+
+    def _substituted(self, request: VideoRequest, reason: str) -> VideoBatch:
+        """Decode another video in place of one that failed; the same one for all its repeats."""
+        reasons = [reason]
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            seed = stable_seed("substitute", self.seed, request.epoch, request.video_index, attempt)
+            try:
+                views = self._decode(request._replace(video_index=seed % len(self.videos)))
+            except VideoDecodeError as error:
+                reasons.append(str(error))
+                continue
+            return {**views, "failure": ["\n".join(reasons)] * len(views["label"])}
+        raise VideoDecodeError(reasons[0])
+
+    def _decode(self, request: VideoRequest) -> VideoBatch:
+        path = self.videos.path(request.video_index)
+        with self.open_files.at(path) if self.open_files else nullcontext():
+            return self._views(request, path)
+
+    def num_frames_of(self, video_index: int) -> int:
+        """Return how many frames a video has.
+
+        Raises:
+            VideoDecodeError: If it cannot be opened.
+        """
+        return self._open(video_index, self.videos.path(video_index)).num_frames
+
+    def _open(self, video_index: int, path: str) -> Video | FrameFolder:
+        """Open a video, unless the manifest objects."""
+        listed = self.videos.listed_frames
+        if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip
+            return FrameFolder(
+                path,
+                template=self.videos.frame_template,
+                num_frames=listed[video_index] if listed else None,
+            )
+        if self.known is None:
+            return Video(path)
+        objection = self.known.objection(video_index, path)
+        if objection is not None:
+            raise VideoDecodeError(f"Cannot decode video '{path}': {objection}.")
+        return Video(path, num_frames=self.known.num_frames(video_index))
+
+    def _views(self, request: VideoRequest, path: str) -> VideoBatch:
+        draw_seed = stable_seed(
+            "clip", self.seed, request.epoch, request.video_index, request.repeat
+        )
+        scale = self._scale(request)
+        resize = scaled_resize(self.resize, old=self.frame_size, new=scale.frame_size)
+        sampler = of_length(self.clip_sampler, scale.num_frames)
+        video = self._open(request.video_index, path)
+        while True:
+            self._mention_repeats(video.num_frames, scale.num_frames, path)
+            views = plan_views(sampler, video, num_frames=scale.num_frames, draw_seed=draw_seed)
+            needed = sorted({frame for view in views for frame in view.frames})
+            try:
+                frames = video.frames(needed, resize)
+            except FewerFramesError:
+                continue
+            break
+        position = {frame: place for place, frame in enumerate(needed)}
+        seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, len(views))]
+        clips, labels = [], []
+        for view, seed in zip(views, seeds, strict=True):
+            chosen = [position[frame] for frame in view.frames]
+            # the usual case of a single clip; copying would take as long as scaling does
+            picked = frames if chosen == list(range(len(needed))) else frames[chosen]
+            clip, label = self._crop(
+                picked, view, seed, self.videos.labels[request.video_index], scale.frame_size
+            )
+            clips.append(clip)
+            labels.append(label)
+        numbers = [view.clip_index * view.num_crops + view.crop_index for view in views]
+        return VideoBatch(
+            video=torch.stack(clips),
+            label=torch.tensor(labels),
+            video_index=torch.full((len(views),), request.video_index),
+            view_index=torch.tensor(numbers),
+            valid=torch.ones(len(views), dtype=torch.bool),
+            draw_seed=torch.tensor(seeds),
+            video_path=[path] * len(views),
+            failure=[""] * len(views),
+        )
+
+    def _mention_repeats(self, video_frames: int, num_frames: int, path: str) -> None:
+        """Say once, from one process, that videos are shorter than the clips asked of them."""
+        worker = get_worker_info()
+        if video_frames >= num_frames or self._has_mentioned or (worker and worker.id):
+            return
+        self._has_mentioned = True
+        logger.warning(
+            "'%s' has %d frames, fewer than the %d of a clip: its frames are repeated, and so are "
+            "those of every video as short.",
+            path,
+            video_frames,
+            num_frames,
+        )
+
+    def _scale(self, request: VideoRequest) -> Scale:
+        return request.scale or Scale(self.num_frames, self.frame_size)
+
+    def _crop(
+        self, frames: Tensor, view: View, draw_seed: int, label: int, size: int
+    ) -> tuple[Tensor, int]:
+        """Cut out and mirror a view; return it with its label."""
+        height, width = frames.shape[1:3]
+        if self.augmentation is None:
+            box = spatial_crop_box(
+                height,
+                width,
+                size=size,
+                crop_index=view.crop_index,
+                num_crops=view.num_crops,
+            )
+            return crop_clip(frames, box, size=size), label
+        draw = generator("crop", draw_seed)
+        box = random_crop_box(height, width, self.augmentation, draw)
+        flip = float(torch.rand((), generator=draw)) < self.augmentation.flip
+        mirrored = self.flipped_labels[label] if self.flipped_labels and label >= 0 else label
+        if mirrored == NEVER_FLIP:
+            flip, mirrored = False, label
+        clip = crop_clip(frames, box, size=size, flip=flip)
+        return clip, mirrored if flip else label
+
+    def _blank(
+        self, request: VideoRequest, *, video_path: str = "", failure: str = ""
+    ) -> VideoBatch:
+        sampler = self.clip_sampler
+        num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
+        scale = self._scale(request)
+        shape = (num_views, 3, scale.num_frames, scale.frame_size, scale.frame_size)
+        return VideoBatch(
+            video=torch.zeros(shape, dtype=torch.uint8),
+            label=torch.full((num_views,), self.videos.labels[request.video_index]),
+            video_index=torch.full((num_views,), request.video_index),
+            view_index=torch.arange(num_views),
+            valid=torch.zeros(num_views, dtype=torch.bool),
+            draw_seed=torch.zeros(num_views, dtype=torch.int64),
+            video_path=[video_path] * num_views,
+            failure=[failure] * num_views,
+        )
+
+
+def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
+    """Put the views of several videos into one batch, those of a video next to each other."""
+    joined = VideoBatch(
+        video=torch.cat([views["video"] for views in videos]),
+        label=torch.cat([views["label"] for views in videos]),
+        video_index=torch.cat([views["video_index"] for views in videos]),
+        view_index=torch.cat([views["view_index"] for views in videos]),
+        valid=torch.cat([views["valid"] for views in videos]),
+        draw_seed=torch.cat([views["draw_seed"] for views in videos]),
+        video_path=[path for views in videos for path in views["video_path"]],
+        failure=[reason for views in videos for reason in views["failure"]],
+    )
+    if "relative_cost" in videos[0]:
+        joined["relative_cost"] = videos[0]["relative_cost"]
+    if "patch_size" in videos[0]:
+        joined["patch_size"] = videos[0]["patch_size"]
+    return joined

@@ -1,0 +1,192 @@
+"""Which video comes when, on which rank."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch.utils.data import BatchSampler, Sampler
+
+from pks4_lightning.data.clips.flexible import Scale, StepScales
+from pks4_lightning.data.seeding import generator
+
+__all__ = ["TokenBudget", "VideoRequest", "VideoSampler"]
+
+
+class VideoRequest(NamedTuple):
+    """One video to prepare, with all that its random draws depend on: workers keep no state."""
+
+    video_index: int
+    """Position of the video in its split."""
+    epoch: int
+    repeat: int
+    """Counts the clips drawn from the same video in one epoch (repeated augmentation)."""
+    valid: bool
+    """False where the request only keeps the ranks in step; nothing is decoded for it."""
+    scale: Scale | None = None
+    """How large the clips are where that is drawn; else all have the data module's."""
+
+
+class VideoSampler(Sampler[VideoRequest]):
+    """Requests of one rank for one epoch; the order is a pure function of (seed, epoch).
+
+    All ranks yield the same number of requests. Rank ``r`` of ``world_size`` takes every
+    ``world_size``-th video from the ``r``-th on, so the videos of one optimiser step do not depend
+    on how many ranks share it. The repeats of a video follow each other.
+
+    Args:
+        num_videos: Videos in the split, at least 1.
+        num_repeats: Requests per video and epoch.
+        shuffle: Draw a new order every epoch; otherwise the order of the annotations.
+        uneven: What happens to the videos that cannot be shared out evenly: ``pad`` keeps them and
+            gives the other ranks requests that are not valid; ``drop`` leaves them to another
+            epoch, unless a rank would go empty.
+        seed: Seed of the order.
+        rank: Which of the processes this is.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: If there are no videos.
+    """
+
+    def __init__(
+        self,
+        num_videos: int,
+        *,
+        num_repeats: int = 1,
+        shuffle: bool = False,
+        uneven: Literal["pad", "drop"] = "pad",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_videos < 1:
+            raise ValueError(f"num_videos is {num_videos}; there is nothing to sample from.")
+        self.num_videos = num_videos
+        self.num_repeats = num_repeats
+        self.shuffle = shuffle
+        self.uneven = uneven
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.scales: StepScales | None = None
+        """Gives requests their scales, where those are drawn."""
+        self.epoch = 0
+        self._position = 0
+
+    @property
+    def num_videos_per_rank(self) -> int:
+        """Videos that each rank takes per epoch, fillers included."""
+        if self.uneven == "drop" and self.num_videos >= self.world_size:
+            return self.num_videos // self.world_size
+        return -(-self.num_videos // self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields; Lightning's trainer calls this.
+
+        Args:
+            epoch: Counted from 0. Without shuffling every epoch is the first, so that random
+                draws of validation clips, if there are any, do not change from one to the next.
+        """
+        epoch = epoch if self.shuffle else 0
+        if epoch != self.epoch:
+            self._position = 0
+        self.epoch = epoch
+
+    def state_dict(self, *, position: int) -> dict[str, int]:
+        """Return what a later run needs to go on within this epoch.
+
+        Args:
+            position: Requests that this rank has used up. Workers ask for more than that ahead of
+                time, so only whoever uses the batches knows.
+
+        Raises:
+            ValueError: If the position is not between two videos of this epoch.
+        """
+        if position % self.num_repeats or not 0 <= position <= len(self):
+            raise ValueError(
+                f"position is {position}; it must be a multiple of num_repeats "
+                f"({self.num_repeats}) from 0 to {len(self)}."
+            )
+        return {"epoch": self.epoch, "num_videos": position // self.num_repeats * self.world_size}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Let the next iteration begin within an epoch, as if those before had been taken.
+
+        ``len`` stays that of a whole epoch. The number of ranks may differ from the one the state
+        comes from.
+
+        Args:
+            state: From ``state_dict``, of any rank.
+
+        Raises:
+            ValueError: If as many ranks cannot share what is left evenly.
+        """
+        num_videos = state["num_videos"]
+        if num_videos % self.world_size and num_videos < self.num_videos:
+            raise ValueError(
+                f"{num_videos} videos of the epoch have been used, which {self.world_size} ranks "
+                "cannot have shared evenly; resume with the number of ranks of the first run."
+            )
+        self.set_epoch(state["epoch"])
+        self._position = -(-num_videos // self.world_size) * self.num_repeats
+
+    def order(self) -> list[int]:
+        """Return all videos in the order of this epoch, the same on every rank."""
+        if not self.shuffle:
+            return list(range(self.num_videos))
+        draw = generator("order", self.seed, self.epoch)
+        order: list[int] = torch.randperm(self.num_videos, generator=draw).tolist()
+        return order
+
+    def __len__(self) -> int:
+        return self.num_videos_per_rank * self.num_repeats
+
+    def __iter__(self) -> Iterator[VideoRequest]:
+        start, self._position = self._position, 0
+        requests = self._requests(self.epoch)
+        return islice(requests if self.scales is None else self._scaled(requests), start, None)
+
+    def _scaled(self, requests: Iterator[VideoRequest]) -> Iterator[VideoRequest]:
+        assert self.scales is not None
+        for position, request in enumerate(requests):
+            yield request._replace(scale=self.scales.at(request.epoch, position))
+
+    def _requests(self, epoch: int) -> Iterator[VideoRequest]:
+        mine = self.order()[self.rank :: self.world_size][: self.num_videos_per_rank]
+        for index in mine:
+            for repeat in range(self.num_repeats):
+                yield VideoRequest(index, epoch, repeat, valid=True)
+        for _ in range(self.num_videos_per_rank - len(mine)):
+            for repeat in range(self.num_repeats):
+                yield VideoRequest(0, epoch, repeat, valid=False)
+
+
+class TokenBudget(Sampler[list[VideoRequest]]):
+    """Batches that keep fewer videos where clips are drawn long or large.
+
+    The order goes on as if the batch had been whole, so batches and optimiser steps are as many.
+
+    Args:
+        sampler: The requests, with their scales.
+        batch_size: Requests of a whole batch.
+        drop_last: Leave out a batch that is not whole.
+    """
+
+    def __init__(self, sampler: VideoSampler, batch_size: int, *, drop_last: bool) -> None:
+        self.sampler = sampler
+        # typed for numbers alone
+        self._whole: Any = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def __iter__(self) -> Iterator[list[VideoRequest]]:
+        scales, repeats = self.sampler.scales, self.sampler.num_repeats
+        for batch in self._whole:
+            scale = batch[0].scale
+            assert scales is not None
+            assert scale is not None
+            kept = repeats * scales.draws.num_videos(scale, len(batch) // repeats)
+            scale = scale._replace(cost=scale.cost * kept / len(batch))
+            yield [request._replace(scale=scale) for request in batch[:kept]]

@@ -1,0 +1,196 @@
+"""Videos that were unpacked to a folder of numbered pictures, such as ``00001.jpg``."""
+
+import os
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pks4_lightning.data.video.pytorchvideo_compat import Video as VideoInterface
+from pks4_lightning.data.video.video import Resize, VideoDecodeError, resized
+
+__all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template"]
+
+_CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp"}
+PICTURE_SUFFIXES = frozenset(_CODECS)
+
+_MAX_PIXELS = 4096 * 2304
+_MAX_BYTES = 64 * 2**20
+_JPEG_END = b"\xff\xd9"
+_FRAMES_PER_SECOND = 25
+
+
+class FrameFolder(VideoInterface):
+    """A folder of numbered pictures, read as a video is.
+
+    The pictures are counted from the lowest number there is, 0 and 1 being usual; a gap is refused,
+    because a frame that got lost would shift all that follow.
+
+    Args:
+        folder: Holds the pictures: JPEG, PNG or WebP.
+        template: Name of a picture, with a format field for its number: ``img_{:05d}.jpg``. Needed
+            only where the folder holds several series, such as frames and optical flow.
+        num_frames: Pictures there have to be; further ones are not used. ``None`` takes all.
+
+    Raises:
+        VideoDecodeError: If the pictures are absent, have gaps, or are fewer than promised.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, template: str | None = None, num_frames: int | None = None
+    ) -> None:
+        self._folder = str(folder)
+        self._files = self._series(template)
+        if num_frames is not None and len(self._files) < num_frames:
+            raise self._error(
+                f"it holds {len(self._files)} frames of the {num_frames} that its list promises"
+            )
+        self._files = self._files[:num_frames]
+        self.num_frames = len(self._files)
+        """Pictures in the folder."""
+
+    @property
+    def name(self) -> str:
+        """Name used in messages."""
+        return self._folder
+
+    @property
+    def duration(self) -> float:
+        """Seconds, taking 25 frames per second: pictures do not say when they were shown."""
+        return self.num_frames / _FRAMES_PER_SECOND
+
+    def frames(
+        self, indices: Sequence[int], resize: Resize | None = None
+    ) -> UInt8[Tensor, "T H W 3"]:
+        """Decode the pictures with these numbers.
+
+        Args:
+            indices: Frame numbers from 0 to ``num_frames - 1``, in any order, repeats allowed.
+            resize: Scaling.
+
+        Returns:
+            RGB frames in the order of ``indices``.
+
+        Raises:
+            VideoDecodeError: If a picture is damaged or too large, or the sizes differ.
+            IndexError: If a number is out of range.
+        """
+        if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
+            raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
+        pictures = {index: self._picture(self._files[index], resize) for index in set(indices)}
+        if len({picture.shape for picture in pictures.values()}) > 1:
+            raise self._error("its frames are not all of the same size")
+        return torch.from_numpy(np.stack([pictures[index] for index in indices]))
+
+    def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
+        """Return the numbers of the frames shown first in this span, as ``Video`` does.
+
+        Args:
+            start_sec: Seconds from the first frame; included.
+            end_sec: Seconds from the first frame; excluded.
+        """
+        tolerance = 1e-6
+        first = int(np.ceil((float(start_sec) - tolerance) * _FRAMES_PER_SECOND))
+        end = int(np.ceil((float(end_sec) - tolerance) * _FRAMES_PER_SECOND))
+        first, end = max(first, 0), min(end, self.num_frames)
+        if end > first:
+            return range(first, end)
+        shown = min(max(first - 1, 0), self.num_frames - 1)
+        return range(shown, shown + 1)
+
+    def get_clip(
+        self, start_sec: float | Fraction, end_sec: float | Fraction
+    ) -> dict[str, Tensor | None]:
+        """Return every frame of a span of time, as pytorchvideo's interface has it.
+
+        Args:
+            start_sec: Seconds from the first frame; included.
+            end_sec: Seconds from the first frame; excluded.
+        """
+        pictures = self.frames(self.frames_between(start_sec, end_sec))
+        return {"video": pictures.permute(3, 0, 1, 2).float(), "audio": None}
+
+    def _error(self, reason: str) -> VideoDecodeError:
+        return VideoDecodeError(f"Cannot decode video '{self._folder}': {reason}.")
+
+    def _series(self, template: str | None) -> list[str]:
+        """Return the names of the pictures, in the order of their numbers."""
+        wanted = None if template is None else check_frame_template(template)
+        series: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208 - millions of names
+        except OSError as error:
+            raise self._error(f"it cannot be listed ({error.strerror})") from None
+        for name in names:
+            match = re.fullmatch(r"(.*?)(\d+)(\.\w+)", name)
+            if match is None or match[3].lower() not in PICTURE_SUFFIXES or name.startswith("."):
+                continue
+            key = (match[1], match[3])
+            if wanted is None or key == wanted:
+                series.setdefault(key, []).append((int(match[2]), name))
+        if not series:
+            named = "numbered pictures" if template is None else f"pictures such as '{template}'"
+            raise self._error(f"it holds no {named}")
+        if len(series) > 1:
+            kinds = " and ".join(f"'{one}…{other}'" for one, other in sorted(series)[:2])
+            raise self._error(f"it holds {kinds}; choose with data.frame_template")
+        numbered = sorted(*series.values())
+        for number, (found, name) in enumerate(numbered, start=numbered[0][0]):
+            if found != number:
+                raise self._error(f"frame {number} is absent or there twice, before '{name}'")
+        return [name for _, name in numbered]
+
+    def _picture(self, name: str, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
+        """Read one file; decoded by hand, FFmpeg cannot be led to another one."""
+        path = Path(self._folder, name)
+        try:
+            data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
+        except OSError as error:
+            raise self._error(f"'{name}' cannot be read ({error.strerror})") from None
+        codec = _CODECS[path.suffix.lower()]
+        if not data:
+            raise self._error(f"'{name}' is empty or larger than {_MAX_BYTES >> 20} MiB")
+        if codec == "mjpeg" and _JPEG_END not in data[-1024:]:
+            raise self._error(f"'{name}' ends before its picture does")
+        decoder = CodecContext.create(codec, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.options = {"max_pixels": str(_MAX_PIXELS), "err_detect": "explode"}
+        decoder.thread_count = 1
+        try:
+            shown = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "no valid picture"
+            raise self._error(f"'{name}' cannot be decoded ({reason.lower()})") from error
+        if len(shown) != 1:
+            raise self._error(f"'{name}' holds {len(shown)} pictures")
+        height, width = resized(shown[0].height, shown[0].width, resize)
+        return shown[0].to_ndarray(
+            format="rgb24", height=height, width=width, interpolation="BILINEAR"
+        )
+
+
+def check_frame_template(template: str) -> tuple[str, str]:
+    """Return what stands before and after the number in a template of file names.
+
+    Args:
+        template: Such as ``img_{:05d}.jpg``.
+
+    Raises:
+        ValueError: If it has not exactly one field for a number, or names no picture.
+    """
+    match = re.fullmatch(r"([^{}/]*?)\{:?0?\d*d?\}(\.\w+)", template)
+    if match is None or match[2].lower() not in PICTURE_SUFFIXES:
+        raise ValueError(
+            f"data.frame_template is '{template}'; it must be the name of a picture "
+            f"({', '.join(sorted(PICTURE_SUFFIXES))}) with one field for its number, such as "
+            "'img_{:05d}.jpg'."
+        )
+    return match[1], match[2]

@@ -1,0 +1,1 @@
+"""The demo's videos: textured shapes that move."""

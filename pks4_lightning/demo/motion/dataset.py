@@ -1,0 +1,397 @@
+"""The demo set: short real videos whose classes come in time-reversal pairs.
+
+The folder has Something-Something V2's official layout, so a training on it takes the same way as
+one on the real thing: ``videos/<id>.webm`` (VP9), ``labels/{train,validation,test}.json`` and
+``labels/labels.json``. Unlike the official one, the test list has its labels.
+
+Every frame is a key frame. A frame's coding noise then cannot tell its place in the clip, and the
+decoded frames of a class are its partner's, bit for bit, in reverse order.
+
+Each scene of the validation and test splits stands there twice, once in each direction. Whatever
+answers from an unordered set of frames gives both the same answer: it is right about the direction
+of one in two, exactly. The scenes of the training split are all different.
+"""
+
+import argparse
+import io
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
+from pks4_lightning.demo.motion.render import render_scene
+from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
+from pks4_lightning.files import replace_whole
+from pks4_lightning.progress import track
+
+__all__ = [
+    "HARD",
+    "PAIRS",
+    "Clip",
+    "MotionSettings",
+    "encode_webm",
+    "generate_motion_dataset",
+    "label_names",
+    "main",
+    "make_clip",
+    "pair_of",
+]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT_VERSION = 2
+"""Part of the settings file: raise it when the same settings no longer give the same bytes."""
+_ENCODER_OPTIONS = {
+    "crf": "48",
+    "b": "0",
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "lag-in-frames": "0",
+    "auto-alt-ref": "0",
+    "row-mt": "0",
+}
+_ORDER_STREAM = 1 << 40
+"""First generator of the splits' orders; those below it belong to the scenes."""
+_FINISHED = "dataset.json"
+_UNFINISHED = "dataset.unfinished.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One video before encoding."""
+
+    frames: UInt8[np.ndarray, "T H W 3"]
+    placeholders: tuple[str, ...]
+    """What stands for each ``[something]`` of the class's template, in order."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One video to be made: its number is its name, its scene the number of its generator."""
+
+    number: int
+    scene: int
+    label: int
+    split: str
+
+
+def label_names(settings: MotionSettings | None = None) -> list[str]:
+    """Name the classes in label order, as ``labels.json`` spells them.
+
+    Args:
+        settings: ``None`` means the defaults.
+
+    Returns:
+        Two names per pair of classes, without brackets.
+    """
+    return [_plain(template) for template in _templates(settings or MotionSettings())]
+
+
+def pair_of(label: int) -> int:
+    """Return the number of the time-reversal pair a class belongs to.
+
+    Args:
+        label: Class index, 0 or more.
+
+    Returns:
+        The same number for two classes that are each other's time reversal.
+
+    Raises:
+        ValueError: If the index is negative, as it is for a video without a label.
+    """
+    if label < 0:
+        raise ValueError(f"label ({label}) must be 0 or more to belong to a pair of classes.")
+    return label // 2
+
+
+PAIRS: tuple[tuple[int, int], ...] = tuple(
+    (2 * pair, 2 * pair + 1) for pair in range(len(MotionSettings().motions))
+)
+"""Class indices of the default set that are each other's time reversal."""
+
+
+def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -> Clip:
+    """Make one video from its scene's own counter-based generator.
+
+    Args:
+        label: Class index.
+        number: Which of the set's scenes. Equal numbers give equal scenes to a pair's two classes.
+        seed: The set's seed.
+        settings: What the clip looks like.
+
+    Returns:
+        The frames, played backwards if the class is the second of its pair.
+    """
+    scene = draw_scene(settings.motions[pair_of(label)], _generator(seed, number), settings)
+    frames = render_scene(scene)
+    backwards = label % 2 == 1
+    return Clip(
+        frames=np.ascontiguousarray(frames[::-1]) if backwards else frames,
+        placeholders=tuple(sprite.name for sprite in scene.sprites),
+    )
+
+
+def encode_webm(frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int) -> bytes:
+    """Encode frames as VP9, each one a key frame, with one thread.
+
+    Args:
+        frames: RGB, 0 to 255; even height and width.
+        frames_per_second: Playing speed.
+
+    Returns:
+        A WebM file; equal frames give equal bytes.
+    """
+    buffer = io.BytesIO()
+    with av.open(
+        buffer, "w", format="webm", container_options={"fflags": "+bitexact"}
+    ) as container:
+        stream = container.add_stream("libvpx-vp9", rate=frames_per_second)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 1
+        stream.codec_context.thread_count = 1
+        stream.options = dict(_ENCODER_OPTIONS)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def generate_motion_dataset(
+    folder: Path | str,
+    *,
+    num_train: int = 1200,
+    num_val: int = 240,
+    num_test: int = 400,
+    seed: int = 0,
+    settings: MotionSettings | None = None,
+    num_workers: int = 2,
+) -> Path:
+    """Write the demo set, or leave it alone where it is already finished.
+
+    Each file appears under its name only when it is whole. An interrupted call is continued by the
+    next one with the same arguments.
+
+    Args:
+        folder: Where to write; created if missing.
+        num_train: Videos in the training split, classes in balance.
+        num_val: Videos in the validation split.
+        num_test: Videos in the test split.
+        seed: 0 or more. The bytes of every file depend on this, the numbers and the settings alone.
+        settings: What the clips look like. ``None`` means the defaults.
+        num_workers: Processes that render and encode. 0 works in the calling process.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the folder holds another set or foreign files, or a number is out of range.
+    """
+    folder, settings = Path(folder), settings or MotionSettings()
+    _refuse_negative(
+        num_train=num_train, num_val=num_val, num_test=num_test, seed=seed, num_workers=num_workers
+    )
+    numbers = {"train": num_train, "validation": num_val, "test": num_test}
+    recipe = {
+        "format": _FORMAT_VERSION,
+        "seed": seed,
+        "num_videos": numbers,
+        # what is not used is left out: sets made before it existed are known again
+        "settings": {key: value for key, value in asdict(settings).items() if value is not None},
+    }
+    if _is_finished(folder, recipe):
+        logger.info("The motion set in %s is complete; nothing to do.", folder)
+        return folder
+
+    (folder / "videos").mkdir(parents=True, exist_ok=True)
+    (folder / "labels").mkdir(exist_ok=True)
+    _write(folder / _UNFINISHED, _as_json(recipe))
+    entries = _plan(numbers, seed=seed, num_classes=2 * len(settings.motions))
+    work = partial(_make_video, folder=folder / "videos", seed=seed, settings=settings)
+    placeholders: dict[int, tuple[str, ...]] = {}
+    results = track(_run(work, entries, num_workers), total=len(entries), doing="Making videos")
+    for entry, names in zip(entries, results, strict=True):
+        placeholders[entry.number] = names
+    _write_labels(folder / "labels", entries, placeholders, settings)
+    (folder / _UNFINISHED).replace(folder / _FINISHED)
+    return folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Generate the demo set from the command line.
+
+    Args:
+        argv: Arguments; ``None`` takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after one sentence about what is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pks4_lightning.demo.motion.dataset",
+        description="Generate short videos whose classes come in time-reversal pairs, "
+        "in Something-Something V2's layout.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--num_train", type=int, default=1200, help="training videos")
+    parser.add_argument("--num_val", type=int, default=240, help="validation videos")
+    parser.add_argument("--num_test", type=int, default=400, help="test videos")
+    parser.add_argument("--seed", type=int, default=0, help="decides every byte")
+    parser.add_argument("--num_workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--hard", action="store_true", help="the ablations' set: more in the way")
+    parser.add_argument(
+        "--motions",
+        nargs="+",
+        choices=sorted(MOTION_NAMES),
+        default=argparse.SUPPRESS,
+        help="pairs of classes, in label order, instead of the set's own",
+    )
+    arguments = parser.parse_args(argv)
+    settings = HARD if arguments.hard else MotionSettings()
+    if "motions" in arguments:
+        settings = replace(settings, motions=tuple(arguments.motions))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        folder = generate_motion_dataset(
+            arguments.out,
+            num_train=arguments.num_train,
+            num_val=arguments.num_val,
+            num_test=arguments.num_test,
+            seed=arguments.seed,
+            settings=settings,
+            num_workers=arguments.num_workers,
+        )
+    except (ValueError, OSError) as error:
+        logger.error("%s", error)
+        return 1
+    logger.info("Use it with --data.root %s", folder)
+    return 0
+
+
+def _refuse_negative(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 0:
+            raise ValueError(f"{name} ({value}) must be 0 or more.")
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    """Return one of the set's independent generators."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
+
+
+def _templates(settings: MotionSettings) -> list[str]:
+    """List the classes' templates in label order."""
+    return [template for name in settings.motions for template in MOTIONS[name].templates]
+
+
+def _plain(template: str) -> str:
+    return template.replace("[", "").replace("]", "")
+
+
+def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entry]:
+    """Number the videos from 1 and deal each split balanced labels in random order."""
+    entries: list[_Entry] = []
+    for position, (split, amount) in enumerate(numbers.items()):
+        videos = np.arange(amount)
+        scenes = videos if split == "train" else videos // 2
+        labels = videos % num_classes
+        order = _generator(seed, _ORDER_STREAM + position).permutation(amount)
+        first = len(entries) + 1
+        entries += [
+            _Entry(first + place, first + int(scenes[video]), int(labels[video]), split)
+            for place, video in enumerate(order)
+        ]
+    return entries
+
+
+def _make_video(
+    entry: _Entry, *, folder: Path, seed: int, settings: MotionSettings
+) -> tuple[str, ...]:
+    """Write one video unless it is there; return its placeholders."""
+    path = folder / f"{entry.number}.webm"
+    if path.exists():
+        motion = settings.motions[pair_of(entry.label)]
+        scene = draw_scene(motion, _generator(seed, entry.scene), settings)
+        return tuple(sprite.name for sprite in scene.sprites)
+    clip = make_clip(entry.label, number=entry.scene, seed=seed, settings=settings)
+    _write(path, encode_webm(clip.frames, frames_per_second=settings.frames_per_second))
+    return clip.placeholders
+
+
+def _run(
+    work: "partial[tuple[str, ...]]", entries: list[_Entry], num_workers: int
+) -> Iterator[tuple[str, ...]]:
+    """Do the work here or in processes of its own, results in order."""
+    if num_workers == 0:
+        yield from map(work, entries)
+        return
+    # spawn: a forked child may inherit locks of a decoder's or torch's threads
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, entries, chunksize=8)
+
+
+def _write_labels(
+    folder: Path,
+    entries: list[_Entry],
+    placeholders: dict[int, tuple[str, ...]],
+    settings: MotionSettings,
+) -> None:
+    """Write the annotation lists and the class index."""
+    templates = _templates(settings)
+    lists: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
+    for entry in entries:
+        template, names = templates[entry.label], placeholders[entry.number]
+        filled = template
+        for name in names:
+            filled = filled.replace("[something]", name, 1)
+        lists[entry.split].append(
+            {
+                "id": str(entry.number),
+                "label": filled,
+                "template": template,
+                "placeholders": list(names),
+            }
+        )
+    for split, annotations in lists.items():
+        _write(folder / f"{split}.json", _as_json(annotations))
+    index = {_plain(template): str(label) for label, template in enumerate(templates)}
+    _write(folder / "labels.json", _as_json(index))
+
+
+def _is_finished(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Tell a finished set from a missing or unfinished one; refuse any other folder."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    for name in (_FINISHED, _UNFINISHED):
+        if (folder / name).is_file():
+            if (folder / name).read_bytes() == _as_json(recipe):
+                return name == _FINISHED
+            raise ValueError(
+                f"{folder} holds a motion set with other settings (see {name}); "
+                "delete the folder or choose another one."
+            )
+    raise ValueError(f"{folder} holds files that are no motion set; choose another folder.")
+
+
+def _as_json(content: object) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Let a file appear whole or not at all."""
+    with replace_whole(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

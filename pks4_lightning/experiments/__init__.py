@@ -1,0 +1,1 @@
+"""Sets of trainings and tests, run and tabulated."""

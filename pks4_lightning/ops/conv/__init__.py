@@ -1,0 +1,1 @@
+"""The causal convolution along time, plain and in Triton."""

@@ -1,0 +1,243 @@
+"""The selective scan in plain PyTorch: runs anywhere, in bounded memory.
+
+The backward pass is the recurrence differentiated by hand. With the write ``w = delta * u`` and the
+gradient ``q`` that reaches a state through its successor:
+
+    g[t] = C[t] dy[t] + q[t + 1]    dC[t] = <dy[t], x[t]> over E    dw[t] = <B[t], g[t]> over N
+    q[t] = exp(delta[t] A) g[t]     dB[t] = <w[t], g[t]> over E     dlog_decay[t] = q[t] x[t - 1]
+
+Step size, skip path and gate belong to it: what they need beyond the inputs never exists for more
+than a slab of sequences.
+
+Dimensions:
+    S: sequences of a slab (patch locations of one clip)
+    T: time steps, one per frame; first here, as the tokens of a ViT lie in memory
+    E: inner channels
+    N: state size per channel
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pks4_lightning.ops.scan.registration import empty_gradients
+
+__all__ = ["scan_backward", "scan_forward"]
+
+# Bytes of the states that one step of a slab of sequences works on. On a CPU the step should find
+# them in the cache and yet be long beside the calls of its operators; a GPU wants few and large
+# kernels.
+_CPU_STEP_BYTES = 8 * 2**20
+_GPU_STEP_BYTES = 128 * 2**20
+
+# Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
+# costs less than states that fall out of the cache.
+_CHUNK = 8
+
+
+def scan_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> Tensor:
+    """Return the output of :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
+
+    Streams have their sequences on two axes, clips and patches, and may lie anywhere in memory.
+    """
+    y = torch.empty_like(u)
+    weights = _weights(A, D, delta_bias, like=u)
+    with torch.autocast(u.device.type, enabled=False):
+        for at, (x_SNE, decay_SNE) in _slabs(u, weights[0], 2, num_in_step=2):
+            slab = _Slab(at, u, delta, B, C, gate, weights)
+            y_TSE = torch.empty_like(slab.u_TSE)
+            for t in range(len(y_TSE)):
+                slab.step(t, None if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
+                _bmm(slab.C_TSN[t], x_SNE, out=y_TSE[t])
+            y_TSE.addcmul_(slab.D_E, slab.u_TSE)
+            if slab.gate_TSE is not None:
+                y_TSE *= F.silu(slab.gate_TSE)
+            y[at] = y_TSE.transpose(0, 1)
+    return y
+
+
+def scan_backward(
+    dy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return a gradient for each input after ``dy``; an empty one where there is no input."""
+    gradients = empty_gradients(u, delta, A, B, C, D, delta_bias, gate)
+    du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
+    weights = _weights(A, D, delta_bias, like=u)
+    A_NE, D_E, _ = weights
+    dA_NE, dD_E, dbias_E = (torch.zeros_like(x) for x in (A_NE, D_E, D_E))
+    num_steps = u.shape[2]
+    chunks = [range(num_steps)[t : t + _CHUNK] for t in range(0, num_steps, _CHUNK)]
+    # per frame of a chunk its state and decay, the states between chunks, and two gradients
+    num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
+    with torch.autocast(u.device.type, enabled=False):
+        for at, workspace in _slabs(u, A_NE, num_states, num_in_step=5):
+            slab = _Slab(at, u, delta, B, C, gate, weights)
+            dy_TSE = dscan_TSE = _time_first(dy[at], dD_E.dtype)
+            if slab.gate_TSE is not None:
+                dscan_TSE = dy_TSE * F.silu(slab.gate_TSE)
+            dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE = slab.differentiate(
+                dscan_TSE, chunks, workspace
+            )
+            if slab.gate_TSE is not None:
+                y_TSE.addcmul_(slab.D_E, slab.u_TSE).mul_(dy_TSE)
+                dgate[at] = torch.ops.aten.silu_backward(y_TSE, slab.gate_TSE).transpose(0, 1)
+            ddelta_TSE.addcmul_(dwrite_TSE, slab.u_TSE)
+            if delta_bias is not None:
+                ddelta_TSE *= torch.sigmoid(slab.raw_TSE)
+                dbias_E += ddelta_TSE.sum((0, 1))
+            dD_E += (dscan_TSE * slab.u_TSE).sum((0, 1))
+            du[at] = dwrite_TSE.mul_(slab.delta_TSE).addcmul_(slab.D_E, dscan_TSE).transpose(0, 1)
+            ddelta[at] = ddelta_TSE.transpose(0, 1)
+            dB[at], dC[at] = dB_TSN.transpose(0, 1), dC_TSN.transpose(0, 1)
+            dA_NE += dA_SNE.sum(0)
+    dA.copy_(dA_NE.t())
+    dD.copy_(dD_E)
+    if delta_bias is not None:
+        dbias.copy_(dbias_E)
+    return gradients
+
+
+class _Slab:
+    """A slab of sequences: its states, forwards, and their gradients, backwards.
+
+    ``raw_TSE`` is what softplus makes the step size of, where there is a bias.
+    """
+
+    def __init__(
+        self,
+        at: tuple[int, slice],
+        u: Tensor,
+        delta: Tensor,
+        B: Tensor,
+        C: Tensor,
+        gate: Tensor | None,
+        weights: tuple[Tensor, Tensor, Tensor | None],
+    ) -> None:
+        self.A_NE, self.D_E, bias_E = weights
+        dtype = self.A_NE.dtype
+        # to base 2: on a CPU exp2 is almost three times as fast as exp
+        self.rate_NE = self.A_NE * math.log2(math.e)
+        self.u_TSE, self.raw_TSE, self.B_TSN, self.C_TSN = (
+            _time_first(x[at], dtype) for x in (u, delta, B, C)
+        )
+        self.gate_TSE = None if gate is None else _time_first(gate[at], dtype)
+        self.delta_TSE = self.raw_TSE
+        if bias_E is not None:
+            self.raw_TSE = self.raw_TSE + bias_E
+            self.delta_TSE = F.softplus(self.raw_TSE)
+        self.write_TSE = self.delta_TSE * self.u_TSE
+
+    def step(self, t: int, before_SNE: Tensor | None, *, decay: Tensor, out: Tensor) -> None:
+        """Write the state of frame ``t``; without a state before it, ``decay`` stays as it is."""
+        write = self.B_TSN[t].unsqueeze(-1), self.write_TSE[t].unsqueeze(1)
+        if before_SNE is None:
+            torch.mul(*write, out=out)
+        else:
+            torch.mul(self.delta_TSE[t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
+            torch.mul(decay, before_SNE, out=out).addcmul_(*write)
+
+    def differentiate(
+        self, dy_TSE: Tensor, chunks: list[range], workspace: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the gradients of the writes, of delta by the decays, of A, B and C; and <C, x>.
+
+        The last is the output without skip path and gate. Without a gate it has no values.
+        """
+        length = len(chunks[0])
+        states, decays, between, (dx_SNE, dA_SNE) = workspace.split(
+            [length, length, len(chunks) - 1, 2]
+        )
+        dx_SNE.zero_()
+        dA_SNE.zero_()
+        dwrite_TSE, ddelta_TSE, y_TSE = (torch.empty_like(self.write_TSE) for _ in range(3))
+        dB_TSN, dC_TSN = (x.new_empty(x.shape) for x in (self.B_TSN, self.C_TSN))
+
+        self._keep_states_before(chunks[1:], between, decay=decays[0])
+        for number in reversed(range(len(chunks))):
+            previous = [None if number == 0 else between[number - 1], *states]
+            for i, t in enumerate(chunks[number]):
+                self.step(t, previous[i], decay=decays[i], out=states[i])
+                # the state as the right factor: many times faster than as the left one
+                _bmm(dy_TSE[t], states[i].mT, out=dC_TSN[t])
+                if self.gate_TSE is not None:
+                    _bmm(self.C_TSN[t], states[i], out=y_TSE[t])
+            for i, t in reversed(list(enumerate(chunks[number]))):
+                dx_SNE.addcmul_(self.C_TSN[t].unsqueeze(-1), dy_TSE[t].unsqueeze(1))
+                _bmm(self.write_TSE[t], dx_SNE.mT, out=dB_TSN[t])
+                _bmm(self.B_TSN[t], dx_SNE, out=dwrite_TSE[t])
+                if previous[i] is None:
+                    ddelta_TSE[t] = 0
+                    continue
+                dx_SNE.mul_(decays[i])
+                dlog_decay_SNE = torch.mul(dx_SNE, previous[i], out=decays[i])
+                dA_SNE.addcmul_(dlog_decay_SNE, self.delta_TSE[t].unsqueeze(1))
+                torch.sum(dlog_decay_SNE.mul_(self.A_NE), 1, out=ddelta_TSE[t])
+        return dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE
+
+    def _keep_states_before(self, chunks: list[range], kept: Tensor, *, decay: Tensor) -> None:
+        """Run to the start of every chunk and keep the state there."""
+        x_SNE = None
+        t = 0
+        for chunk, out in zip(chunks, kept, strict=True):
+            while t < chunk.start:
+                self.step(t, x_SNE, decay=decay, out=out)
+                x_SNE = out
+                t += 1
+
+
+def _weights(
+    A: Tensor, D: Tensor, delta_bias: Tensor | None, *, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return A with N first, D and the bias in the dtype of the state.
+
+    The long axis of A is contiguous then, which is what broadcasting likes.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    bias_E = None if delta_bias is None else delta_bias.to(dtype)
+    return A.to(dtype).t().contiguous(), D.to(dtype), bias_E
+
+
+def _slabs(
+    stream: Tensor, like: Tensor, num_states: int, *, num_in_step: int
+) -> Iterator[tuple[tuple[int, slice], Tensor]]:
+    """Cut the clips into slabs, each with room for so many tensors ``like`` per sequence.
+
+    Of these, ``num_in_step`` are read or written by one step.
+    """
+    num_clips, num_patches = stream.shape[:2]
+    bound = _CPU_STEP_BYTES if like.device.type == "cpu" else _GPU_STEP_BYTES
+    size = max(1, min(num_patches, bound // (num_in_step * like.nbytes)))
+    workspace = like.new_empty(num_states, size, *like.shape)
+    for clip in range(num_clips):
+        for start in range(0, num_patches, size):
+            end = min(start + size, num_patches)
+            yield (clip, slice(start, end)), workspace[:, : end - start]
+
+
+def _time_first(x_STX: Tensor, dtype: torch.dtype) -> Tensor:
+    return x_STX.transpose(0, 1).to(dtype)
+
+
+def _bmm(x_SK: Tensor, y_SKM: Tensor, *, out: Tensor) -> None:
+    """Multiply a row by a matrix, sequence by sequence."""
+    torch.bmm(x_SK.unsqueeze(1), y_SKM, out=out.unsqueeze(1))

@@ -1,0 +1,142 @@
+"""No update by numbers that are not finite: the run stops, and says which videos they come from."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from pks4_lightning.batch import VideoBatch
+from pks4_lightning.files import replace_whole
+from pks4_lightning.training.distributed import from_all_ranks, highest_of_ranks
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["FiniteGuard", "NotFiniteError", "gradient_norm"]
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or a gradient is infinite or not a number; the weights have not been touched."""
+
+
+class FiniteGuard(Callback):
+    """Look at the losses and the gradient before every update, and stop all ranks where one is bad.
+
+    The weights then are those of the update before, to the bit. The videos are listed in
+    ``not_finite.yaml`` in the run's folder: those of the micro-batches whose loss is not finite,
+    or, if only the gradient is not, all of the update, on all ranks.
+
+    With fp16's loss scaling a gradient that overflows is no fault: the scaler leaves the update out
+    and lowers its scale. Such skips are counted (``train/skipped_updates``), and bounded. A loss
+    that is not finite is a fault there as well: no scale mends a forward pass.
+
+    It costs the norm of the gradient and one wait for the device per optimiser step, and with
+    several ranks one exchange of two numbers.
+
+    Args:
+        max_consecutive_skips: Updates in a row that loss scaling may skip. A fresh scaler needs a
+            few to come down from its start, 2^16.
+    """
+
+    def __init__(self, max_consecutive_skips: int = 20) -> None:
+        super().__init__()
+        self.max_consecutive_skips = max_consecutive_skips
+        self._skips = self._skips_in_a_row = 0
+        # of the micro-batches since the last update
+        self._videos: list[list[str]] = []
+        self._losses: list[Tensor] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
+    ) -> None:
+        """Note whose loss comes next."""
+        # repeats of a video follow each other; clips that only fill up have no path
+        self._videos.append(list(dict.fromkeys(filter(None, batch["video_path"]))))
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Note the loss, without waiting for it."""
+        self._losses.append(loss.detach())
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Look at all numbers of this update.
+
+        Raises:
+            NotFiniteError: On every rank, if one of them has a bad number, or skipped too often.
+        """
+        assert isinstance(pl_module, VideoClassificationTask)
+        losses = torch.stack(self._losses)
+        numbers = torch.stack([losses.abs().sum(), gradient_norm(optimizer).to(losses.dtype)])
+        bad_loss, bad_gradient = highest_of_ranks((~numbers.isfinite()).int()).tolist()
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if bad_loss or (bad_gradient and scaler is None):
+            raise self._report(trainer, "loss" if bad_loss else "gradient")
+        self._videos.clear()
+        self._losses.clear()
+        pl_module.update_skipped = bool(bad_gradient)
+        if scaler is not None:
+            self._count(pl_module, scaler.get_scale())
+
+    def _count(self, task: VideoClassificationTask, scale: float) -> None:
+        """Count the updates that loss scaling leaves out, and end a run that only does that."""
+        self._skips += task.update_skipped
+        self._skips_in_a_row = self._skips_in_a_row + 1 if task.update_skipped else 0
+        task.log("train/skipped_updates", float(self._skips))
+        if self._skips_in_a_row > self.max_consecutive_skips:
+            raise NotFiniteError(
+                f"{self._skips_in_a_row} updates in a row had a gradient that 16 bits cannot hold, "
+                f"though the loss scale is down to {scale:g}: train with --trainer.precision "
+                "bf16-mixed or 32-true."
+            )
+
+    def _report(self, trainer: Trainer, what: str) -> NotFiniteError:
+        """List the videos of all ranks in a file; return the error that says so."""
+        losses = torch.stack(self._losses).tolist()
+        batches: list[dict[str, Any]] = [
+            {"rank": trainer.global_rank, "videos": videos}
+            for loss, videos in zip(losses, self._videos, strict=True)
+            if what == "gradient" or not math.isfinite(loss)
+        ]
+        batches = from_all_ranks(batches)
+        step = trainer.global_step + 1
+        found = {"step": step, "epoch": trainer.current_epoch, "not_finite": what}
+        path = Path(trainer.default_root_dir) / "not_finite.yaml"
+        if trainer.is_global_zero:
+            with replace_whole(path) as temporary:
+                text = yaml.safe_dump({**found, "batches": batches}, sort_keys=False)
+                temporary.write_text(text)
+        num_videos = sum(len(batch["videos"]) for batch in batches)
+        ranks = ", ".join(str(rank) for rank in sorted({batch["rank"] for batch in batches}))
+        return NotFiniteError(
+            f"The {what} of optimiser step {step} is not finite (rank {ranks}): the weights are "
+            f"left as they were after step {step - 1}. The {num_videos} videos it comes from are "
+            f"listed in {path}; if they look right, train with a lower --model.recipe.base_lr or "
+            "with --trainer.precision 32-true."
+        )
+
+
+@torch.no_grad()
+def gradient_norm(optimizer: Optimizer) -> Tensor:
+    """Return the Euclidean norm of the gradient of all that an optimiser trains.
+
+    Args:
+        optimizer: Parameters without a gradient do not count. Of a sharded parameter only this
+            rank's part does.
+
+    Returns:
+        A scalar on the parameters' device; nothing waits for it.
+    """
+    gradients = [
+        parameter.grad.to_local() if isinstance(parameter.grad, DTensor) else parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    return torch.nn.utils.get_total_norm(gradients)

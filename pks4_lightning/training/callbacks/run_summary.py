@@ -1,0 +1,91 @@
+"""Says once, before the first step, what the settings came to; and keeps it beside the weights."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from pks4_lightning.batch import ClipSource
+from pks4_lightning.files import replace_whole
+from pks4_lightning.ops.scan.selective_scan import scan_backend
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["RunSummary"]
+
+
+class RunSummary(Callback):
+    """Print the resolved settings of a training as a table and save them beside the checkpoints.
+
+    ``resolved.yaml`` holds what no configuration file can say, because it depends on the machine
+    and the data: optimiser steps, batch and accumulation, the learning rate of every group.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print and save the table."""
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, VideoClassificationTask)
+        resolved = resolve_run(trainer, pl_module)
+        Console().print(_as_table(resolved))
+        checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
+        if checkpoints:
+            with replace_whole(Path(checkpoints) / "resolved.yaml") as path:
+                path.write_text(yaml.safe_dump(resolved, sort_keys=False))
+
+
+def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, Any]:
+    """Return what a training resolved to, as plain values in reading order."""
+    parameters = list(task.classifier.parameters())
+    schedule = task.schedule
+    (optimizer,) = trainer.optimizers
+    source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
+    drawn = {name: float(f"{mean:.4g}") for name, mean in source.mean_draws().items()}
+    return {
+        "parameters": sum(math.prod(p.shape) for p in parameters),
+        "parameters_by_part": {
+            name: sum(math.prod(p.shape) for p in part.parameters())
+            for name, part in task.classifier.named_children()
+        },
+        "trainable_parameters": sum(math.prod(p.shape) for p in parameters if p.requires_grad),
+        "classes": task.config.num_classes,
+        "device": str(trainer.strategy.root_device),
+        "strategy": type(trainer.strategy).__name__,
+        "ranks": trainer.world_size,
+        "precision": str(trainer.precision),
+        "scan_backend": scan_backend(trainer.strategy.root_device),
+        "torch": str(torch.__version__),
+        "videos_per_rank_and_batch": schedule.videos_per_step
+        // schedule.accumulation
+        // trainer.world_size,
+        "accumulation": schedule.accumulation,
+        "videos_per_step": schedule.videos_per_step,
+        **({"drawn_on_average": drawn} if drawn else {}),
+        "steps_per_epoch": schedule.steps_per_epoch,
+        "total_steps": schedule.total_steps,
+        "warmup_steps": schedule.warmup_steps,
+        "peak_lr": {
+            group["name"]: float(f"{group['initial_lr']:.6g}") for group in optimizer.param_groups
+        },
+    }
+
+
+def _as_table(resolved: dict[str, Any]) -> Table:
+    table = Table("setting", "value", title="What this run resolved to", title_justify="left")
+    for name, value in resolved.items():
+        parts = value if isinstance(value, dict) else {"": value}
+        for part, number in parts.items():
+            if part.removesuffix("_no_decay") in parts and part.endswith("_no_decay"):
+                continue  # the same learning rate once more
+            table.add_row(f"{name.replace('_', ' ')} {part}".strip(), _shown(number))
+    return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

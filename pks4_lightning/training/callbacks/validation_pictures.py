@@ -1,0 +1,87 @@
+"""Puts into TensorBoard what a person would look at after each validation."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from pks4_lightning.batch import VideoBatch
+from pks4_lightning.pictures.confusion import confusion_matrix_figure
+from pks4_lightning.pictures.contact_sheet import contact_sheet
+from pks4_lightning.training.scoring.view_aggregation import VideoScores
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["ValidationPictures"]
+
+
+class ValidationPictures(Callback):
+    """Log a confusion matrix and a sheet of clips with their predictions.
+
+    Args:
+        num_clips: Clips on the sheet, the first of the first rank's validation videos, so that
+            the same ones can be followed from epoch to epoch.
+    """
+
+    def __init__(self, num_clips: int = 6) -> None:
+        self.num_clips = num_clips
+        self._clips: list[Tensor] = []
+        self._titles: list[str] = []
+        self._confusion: MulticlassConfusionMatrix | None = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start afresh."""
+        assert isinstance(pl_module, VideoClassificationTask)
+        self._clips, self._titles = [], []
+        self._confusion = MulticlassConfusionMatrix(
+            pl_module.config.num_classes, validate_args=False
+        ).to(pl_module.device)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: VideoBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the batch and keep its first clips as long as there is room on the sheet."""
+        assert isinstance(pl_module, VideoClassificationTask)
+        assert self._confusion is not None
+        videos: VideoScores = outputs
+        if not len(videos.label):
+            return
+        self._confusion.update(videos.scores, videos.label)
+        room = self.num_clips - len(self._clips)
+        if room <= 0 or not trainer.is_global_zero:
+            return
+        names = pl_module.label_names
+        scores, predicted = videos.scores[:room].max(dim=-1)
+        for row, index in enumerate(videos.video_index[:room]):
+            view = int((batch["video_index"] == index).nonzero()[0])
+            self._clips.append(batch["video"][view].cpu())
+            truth, answer = names[int(videos.label[row])], names[int(predicted[row])]
+            mark = "✓" if truth == answer else "✗"
+            self._titles.append(f"{truth}\n{mark} {answer} ({float(scores[row]):.0%})")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the pictures."""
+        assert isinstance(pl_module, VideoClassificationTask)
+        assert self._confusion is not None
+        counts = self._confusion.compute()  # on every rank: it gathers
+        log = trainer.logger
+        if not isinstance(log, TensorBoardLogger) or trainer.sanity_checking or not self._clips:
+            return
+        log.experiment.add_figure(
+            "val/confusion",
+            confusion_matrix_figure(counts.cpu().numpy(), pl_module.label_names),
+            trainer.global_step,
+        )
+        pixels: np.ndarray = trainer.datamodule.to_pixels(torch.stack(self._clips)).numpy()  # type: ignore[attr-defined]
+        log.experiment.add_figure(
+            "val/clips", contact_sheet(pixels, self._titles), trainer.global_step
+        )

@@ -1,0 +1,154 @@
+"""Ends a run that has stalled, and says where it was.
+
+A rank that waits for ever holds its GPUs until somebody looks: it waits for a disk, for a lock, or
+in a collective for another rank that is gone. A thread of every rank looks at whether batches still
+come; if none does for too long it writes down what every thread of Python is at and which videos
+the data workers are at, and ends the rank with all its workers, and the other ranks on this machine
+with it. Those on other machines stall too, and end likewise.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pks4_lightning.batch import ClipSource
+from pks4_lightning.training.distributed import from_all_ranks
+
+__all__ = ["EXIT_STATUS", "Watchdog"]
+
+EXIT_STATUS = 75
+"""The one that a mail system gives to what is worth another try (``EX_TEMPFAIL``)."""
+
+_MAX_GRACE = 5.0
+"""Seconds that other ranks have to write down where they are."""
+
+
+class Watchdog(Callback):
+    """End a run with exit status 75 when it has finished no batch for too long.
+
+    Args:
+        timeout: Seconds that a batch, of whatever stage, may take, and likewise the writing of a
+            checkpoint or the building of a model. The first batch may include a compilation, and
+            one may have to wait for other ranks. ``null`` watches nothing.
+
+    Raises:
+        ValueError: If ``timeout`` is not positive.
+    """
+
+    def __init__(self, timeout: float | None = 900.0) -> None:
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"watchdog.timeout is {timeout:g} seconds; it must be positive.")
+        self.timeout = timeout
+        self._beats = 0
+        self._finished = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._others: list[int] = []
+        self._is_first = True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the other ranks of this machine, and start the thread."""
+        here = (socket.gethostname(), _process_namespace())
+        ranks = from_all_ranks([(*here, os.getpid())])
+        if self.timeout is None or self._thread is not None:
+            return
+        pids = [pid for *there, pid in ranks if tuple(there) == here]
+        self._is_first = pids[0] == os.getpid()
+        pids.remove(os.getpid())
+        self._others = [os.pidfd_open(pid) for pid in pids] if hasattr(os, "pidfd_open") else []
+        self._finished.clear()
+        self._thread = threading.Thread(target=self._watch, args=(trainer,), daemon=True)
+        self._thread.start()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stop watching."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop watching: the run ends by itself."""
+        self._stop()
+
+    def _beat(self, *args: Any, **kwargs: Any) -> None:
+        """Note that the run goes on."""
+        self._beats += 1
+
+    on_fit_start = on_sanity_check_start = on_sanity_check_end = _beat
+    on_train_start = on_train_epoch_start = on_train_epoch_end = on_train_end = _beat
+    on_train_batch_start = on_train_batch_end = on_before_optimizer_step = _beat
+    on_validation_start = on_validation_epoch_end = on_validation_end = _beat
+    on_validation_batch_start = on_validation_batch_end = _beat
+    on_test_start = on_test_epoch_end = on_test_end = _beat
+    on_test_batch_start = on_test_batch_end = _beat
+    on_predict_start = on_predict_epoch_end = on_predict_end = _beat
+    on_predict_batch_start = on_predict_batch_end = _beat
+    on_save_checkpoint = on_load_checkpoint = _beat
+
+    def _stop(self) -> None:
+        self._finished.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        while self._others:
+            os.close(self._others.pop())
+
+    def _watch(self, trainer: Trainer) -> None:
+        """Count the time without a beat; the time that this process was itself stopped is none."""
+        assert self.timeout is not None
+        interval = min(1.0, self.timeout / 10)
+        seen, waited = self._beats, 0.0
+        while not self._finished.wait(interval):
+            waited = waited + interval if self._beats == seen else 0.0
+            seen = self._beats
+            if waited >= self.timeout:
+                self._end(trainer)
+
+    def _end(self, trainer: Trainer) -> None:
+        """Write down where everything is, and end the processes of this machine."""
+        sentence = (
+            f"pks4: error: rank {trainer.global_rank} of {trainer.world_size} has finished no "
+            f"batch for {self.timeout:g} seconds (watchdog.timeout) and is ended."
+        )
+        source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
+        at_work = [f"A data worker is at '{path}'." for path in source.videos_at_work()]
+        report = "\n".join([sentence, *at_work, ""])
+        _write(report, 2)
+        # The disk may be what does not answer.
+        path = Path(trainer.default_root_dir) / f"stalled_rank{trainer.global_rank}.txt"
+        threading.Thread(target=_write_file, args=(report, path), daemon=True).start()
+        grace = min(_MAX_GRACE, self.timeout or _MAX_GRACE)
+        # the first rank ends the others: two that end each other leave no exit status of theirs
+        time.sleep(grace if self._is_first else 2 * grace)
+        for other in self._others:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(other, signal.SIGKILL)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        os._exit(EXIT_STATUS)
+
+
+def _write(report: str, file: int) -> None:
+    os.write(file, report.encode())
+    faulthandler.dump_traceback(file, all_threads=True)
+
+
+def _write_file(report: str, path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        _write(report, file.fileno())
+
+
+def _process_namespace() -> str:
+    """Return what tells whether two processes see each other; machines may share a name."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""

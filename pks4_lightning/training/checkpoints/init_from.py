@@ -1,0 +1,66 @@
+"""A new training from the weights of another one, perhaps with other classes."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from pks4_lightning.models.classifier import PKS4Classifier
+from pks4_lightning.models.pretrained import load_classifier
+from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
+
+__all__ = ["start_from"]
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "classifier."
+_HEAD = "head."
+
+
+def start_from(
+    classifier: PKS4Classifier, source: str | Path, *, label_names: Sequence[str]
+) -> None:
+    """Fill a classifier with the weights of another training.
+
+    The head is taken over only where both have the same classes in the same order; otherwise it
+    stays as it is. Everything else must fit exactly.
+
+    Args:
+        classifier: The classifier, with its own initial weights.
+        source: A checkpoint of `pks4 fit`, or a folder of `pks4 export-weights`.
+        label_names: Names of the classes to be trained.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+        ValueError: If it is damaged, or of another architecture.
+    """
+    weights, names = _read(Path(source))
+    own = classifier.state_dict()
+    has_same_classes = list(names) == list(label_names)
+    if not has_same_classes:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_HEAD)}
+    new = {name for name in own if name.startswith(_HEAD) and name not in weights}
+    check_state_dict(weights, {name: own[name] for name in own if name not in new})
+    classifier.load_state_dict(weights, strict=False)
+    logger.info(
+        "Weights of %s, %d tensors; %s.",
+        source,
+        len(weights),
+        "its head too, the classes being the same"
+        if has_same_classes
+        else f"a new head for {len(label_names)} classes in place of its {len(names)}",
+    )
+
+
+def _read(source: Path) -> tuple[dict[str, Tensor], list[str]]:
+    if source.is_dir():
+        classifier, clip = load_classifier(source)
+        return classifier.state_dict(), clip.label_names
+    checkpoint = read_checkpoint(source)
+    weights = {
+        name.removeprefix(_PREFIX): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    return weights, list(checkpoint["label_names"])

@@ -1,0 +1,177 @@
+"""What a checkpoint must fit: the model's tensors, the data's labels; and the settings it holds."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pks4_lightning.training.checkpoints.checksum import check_seal
+
+__all__ = [
+    "check_finite",
+    "check_label_names",
+    "check_plain",
+    "check_state_dict",
+    "load_checked",
+    "read_checkpoint",
+]
+
+_MAX_VALUES = 100_000  # ours have a few hundred
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of this package; tensors stay on disk until they are touched.
+
+    Args:
+        path: A file that `pks4 fit` wrote.
+
+    Returns:
+        The checkpoint's dictionary. Nothing in it can run code: it is read with
+        ``weights_only=True``, and its settings are plain values.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or is no checkpoint of this package.
+    """
+    checkpoint, _ = load_checked(path, mmap=True)
+    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(settings, dict) or "classifier" not in settings:
+        raise ValueError(
+            f"{path} is not a checkpoint of pks4_lightning: it does not say which model it holds."
+        )
+    for name in ("hyper_parameters", "config"):
+        try:
+            check_plain(checkpoint.get(name, {}))
+        except ValueError as error:
+            raise ValueError(f"{path} is refused, its {name} are no settings: {error}.") from None
+    return checkpoint
+
+
+def check_plain(value: Any) -> None:
+    """Refuse anything that is not made of numbers, strings, lists and mappings of them.
+
+    Args:
+        value: What was read. An object that is referred to twice counts twice.
+
+    Raises:
+        ValueError: If there is another type in it, or more than 100,000 values.
+    """
+    seen = 0
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        seen += 1
+        if seen + len(waiting) > _MAX_VALUES:
+            raise ValueError(f"it stands for more than {_MAX_VALUES} values")
+        if type(part) is dict:
+            waiting.extend(part.keys())
+            waiting.extend(part.values())
+        elif type(part) in (list, tuple):
+            waiting.extend(part)
+        elif part is not None and type(part) not in (str, int, float, bool):
+            raise ValueError(f"it holds a {type(part).__name__}")
+
+
+def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any], bool]:
+    """Load a file that ``torch.save`` wrote, after comparing it with the checksum in it, if any.
+
+    Args:
+        path: The file.
+        mmap: Leave tensors on the disk until they are touched.
+
+    Returns:
+        What it holds, and whether that is verified: files of plain Lightning have no checksum.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds more than weights and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
+        )
+    is_verified = check_seal(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:  # torch's own advice is to trust the file after all
+        raise ValueError(
+            f"{path} is refused: it is damaged, or holds more than tensors and plain values, which "
+            "could run code."
+        ) from error
+    except Exception as error:  # a hostile file can upset the reader in any way
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unexpected end"
+        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    return content, is_verified
+
+
+def check_finite(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to keep weights, or states of the optimiser, that training cannot recover from.
+
+    Args:
+        checkpoint: What is to be saved.
+
+    Raises:
+        ValueError: If one is infinite or not a number; the first is named.
+    """
+    named = [*checkpoint.get("state_dict", {}).items()]
+    named += checkpoint.get("current_model_state", {}).items()  # beside averaged weights
+    for optimizer in checkpoint.get("optimizer_states", []):
+        for number, state in optimizer["state"].items():
+            named += [(f"{kind} of parameter {number}", value) for kind, value in state.items()]
+    for name, value in named:
+        if isinstance(value, Tensor) and not value.isfinite().all():
+            raise ValueError(
+                f"No checkpoint is written: {name} is not finite. The checkpoint before it is kept."
+            )
+
+
+def check_state_dict(saved: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> None:
+    """Refuse weights that do not fit the model exactly.
+
+    Args:
+        saved: Tensors of the checkpoint.
+        model: Tensors of the model they are meant for.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape; the first few are named.
+    """
+    problems = [
+        f"{name} is {tuple(saved[name].shape)} in the checkpoint and {tuple(model[name].shape)} "
+        "in the model"
+        for name in model
+        if name in saved and saved[name].shape != model[name].shape
+    ]
+    problems += [f"the checkpoint lacks {name}" for name in model if name not in saved]
+    problems += [f"the model has no {name}" for name in saved if name not in model]
+    if problems:
+        shown = "; ".join(problems[:3])
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(
+            f"The checkpoint is of another architecture than the model: {shown}{more}. Leave out "
+            "the options that change --model.classifier, or use the checkpoint's own settings."
+        )
+
+
+def check_label_names(*, saved: Sequence[str], data: Sequence[str]) -> None:
+    """Refuse data whose classes are not those, in the same order, that a checkpoint was trained on.
+
+    Args:
+        saved: Class names of the checkpoint, by class index.
+        data: Class names of the data, by class index.
+
+    Raises:
+        ValueError: At the first class that differs.
+    """
+    if len(saved) != len(data):
+        raise ValueError(f"The checkpoint knows {len(saved)} classes, the data {len(data)}.")
+    for index, (trained, given) in enumerate(zip(saved, data, strict=True)):
+        if trained != given:
+            raise ValueError(
+                f"Class {index} is {trained!r} in the checkpoint and {given!r} in the data: its "
+                "scores would count for the wrong class. If only the order differs, add "
+                "--data.remap_labels true; else give the labels of its training (--data.labels)."
+            )

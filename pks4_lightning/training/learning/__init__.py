@@ -1,0 +1,1 @@
+"""What a training learns by: recipe, schedule, mixing, parameter groups."""

@@ -1,0 +1,264 @@
+"""A batch through the model a few clips at a time, so that the activations of few are in memory.
+
+The gradient is that of the whole batch, up to rounding: every pass is computed again when its turn
+comes in the one backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,
+https://arxiv.org/abs/1604.06174), for about a third more time. Only BatchNorm sees a difference:
+it normalises with the statistics of a pass, as it does with those of a micro-batch.
+
+Dimensions:
+    B: clips
+    C: RGB channels
+    T: frames
+    H, W: pixels
+    K: classes
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.utils.checkpoint import checkpoint
+
+from pks4_lightning.training.distributed import highest_of_ranks
+
+__all__ = ["ClipPasses", "NotEnoughMemoryError", "in_passes", "is_out_of_memory", "num_fitting"]
+
+logger = logging.getLogger(__name__)
+
+
+class NotEnoughMemoryError(RuntimeError):
+    """Not even one clip at a time fits."""
+
+
+def in_passes(
+    module: nn.Module,
+    video: Float[Tensor, "B C T H W"],
+    clips_per_pass: int,
+    patch_size: int | None = None,
+) -> Float[Tensor, "B K"]:
+    """Apply a module to a batch, so many clips at a time.
+
+    Args:
+        module: Maps clips to logits, each clip by itself. Its running statistics follow the
+            passes, once each.
+        video: The clips.
+        clips_per_pass: As many clips, or fewer in the last pass. With all of them in one pass
+            nothing is computed twice.
+        patch_size: Given to the module with every pass.
+
+    Returns:
+        The logits of all clips.
+    """
+    if len(video) <= clips_per_pass:
+        return module(video, patch_size)
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _buffers_kept(module)
+
+    return torch.cat(
+        [
+            checkpoint(module, clips, patch_size, use_reentrant=False, context_fn=contexts)
+            for clips in video.split(clips_per_pass)
+        ]
+    )
+
+
+def num_fitting(
+    module: nn.Module, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+) -> int:
+    """Return how many clips at a time fit into the memory: all, half of them, and so on down to 0.
+
+    Tried by rehearsals. They leave no gradient, no statistics and no random draws behind, and
+    exchange nothing between ranks.
+
+    Args:
+        module: Maps clips to logits.
+        video: The clips of a batch.
+        patch_size: Given to the module.
+    """
+    clips = len(video)
+    while clips and not _fits(module, video[:clips], patch_size):
+        clips = _half(clips)
+    return clips
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device's memory, or the machine's, was not enough.
+
+    Args:
+        error: Any error.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+class ClipPasses:
+    """Runs a classifier over batches, in as many passes as it is told to or as memory asks for.
+
+    Args:
+        clips_per_pass: Clips at a time; ``None`` takes all of a batch at once. ``auto`` does so
+            until memory runs out in training, then halves the number, for clips of that shape,
+            and does the same step again. A shape's first batch, and every new number, is
+            rehearsed with its backward pass: where memory runs out there without a rehearsal,
+            the run ends. All ranks take the same number.
+    """
+
+    shape: torch.Size | None = None
+    """Of the last batch."""
+    patch_size: int | None = None
+    """With which it came."""
+    at_once: int = 0
+    """Clips of it that were in memory at a time."""
+
+    def __init__(self, clips_per_pass: int | Literal["auto"] | None) -> None:
+        self.clips_per_pass = clips_per_pass
+        # of each size of clips and patches: the most at a time left to try, and that have fitted
+        self._limit: dict[tuple[torch.Size, int | None], int] = {}
+        self._fitted: dict[tuple[torch.Size, int | None], int] = {}
+
+    def __call__(
+        self,
+        module: nn.Module,
+        video: Float[Tensor, "B C T H W"],
+        patch_size: int | None = None,
+        relative_cost: float = 1.0,
+    ) -> Float[Tensor, "B K"]:
+        """Return the logits of a batch.
+
+        Args:
+            module: The classifier.
+            video: The clips of this rank.
+            patch_size: Side of a patch in pixels, if not the model's own.
+            relative_cost: Tokens of the batch, as a multiple of one that goes through at a time:
+                twice as long clips go through half as many at a time.
+
+        Raises:
+            NotEnoughMemoryError: With ``auto``, if one clip at a time is too much on any rank.
+            ValueError: With ``auto``, if the forward pass itself waits for other ranks.
+        """
+        self.shape, self.patch_size = video.shape, patch_size
+        given = self.clips_per_pass
+        if isinstance(given, str) and module.training and torch.is_grad_enabled():
+            return self._adapted(module, video)
+        most = given if isinstance(given, int) else len(video)
+        self.at_once = max(1, min(int(most / relative_cost), len(video)))
+        return in_passes(module, video, self.at_once, patch_size)
+
+    def _adapted(self, module: nn.Module, video: Tensor) -> Tensor:
+        if waits_for_ranks(module):
+            raise ValueError(
+                "recipe.clips_per_pass is auto, which a sharded model and synchronised BatchNorm "
+                "cannot have: a rank without memory would leave the others waiting. Give a number."
+            )
+        shape = video.shape[1:]
+        size = (shape, self.patch_size)
+        clips = min(len(video), self._limit.get(size, len(video)))
+        while True:
+            self.at_once = clips
+            restore = _buffer_restorer(module)
+            logits = self._attempt(module, video, clips)
+            # 0: it fitted; 1: it did not; 2: there is nothing less to try
+            outcome = (1 if clips > 1 else 2) if logits is None else 0
+            outcome = int(highest_of_ranks(torch.tensor(outcome, device=video.device)))
+            if outcome == 0:
+                assert logits is not None
+                self._fitted[size] = max(clips, self._fitted.get(size, 0))
+                return logits
+            del logits
+            restore()
+            if outcome == 2:
+                raise NotEnoughMemoryError(
+                    f"There is not enough memory for one clip of {describe_clip(shape)} at a time: "
+                    "lower --data.num_frames or --data.frame_size, or set "
+                    "--model.classifier.gradient_checkpointing true."
+                )
+            self._limit[size], self._fitted[size] = _half(clips), 0
+            logger.info(
+                "Not enough memory for %d clips of %s at once: %d at a time from now on.",
+                clips,
+                describe_clip(shape),
+                _half(clips),
+            )
+            clips = _half(clips)
+
+    def _attempt(self, module: nn.Module, video: Tensor, clips: int) -> Tensor | None:
+        """Return the logits, or None if memory runs out in the forward pass or the rehearsal."""
+        is_new = clips > self._fitted.get((video.shape[1:], self.patch_size), 0)
+        if is_new and not _fits(module, video[:clips], self.patch_size):
+            return None
+        try:
+            return in_passes(module, video, clips, self.patch_size)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # not in the handler: there the error still holds all activations
+        torch.cuda.empty_cache()
+        return None
+
+
+def waits_for_ranks(module: nn.Module) -> bool:
+    """Whether a forward pass of the module exchanges something with other ranks.
+
+    Args:
+        module: A classifier, perhaps sharded.
+    """
+    return any(isinstance(part, FSDPModule | nn.SyncBatchNorm) for part in module.modules())
+
+
+def describe_clip(shape: torch.Size) -> str:
+    """Say in words how large a clip is.
+
+    Args:
+        shape: The last four sizes are C, T, H, W.
+    """
+    *_, num_frames, height, width = shape
+    return f"{num_frames} frames × {height} × {width} pixels"
+
+
+def _fits(module: nn.Module, clips: Tensor, patch_size: int | None) -> bool:
+    """Rehearse a forward and backward pass, with room for what AdamW keeps of every parameter."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    devices = [clips.device] if clips.is_cuda else []
+    try:
+        with torch.random.fork_rng(devices), _buffers_kept(module), torch.enable_grad():
+            room = [torch.empty_like(parameter) for parameter in parameters for _ in range(2)]
+            total = module(clips, patch_size).float().sum()
+            torch.autograd.grad(total, parameters, allow_unused=True)
+            del room
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    torch.cuda.empty_cache()
+    return False
+
+
+def _half(clips: int) -> int:
+    """Half as many, rounded up; after 1 comes 0."""
+    return (clips + 1) // 2 if clips > 1 else 0
+
+
+def _buffer_restorer(module: nn.Module) -> Callable[[], None]:
+    """Return what sets the module's buffers back to their present values."""
+    kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
+
+    def restore() -> None:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+    return restore
+
+
+@contextmanager
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Undo what a block does to running statistics."""
+    restore = _buffer_restorer(module)
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,1 @@
+"""From per-view scores to per-video metrics."""

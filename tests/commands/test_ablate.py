@@ -1,0 +1,90 @@
+"""``pks4 ablate``: what it prints, what it refuses."""
+
+import fcntl
+
+import pytest
+
+from pks4_lightning.commands.ablate import main
+from pks4_lightning.experiments.results import Result, write_results
+
+TABLE_7 = ["--table", "7", "--trainer.max_epochs", "1"]
+
+
+@pytest.fixture
+def ablate(tiny_args, tmp_path):
+    """Arguments of the smallest ablation: two rows, one epoch, a tiny tower."""
+    return ["ablate", *tiny_args, "--out", str(tmp_path / "out"), *TABLE_7]
+
+
+def finished(folder):
+    return sorted(folder.glob("*/seed*/views_*/test/metrics.json"))
+
+
+def test_a_training_that_still_runs_is_not_started_again(ablate, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert main([*ablate[1:], "--print"]) == 0
+    first = capsys.readouterr().out.split("--trainer.default_root_dir ")[1].split()[0]
+    lock = tmp_path / "out" / first / "running.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(ablate[1:]) == 1
+    assert "training Table 7, Unidirectional, seed 0 still runs" in capsys.readouterr().err
+    assert not finished(tmp_path / "out")
+
+
+def test_a_failed_training_shows_the_end_of_its_log(ablate, capsys):
+    assert main([*ablate[1:], "--model.classifier.num_classes=5"]) == 1
+    error = capsys.readouterr().err
+    assert "training Table 7, Unidirectional, seed 0 ended with status 1" in error
+    assert "8 classes, the model 5" in error
+
+
+def test_printed_commands_are_whole_and_run_nothing(ablate, tmp_path, capsys):
+    assert main([*ablate[1:], "--print", "--seeds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        fit, test = line.split(" && ")
+        assert fit.startswith("pks4 fit --config ")
+        assert "--trainer.max_epochs 1" in fit
+        assert test.startswith("pks4 test --ckpt_path ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):
+    result = Result(
+        **dict.fromkeys(("params", "gflops", "top1", "top5", "seconds", "peak_memory_mb"), 0),
+        table=7,
+        row="Bidirectional",
+        seed=2,
+        commit="",
+        config_hash="ffffffffffff",
+    )
+    write_results(tmp_path / "out" / "results.csv", [result])
+    assert main(ablate[1:]) == 1
+    error = capsys.readouterr().err
+    assert "Table 7, Bidirectional has results of other settings" in error
+    assert "--out" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "3"], "Table 3 is no ablation"),
+        (["--table", "12"], "no table 12"),
+        (["--table", "7", "--seeds", "0"], "seeds (0) must be at least 1"),
+        (["--table", "7", "--jobs", "0"], "jobs (0) must be at least 1"),
+        (["--table", "7", "--data.root", "nowhere"], "no data set in nowhere"),
+        (["--table", "7", "--data.root", "null"], "names no data set"),
+        (["--table", "7", "--data.num_frames"], "--data.num_frames needs a value"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_sentence(
+    tiny_args, tmp_path, capsys, arguments, message
+):
+    assert main([*tiny_args, "--out", str(tmp_path / "out"), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

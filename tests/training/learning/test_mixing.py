@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from pks4_lightning.training.learning.mixing import mix_clips
+from pks4_lightning.training.learning.recipe import Recipe
+
+B, T, SIZE, K = 4, 3, 16, 5
+LABEL = torch.tensor([0, 1, 2, 3])
+
+
+def clips():
+    """Clip b is b everywhere, so a pixel tells whose it is."""
+    return torch.arange(B, dtype=torch.float32)[:, None, None, None, None].expand(
+        B, 3, T, SIZE, SIZE
+    )
+
+
+def mix(recipe, seed=0):
+    return mix_clips(clips(), LABEL, num_classes=K, recipe=recipe, rng=np.random.default_rng(seed))
+
+
+MIXUP = Recipe(mixup_alpha=0.8, cutmix_alpha=0.0)
+CUTMIX = Recipe(mixup_alpha=0.0, cutmix_alpha=1.0)
+
+
+@pytest.mark.parametrize("recipe", [MIXUP, CUTMIX, Recipe()], ids=["mixup", "cutmix", "both"])
+@pytest.mark.parametrize("seed", range(8))
+def test_labels_are_mixed_in_the_ratio_of_the_pixels(recipe, seed):
+    video, target = mix(recipe, seed)
+    own_share = target[torch.arange(B), LABEL]
+    expected = own_share * torch.arange(B) + (1 - own_share) * torch.arange(B).flip(0)
+    torch.testing.assert_close(video.mean(dim=(1, 2, 3, 4)), expected)
+    torch.testing.assert_close(target.sum(dim=1), torch.ones(B))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cutmix_puts_one_box_into_all_frames_and_channels(seed):
+    video, _ = mix(CUTMIX, seed)
+    assert set(video[0].unique().tolist()) <= {0.0, 3.0}
+    assert torch.equal(video, video[:, :1, :1].expand_as(video))
+    rows, columns = (video[0, 0, 0] == 3.0).nonzero(as_tuple=True)
+    if len(rows):
+        box = (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+        assert box == len(rows), "the changed pixels form a full rectangle"
+
+
+def test_same_seed_same_mixture_and_another_seed_another():
+    first, again, other = mix(MIXUP, 1)[0], mix(MIXUP, 1)[0], mix(MIXUP, 2)[0]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_clips_given_are_left_as_they_are():
+    video = clips().clone()
+    mix_clips(video, LABEL, num_classes=K, recipe=CUTMIX, rng=np.random.default_rng(0))
+    assert torch.equal(video, clips())
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(mix_prob=0.0), Recipe(mixup_alpha=0.0, cutmix_alpha=0.0)]
+)
+def test_switched_off_gives_one_hot_labels(recipe):
+    video, target = mix(recipe)
+    assert torch.equal(video, clips())
+    assert torch.equal(target, torch.nn.functional.one_hot(LABEL, K).float())
+
+
+def test_both_kinds_come_up_when_both_are_on():
+    whole = {bool(mix(Recipe(), seed)[0][0].unique().numel() == 1) for seed in range(20)}
+    assert whole == {True, False}, "mixup leaves a clip uniform, cutmix does not"

@@ -1,0 +1,125 @@
+import json
+
+import numpy as np
+import pytest
+
+from pks4_lightning.commands.rescore import main, rescore
+from pks4_lightning.training.scoring.score_report import report_scores
+from pks4_lightning.training.scoring.view_scores import VideoResult, ViewScores, accuracy, interval
+
+NUM_VIDEOS, NUM_VIEWS, K = 20, 6, 8
+
+
+@pytest.fixture
+def views():
+    generator = np.random.default_rng(0)
+    scores = generator.dirichlet(np.ones(K), size=NUM_VIDEOS * NUM_VIEWS).astype(np.float32)
+    order = generator.permutation(NUM_VIDEOS * NUM_VIEWS)  # ranks come in any order
+    label = generator.integers(K, size=NUM_VIDEOS)
+    return ViewScores(
+        scores=scores[order],
+        video_index=np.repeat(np.arange(NUM_VIDEOS), NUM_VIEWS)[order],
+        view_index=np.tile(np.arange(NUM_VIEWS), NUM_VIDEOS)[order],
+        label=np.repeat(label, NUM_VIEWS)[order],
+        label_names=tuple("abcdefgh"),
+    )
+
+
+def by_hand(views, chosen):
+    """Mean scores of each video, one loop at a time."""
+    means = []
+    for video in range(NUM_VIDEOS):
+        rows = [
+            scores
+            for scores, owner, view in zip(
+                views.scores, views.video_index, views.view_index, strict=True
+            )
+            if owner == video and view in chosen
+        ]
+        means.append(np.mean(rows, axis=0))
+    return np.array(means)
+
+
+@pytest.mark.parametrize("chosen", [None, [0], [1, 4], [5, 2, 0]])
+def test_any_subset_of_views_is_averaged_per_video(views, chosen):
+    result = views.per_video(chosen)
+    expected = by_hand(views, range(NUM_VIEWS) if chosen is None else chosen)
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
+    assert result.video_index.tolist() == list(range(NUM_VIDEOS))
+
+
+def test_a_view_that_is_not_there_is_refused(views):
+    with pytest.raises(ValueError, match="a view 6; there are views 0, 1, 2, 3, 4, 5"):
+        views.per_video([0, 6])
+
+
+def test_accuracy_counts_the_label_among_the_best():
+    scores = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], np.float32)
+    result = VideoResult(np.arange(3), np.array([0, 1, 2]), scores)
+    assert accuracy(result, 1) == pytest.approx(1 / 3)
+    assert accuracy(result, 2) == pytest.approx(2 / 3)
+    assert accuracy(result, 5) == 1
+
+
+def test_interval_is_the_bootstraps():
+    right = np.repeat([1.0, 0.0], [70, 30])
+    scores = np.stack([right, 1 - right], axis=1).astype(np.float32)
+    result = VideoResult(np.arange(100), np.zeros(100, int), scores)
+    generator = np.random.default_rng(1)
+    resampled = generator.choice(right, size=(20_000, 100)).mean(axis=1)
+    np.testing.assert_allclose(
+        interval(result, 1), np.quantile(resampled, [0.025, 0.975]), atol=0.011
+    )
+
+
+def test_file_brings_everything_back(views, tmp_path):
+    views.save(tmp_path / "view_scores.npz")
+    again = ViewScores.load(tmp_path / "view_scores.npz")
+    for field in ("scores", "video_index", "view_index", "label"):
+        assert np.array_equal(getattr(again, field), getattr(views, field))
+    assert again.label_names == views.label_names
+    assert [path.name for path in tmp_path.iterdir()] == ["view_scores.npz"]
+
+
+def test_what_is_missing_or_failed_counts_as_wrong():
+    scores = np.eye(6, dtype=np.float32)[[0, 1, 2, 0]]
+    result = VideoResult(np.arange(4), np.array([0, 1, 2, 5]), scores)
+    report = report_scores(result, num_missing=2, num_failed=4)
+    assert (report.num_listed, report.num_scored) == (10, 4)
+    assert report.top1 == 0.75
+    assert report.top1_of_listed == pytest.approx(0.3)
+    assert report.as_dict()["test/video_top1_of_listed"] == 0.3
+
+
+def test_a_test_without_a_scored_video_is_reported_all_the_same():
+    nothing = VideoResult(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), np.float32))
+    report = report_scores(nothing, num_missing=3, num_failed=0)
+    assert (report.num_listed, report.top1, report.top1_of_listed) == (3, 0.0, 0.0)
+
+
+def test_command_scores_again(views, tmp_path, capsys):
+    path = tmp_path / "view_scores.npz"
+    views.save(path)
+    assert main([str(path), "--views", "1", "4", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    right = by_hand(views, [1, 4]).argmax(axis=1) == views.per_video().label
+    assert row["top1"] == pytest.approx(right.mean(), abs=1e-6)
+    assert row["views"] == "1 4"
+    assert main([str(path)]) == 0
+    assert "all" in capsys.readouterr().out
+
+
+def test_without_a_choice_every_view_stands_alone_as_well(views):
+    assert [row["views"] for row in rescore(views, None)] == ["all", *map(str, range(NUM_VIEWS))]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no scores"])
+def test_command_refuses_other_files_in_one_sentence(tmp_path, capsys, content):
+    path = tmp_path / "x.npz"
+    if content is not None:
+        path.write_bytes(content)
+    assert main([str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("pks4: error: ")
+    assert "x.npz" in error
+    assert error.count("\n") == 1
