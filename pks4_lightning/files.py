@@ -1,16 +1,17 @@
-"""Writing a file so that it is either the old one or the whole new one, never a torn one."""
+"""Atomic writes, and the checksum of a file."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "replace_whole"]
+__all__ = ["atomic_write", "remove_leftovers", "sha256_of"]
 
 
 @contextmanager
-def replace_whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well.
 
     The folder is made if need be. If the block raises, ``path`` stays as it was and the temporary
@@ -45,6 +46,19 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(".*.tmp-*"):
         path.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

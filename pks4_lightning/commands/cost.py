@@ -15,7 +15,7 @@ from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.lightning_cli import user_error
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
 from pks4_lightning.paper.cost_tables import cell_table, report_tables, scaling_tables
 from pks4_lightning.paper.tables import read_table
@@ -156,7 +156,7 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
     lengths = list(scale_num_frames(settings.classifier, frame_size=clips.frame_size))
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))
     equal = crossover(lengths[-1])
-    with replace_whole(out) as path:
+    with atomic_write(out) as path:
         scaling_figure(curves(lengths), curves(sizes), crossover=equal).savefig(path)
     if as_json:
         rows = {"num_frames": lengths, "frame_size": sizes}

@@ -32,7 +32,7 @@ from pks4_lightning.data.inspection.quarantine import manifest_paths
 from pks4_lightning.data.loading.dataset import join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.data_check import data_check_figure
 
@@ -249,7 +249,7 @@ def _check(data: VideoDataModule, settings: Any) -> int:
         {name: split.per_class for name, split in report.splits.items()},
         {name: split.num_frames for name, split in report.splits.items()},
     )
-    with replace_whole(settings.out) as path:
+    with atomic_write(settings.out) as path:
         figure.savefig(path)
     logger.info("Drew %s.", settings.out)
     return 1 if report.wrong else 0
@@ -328,7 +328,7 @@ def _show(data: VideoDataModule, settings: Any) -> int:
         clips.append(seen[place])
         titles.append(batch["failure"][place] or title)
     figure = contact_sheet(np.stack(clips), titles)
-    with replace_whole(settings.out) as target:
+    with atomic_write(settings.out) as target:
         figure.savefig(target)
     logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), settings.out)
     return 0

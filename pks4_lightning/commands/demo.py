@@ -20,7 +20,7 @@ from pks4_lightning.demo.report import (
     summarise,
 )
 from pks4_lightning.experiments.processes import Command, CommandError, run_side_by_side
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 
 __all__ = ["main"]
 
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> None:
             logger.info("%s", command)
     run_side_by_side(chains, at_once=arguments.at_once, folder=home)
     summary = summarise({run: measure(run, data=data) for run in runs})
-    with replace_whole(out / "results.json") as path:
+    with atomic_write(out / "results.json") as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
     pictures = draw_pictures(runs, data=data, folder=out)
     Console().print(results_table(summary))
@@ -173,7 +173,7 @@ def _is_done(folder: Path, stage: str, settings: Settings) -> bool:
 
 
 def _mark_done(folder: Path, stage: str, settings: Settings) -> None:
-    with replace_whole(folder / _DONE[stage]) as path:
+    with atomic_write(folder / _DONE[stage]) as path:
         path.write_text(json.dumps(settings, indent=1) + "\n")
 
 

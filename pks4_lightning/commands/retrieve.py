@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, in_one_sentence, quiet
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.training.scoring.retrieval import retrieval_scores
 
 __all__ = ["main"]
@@ -85,7 +85,7 @@ def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
         "num_gallery": len(found),
         **{name: round(value, 6) for name, value in scores.items()},
     }
-    with replace_whole(out / "retrieval.json") as file:
+    with atomic_write(out / "retrieval.json") as file:
         file.write_text(json.dumps(report, indent=2) + "\n")
     _show(report, ks)
     logger.info("%s", out / "retrieval.json")

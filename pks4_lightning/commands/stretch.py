@@ -25,10 +25,9 @@ from pks4_lightning.experiments.stretch_grid import (
     best_within,
     default_frames,
     default_resolutions,
-    file_digest,
     size_used,
 )
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.heat_map import heat_map_figure
 
@@ -125,7 +124,7 @@ def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
     results = Results.open(
         arguments.out or first.folder / "stretch",
         settings=settings,
-        digests={each.path: file_digest(each.path) for each in subjects},
+        digests={each.path: sha256_of(each.path) for each in subjects},
     )
     _evaluate(subjects, grid, results)
     _show(subjects, grid, results)
@@ -286,7 +285,7 @@ def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
             )
     Console().print(table)
     figure = heat_map_figure(maps, frames=grid.frames, resolutions=grid.resolutions)
-    with replace_whole(results.folder / "heat_map.png") as path:
+    with atomic_write(results.folder / "heat_map.png") as path:
         figure.savefig(path)
     logger.info("%s/{results.json,results.csv,heat_map.png}", results.folder)
 

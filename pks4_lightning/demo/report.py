@@ -18,7 +18,7 @@ from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pks4_lightning.demo.motion.dataset import pair_of
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.curves import Curve, RunCurves, learning_curves
 from pks4_lightning.pictures.style import RIGHT, WRONG
@@ -169,7 +169,7 @@ def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path
         "contact_sheet.png": _draw_sheet([run for run in runs if run.seed == runs[0].seed], data),
     }
     for name, figure in figures.items():
-        with replace_whole(folder / name) as path:
+        with atomic_write(folder / name) as path:
             figure.savefig(path)
     return [folder / name for name in figures]
 

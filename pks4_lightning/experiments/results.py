@@ -10,7 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.paper.rows import PlannedRow
 
 __all__ = [
@@ -82,7 +82,7 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
         path: Where to write.
         results: In the file's order.
     """
-    with replace_whole(path) as unfinished, unfinished.open("w", newline="") as file:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Result)])
         writer.writeheader()
         writer.writerows(asdict(result) for result in results)

@@ -1,13 +1,12 @@
 """The grid of lengths and resolutions, and the file that keeps its finished cells."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 
 __all__ = [
     "Cell",
@@ -16,7 +15,6 @@ __all__ = [
     "best_within",
     "default_frames",
     "default_resolutions",
-    "file_digest",
     "size_used",
 ]
 
@@ -150,11 +148,11 @@ class Results:
         """Keep a finished cell, on disk as well."""
         self.cells.append(cell)
         cells = [asdict(each) for each in self.cells]
-        with replace_whole(self.folder / "results.json") as path:
+        with atomic_write(self.folder / "results.json") as path:
             content = {"settings": self.settings, "digests": self.digests, "cells": cells}
             path.write_text(json.dumps(content, indent=1) + "\n")
         with (
-            replace_whole(self.folder / "results.csv") as path,
+            atomic_write(self.folder / "results.csv") as path,
             path.open("w", newline="") as file,
         ):
             writer = csv.DictWriter(file, [field.name for field in fields(Cell)])
@@ -180,9 +178,3 @@ def best_within(cells: Sequence[Cell], budget: float) -> Cell:
             f"{least.num_frames} frames of {least.frame_size} pixels, costs {least.gflops:.4g}."
         )
     return max(affordable, key=lambda cell: (cell.top1, -cell.gflops))
-
-
-def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """Published weights: a folder with one safetensors file and one of JSON, read without Lightning."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
 
@@ -63,16 +62,16 @@ def save_weights(
             raise FileExistsError(
                 f"{folder} holds other files, such as {min(others)}: choose an empty folder."
             )
-    with replace_whole(folder / WEIGHTS) as path:
+    with atomic_write(folder / WEIGHTS) as path:
         # each tensor on its own: safetensors refuses views into a common memory
         save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
     description = {
         "format": _FORMAT,
-        "sha256": _sha256(folder / WEIGHTS),
+        "sha256": sha256_of(folder / WEIGHTS),
         "classifier": dataclasses.asdict(config),
         "clip": dataclasses.asdict(clip),
     }
-    with replace_whole(folder / DESCRIPTION) as path:
+    with atomic_write(folder / DESCRIPTION) as path:
         path.write_text(json.dumps(description, indent=2) + "\n")
 
 
@@ -101,7 +100,7 @@ def load_classifier(folder: str | Path) -> tuple[PKS4Classifier, ClipInput]:
         config, clip = PKS4Config(**said["classifier"]), ClipInput(**said["clip"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{description} does not describe a classifier: {error}.") from error
-    if _sha256(weights) != checksum:
+    if sha256_of(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")
     classifier = build_classifier(config, load_weights=False)
     tensors: dict[str, Any] = load_file(weights)
@@ -111,8 +110,3 @@ def load_classifier(folder: str | Path) -> tuple[PKS4Classifier, ClipInput]:
         problem = str(error).splitlines()[1].strip()
         raise ValueError(f"{description} does not describe {weights}: {problem}") from error
     return classifier.eval(), clip
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

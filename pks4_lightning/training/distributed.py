@@ -1,16 +1,16 @@
-"""Bringing what all ranks know together."""
+"""Collectives: gather objects, maximum over ranks."""
 
 from typing import TypeVar
 
 import torch.distributed
 from torch import Tensor
 
-__all__ = ["from_all_ranks", "highest_of_ranks"]
+__all__ = ["all_gather_objects", "all_reduce_max"]
 
 T = TypeVar("T")
 
 
-def from_all_ranks(items: list[T]) -> list[T]:
+def all_gather_objects(items: list[T]) -> list[T]:
     """Return the items of all ranks, on every rank; to be called by all of them.
 
     Args:
@@ -23,7 +23,7 @@ def from_all_ranks(items: list[T]) -> list[T]:
     return [item for rank_items in per_rank for item in rank_items]
 
 
-def highest_of_ranks(values: Tensor) -> Tensor:
+def all_reduce_max(values: Tensor) -> Tensor:
     """Return the highest value of all ranks, element by element; to be called by all of them.
 
     Args:

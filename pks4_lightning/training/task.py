@@ -27,7 +27,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
-from pks4_lightning.training.learning.chunked_forward import ClipPasses
+from pks4_lightning.training.learning.chunked_forward import ChunkedForward
 from pks4_lightning.training.learning.mixing import mix_clips
 from pks4_lightning.training.learning.parameter_groups import parameter_groups
 from pks4_lightning.training.learning.recipe import Recipe, lr_factor
@@ -69,7 +69,7 @@ class VideoClassificationTask(LightningModule):
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
         self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
-        self.passes = ClipPasses(self.recipe.clips_per_pass)
+        self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
         self.val_loss = MeanMetric()
         self.val_metrics = _accuracies(self.config.num_classes, "val/")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pks4_lightning.data.inspection.probe import FileRecord, sha256_of
-from pks4_lightning.files import replace_whole
+from pks4_lightning.data.inspection.probe import FileRecord
+from pks4_lightning.files import atomic_write, sha256_of
 
 __all__ = [
     "KnownFiles",
@@ -94,7 +94,7 @@ def write_manifest(manifest: Path, records: Iterable[FileRecord]) -> None:
         (quarantine_path(manifest), [record for record in ordered if record.status != "ok"]),
         (manifest, ordered),
     ):
-        with replace_whole(target) as path, path.open("w", encoding="utf-8") as file:
+        with atomic_write(target) as path, path.open("w", encoding="utf-8") as file:
             file.writelines(to_json(record) + "\n" for record in chosen)
 
 

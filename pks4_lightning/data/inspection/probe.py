@@ -24,8 +24,9 @@ from pks4_lightning.data.video.container import (
     find_missing_end,
     set_up_decoder,
 )
+from pks4_lightning.files import sha256_of
 
-__all__ = ["FileRecord", "Status", "probe_file", "sha256_of"]
+__all__ = ["FileRecord", "Status", "probe_file"]
 
 Status: TypeAlias = Literal[
     "ok",
@@ -116,12 +117,6 @@ def probe_file(root: Path, path: str) -> FileRecord:
             status, reason = "disallowed_format", "it is no MP4, MOV, WebM, MKV or AVI file"
         known.update(status=status, reason=reason)
     return FileRecord(path=path, **known)
-
-
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _examine(file: Path, known: dict[str, Any]) -> None:

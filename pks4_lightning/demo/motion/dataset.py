@@ -31,7 +31,7 @@ from jaxtyping import UInt8
 from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
 from pks4_lightning.demo.motion.render import render_scene
 from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.progress import track
 
 __all__ = [
@@ -389,7 +389,7 @@ def _as_json(content: object) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Let a file appear whole or not at all."""
-    with replace_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
 
 

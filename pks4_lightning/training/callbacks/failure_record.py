@@ -4,8 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pks4_lightning.files import replace_whole
-from pks4_lightning.training.distributed import from_all_ranks
+from pks4_lightning.files import atomic_write
+from pks4_lightning.training.distributed import all_gather_objects
 
 __all__ = ["FailureRecord"]
 
@@ -18,7 +18,7 @@ class FailureRecord(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the sentences of all ranks together and write them on the first."""
-        sentences = sorted(set(from_all_ranks(trainer.datamodule.failed_train_videos())))  # type: ignore[attr-defined]
+        sentences = sorted(set(all_gather_objects(trainer.datamodule.failed_train_videos())))  # type: ignore[attr-defined]
         if trainer.is_global_zero and sentences:
-            with replace_whole(Path(trainer.default_root_dir) / "failed_train.txt") as path:
+            with atomic_write(Path(trainer.default_root_dir) / "failed_train.txt") as path:
                 path.write_text("\n".join(sentences) + "\n")

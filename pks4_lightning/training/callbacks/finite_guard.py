@@ -12,8 +12,8 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from pks4_lightning.batch import VideoBatch
-from pks4_lightning.files import replace_whole
-from pks4_lightning.training.distributed import from_all_ranks, highest_of_ranks
+from pks4_lightning.files import atomic_write
+from pks4_lightning.training.distributed import all_gather_objects, all_reduce_max
 from pks4_lightning.training.task import VideoClassificationTask
 
 __all__ = ["FiniteGuard", "NotFiniteError", "gradient_norm"]
@@ -74,7 +74,7 @@ class FiniteGuard(Callback):
         assert isinstance(pl_module, VideoClassificationTask)
         losses = torch.stack(self._losses)
         numbers = torch.stack([losses.abs().sum(), gradient_norm(optimizer).to(losses.dtype)])
-        bad_loss, bad_gradient = highest_of_ranks((~numbers.isfinite()).int()).tolist()
+        bad_loss, bad_gradient = all_reduce_max((~numbers.isfinite()).int()).tolist()
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if bad_loss or (bad_gradient and scaler is None):
             raise self._report(trainer, "loss" if bad_loss else "gradient")
@@ -104,12 +104,12 @@ class FiniteGuard(Callback):
             for loss, videos in zip(losses, self._videos, strict=True)
             if what == "gradient" or not math.isfinite(loss)
         ]
-        batches = from_all_ranks(batches)
+        batches = all_gather_objects(batches)
         step = trainer.global_step + 1
         found = {"step": step, "epoch": trainer.current_epoch, "not_finite": what}
         path = Path(trainer.default_root_dir) / "not_finite.yaml"
         if trainer.is_global_zero:
-            with replace_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 text = yaml.safe_dump({**found, "batches": batches}, sort_keys=False)
                 temporary.write_text(text)
         num_videos = sum(len(batch["videos"]) for batch in batches)

@@ -14,8 +14,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.files import replace_whole
-from pks4_lightning.training.distributed import from_all_ranks
+from pks4_lightning.files import atomic_write
+from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.score_report import report_scores
 from pks4_lightning.training.scoring.view_aggregation import Failure, VideoScores
 from pks4_lightning.training.scoring.view_scores import VideoResult, ViewScores
@@ -82,7 +82,7 @@ class PredictionWriter(Callback):
         self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
         views.save(folder / "view_scores.npz")
         report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
-        with replace_whole(folder / "metrics.json") as path:
+        with atomic_write(folder / "metrics.json") as path:
             path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
         Console().print(report.as_table())
         logger.info("Wrote %s/{metrics.json,predictions.csv,view_scores.npz}.", folder)
@@ -105,7 +105,7 @@ class PredictionWriter(Callback):
         self, label_names: Sequence[str]
     ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
         """Bring the outputs of all ranks together and forget them."""
-        outputs, self._outputs = from_all_ranks(self._outputs), []
+        outputs, self._outputs = all_gather_objects(self._outputs), []
         paths = {
             index: path
             for videos in outputs
@@ -133,7 +133,7 @@ class PredictionWriter(Callback):
         header = ["video_path", "label"]
         for k in range(1, num_best + 1):
             header += [f"top{k}", f"score{k}"]
-        with replace_whole(target) as path, path.open("w", newline="") as file:
+        with atomic_write(target) as path, path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             for row, index in enumerate(result.video_index.tolist()):
@@ -159,7 +159,7 @@ def _write_failed(target: Path, missing: Sequence[str], failures: Sequence[Failu
     if not rows:
         target.unlink(missing_ok=True)
         return
-    with replace_whole(target) as path, path.open("w", newline="") as file:
+    with atomic_write(target) as path, path.open("w", newline="") as file:
         csv.writer(file).writerows([("video_path", "reason"), *rows])
     logger.warning("%d videos could not be scored; %s names them.", len(rows), target)
 

@@ -22,7 +22,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from pks4_lightning.batch import ClipSource
-from pks4_lightning.training.distributed import from_all_ranks, highest_of_ranks
+from pks4_lightning.training.distributed import all_gather_objects, all_reduce_max
 
 __all__ = ["EXIT_STATUS", "Preemption", "noting_signals"]
 
@@ -98,7 +98,7 @@ class Preemption(Checkpoint):
         refusal = source.refusal()
         asked, refused = _on_any_rank(trainer, bool(_noted), refusal is not None)
         if refused:
-            raise ValueError(from_all_ranks([refusal] if refusal else [])[0])
+            raise ValueError(all_gather_objects([refusal] if refusal else [])[0])
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         if asked and stepped:
             self._stop(trainer, save=True)
@@ -157,5 +157,5 @@ class Preemption(Checkpoint):
 def _on_any_rank(trainer: Trainer, *flags: bool) -> list[bool]:
     """Return which flags are set on any rank, on every rank."""
     device = trainer.strategy.root_device
-    together = highest_of_ranks(torch.tensor(flags, dtype=torch.int32, device=device))
+    together = all_reduce_max(torch.tensor(flags, dtype=torch.int32, device=device))
     return [bool(flag) for flag in together.tolist()]

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 
 __all__ = ["RunCost", "peak_memory_mb"]
 
@@ -44,7 +44,7 @@ class RunCost(Callback):
             "peak_memory_mb": round(max(self._peak_before, peak), 1),
             "commit": self._commit,
         }
-        with replace_whole(self._path) as path:
+        with atomic_write(self._path) as path:
             path.write_text(json.dumps(cost, indent=2) + "\n")
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.batch import ClipSource
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.ops.scan.selective_scan import scan_backend
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -34,7 +34,7 @@ class RunSummary(Callback):
         Console().print(_as_table(resolved))
         checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
         if checkpoints:
-            with replace_whole(Path(checkpoints) / "resolved.yaml") as path:
+            with atomic_write(Path(checkpoints) / "resolved.yaml") as path:
                 path.write_text(yaml.safe_dump(resolved, sort_keys=False))
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pks4_lightning.batch import ClipSource
-from pks4_lightning.training.distributed import from_all_ranks
+from pks4_lightning.training.distributed import all_gather_objects
 
 __all__ = ["EXIT_STATUS", "Watchdog"]
 
@@ -57,7 +57,7 @@ class Watchdog(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the other ranks of this machine, and start the thread."""
         here = (socket.gethostname(), _process_namespace())
-        ranks = from_all_ranks([(*here, os.getpid())])
+        ranks = all_gather_objects([(*here, os.getpid())])
         if self.timeout is None or self._thread is not None:
             return
         pids = [pid for *there, pid in ranks if tuple(there) == here]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 from pks4_lightning.training.checkpoints.checksum import SealingFile, check_seal
 from pks4_lightning.training.checkpoints.reading import check_finite, load_checked
 
@@ -53,7 +53,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         check_finite(checkpoint)
         sealing = None
         try:
-            with replace_whole(path) as staged:
+            with atomic_write(path) as staged:
                 with staged.open("wb") as file:
                     sealing = SealingFile(file)
                     torch.save(checkpoint, sealing)  # type: ignore[arg-type]  # no more is used

@@ -24,9 +24,15 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 
-from pks4_lightning.training.distributed import highest_of_ranks
+from pks4_lightning.training.distributed import all_reduce_max
 
-__all__ = ["ClipPasses", "NotEnoughMemoryError", "in_passes", "is_out_of_memory", "num_fitting"]
+__all__ = [
+    "ChunkedForward",
+    "NotEnoughMemoryError",
+    "chunked_forward",
+    "is_out_of_memory",
+    "num_fitting",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +41,7 @@ class NotEnoughMemoryError(RuntimeError):
     """Not even one clip at a time fits."""
 
 
-def in_passes(
+def chunked_forward(
     module: nn.Module,
     video: Float[Tensor, "B C T H W"],
     clips_per_pass: int,
@@ -96,7 +102,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-class ClipPasses:
+class ChunkedForward:
     """Runs a classifier over batches, in as many passes as it is told to or as memory asks for.
 
     Args:
@@ -146,7 +152,7 @@ class ClipPasses:
             return self._adapted(module, video)
         most = given if isinstance(given, int) else len(video)
         self.at_once = max(1, min(int(most / relative_cost), len(video)))
-        return in_passes(module, video, self.at_once, patch_size)
+        return chunked_forward(module, video, self.at_once, patch_size)
 
     def _adapted(self, module: nn.Module, video: Tensor) -> Tensor:
         if waits_for_ranks(module):
@@ -163,7 +169,7 @@ class ClipPasses:
             logits = self._attempt(module, video, clips)
             # 0: it fitted; 1: it did not; 2: there is nothing less to try
             outcome = (1 if clips > 1 else 2) if logits is None else 0
-            outcome = int(highest_of_ranks(torch.tensor(outcome, device=video.device)))
+            outcome = int(all_reduce_max(torch.tensor(outcome, device=video.device)))
             if outcome == 0:
                 assert logits is not None
                 self._fitted[size] = max(clips, self._fitted.get(size, 0))
@@ -191,7 +197,7 @@ class ClipPasses:
         if is_new and not _fits(module, video[:clips], self.patch_size):
             return None
         try:
-            return in_passes(module, video, clips, self.patch_size)
+            return chunked_forward(module, video, clips, self.patch_size)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

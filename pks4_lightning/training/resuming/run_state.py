@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from pks4_lightning.batch import ClipSource
-from pks4_lightning.training.distributed import from_all_ranks
+from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.resuming.loop_position import Position, position, take_up
 from pks4_lightning.training.resuming.random_state import random_state, restore_random_state
 from pks4_lightning.training.task import VideoClassificationTask
@@ -56,7 +56,7 @@ class RunState(Callback):
             "epoch": here.epoch,
             "num_videos": here.batches * source.batch_size * trainer.world_size,
             "validation": here.validation,
-            "ranks": from_all_ranks([rank]),
+            "ranks": all_gather_objects([rank]),
         }
 
     def on_load_checkpoint(

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float, Int
 
-from pks4_lightning.files import replace_whole
+from pks4_lightning.files import atomic_write
 
 __all__ = ["VideoResult", "ViewScores", "accuracy", "interval"]
 
@@ -79,7 +79,7 @@ class ViewScores:
 
     def save(self, path: str | Path) -> None:
         """Write everything into one compressed file, whole or not at all."""
-        with replace_whole(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
                 scores=self.scores,

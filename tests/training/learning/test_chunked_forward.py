@@ -9,9 +9,9 @@ from torch.profiler import profile
 from pks4_lightning.models.classifier import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.chunked_forward import (
-    ClipPasses,
+    ChunkedForward,
     NotEnoughMemoryError,
-    in_passes,
+    chunked_forward,
     is_out_of_memory,
     num_fitting,
 )
@@ -77,14 +77,14 @@ class TestInPasses:
     def test_gradient_is_that_of_the_whole_batch(self, clips_per_pass, checkpointing):
         model = classifier(gradient_checkpointing=checkpointing, **WITHOUT_BATCHNORM)
         whole = gradients(model, lambda m, v: m(v), clips(8))
-        ours = gradients(model, lambda m, v: in_passes(m, v, clips_per_pass), clips(8))
+        ours = gradients(model, lambda m, v: chunked_forward(m, v, clips_per_pass), clips(8))
         assert (ours - whole).abs().max() < 1e-6 * whole.abs().max().clamp_min(1)
         assert whole.abs().max() > 0.01
 
     def test_of_enough_clips_is_the_module_itself(self):
         model = classifier()
         assert torch.equal(
-            gradients(model, lambda m, v: in_passes(m, v, 4), clips(4)),
+            gradients(model, lambda m, v: chunked_forward(m, v, 4), clips(4)),
             gradients(model, lambda m, v: m(v), clips(4)),
         )
 
@@ -94,7 +94,7 @@ class TestInPasses:
         video, label = clips(8), torch.arange(8) % K
         for part in (slice(0, 4), slice(4, 8)):
             (F.cross_entropy(accumulating(video[part]), label[part]) / 2).backward()
-        F.cross_entropy(in_passes(ours, video, 4), label).backward()
+        F.cross_entropy(chunked_forward(ours, video, 4), label).backward()
         for (name, theirs), mine in zip(
             accumulating.named_parameters(), ours.parameters(), strict=True
         ):
@@ -111,7 +111,7 @@ class TestInPasses:
             model, lambda m, v: torch.cat([m(part) for part in v.split(4)]), clips(8)
         )
         torch.manual_seed(3)
-        ours = gradients(model, lambda m, v: in_passes(m, v, 4), clips(8))
+        ours = gradients(model, lambda m, v: chunked_forward(m, v, 4), clips(8))
         torch.testing.assert_close(ours, by_halves, rtol=1e-5, atol=1e-7)
 
     @pytest.mark.parametrize(("clips_per_pass", "share"), [(4, 0.6), (1, 0.2)])
@@ -130,20 +130,20 @@ class TestInPasses:
             )
             return max(accumulate(size for _, size in changes))
 
-        passes = most_bytes(lambda m, v: in_passes(m, v, clips_per_pass))
+        passes = most_bytes(lambda m, v: chunked_forward(m, v, clips_per_pass))
         assert passes < share * most_bytes(lambda m, v: m(v))
 
     def test_predicts_the_same(self):
         model = classifier().eval()
         with torch.no_grad():
-            torch.testing.assert_close(in_passes(model, clips(5), 2), model(clips(5)))
+            torch.testing.assert_close(chunked_forward(model, clips(5), 2), model(clips(5)))
 
 
 class TestAuto:
     def test_halves_where_memory_runs_out_and_keeps_the_gradient(self):
         model = classifier(**WITHOUT_BATCHNORM)
         whole = gradients(model, lambda m, v: m(v), clips(8))
-        passes = ClipPasses("auto")
+        passes = ChunkedForward("auto")
         gradients(model, passes, clips(8))
         tried = needs_memory_for(model, 4)  # as of the second step: another program takes memory
         ours = gradients(model, passes, clips(8))
@@ -154,15 +154,15 @@ class TestAuto:
     def test_keeps_what_earlier_micro_batches_accumulated(self):
         model = classifier(**WITHOUT_BATCHNORM)
         twice = 2 * gradients(model, lambda m, v: m(v), clips(8))
-        gradients(model, ClipPasses("auto"), clips(8))
+        gradients(model, ChunkedForward("auto"), clips(8))
         needs_memory_for(model, 3)
-        F.cross_entropy(ClipPasses("auto")(model, clips(8)), torch.arange(8) % K).backward()
+        F.cross_entropy(ChunkedForward("auto")(model, clips(8)), torch.arange(8) % K).backward()
         ours = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
         torch.testing.assert_close(ours, twice, rtol=1e-5, atol=1e-6)
 
     def test_remembers_what_fits_by_the_shape_of_clips(self):
         model = classifier(**WITHOUT_BATCHNORM)
-        passes = ClipPasses("auto")
+        passes = ChunkedForward("auto")
         tried = needs_memory_for(model, 2)
         passes(model, clips(8))
         assert tried == [8, 4, 2, 2, 2, 2, 2]
@@ -177,11 +177,11 @@ class TestAuto:
         """Running statistics and random draws are those of a run that knew the number."""
         known, ours = (classifier(backbone=DROPOUT) for _ in range(2))
         torch.manual_seed(5)
-        in_passes(known, clips(8), 4)
+        chunked_forward(known, clips(8), 4)
         following = torch.rand(3)
         needs_memory_for(ours, 4)
         torch.manual_seed(5)
-        ClipPasses("auto")(ours, clips(8))
+        ChunkedForward("auto")(ours, clips(8))
         assert torch.equal(torch.rand(3), following)
         statistics = dict(ours.named_buffers())
         for name, buffer in known.named_buffers():
@@ -189,7 +189,7 @@ class TestAuto:
 
     def test_statistics_are_set_back_where_a_forward_pass_fails_halfway(self):
         model = classifier()
-        passes = ClipPasses("auto")
+        passes = ChunkedForward("auto")
         passes(model, clips(4))
         before = {name: buffer.clone() for name, buffer in model.named_buffers()}
         failing = model.head.register_forward_pre_hook(self.fail)
@@ -206,13 +206,13 @@ class TestAuto:
         model = classifier()
         tried = needs_memory_for(model, 0)
         with pytest.raises(NotEnoughMemoryError, match=r"one clip of 2 frames × 16 × 16 pixels"):
-            ClipPasses("auto")(model, clips(8))
+            ChunkedForward("auto")(model, clips(8))
         assert tried == [8, 4, 2, 1]
 
     def test_refuses_a_model_that_waits_for_other_ranks(self):
         model = nn.SyncBatchNorm.convert_sync_batchnorm(classifier())
         with pytest.raises(ValueError, match="Give a number"):
-            ClipPasses("auto")(model, clips(2))
+            ChunkedForward("auto")(model, clips(2))
 
     @pytest.mark.parametrize(
         ("given", "cost", "at_once"),
@@ -226,7 +226,7 @@ class TestAuto:
         ],
     )
     def test_of_costlier_clips_hold_fewer(self, given, cost, at_once):
-        model, passes = classifier(), ClipPasses(given)
+        model, passes = classifier(), ChunkedForward(given)
         video = clips(8)
         with torch.no_grad():
             logits = passes(model.eval(), video, None, cost)
@@ -236,7 +236,7 @@ class TestAuto:
     def test_rehearses_nothing_without_training(self):
         model = classifier().eval()
         tried = needs_memory_for(model, 8)
-        ClipPasses("auto")(model, clips(8))
+        ChunkedForward("auto")(model, clips(8))
         assert tried == [8]
 
 
