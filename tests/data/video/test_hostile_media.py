@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from pks4_lightning.data.video import video as video_module
 from pks4_lightning.data.video.video import Video, VideoDecodeError
-from pks4_lightning.data.video.video import video as video_module
 from tests.helpers.media import Clip, read_number, write_clip
 
 BOMB_MEMORY = """

@@ -5,7 +5,7 @@ import pytest
 
 CHECK = """
 import sys, importlib.util
-from pks4_lightning.data.video.video import pytorchvideo_compat
+from pks4_lightning.data.video import pytorchvideo_compat
 left = [name for name in sys.modules if name.split('.')[0] == 'torchvision']
 assert not left, left
 assert importlib.util.find_spec('torchvision') is None
@@ -24,7 +24,7 @@ for name in ('torchvision', 'torchvision.datasets', 'torchvision.datasets.folder
     module = sys.modules[name] = types.ModuleType(name)
     module.__spec__ = ModuleSpec(name, None)
 module.make_dataset = original = object()
-from pks4_lightning.data.video.video import pytorchvideo_compat
+from pks4_lightning.data.video import pytorchvideo_compat
 assert sys.modules['torchvision.datasets.folder'].make_dataset is original
 import pytorchvideo.data.labeled_video_paths as paths
 assert paths.make_dataset is original
