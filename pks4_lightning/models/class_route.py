@@ -16,6 +16,7 @@ Dimensions:
     D: backbone width
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -23,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pks4_lightning.models.insertion import ClipLayout, HookPoints
+from pks4_lightning.models.insertion import Hooked, HookPoints
 from pks4_lightning.ops.temporal_shift import shift_frames
 
 __all__ = ["ClassTokenRoute", "PatchTokenShift", "TokenShift", "TokenT1D"]
@@ -75,7 +76,7 @@ class TokenShift(nn.Module):
         return _shift_channels(x, 4)
 
 
-class ClassTokenRoute(nn.Module):
+class ClassTokenRoute(Hooked):
     """The route through one backbone block: before attention and before the MLP.
 
     Two convolutions per block are what the paper's parameter counts need (86.34 M for the
@@ -94,29 +95,14 @@ class ClassTokenRoute(nn.Module):
             self.before_mlp: nn.Module = TokenT1D(d_model)
         else:
             self.before_attention, self.before_mlp = TokenShift(), TokenShift()
-        self._layout = ClipLayout()
-        self._handles: list[RemovableHandle] = []
         self._residual: Tensor | None = None
 
-    def insert(self, points: HookPoints, layout: ClipLayout) -> None:
-        """Act inside a backbone block from now on.
-
-        Args:
-            points: The block.
-            layout: Tells the route how the block's images make up clips.
-        """
-        self._layout = layout
-        self._handles += [
-            points.block.register_forward_pre_hook(self._enter_block),
-            # inside what gradient checkpointing recomputes, so the residual is there again
-            points.attention_norm.register_forward_pre_hook(self._keep_residual),
-            points.attention.register_forward_hook(self._leave_attention),
-        ]
-
-    def remove(self) -> None:
-        """Let the block run as if the route had never been inserted."""
-        while self._handles:
-            self._handles.pop().remove()
+    def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
+        """Register the hooks on a block."""
+        yield points.block.register_forward_pre_hook(self._enter_block)
+        # inside what gradient checkpointing recomputes, so the residual is there again
+        yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
+        yield points.attention.register_forward_hook(self._leave_attention)
 
     def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         tokens, *others = args
@@ -134,42 +120,26 @@ class ClassTokenRoute(nn.Module):
         return (_with_class_token(tokens, routed - residual), *others)
 
     def _route(self, module: nn.Module, class_token: Tensor) -> Tensor:
-        return module(class_token.unflatten(0, (-1, self._layout.num_frames))).flatten(0, 1)
+        return module(class_token.unflatten(0, (-1, self.layout.num_frames))).flatten(0, 1)
 
 
-class PatchTokenShift(nn.Module):
+class PatchTokenShift(Hooked):
     """TSM inside one backbone block: an eighth of the patch channels each way, attention only.
 
     The shift acts on what attention reads, not on the residual stream: the residual form of TSM,
     which keeps each frame's own content (TSM, Section 3.2). The class token stays.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._layout = ClipLayout()
-        self._handles: list[RemovableHandle] = []
-
-    def insert(self, points: HookPoints, layout: ClipLayout) -> None:
-        """Act inside a backbone block from now on.
-
-        Args:
-            points: The block.
-            layout: Tells the shift how the block's images make up clips.
-        """
-        self._layout = layout
-        self._handles.append(points.attention_norm.register_forward_hook(self._before_attention))
-
-    def remove(self) -> None:
-        """Let the block run as if the shift had never been inserted."""
-        while self._handles:
-            self._handles.pop().remove()
+    def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
+        """Register the hook on a block."""
+        yield points.attention_norm.register_forward_hook(self._before_attention)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Shift an eighth of the channels from the next frame and an eighth from the previous."""
         return _shift_channels(x, 8)
 
     def _before_attention(self, _norm: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        clips = output.unflatten(0, (-1, self._layout.num_frames))
+        clips = output.unflatten(0, (-1, self.layout.num_frames))
         shifted = self(clips[:, :, 1:])
         return torch.cat([clips[:, :, :1], shifted], dim=2).flatten(0, 1)
 

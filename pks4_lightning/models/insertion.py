@@ -4,12 +4,14 @@ Hooks are bound methods of the modules they belong to, never closures: a deep co
 the classifier then carries hooks that call the copy.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
-__all__ = ["ClipLayout", "HookPoints"]
+__all__ = ["ClipLayout", "HookPoints", "Hooked"]
 
 
 @dataclass
@@ -38,3 +40,34 @@ class HookPoints(NamedTuple):
     block: nn.Module
     attention_norm: nn.Module
     attention: nn.Module
+
+
+class Hooked(nn.Module):
+    """A module that acts inside a backbone block by hooks, from :meth:`insert` to :meth:`remove`.
+
+    A subclass says in :meth:`attach` which hooks it needs, and reads ``self.layout`` in them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layout = ClipLayout()
+        self._handles: list[RemovableHandle] = []
+
+    def insert(self, points: HookPoints, layout: ClipLayout) -> None:
+        """Act inside a backbone block from now on.
+
+        Args:
+            points: The block.
+            layout: How the block's images make up clips, and patches an image.
+        """
+        self.layout = layout
+        self._handles += self.attach(points)
+
+    def attach(self, points: HookPoints) -> Iterable[RemovableHandle]:
+        """Register the hooks on a block; their order is that of their calls at one place."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Let the block run as if the module had never been inserted."""
+        while self._handles:
+            self._handles.pop().remove()

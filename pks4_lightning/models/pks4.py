@@ -12,6 +12,7 @@ Dimensions:
     I: images, ``B * T``
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,14 +21,14 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pks4_lightning.models.config import Residual
-from pks4_lightning.models.insertion import ClipLayout, HookPoints
+from pks4_lightning.models.insertion import ClipLayout, Hooked, HookPoints
 from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder
 from pks4_lightning.models.scanner import KS4Scanner
 
 __all__ = ["PKS4Module"]
 
 
-class PKS4Module(nn.Module):
+class PKS4Module(Hooked):
     """Add kinematic priors to the patch tokens and scan every patch location along time.
 
     The output projection of a new scanner is zero: with ``residual="single"`` a freshly inserted
@@ -83,8 +84,6 @@ class PKS4Module(nn.Module):
             if bidirectional
             else None
         )
-        self._layout = ClipLayout()
-        self._handles: list[RemovableHandle] = []
 
     def forward(self, tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "I L D"]:
         """Return the tokens with temporally modelled patches; class tokens pass unchanged.
@@ -109,20 +108,9 @@ class PKS4Module(nn.Module):
             update = update + self.backward_scanner(x.flip(1)).flip(1)
         return update
 
-    def insert(self, points: HookPoints, layout: ClipLayout) -> None:
-        """Act on the output of a backbone block from now on.
-
-        Args:
-            points: The block.
-            layout: Tells the module how the block's images make up clips.
-        """
-        self._layout = layout
-        self._handles.append(points.block.register_forward_hook(self._after_block))
-
-    def remove(self) -> None:
-        """Let the backbone run as if the module had never been inserted."""
-        while self._handles:
-            self._handles.pop().remove()
+    def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
+        """Register the hook on a block's output."""
+        yield points.block.register_forward_hook(self._after_block)
 
     def _after_block(self, _block: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        return self(output, self._layout)
+        return self(output, self.layout)
