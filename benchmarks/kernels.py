@@ -22,8 +22,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pks4_lightning.ops import conv_triton, scan_triton
+from pks4_lightning.ops.conv import triton as conv_triton
 from pks4_lightning.ops.conv.kernels import conv_backward_kernel, conv_forward_kernel
+from pks4_lightning.ops.scan import triton as scan_triton
 from pks4_lightning.ops.scan.kernels import scan_backward_kernel, scan_forward_kernel
 from tests.helpers.compile_kernels import compile_kernel
 
