@@ -29,6 +29,7 @@ from pks4_lightning.models.clip_backbone import (
 from pks4_lightning.models.config import ClassRoute, PKS4Config
 from pks4_lightning.models.insertion import ClipLayout
 from pks4_lightning.models.pks4 import PKS4Module
+from pks4_lightning.ops.autocast import without_autocast
 from pks4_lightning.ops.patch_resize import resize_patches
 
 __all__ = ["PKS4Classifier", "build_classifier", "resolve_backbone_config"]
@@ -116,7 +117,10 @@ class PKS4Classifier(nn.Module):
             pixel_values=frames,
             interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
         ).image_embeds
-        return self.head(embeddings.unflatten(0, (-1, num_frames)).mean(1))
+        # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
+        with without_autocast(embeddings.device):
+            per_frame = embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
+            return self.head(per_frame.mean(1))
 
     def _patch_size(self, height: int, width: int) -> int:
         if self.grid_size is None:

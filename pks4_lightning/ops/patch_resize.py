@@ -12,13 +12,14 @@ Dimensions:
     p, q: side of a patch before and after, in pixels
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from pks4_lightning.ops.autocast import without_autocast
 
 __all__ = ["patch_resize_matrix", "resize_patches"]
 
@@ -72,18 +73,11 @@ def resize_patches(
         return frames
     x = frames.to(torch.promote_types(frames.dtype, torch.float32))
     matrix = patch_resize_matrix(patch_size, weight_size).to(x)
-    with _without_autocast(frames.device.type):
+    with without_autocast(frames.device):
         x = (x.unflatten(-1, (-1, patch_size)) @ matrix.T).flatten(-2)
         x = x.transpose(-1, -2)
         x = (x.unflatten(-1, (-1, patch_size)) @ matrix.T).flatten(-2)
         return x.transpose(-1, -2).to(frames.dtype)
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Switch autocast off, where there is any: the meta device, which counts costs, has none."""
-    if torch.amp.is_autocast_available(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
 
 
 @torch.compiler.disable  # compiled code takes it as an input instead of tracing the inversion

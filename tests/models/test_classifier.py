@@ -94,6 +94,17 @@ def test_a_new_classifier_without_class_route_is_the_plain_clip_tower(
     torch.testing.assert_close(classifier(video), expected)
 
 
+def test_mean_and_head_keep_their_precision_under_autocast(make_classifier, video):
+    classifier = make_classifier().eval()
+    embeddings = []
+    classifier.backbone.register_forward_hook(lambda _, _args, y: embeddings.append(y.image_embeds))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = classifier(video)
+    assert embeddings[0].dtype == torch.bfloat16
+    expected = classifier.head(embeddings[0].float().reshape(2, 4, 8).mean(1))
+    torch.testing.assert_close(logits, expected, rtol=0, atol=0)
+
+
 def test_pks4_acts_once_after_its_block_and_is_removable(make_classifier, video):
     classifier = make_classifier(class_route="none").eval()
     blocks = classifier.backbone.vision_model.encoder.layers
