@@ -62,6 +62,9 @@ def between_nan(x):
         (7, (2, 6, 3)),
         (19, (2, 5, 16)),
         (16, (1, 4, 20)),
+        (131, (1, 2, 2)),
+        # VideoMamba's tokens of 8 frames; more than a minute in the interpreter
+        pytest.param(1569, (1, 2, 2), marks=pytest.mark.slow),
     ],
     ids=lambda value: str(value).replace(" ", ""),
 )

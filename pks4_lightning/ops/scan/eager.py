@@ -9,15 +9,21 @@ gradient ``q`` that reaches a state through its successor:
 Step size, skip path and gate belong to it: what they need beyond the inputs never exists for more
 than a slab of sequences.
 
+A sequence of more than 128 steps is cut into pieces that are scanned side by side, as if each were
+a sequence: a first run from zero tells what every piece adds to its state, a short recurrence over
+the pieces then the state that each one starts from. Its gradient takes the same way backwards.
+
 Dimensions:
-    S: sequences of a slab (patch locations of one clip)
-    T: time steps, one per frame; first here, as the tokens of a ViT lie in memory
+    S: sequences of a slab (patch locations of one clip), or their pieces
+    T: time steps, one per frame or token; first here, as the tokens of a ViT lie in memory
     E: inner channels
     N: state size per channel
 """
 
+import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +38,10 @@ __all__ = ["scan_backward", "scan_forward"]
 # kernels.
 _CPU_STEP_BYTES = 8 * 2**20
 _GPU_STEP_BYTES = 128 * 2**20
+
+# Steps of a sequence that is not cut. The cut takes up to twice the work and saves calls: time that
+# grows with the square root of the length where states are few.
+_LONGEST_PIECE = 128
 
 # Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
 # costs less than states that fall out of the cache.
@@ -55,16 +65,18 @@ def scan_forward(
     y = torch.empty_like(u)
     weights = _weights(A, D, delta_bias, like=u)
     with torch.autocast(u.device.type, enabled=False):
-        for at, (x_SNE, decay_SNE) in _slabs(u, weights[0], 2, num_in_step=2):
-            slab = _Slab(at, u, delta, B, C, gate, weights)
+        cut = _Cut.of(u.shape[2], weights[0], num_in_step=2)
+        for at, (x_SNE, decay_SNE) in _slabs(u, weights[0], cut, num_states=2):
+            slab = _Slab(at, cut, u, delta, B, C, gate, weights)
+            before_SNE = slab.states_at_start(out=x_SNE, decay=decay_SNE)
             y_TSE = torch.empty_like(slab.u_TSE)
             for t in range(len(y_TSE)):
-                slab.step(t, None if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
+                slab.step(t, before_SNE if t == 0 else x_SNE, decay=decay_SNE, out=x_SNE)
                 _bmm(slab.C_TSN[t], x_SNE, out=y_TSE[t])
             y_TSE.addcmul_(slab.D_E, slab.u_TSE)
             if slab.gate_TSE is not None:
                 y_TSE *= F.silu(slab.gate_TSE)
-            y[at] = y_TSE.transpose(0, 1)
+            y[at] = cut.join(y_TSE)
     return y
 
 
@@ -85,14 +97,15 @@ def scan_backward(
     weights = _weights(A, D, delta_bias, like=u)
     A_NE, D_E, _ = weights
     dA_NE, dD_E, dbias_E = (torch.zeros_like(x) for x in (A_NE, D_E, D_E))
-    num_steps = u.shape[2]
-    chunks = [range(num_steps)[t : t + _CHUNK] for t in range(0, num_steps, _CHUNK)]
+    cut = _Cut.of(u.shape[2], A_NE, num_in_step=5)
+    steps = range(cut.length)
+    chunks = [steps[t : t + _CHUNK] for t in range(0, cut.length, _CHUNK)]
     # per frame of a chunk its state and decay, the states between chunks, and two gradients
     num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
     with torch.autocast(u.device.type, enabled=False):
-        for at, workspace in _slabs(u, A_NE, num_states, num_in_step=5):
-            slab = _Slab(at, u, delta, B, C, gate, weights)
-            dy_TSE = dscan_TSE = _time_first(dy[at], dD_E.dtype)
+        for at, workspace in _slabs(u, A_NE, cut, num_states=num_states):
+            slab = _Slab(at, cut, u, delta, B, C, gate, weights)
+            dy_TSE = dscan_TSE = cut.apart(dy[at], dD_E.dtype)
             if slab.gate_TSE is not None:
                 dscan_TSE = dy_TSE * F.silu(slab.gate_TSE)
             dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE = slab.differentiate(
@@ -100,21 +113,59 @@ def scan_backward(
             )
             if slab.gate_TSE is not None:
                 y_TSE.addcmul_(slab.D_E, slab.u_TSE).mul_(dy_TSE)
-                dgate[at] = torch.ops.aten.silu_backward(y_TSE, slab.gate_TSE).transpose(0, 1)
+                dgate[at] = cut.join(torch.ops.aten.silu_backward(y_TSE, slab.gate_TSE))
             ddelta_TSE.addcmul_(dwrite_TSE, slab.u_TSE)
             if delta_bias is not None:
                 ddelta_TSE *= torch.sigmoid(slab.raw_TSE)
                 dbias_E += ddelta_TSE.sum((0, 1))
             dD_E += (dscan_TSE * slab.u_TSE).sum((0, 1))
-            du[at] = dwrite_TSE.mul_(slab.delta_TSE).addcmul_(slab.D_E, dscan_TSE).transpose(0, 1)
-            ddelta[at] = ddelta_TSE.transpose(0, 1)
-            dB[at], dC[at] = dB_TSN.transpose(0, 1), dC_TSN.transpose(0, 1)
+            du[at] = cut.join(dwrite_TSE.mul_(slab.delta_TSE).addcmul_(slab.D_E, dscan_TSE))
+            ddelta[at] = cut.join(ddelta_TSE)
+            dB[at], dC[at] = cut.join(dB_TSN), cut.join(dC_TSN)
             dA_NE += dA_SNE.sum(0)
     dA.copy_(dA_NE.t())
     dD.copy_(dD_E)
     if delta_bias is not None:
         dbias.copy_(dbias_E)
     return gradients
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How sequences are cut: into ``number`` pieces of ``length`` steps, the last one padded."""
+
+    num_steps: int
+    number: int
+    length: int
+    size: int
+    """Sequences per slab."""
+
+    @classmethod
+    def of(cls, num_steps: int, like: Tensor, *, num_in_step: int) -> "_Cut":
+        """Cut so that a step reads or writes ``num_in_step`` tensors of bounded size."""
+        bound = _CPU_STEP_BYTES if like.device.type == "cpu" else _GPU_STEP_BYTES
+        at_once = max(1, bound // (num_in_step * like.nbytes))
+        number = 1
+        if num_steps > _LONGEST_PIECE:
+            # two runs along a piece and one over the pieces: fewest calls
+            number = min(at_once, math.isqrt(2 * num_steps))
+        length = -(-num_steps // number)
+        return cls(num_steps, number, length, max(1, at_once // number))
+
+    def apart(self, x_STX: Tensor, dtype: torch.dtype) -> Tensor:
+        """Put time first, and the pieces of all sequences side by side: piece by piece."""
+        x_TSX = x_STX.transpose(0, 1).to(dtype)
+        if self.number == 1:
+            return x_TSX
+        # zeros leave states as they are but for their decay, which nothing reads
+        padded = F.pad(x_TSX, (0, 0, 0, 0, 0, self.number * self.length - self.num_steps))
+        return padded.unflatten(0, (self.number, -1)).transpose(0, 1).flatten(1, 2)
+
+    def join(self, x_TSX: Tensor) -> Tensor:
+        """Put the pieces together again, sequences first."""
+        if self.number > 1:
+            x_TSX = x_TSX.unflatten(1, (self.number, -1)).transpose(0, 1).flatten(0, 1)
+        return x_TSX[: self.num_steps].transpose(0, 1)
 
 
 class _Slab:
@@ -126,6 +177,7 @@ class _Slab:
     def __init__(
         self,
         at: tuple[int, slice],
+        cut: _Cut,
         u: Tensor,
         delta: Tensor,
         B: Tensor,
@@ -137,10 +189,11 @@ class _Slab:
         dtype = self.A_NE.dtype
         # to base 2: on a CPU exp2 is almost three times as fast as exp
         self.rate_NE = self.A_NE * math.log2(math.e)
+        self.cut = cut
         self.u_TSE, self.raw_TSE, self.B_TSN, self.C_TSN = (
-            _time_first(x[at], dtype) for x in (u, delta, B, C)
+            cut.apart(x[at], dtype) for x in (u, delta, B, C)
         )
-        self.gate_TSE = None if gate is None else _time_first(gate[at], dtype)
+        self.gate_TSE = None if gate is None else cut.apart(gate[at], dtype)
         self.delta_TSE = self.raw_TSE
         if bias_E is not None:
             self.raw_TSE = self.raw_TSE + bias_E
@@ -156,6 +209,14 @@ class _Slab:
             torch.mul(self.delta_TSE[t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
             torch.mul(decay, before_SNE, out=out).addcmul_(*write)
 
+    def states_at_start(self, *, out: Tensor, decay: Tensor) -> Tensor | None:
+        """Return the state that each piece starts from; None, for zero, where nothing is cut."""
+        if self.cut.number == 1:
+            return None
+        for t in range(self.cut.length):
+            self.step(t, None if t == 0 else out, decay=decay, out=out)
+        return self._along_pieces(out, self._whole_decay(), reverse=False)
+
     def differentiate(
         self, dy_TSE: Tensor, chunks: list[range], workspace: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -167,14 +228,15 @@ class _Slab:
         states, decays, between, (dx_SNE, dA_SNE) = workspace.split(
             [length, length, len(chunks) - 1, 2]
         )
-        dx_SNE.zero_()
+        start_SNE = self.states_at_start(out=states[0], decay=decays[0])
+        self._gradients_at_end(dy_TSE, out=dx_SNE, decay=decays[0])
         dA_SNE.zero_()
         dwrite_TSE, ddelta_TSE, y_TSE = (torch.empty_like(self.write_TSE) for _ in range(3))
         dB_TSN, dC_TSN = (x.new_empty(x.shape) for x in (self.B_TSN, self.C_TSN))
 
-        self._keep_states_before(chunks[1:], between, decay=decays[0])
+        self._keep_states_before(chunks[1:], start_SNE, between, decay=decays[0])
         for number in reversed(range(len(chunks))):
-            previous = [None if number == 0 else between[number - 1], *states]
+            previous = [start_SNE if number == 0 else between[number - 1], *states]
             for i, t in enumerate(chunks[number]):
                 self.step(t, previous[i], decay=decays[i], out=states[i])
                 # the state as the right factor: many times faster than as the left one
@@ -194,9 +256,34 @@ class _Slab:
                 torch.sum(dlog_decay_SNE.mul_(self.A_NE), 1, out=ddelta_TSE[t])
         return dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE
 
-    def _keep_states_before(self, chunks: list[range], kept: Tensor, *, decay: Tensor) -> None:
+    def _gradients_at_end(self, dy_TSE: Tensor, *, out: Tensor, decay: Tensor) -> None:
+        """Write what reaches the last state of each piece from the pieces after it."""
+        out.zero_()
+        if self.cut.number == 1:
+            return
+        for t in reversed(range(self.cut.length)):
+            out.addcmul_(self.C_TSN[t].unsqueeze(-1), dy_TSE[t].unsqueeze(1))
+            torch.mul(self.delta_TSE[t].unsqueeze(1), self.rate_NE, out=decay).exp2_()
+            out.mul_(decay)
+        out.copy_(self._along_pieces(out, self._whole_decay(), reverse=True))
+
+    def _whole_decay(self) -> Tensor:
+        return torch.exp2(self.delta_TSE.sum(0).unsqueeze(1) * self.rate_NE)
+
+    def _along_pieces(self, x_SNE: Tensor, decay_SNE: Tensor, *, reverse: bool) -> Tensor:
+        """Give each piece what those before it (or after it) have left, for what each one adds."""
+        added, decays = (z.unflatten(0, (self.cut.number, -1)) for z in (x_SNE, decay_SNE))
+        reached = torch.zeros_like(added)
+        order = range(self.cut.number)[:: -1 if reverse else 1]
+        for here, there in itertools.pairwise(order):
+            torch.addcmul(added[here], decays[here], reached[here], out=reached[there])
+        return reached.flatten(0, 1)
+
+    def _keep_states_before(
+        self, chunks: list[range], start: Tensor | None, kept: Tensor, *, decay: Tensor
+    ) -> None:
         """Run to the start of every chunk and keep the state there."""
-        x_SNE = None
+        x_SNE = start
         t = 0
         for chunk, out in zip(chunks, kept, strict=True):
             while t < chunk.start:
@@ -218,24 +305,16 @@ def _weights(
 
 
 def _slabs(
-    stream: Tensor, like: Tensor, num_states: int, *, num_in_step: int
+    stream: Tensor, like: Tensor, cut: _Cut, *, num_states: int
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
-    """Cut the clips into slabs, each with room for so many tensors ``like`` per sequence.
-
-    Of these, ``num_in_step`` are read or written by one step.
-    """
+    """Cut the clips into slabs, each with room for so many tensors ``like`` per piece."""
     num_clips, num_patches = stream.shape[:2]
-    bound = _CPU_STEP_BYTES if like.device.type == "cpu" else _GPU_STEP_BYTES
-    size = max(1, min(num_patches, bound // (num_in_step * like.nbytes)))
-    workspace = like.new_empty(num_states, size, *like.shape)
+    size = max(1, min(num_patches, cut.size))
+    workspace = like.new_empty(num_states, cut.number * size, *like.shape)
     for clip in range(num_clips):
         for start in range(0, num_patches, size):
             end = min(start + size, num_patches)
-            yield (clip, slice(start, end)), workspace[:, : end - start]
-
-
-def _time_first(x_STX: Tensor, dtype: torch.dtype) -> Tensor:
-    return x_STX.transpose(0, 1).to(dtype)
+            yield (clip, slice(start, end)), workspace[:, : cut.number * (end - start)]
 
 
 def _bmm(x_SK: Tensor, y_SKM: Tensor, *, out: Tensor) -> None:

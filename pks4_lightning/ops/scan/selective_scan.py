@@ -56,8 +56,9 @@ def selective_scan(
     released Mamba code. The recurrence is causal: ``y[:, t]`` depends on ``u[:, : t + 1]`` only.
 
     Only the inputs are kept for the backward pass, which recomputes the states for a few
-    sequences at a time: memory beyond inputs and gradients does not grow with ``S``. Derivatives
-    of the gradients are not implemented. Every backend gives the same result and the same
+    sequences at a time: memory beyond inputs and gradients does not grow with ``S``. Sequences may
+    be long (1,569 tokens of a clip as well as 8 frames). Derivatives of the gradients are not
+    implemented. Every backend gives the same result and the same
     gradients, up to rounding.
 
     Args:

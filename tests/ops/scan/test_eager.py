@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pks4_lightning.ops.scan import eager as module
 from pks4_lightning.ops.scan.selective_scan import selective_scan
-from tests.helpers.reference import selective_scan_closed_form
+from tests.helpers.reference import selective_scan_closed_form, selective_scan_loop
 from tests.helpers.scan_inputs import E, N, assert_all_close, make_inputs, run
 
 scan = functools.partial(selective_scan, backend="torch")
@@ -35,6 +35,40 @@ def test_chunks_of_any_length_give_the_same(monkeypatch, chunk):
     whole = run(scan, inputs)
     monkeypatch.setattr(module, "_CHUNK", chunk)
     assert_all_close(run(scan, inputs), whole)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("num_steps", [129, 211, 1569], ids=lambda T: f"T{T}")
+def test_long_sequences_equal_a_loop_forward_and_in_every_gradient(num_steps):
+    inputs = make_inputs(num_steps, sizes=(2, 2, 3))
+    inputs["delta"] *= 0.1  # states that last from piece to piece
+    assert_all_close(run(scan, inputs), run(selective_scan_loop, inputs))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("step_bytes", [1, 5 * 2 * 160, 5 * 7 * 160], ids=lambda n: f"{n}bytes")
+def test_sequences_cut_into_any_number_of_pieces_give_the_same(monkeypatch, step_bytes):
+    inputs = make_inputs(131, sizes=(3, E, N))
+    inputs["delta"] *= 0.1
+    inputs["delta_bias"] = torch.full((E,), -3.0, dtype=torch.float64)
+    inputs["gate"] = inputs["u"].flip(0)
+    in_one = run(scan, inputs)
+    monkeypatch.setattr(module, "_CPU_STEP_BYTES", step_bytes)
+    assert_all_close(run(scan, inputs), in_one)
+    monkeypatch.setattr(module, "_LONGEST_PIECE", 131)
+    assert_all_close(run(scan, inputs), in_one)
+
+
+def test_memory_grows_slower_than_the_length(monkeypatch):
+    monkeypatch.setattr(module, "_CPU_STEP_BYTES", 2**20)
+    workspaces = []
+    for num_steps in (256, 4096):
+        inputs = make_inputs(num_steps, torch.float32, sizes=(2, 2, 64)).values()
+        inputs = [x.unsqueeze(0) if x.ndim == 3 else x for x in inputs]
+        with _LargestAllocation() as largest:
+            module.scan_backward(inputs[0], *inputs, None, None)
+        workspaces.append(largest.num_bytes)
+    assert workspaces[1] < 8 * workspaces[0]  # 16 times the steps
 
 
 class _LargestAllocation(TorchDispatchMode):
