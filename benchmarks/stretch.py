@@ -69,8 +69,8 @@ def testing(name, options, *settings):
         f"testing {name}",
         options.out / f"{name}.log",
         *("stretch", "--ckpt_path", f"{options.out}/{name.split(',')[0]}/checkpoints/last.ckpt"),
-        *("--frames", ",".join(map(str, GRID.frames))),
-        *("--resolutions", ",".join(map(str, GRID.resolutions))),
+        *("--frames", *map(str, GRID.frames)),
+        *("--resolutions", *map(str, GRID.resolutions)),
         *("--out", str(options.out / "grids" / name), *settings),
     )
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from pks4_lightning.cli.lightning_cli import main, run_cli
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli.lightning_cli import run_cli
 from tests.conftest import ROOT
 from tests.test_distributed import TWO, pks4_on_two_ranks
 

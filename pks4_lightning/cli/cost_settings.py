@@ -1,36 +1,24 @@
 """The settings that a training would run with, where nothing is to be trained."""
 
-import json
-from typing import cast
+from collections.abc import Sequence
 
-from lightning.pytorch import Trainer
-
-from pks4_lightning.cli.lightning_cli import PKS4CLI, run_cli, saved_settings
+from pks4_lightning.cli.settings import Settings, data_module, resolve
 from pks4_lightning.cost.report import CostSettings
 from pks4_lightning.cost.training_step import ClipBatch
 from pks4_lightning.data.annotations.published_counts import official_counts
-from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.config import PKS4Config
 
 __all__ = ["cost_settings"]
 
 
-class _WithoutTrainer(PKS4CLI):
-    """Parses and checks all settings; another machine's devices need not be here."""
-
-    def instantiate_trainer(self, **_: object) -> Trainer:
-        """Build none."""
-        return cast(Trainer, None)
-
-
 def cost_settings(
-    args: list[str], *, checkpoint: str | None = None, num_videos: int | None = None
+    arguments: Sequence[str], *, checkpoint: str | None = None, num_videos: int | None = None
 ) -> CostSettings:
     """Read what decides the cost of a training.
 
     Args:
-        args: Settings as `pks4 fit` takes them, ``--config`` and all.
-        checkpoint: A training's checkpoint, whose settings those in ``args`` change.
+        arguments: Settings as `pks4 fit` takes them, ``--config`` and all.
+        checkpoint: A training's checkpoint, whose settings the arguments change.
         num_videos: Training videos. ``None``: what the data set's authors publish, else those that
             ``data.root`` holds.
 
@@ -38,36 +26,30 @@ def cost_settings(
         FileNotFoundError: If there is no such checkpoint, or ``data.root`` is not there.
         ValueError: If the file is no checkpoint of ours, or no data set is named.
     """
-    if checkpoint is not None:
-        saved = saved_settings(checkpoint, command="fit")
-        saved = {group: saved[group] for group in ("model", "data", "trainer") if group in saved}
-        args = [f"--config={json.dumps(saved)}", *args]
-    args = [*args, "--seed_everything=false"]
-    cli = run_cli(args, run=False, cli_class=_WithoutTrainer)
-    classifier: PKS4Config = cli.model.config
-    data, trainer = cli.config.data, cli.config.trainer
-    if trainer.max_epochs is None or trainer.max_epochs < 0:
+    settings = resolve(arguments, checkpoint=checkpoint)
+    data, trainer = settings["data"], settings["trainer"]
+    classifier = PKS4Config(**settings["model"]["classifier"])
+    if trainer["max_epochs"] is None or trainer["max_epochs"] < 0:
         raise ValueError("The training compute needs an end: set --trainer.max_epochs.")
     return CostSettings(
         classifier=classifier,
         clips=ClipBatch(
-            num_clips=data.batch_size * data.num_repeats,
-            num_frames=data.num_frames,
-            frame_size=data.frame_size,
+            num_clips=data["batch_size"] * data["num_repeats"],
+            num_frames=data["num_frames"],
+            frame_size=data["frame_size"],
         ),
-        num_clips=data.num_clips,
-        num_crops=data.num_crops,
-        precision=str(trainer.precision or "32-true"),
+        num_clips=data["num_clips"],
+        num_crops=data["num_crops"],
+        precision=str(trainer["precision"] or "32-true"),
         num_videos=(
-            _num_videos(cli.datamodule, classifier.num_classes)
-            if num_videos is None
-            else num_videos
+            _num_videos(settings, classifier.num_classes) if num_videos is None else num_videos
         ),
-        num_epochs=trainer.max_epochs,
+        num_epochs=trainer["max_epochs"],
     )
 
 
-def _num_videos(data: VideoDataModule, num_classes: int) -> int:
+def _num_videos(settings: Settings, num_classes: int) -> int:
+    data = data_module(settings)
     official = official_counts(data.format, num_classes)
     if official is not None:
         return official.counts["train"]

@@ -1,18 +1,15 @@
 """``pks4 fit | validate | test | predict``: Lightning's command line for our task and data."""
 
-import errno
 import json
 import logging
-import multiprocessing
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning import __version__ as lightning_version
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
@@ -26,39 +23,28 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.cli.parser import OneSentenceParser
+from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.files import remove_leftovers
 from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
-from pks4_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from pks4_lightning.training.callbacks.line_progress import LineProgress
 from pks4_lightning.training.callbacks.memory_advice import MemoryAdvice
 from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
-from pks4_lightning.training.callbacks.preemption import Preemption, noting_signals
+from pks4_lightning.training.callbacks.preemption import Preemption
 from pks4_lightning.training.callbacks.run_cost import RunCost
 from pks4_lightning.training.callbacks.run_summary import RunSummary
 from pks4_lightning.training.callbacks.validation_pictures import ValidationPictures
-from pks4_lightning.training.callbacks.watchdog import Watchdog
 from pks4_lightning.training.checkpoints.finding import checkpoints_in, find_checkpoint
-from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
-from pks4_lightning.training.learning.chunked_forward import is_out_of_memory
 from pks4_lightning.training.resuming.run_state import RunState
 from pks4_lightning.training.task import VideoClassificationTask
 
-__all__ = ["PKS4CLI", "main", "run_cli"]
+__all__ = ["PKS4CLI", "run_cli"]
 
 logger = logging.getLogger(__name__)
-
-# Settings of a training that a later test or prediction goes by as well. It saves no checkpoint,
-# but Lightning warns if the callbacks that did are not there.
-KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
-KEPT_OF_TRAINER = ("default_root_dir", "precision")
-
-# What any write may end in, a library's as well as ours.
-_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -81,19 +67,34 @@ class SaveConfig(SaveConfigCallback):
 class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the settings of checkpoints and watchdog, and whether a resumed run may differ."""
-        both = {"auto_insert_metric_name": False, "enable_version_counter": False}
-        best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
-        # A callback of its own: `save_last` writes only when the best one is written as well.
-        last = {"filename": "last", "save_on_train_epoch_end": True, **both}
-        for group, kind, defaults in (
-            ("best_checkpoint", ModelCheckpoint, best),
-            ("last_checkpoint", LastCheckpoint, last),
-        ):
-            parser.add_lightning_class_args(kind, group)
-            parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
-        parser.add_lightning_class_args(Watchdog, "watchdog")
+    def __init__(self, args: list[str], *, run: bool, start: bool) -> None:
+        self._starts = start
+        super().__init__(
+            VideoClassificationTask,
+            VideoDataModule,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"prog": "pks4"},
+            args=args,
+            run=run,
+        )
+
+    def init_parser(self, **kwargs: Any) -> OneSentenceParser:
+        """Return a parser that takes configuration files."""
+        parser = OneSentenceParser(
+            dump_header=[f"lightning.pytorch=={lightning_version}"], **kwargs
+        )
+        parser.add_config_option()
+        return parser
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add none of Lightning's: see below."""
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the settings of a training, and whether a resumed run may differ."""
+        add_settings(parser)
         parser.add_argument(
             "--allow_changes",
             type=bool,
@@ -156,6 +157,11 @@ class PKS4CLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command, unless everything was only to be built."""
+        if self._starts:
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Refuse what can be refused before anything is written.
@@ -224,35 +230,6 @@ class PKS4CLI(LightningCLI):
         return trainer
 
 
-def saved_settings(path: str, *, command: str) -> dict[str, Any]:
-    """Return the settings that a checkpoint brings along, as a configuration for ``command``.
-
-    Args:
-        path: The checkpoint.
-        command: ``fit`` takes the whole training over; the others take model, data, seed,
-            precision and the run's folder.
-
-    Returns:
-        A nested dictionary of plain values.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a checkpoint of ours.
-    """
-    checkpoint = read_checkpoint(path)
-    saved: dict[str, Any] = dict(checkpoint.get("config", {}))
-    saved["model"] = checkpoint["hyper_parameters"]
-    if command != "fit":
-        trainer = saved.get("trainer", {})
-        saved = {key: saved[key] for key in KEPT_FOR_EVALUATION if key in saved}
-        saved["trainer"] = {key: trainer[key] for key in KEPT_OF_TRAINER if key in trainer}
-    for key in ("ckpt_path", "allow_changes", "weights_only"):  # of that run alone
-        saved.pop(key, None)
-    # Through JSON, tuples become the lists that a parsed configuration has.
-    plain: dict[str, Any] = json.loads(json.dumps(saved))
-    return plain
-
-
 def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
     """Let frames of another size than in training show as much of the scene.
 
@@ -287,109 +264,18 @@ def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def run_cli(args: list[str], *, run: bool = True, cli_class: type[PKS4CLI] = PKS4CLI) -> PKS4CLI:
+def run_cli(args: list[str], *, run: bool = True, start: bool = True) -> PKS4CLI:
     """Parse arguments, build everything and, unless told otherwise, run the command.
 
     Args:
         args: The arguments; with ``run`` the command first.
-        run: False only builds task, data module and trainer.
-        cli_class: What parses and builds.
+        run: False takes no command.
+        start: False builds all that a command needs, and leaves it at that.
 
     Returns:
         The command line object, with ``model``, ``datamodule`` and ``trainer``.
     """
-    return cli_class(
-        VideoClassificationTask,
-        VideoDataModule,
-        save_config_callback=SaveConfig,
-        save_config_kwargs={"overwrite": True},
-        seed_everything_default=0,
-        # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
-        # Our own summary says what Lightning's would, and what the settings came to.
-        trainer_defaults={
-            "default_root_dir": "runs",
-            "use_distributed_sampler": False,
-            "enable_model_summary": False,
-        },
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        parser_class=OneSentenceParser,
-        parser_kwargs={"prog": "pks4"},
-        args=args,
-        run=run,
-    )
-
-
-def main(args: list[str]) -> int:
-    """Run ``fit``, ``validate``, ``test`` or ``predict``.
-
-    What a user can mend ends in one sentence on standard error; anything else keeps its traceback.
-
-    Args:
-        args: The arguments, the command first.
-
-    Returns:
-        The exit status, 0 or 1. Arguments that do not parse raise ``SystemExit(2)``; a run that is
-        stopped by SIGTERM or SIGUSR1 raises ``SystemExit(143)``, and one that stalls ends with 75.
-    """
-    logging.basicConfig(format="%(message)s")
-    # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "litlogger" not in record.getMessage()  # an advertisement
-    )
-    is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-    logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
-    if args[:1] != ["fit"]:  # nothing is saved there
-        warnings.filterwarnings("ignore", message="The dirpath has changed")
-    try:
-        with noting_signals():
-            run_cli(args)
-    except Exception as error:
-        sentence = user_error(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"pks4: error: {sentence}\n")
-        return 1
-    finally:
-        for worker in multiprocessing.active_children():  # one that is stuck would hold up the end
-            worker.kill()
-    return 0
-
-
-def user_error(error: BaseException) -> str | None:
-    """Return the one sentence for an error that the user can mend, or ``None`` if it is a bug.
-
-    Args:
-        error: What ended the run.
-    """
-    message = str(error).strip()
-    if is_out_of_memory(error):
-        notes: list[str] = getattr(error, "__notes__", [])
-        general = (
-            "There is not enough memory: lower --data.batch_size, --data.num_frames or "
-            "--data.frame_size, or set --model.classifier.gradient_checkpointing true "
-            "(the learning rate and the accumulation follow the batch size by themselves)."
-        )
-        return notes[-1] if notes else general
-    if type(error).__module__.startswith("pks4_lightning."):
-        # Raised in a data worker, its message is a traceback that ends in ours.
-        return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
-    if isinstance(error, ValueError | TypeError | OSError) and _raised_by_us(error):
-        return message
-    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
-    return None
-
-
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether the innermost frame of an error's traceback lies in this package."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return False
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("pks4_lightning.")
+    return PKS4CLI(args, run=run, start=start)
 
 
 def _checkpoint_folder(root: str | Path | None) -> Path:

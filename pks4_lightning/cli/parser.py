@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import (  # type: ignore[attr-defined]  # the action is not in its __all__
+    ActionConfigFile,
+    ArgumentParser,
+    Namespace,
+    get_loader,
+    set_loader,
+)
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
@@ -36,6 +42,12 @@ class OneSentenceParser(LightningArgumentParser):
         set_loader("yaml", _load_checked_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(*args, **kwargs)
 
+    def add_config_option(self) -> None:
+        """Add ``--config FILE``."""
+        self.add_argument(
+            *("-c", "--config"), action=ActionConfigFile, help="a configuration, YAML or JSON"
+        )
+
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file, if it is not too large to be one.
 
@@ -59,11 +71,20 @@ class OneSentenceParser(LightningArgumentParser):
         """
         if not self.exit_on_error:  # asked by jsonargparse itself, which goes on
             super().error(message, ex)
+        self.exit(2, f"pks4: error: {self.one_sentence(message, ex)}\n")
+
+    def one_sentence(self, message: str, ex: Exception | None = None) -> str:
+        """Return the sentence for a mistake in the arguments.
+
+        Args:
+            message: What jsonargparse found wrong.
+            ex: Its cause.
+        """
         sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
         # of a union, the list of what each member would not take
         sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
         parser = getattr(ex, "subcommand_parser", None) or self
-        self.exit(2, f"pks4: error: {sentence}{_way_out(sentence, parser)}\n")
+        return sentence + _way_out(sentence, parser)
 
 
 def _way_out(sentence: str, parser: ArgumentParser) -> str:

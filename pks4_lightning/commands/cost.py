@@ -11,8 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
+from pks4_lightning.cli.arguments import take_settings
 from pks4_lightning.cli.cost_settings import cost_settings
-from pks4_lightning.cli.lightning_cli import user_error
+from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
 from pks4_lightning.files import atomic_write
@@ -21,7 +22,7 @@ from pks4_lightning.paper.cost_tables import cell_table, report_tables, scaling_
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 
-__all__ = ["curves", "main"]
+__all__ = ["add_arguments", "curves", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,49 +37,18 @@ Any setting of `pks4 fit` may follow. Nothing is downloaded for OpenAI's four CL
 """
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Count, and if wanted measure, what a classifier costs.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0; 1 after one sentence about what is wrong, or if a cell of the paper
-        that should come out does not.
+        parser: The command's.
     """
-    parser = _parser()
-    arguments, settings = parser.parse_known_args(argv)
-    if arguments.paper and settings:
-        parser.error(f"--paper takes no settings of a training: {' '.join(settings)}")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("pks4_lightning").setLevel(logging.INFO if arguments.measure else "WARNING")
-    try:
-        if arguments.paper:
-            return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
-        num_videos = 0 if arguments.scaling else arguments.videos
-        read = cost_settings(settings, checkpoint=arguments.ckpt_path, num_videos=num_videos)
-        if arguments.scaling:
-            _scaling(read, arguments.out, as_json=arguments.json)
-        else:
-            _report(read, measured=arguments.measure, as_json=arguments.json)
-    except Exception as error:
-        sentence = user_error(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"pks4: error: {sentence}\n")
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pks4 cost",
-        description="Parameters, FLOPs, memory and training compute of the classifier that the "
-        "settings of a training describe. Counted without weights, data or GPU.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser.description = (
+        "Parameters, FLOPs, memory and training compute of the classifier that the settings of a "
+        "training describe. Counted without weights, data or GPU."
     )
+    parser.epilog = EXAMPLES
+    take_settings(parser)
     parser.add_argument("--ckpt_path", help="a checkpoint, whose settings to start from")
     parser.add_argument("--videos", type=int, help="training videos, where no data set tells")
     parser.add_argument(
@@ -99,7 +69,38 @@ def _parser() -> argparse.ArgumentParser:
         help=f"tables of --paper; default: {' '.join(map(str, RECOMPUTED_TABLES))}",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else")
-    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Count, and if wanted measure, what a classifier costs.
+
+    Args:
+        arguments: The command's.
+
+    Returns:
+        The exit status: 1 if a cell of the paper that should come out does not.
+
+    Raises:
+        ValueError: If the settings cannot be read, or are not wanted.
+    """
+    if not arguments.measure:
+        logging.getLogger("pks4_lightning").setLevel(logging.WARNING)
+    if arguments.paper:
+        if arguments.settings:
+            raise ArgumentsError(
+                f"--paper takes no settings of a training: {' '.join(arguments.settings)}."
+            )
+        return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
+    settings = cost_settings(
+        arguments.settings,
+        checkpoint=arguments.ckpt_path,
+        num_videos=0 if arguments.scaling else arguments.videos,
+    )
+    if arguments.scaling:
+        _scaling(settings, arguments.out, as_json=arguments.json)
+    else:
+        _report(settings, measured=arguments.measure, as_json=arguments.json)
+    return 0
 
 
 def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:

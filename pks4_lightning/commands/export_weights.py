@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,37 +9,36 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput, save_weights
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 
-__all__ = ["export_weights", "main"]
+__all__ = ["add_arguments", "export_weights", "run"]
 
 _PREFIX = "classifier."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Export a checkpoint.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
+        parser: The command's.
     """
-    parser = argparse.ArgumentParser(
-        prog="pks4 export-weights",
-        description="Write the weights of a checkpoint as weights.safetensors, and what is needed "
-        "to classify a clip with them as classifier.json. No file of the two can run code.",
-        epilog="example: pks4 export-weights runs/ssv2_b16_f8/checkpoints/best.ckpt "
-        "--out ssv2_b16_f8",
+    parser.description = (
+        "Write the weights of a checkpoint as weights.safetensors, and what is needed to classify "
+        "a clip with them as classifier.json. No file of the two can run code."
+    )
+    parser.epilog = (
+        "example: pks4 export-weights runs/ssv2_b16_f8/checkpoints/best.ckpt --out ssv2_b16_f8"
     )
     parser.add_argument("checkpoint", type=Path, help="file that `pks4 fit` wrote")
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
-    arguments = parser.parse_args(argv)
-    try:
-        export_weights(arguments.checkpoint, arguments.out)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"pks4: error: {error}\n")
-        return 1
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export a checkpoint.
+
+    Args:
+        arguments: The command's.
+    """
+    export_weights(arguments.checkpoint, arguments.out)
     sys.stdout.write(f"Wrote {arguments.out}.\n")
-    return 0
 
 
 def export_weights(checkpoint: Path, folder: Path) -> None:

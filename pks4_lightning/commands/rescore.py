@@ -12,40 +12,41 @@ from rich.table import Table
 
 from pks4_lightning.training.scoring.view_scores import ViewScores, accuracy, interval
 
-__all__ = ["main"]
+__all__ = ["add_arguments", "rescore", "run"]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Score views of a finished test again.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
+        parser: The command's.
     """
-    parser = argparse.ArgumentParser(
-        prog="pks4 rescore",
-        description="Score any subset of a test's views again, from the view_scores.npz that "
-        "`pks4 test` wrote. View number = clip × crops + crop.",
-        epilog="example: pks4 rescore runs/ssv2_b16_f8/test/view_scores.npz --views 0 1 2",
+    parser.description = (
+        "Score any subset of a test's views again, from the view_scores.npz that `pks4 test` "
+        "wrote. View number = clip × crops + crop."
     )
+    parser.epilog = "example: pks4 rescore runs/ssv2_b16_f8/test/view_scores.npz --views 0 1 2"
     parser.add_argument("scores", type=Path, help="view_scores.npz of a test")
     parser.add_argument(
         "--views", type=int, nargs="+", help="numbers of the views to average; default: all"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args(argv)
-    try:
-        rows = rescore(ViewScores.load(arguments.scores), arguments.views)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"pks4: error: {error}\n")
-        return 1
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Score views of a finished test again.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        ValueError: If the file holds no scores of a test.
+    """
+    rows = rescore(ViewScores.load(arguments.scores), arguments.views)
     if arguments.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         Console().print(_as_table(rows))
-    return 0
 
 
 def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, Any]]:

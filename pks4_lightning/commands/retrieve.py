@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.experiments.evaluation import build, in_one_sentence, quiet
+from pks4_lightning.experiments.evaluation import build, quiet
 from pks4_lightning.files import atomic_write
 from pks4_lightning.training.scoring.retrieval import retrieval_scores
 
-__all__ = ["main"]
+__all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,37 +28,41 @@ EXAMPLES = """\
 examples:
   pks4 retrieve --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 retrieve --ckpt_path runs/k400_b16_f32/checkpoints/best.ckpt \\
-      --data.format ucf101 --data.root /data/ucf101 --k 1,5,10,20
+      --data.format ucf101 --data.root /data/ucf101 --k 1 5 10 20
 Any setting of `pks4 predict` may follow. The data set need not be that of the training.
 """
 
 
-def main(argv: list[str] | None = None) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    parser.description = (
+        "Search the training split for the nearest neighbours of every test video. Features are "
+        "what the head reads: the mean over frames of the projected class token, here over views "
+        "too, compared by cosine."
+    )
+    parser.epilog = EXAMPLES
+    take_settings(parser)
+    parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
+    parser.add_argument(
+        "--k", action=NumbersAction, default=(1, 5, 10), help="neighbours; default: 1 5 10"
+    )
+    parser.add_argument("--out", type=Path, help="folder; default: retrieval, in the run's folder")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Compute features of both splits, search, write down how well it went.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
+        arguments: The command's.
 
-    Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
+    Raises:
+        ValueError: If the checkpoint or the data is not as it must be.
     """
-    parser = argparse.ArgumentParser(
-        prog="pks4 retrieve",
-        description="Search the training split for the nearest neighbours of every test video. "
-        "Features are what the head reads: the mean over frames of the projected class token, "
-        "here over views too, compared by cosine.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
-    parser.add_argument("--k", default="1,5,10", help="neighbours; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder; default: retrieval, in the run's folder")
-    return in_one_sentence(_run, parser, argv)
-
-
-def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
-    ks = _neighbours(arguments.k)
+    settings: list[str] = arguments.settings
     with quiet():
         cli = build("test", arguments.ckpt_path, settings)
         data = cli.datamodule
@@ -78,7 +83,7 @@ def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
         for name, videos in (("gallery", gallery), ("queries", queries))
     }
     (found, found_labels), (sought, sought_labels) = features["gallery"], features["queries"]
-    scores = retrieval_scores(sought, sought_labels, found, found_labels, ks=ks)
+    scores = retrieval_scores(sought, sought_labels, found, found_labels, ks=arguments.k)
     report = {
         "checkpoint": path,
         "num_queries": len(sought),
@@ -87,7 +92,7 @@ def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
     }
     with atomic_write(out / "retrieval.json") as file:
         file.write_text(json.dumps(report, indent=2) + "\n")
-    _show(report, ks)
+    _show(report, arguments.k)
     logger.info("%s", out / "retrieval.json")
 
 
@@ -161,14 +166,3 @@ def _show(report: dict[str, Any], ks: tuple[int, ...]) -> None:
         percents = (f"{100 * report[f'{name}@{k}']:.2f}" for name in ("recall", "knn"))
         table.add_row(str(k), *percents)
     Console().print(table)
-
-
-def _neighbours(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise ValueError(f"--k is '{text}'; give whole numbers such as 1,5,10.") from None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -13,11 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import describe
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.video.video import VideoDecodeError
-from pks4_lightning.experiments.evaluation import Stopwatch, build, in_one_sentence, quiet
+from pks4_lightning.experiments.evaluation import Stopwatch, build, quiet
 from pks4_lightning.experiments.stretch_grid import (
     Cell,
     Grid,
@@ -31,7 +32,7 @@ from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.heat_map import heat_map_figure
 
-__all__ = ["cell_map", "main"]
+__all__ = ["add_arguments", "cell_map", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ EXAMPLES = """\
 examples:
   pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt
   pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt \\
-      --against runs/plain/checkpoints/best.ckpt --frames 8,16,32 --resolutions 112,224,336
+      --against runs/plain/checkpoints/best.ckpt --frames 8 16 32 --resolutions 112 224 336
   pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt --budget 100
 Any setting of `pks4 test` may follow, for all cells alike. The same command continues a grid that
 was interrupted; finished cells are not evaluated again.
@@ -64,31 +65,28 @@ class _Subject:
     folder: Path
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Evaluate what is not finished, show and draw the grid.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
+        parser: The command's.
     """
-    parser = argparse.ArgumentParser(
-        prog="pks4 stretch",
-        description="Test one checkpoint at every length and resolution of a grid: top-1, "
-        "GFLOPs per view and clips per second of each, as a table, CSV, JSON and a heat map.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser.description = (
+        "Test one checkpoint at every length and resolution of a grid: top-1, GFLOPs per view and "
+        "clips per second of each, as a table, CSV, JSON and a heat map."
     )
+    parser.epilog = EXAMPLES
+    take_settings(parser)
     parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
     parser.add_argument("--against", help="a second one, cut into patches as the first one is")
     parser.add_argument(
-        "--frames", type=_numbers, help="lengths, such as 8,16,32; default: around the training's"
+        "--frames",
+        action=NumbersAction,
+        help="lengths, such as 8 16 32; default: around the training's",
     )
     parser.add_argument(
         "--resolutions",
-        type=_numbers,
+        action=NumbersAction,
         help="sides of a frame in pixels; the nearest that patches cover are taken. Default: from "
         "half to one and a half times the training's",
     )
@@ -96,24 +94,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--budget", type=float, help="GFLOPs per view to pick the most accurate scale for"
     )
-    return in_one_sentence(_run, parser, argv)
 
 
-def cell_map(cells: Sequence[Cell], grid: Grid) -> np.ndarray:
-    """Lay out top-1 accuracies: a row for every length, a column for every resolution.
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate what is not finished, show and draw the grid.
 
     Args:
-        cells: Of one checkpoint; what is not there is not a number.
-        grid: The grid.
+        arguments: The command's.
+
+    Raises:
+        ValueError: If a checkpoint, the data or the grid is not as it must be.
     """
-    values = np.full((len(grid.frames), len(grid.resolutions)), np.nan)
-    for cell in cells:
-        place = grid.frames.index(cell.num_frames), grid.resolutions.index(cell.resolution)
-        values[place] = cell.top1
-    return values
-
-
-def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
+    settings: list[str] = arguments.settings
     first = _look_at(arguments.ckpt_path, settings)
     subjects = [first]
     if arguments.against:
@@ -137,6 +129,20 @@ def _run(arguments: argparse.Namespace, settings: list[str]) -> None:
             *(arguments.budget, best.num_frames, best.frame_size, 100 * best.top1, best.gflops),
             *(best.checkpoint, best.num_frames, best.frame_size),
         )
+
+
+def cell_map(cells: Sequence[Cell], grid: Grid) -> np.ndarray:
+    """Lay out top-1 accuracies: a row for every length, a column for every resolution.
+
+    Args:
+        cells: Of one checkpoint; what is not there is not a number.
+        grid: The grid.
+    """
+    values = np.full((len(grid.frames), len(grid.resolutions)), np.nan)
+    for cell in cells:
+        place = grid.frames.index(cell.num_frames), grid.resolutions.index(cell.resolution)
+        values[place] = cell.top1
+    return values
 
 
 def _look_at(checkpoint: str, settings: list[str]) -> _Subject:
@@ -288,24 +294,3 @@ def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
     with atomic_write(results.folder / "heat_map.png") as path:
         figure.savefig(path)
     logger.info("%s/{results.json,results.csv,heat_map.png}", results.folder)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Parse ``8,16,32``.
-
-    Raises:
-        argparse.ArgumentTypeError: If that is no list of positive whole numbers.
-    """
-    try:
-        numbers = tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        numbers = ()
-    if not numbers or numbers[0] < 1:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no list of positive whole numbers such as 8,16"
-        )
-    return numbers
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,28 +1,19 @@
 """One checkpoint evaluated many times: what `pks4 test` or `predict` builds, started by us."""
 
-import argparse
 import contextlib
 import io
 import logging
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pks4_lightning.cli.lightning_cli import PKS4CLI, run_cli, user_error
+from pks4_lightning.cli.lightning_cli import PKS4CLI, run_cli
 
-__all__ = ["Stopwatch", "build", "in_one_sentence", "quiet"]
-
-
-class _Unstarted(PKS4CLI):
-    """Parses and builds as `pks4` does, and leaves it at that."""
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Start nothing."""
+__all__ = ["Stopwatch", "build", "quiet"]
 
 
 class Stopwatch(Callback):
@@ -83,7 +74,7 @@ def build(
         The command line, with ``model``, ``datamodule`` and ``trainer``; nothing has run.
     """
     args = [command, f"--ckpt_path={checkpoint}", *settings, "--trainer.devices=1"]
-    cli = run_cli(args, cli_class=_Unstarted)
+    cli = run_cli(args, start=False)
     if listener is not None:
         cli.trainer.callbacks.append(listener)  # type: ignore[attr-defined]  # set in __init__
     return cli
@@ -106,35 +97,6 @@ def quiet() -> Iterator[None]:
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
-
-
-def in_one_sentence(
-    run: Callable[[argparse.Namespace, list[str]], None],
-    parser: argparse.ArgumentParser,
-    argv: list[str] | None,
-) -> int:
-    """Run a command of ours; what its user can mend ends in one sentence.
-
-    Args:
-        run: Takes the command's own arguments and all others.
-        parser: Of its own arguments.
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0 or 1.
-    """
-    arguments, settings = parser.parse_known_args(argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("pks4_lightning").setLevel(logging.INFO)
-    try:
-        run(arguments, settings)
-    except Exception as error:
-        sentence = user_error(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"pks4: error: {sentence}\n")
-        return 1
-    return 0
 
 
 def _now(device: torch.device) -> float:

@@ -10,7 +10,8 @@ import torch
 import yaml
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli, user_error
+from pks4_lightning.cli.errors import user_error
+from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 

@@ -12,13 +12,12 @@ answers from an unordered set of frames gives both the same answer: it is right 
 of one in two, exactly. The scenes of the training split are all different.
 """
 
-import argparse
 import io
 import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,7 +29,7 @@ from jaxtyping import UInt8
 
 from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
 from pks4_lightning.demo.motion.render import render_scene
-from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
+from pks4_lightning.demo.motion.settings import HARD, MotionSettings
 from pks4_lightning.files import atomic_write
 from pks4_lightning.progress import track
 
@@ -42,7 +41,6 @@ __all__ = [
     "encode_webm",
     "generate_motion_dataset",
     "label_names",
-    "main",
     "make_clip",
     "pair_of",
 ]
@@ -227,57 +225,6 @@ def generate_motion_dataset(
     return folder
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Generate the demo set from the command line.
-
-    Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m pks4_lightning.demo.motion.dataset",
-        description="Generate short videos whose classes come in time-reversal pairs, "
-        "in Something-Something V2's layout.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--num_train", type=int, default=1200, help="training videos")
-    parser.add_argument("--num_val", type=int, default=240, help="validation videos")
-    parser.add_argument("--num_test", type=int, default=400, help="test videos")
-    parser.add_argument("--seed", type=int, default=0, help="decides every byte")
-    parser.add_argument("--num_workers", type=int, default=2, help="processes at work")
-    parser.add_argument("--hard", action="store_true", help="the ablations' set: more in the way")
-    parser.add_argument(
-        "--motions",
-        nargs="+",
-        choices=sorted(MOTION_NAMES),
-        default=argparse.SUPPRESS,
-        help="pairs of classes, in label order, instead of the set's own",
-    )
-    arguments = parser.parse_args(argv)
-    settings = HARD if arguments.hard else MotionSettings()
-    if "motions" in arguments:
-        settings = replace(settings, motions=tuple(arguments.motions))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        folder = generate_motion_dataset(
-            arguments.out,
-            num_train=arguments.num_train,
-            num_val=arguments.num_val,
-            num_test=arguments.num_test,
-            seed=arguments.seed,
-            settings=settings,
-            num_workers=arguments.num_workers,
-        )
-    except (ValueError, OSError) as error:
-        logger.error("%s", error)
-        return 1
-    logger.info("Use it with --data.root %s", folder)
-    return 0
-
-
 def _refuse_negative(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 0:
@@ -391,7 +338,3 @@ def _write(path: Path, content: bytes) -> None:
     """Let a file appear whole or not at all."""
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

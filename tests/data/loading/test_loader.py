@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pks4_lightning.cli.lightning_cli import user_error
+from pks4_lightning.cli.errors import user_error
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.loading.dataset import VideoDataset

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from pks4_lightning.__main__ import main
 from pks4_lightning.demo.motion.dataset import (
     HARD,
     PAIRS,
@@ -14,7 +15,6 @@ from pks4_lightning.demo.motion.dataset import (
     encode_webm,
     generate_motion_dataset,
     label_names,
-    main,
     make_clip,
     pair_of,
 )
@@ -137,7 +137,7 @@ def test_only_what_a_class_is_named_after_is_named():
 
 def test_the_hard_set_has_every_held_out_scene_in_both_directions(tmp_path):
     arguments = ["--hard", "--out", str(tmp_path), "--num_train=12", "--num_val=0", "--num_test=24"]
-    assert main([*arguments, "--num_workers=0"]) == 0
+    assert main(["demo-data", *arguments, "--num_workers=0"]) == 0
     lists = json.loads((tmp_path / "labels" / "test.json").read_text())
     clips = {each["id"]: decode((tmp_path / "videos" / f"{each['id']}.webm").read_bytes())
              for each in lists}  # fmt: skip
@@ -338,9 +338,9 @@ def test_pairs_are_the_default_labels_two_by_two():
         pair_of(-1)
 
 
-def test_command_line_writes_a_set_and_reports_a_wrong_value(tmp_path, caplog):
+def test_command_line_writes_a_set_and_reports_a_wrong_value(tmp_path, capsys):
     arguments = ["--num_train", "1", "--num_val", "0", "--num_test", "0", "--num_workers", "0"]
-    assert main(["--out", str(tmp_path / "set"), *arguments]) == 0
+    assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments]) == 0
     assert (tmp_path / "set" / "videos" / "1.webm").is_file()
-    assert main(["--out", str(tmp_path / "set"), *arguments, "--seed", "1"]) == 1
-    assert "other settings" in caplog.text
+    assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments, "--seed", "1"]) == 1
+    assert "other settings" in capsys.readouterr().err

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.cli.lightning_cli import main, run_cli
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.training.resuming.random_state import random_state, restore_random_state
 from pks4_lightning.training.resuming.run_state import changes, place
 from pks4_lightning.training.task import VideoClassificationTask

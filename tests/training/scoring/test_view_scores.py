@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from pks4_lightning.commands.rescore import main, rescore
+from pks4_lightning.__main__ import main
+from pks4_lightning.commands.rescore import rescore
 from pks4_lightning.training.scoring.score_report import report_scores
 from pks4_lightning.training.scoring.view_scores import VideoResult, ViewScores, accuracy, interval
 
@@ -100,12 +101,12 @@ def test_a_test_without_a_scored_video_is_reported_all_the_same():
 def test_command_scores_again(views, tmp_path, capsys):
     path = tmp_path / "view_scores.npz"
     views.save(path)
-    assert main([str(path), "--views", "1", "4", "--json"]) == 0
+    assert main(["rescore", str(path), "--views", "1", "4", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     right = by_hand(views, [1, 4]).argmax(axis=1) == views.per_video().label
     assert row["top1"] == pytest.approx(right.mean(), abs=1e-6)
     assert row["views"] == "1 4"
-    assert main([str(path)]) == 0
+    assert main(["rescore", str(path)]) == 0
     assert "all" in capsys.readouterr().out
 
 
@@ -118,7 +119,7 @@ def test_command_refuses_other_files_in_one_sentence(tmp_path, capsys, content):
     path = tmp_path / "x.npz"
     if content is not None:
         path.write_bytes(content)
-    assert main([str(path)]) == 1
+    assert main(["rescore", str(path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("pks4: error: ")
     assert "x.npz" in error

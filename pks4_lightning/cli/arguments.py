@@ -1,0 +1,95 @@
+"""A command's own arguments, and the settings of a training that follow them."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+__all__ = ["CommandParser", "NumbersAction", "parse_arguments", "take_settings"]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Says what is wrong with arguments in one sentence, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2.
+
+        Args:
+            message: What is wrong.
+        """
+        self.exit(2, f"pks4: error: {message.rstrip('.')}; `{self.prog} --help` lists all.\n")
+
+
+class NumbersAction(argparse.Action):
+    """Takes positive whole numbers, ``8 16 32``, sorted; for this release ``8,16,32`` as well."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(nargs="+", metavar="N", **kwargs)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Read them."""
+        words = [word for value in values for word in value.split(",")]
+        numbers = sorted({int(word) for word in words if word.isdecimal()})
+        if len(numbers) < len(set(words)) or not numbers[0]:
+            wrong = " ".join(values)
+            parser.error(
+                f"{option_string} takes positive whole numbers such as 8 16, not '{wrong}'"
+            )
+        setattr(namespace, self.dest, tuple(numbers))
+
+
+def take_settings(parser: argparse.ArgumentParser) -> None:
+    """Let settings stand among the arguments of a command: ``--config FILE``, ``--data.KEY VALUE``.
+
+    They come as they were written, as the argument ``settings``.
+
+    Args:
+        parser: The command's.
+    """
+    parser.set_defaults(settings=[])
+
+
+def parse_arguments(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of a command.
+
+    Args:
+        parser: Of its own arguments; those that it does not know are settings, where it takes any.
+        given: The arguments.
+
+    Raises:
+        SystemExit: With status 0 after a help, 2 if the arguments are wrong.
+    """
+    if parser.get_default("settings") is None:
+        return parser.parse_args(given)
+    own, settings = _separate(parser, given)
+    arguments = parser.parse_args(own)
+    arguments.settings = settings
+    return arguments
+
+
+def _separate(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell a command's own arguments from settings, each of which has one value."""
+    own: list[str] = []
+    settings: list[str] = []
+    waiting = list(given)
+    while waiting:
+        argument = waiting.pop(0)
+        name, has_value, _ = argument.partition("=")
+        is_option = argument.startswith("--") or name == "-c"
+        if not is_option or name in parser._option_string_actions:
+            own.append(argument)
+            continue
+        if not has_value and waiting and not waiting[0].startswith("--"):
+            # joined, because a value may begin with a dash
+            argument = f"{argument}={waiting.pop(0)}"
+        close = difflib.get_close_matches(name, parser._option_string_actions, n=1, cutoff=0.8)
+        if "." not in name and close:
+            parser.error(f"there is no {name}, did you mean {close[0]}?")
+        settings.append(argument)
+    return own, settings

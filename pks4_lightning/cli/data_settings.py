@@ -1,0 +1,83 @@
+"""The data that a ``pks4 data`` command is about."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.settings import data_module, resolve
+from pks4_lightning.data.annotations.layout import Split
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.data.inspection.manifest import default_manifest
+
+__all__ = ["add_data_arguments", "data_of", "manifest_of", "read_splits"]
+
+logger = logging.getLogger(__name__)
+
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
+    """Add the data set's folder, and let the settings of a training follow.
+
+    Args:
+        parser: The command's.
+        example: How the command is used.
+    """
+    parser.add_argument("root", nargs="?", help="folder of the data set; the same as --data.root")
+    parser.epilog = (
+        f"examples:\n{example}\n"
+        "The data settings of a training may follow: --config FILE and --data.KEY VALUE; "
+        "`pks4 fit --help data` lists them."
+    )
+    take_settings(parser)
+
+
+def data_of(arguments: argparse.Namespace) -> VideoDataModule:
+    """Return the data module that a command's arguments describe.
+
+    Args:
+        arguments: Of a command with :func:`add_data_arguments`.
+
+    Raises:
+        ValueError: If they name no data set, or do not parse.
+    """
+    # no model is built, so its one setting without a default need not be given
+    settings = resolve(["--model.classifier.num_classes=1", *arguments.settings])
+    data = data_module(settings)
+    data.num_workers = 0  # what is decoded here is little
+    if arguments.root is not None:
+        data.root = arguments.root
+    if data.root is None:
+        raise ValueError(f"Which data? pks4 {arguments.command} ROOT names its folder.")
+    return data
+
+
+def read_splits(data: VideoDataModule) -> tuple[dict[str, VideoList], list[str]]:
+    """Read all splits whose annotations are there, each once, with the names of the classes.
+
+    Args:
+        data: From :func:`data_of`.
+    """
+    data.allow_missing = 1.0  # to be reported, not refused
+    layout = data.layout()
+    splits: dict[str, VideoList] = {}
+    for split in _SPLITS:
+        try:
+            videos = layout.read(split)
+        except FileNotFoundError as error:
+            logger.info("%s", error)
+            continue
+        if all(videos.source != other.source or videos != other for other in splits.values()):
+            splits[split] = videos
+    return splits, layout.label_names() if splits else []
+
+
+def manifest_of(data: VideoDataModule) -> Path:
+    """Return where the manifest of a data set is, or will be.
+
+    Args:
+        data: From :func:`data_of`.
+    """
+    return default_manifest(str(data.root)) if data.manifest is None else Path(data.manifest)

@@ -1,0 +1,149 @@
+"""The settings of a training: which there are, what arguments come to, what a checkpoint holds."""
+
+import argparse
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+
+from pks4_lightning.cli.errors import ArgumentsError
+from pks4_lightning.cli.parser import OneSentenceParser
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.training.callbacks.last_checkpoint import LastCheckpoint
+from pks4_lightning.training.callbacks.watchdog import Watchdog
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = [
+    "Settings",
+    "add_settings",
+    "data_module",
+    "resolve",
+    "saved_settings",
+]
+
+Settings = dict[str, Any]
+"""Nested plain values, as in a configuration file."""
+
+_TRAINER_DEFAULTS = {
+    "default_root_dir": "runs",
+    # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
+    "use_distributed_sampler": False,
+    # Our own summary says what Lightning's would, and what the settings came to.
+    "enable_model_summary": False,
+}
+"""Where ours differ from Lightning's."""
+
+# Settings of a training that a later test or prediction goes by as well. It saves no checkpoint,
+# but Lightning warns if the callbacks that did are not there.
+_KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
+_KEPT_OF_TRAINER = ("default_root_dir", "precision")
+_OF_ONE_RUN = ("ckpt_path", "allow_changes", "weights_only")
+
+
+def add_settings(parser: LightningArgumentParser) -> None:
+    """Add all settings of a training to a parser.
+
+    Args:
+        parser: Takes ``seed_everything``, the groups ``trainer``, ``model`` and ``data``, and the
+            two checkpoints and the watchdog that every run has.
+    """
+    parser.add_argument(
+        "--seed_everything",
+        type=bool | int,
+        default=0,
+        help="Seed of the weights and of everything drawn while training; true draws one.",
+    )
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.set_defaults({f"trainer.{key}": value for key, value in _TRAINER_DEFAULTS.items()})
+    parser.add_lightning_class_args(VideoClassificationTask, "model")
+    parser.add_lightning_class_args(VideoDataModule, "data")
+    both = {"auto_insert_metric_name": False, "enable_version_counter": False}
+    best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
+    # A callback of its own: `save_last` writes only when the best one is written as well.
+    last = {"filename": "last", "save_on_train_epoch_end": True, **both}
+    for group, kind, defaults in (
+        ("best_checkpoint", ModelCheckpoint, best),
+        ("last_checkpoint", LastCheckpoint, last),
+    ):
+        parser.add_lightning_class_args(kind, group)
+        parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
+    parser.add_lightning_class_args(Watchdog, "watchdog")
+
+
+def resolve(arguments: Sequence[str], *, checkpoint: str | None = None) -> Settings:
+    """Return the settings that arguments of ``pks4 fit`` come to. Nothing is built or written.
+
+    Args:
+        arguments: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``; what stands
+            further to the right wins.
+        checkpoint: A training's checkpoint, whose settings the arguments change.
+
+    Returns:
+        All settings of a training, defaults filled in.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is no checkpoint of ours, or the arguments do not parse.
+    """
+    before = []
+    if checkpoint is not None:
+        before = [f"--config={json.dumps(saved_settings(checkpoint, command='fit'))}"]
+    parser = _settings_parser()
+    try:
+        parsed = parser.parse_args([*before, *arguments])
+        plain: Settings = json.loads(parser.dump(parsed, format="json", skip_unset=False))
+    except argparse.ArgumentError as error:
+        raise ArgumentsError(parser.one_sentence(error.message)) from None
+    return plain
+
+
+def data_module(settings: Settings) -> VideoDataModule:
+    """Build the data module of a training, and nothing else.
+
+    Args:
+        settings: From :func:`resolve`.
+    """
+    parser = OneSentenceParser(exit_on_error=False)
+    parser.add_class_arguments(VideoDataModule, "data")
+    data: VideoDataModule = parser.instantiate_classes(
+        parser.parse_object({"data": settings["data"]})
+    ).data
+    return data
+
+
+def saved_settings(path: str, *, command: str) -> Settings:
+    """Return the settings that a checkpoint brings along, as a configuration for ``command``.
+
+    Args:
+        path: The checkpoint.
+        command: ``fit`` takes the whole training over; the others take model, data, seed,
+            precision and the run's folder.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint of ours.
+    """
+    checkpoint = read_checkpoint(path)
+    saved: Settings = dict(checkpoint.get("config", {}))
+    saved["model"] = checkpoint["hyper_parameters"]
+    if command != "fit":
+        trainer = saved.get("trainer", {})
+        saved = {key: saved[key] for key in _KEPT_FOR_EVALUATION if key in saved}
+        saved["trainer"] = {key: trainer[key] for key in _KEPT_OF_TRAINER if key in trainer}
+    saved = {key: value for key, value in saved.items() if key not in _OF_ONE_RUN}
+    # Through JSON, tuples become the lists that a parsed configuration has.
+    plain: Settings = json.loads(json.dumps(saved))
+    return plain
+
+
+@functools.cache
+def _settings_parser() -> OneSentenceParser:
+    parser = OneSentenceParser(prog="pks4 fit", exit_on_error=False)
+    parser.add_config_option()
+    add_settings(parser)
+    return parser

@@ -1,0 +1,138 @@
+"""``pks4 data check``: missing, damaged and duplicated videos, class counts, decoding speed."""
+
+import argparse
+import logging
+import os
+import time
+from pathlib import Path
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pks4_lightning.cli.data_settings import (
+    add_data_arguments,
+    data_of,
+    manifest_of,
+    read_splits,
+)
+from pks4_lightning.data.annotations.published_counts import official_counts
+from pks4_lightning.data.annotations.reading import VideoList, detect_format
+from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.data.inspection.check import DataReport, check_data, workers_needed
+from pks4_lightning.data.inspection.manifest import read_manifest
+from pks4_lightning.files import atomic_write
+from pks4_lightning.pictures.data_check import data_check_figure
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE = """\
+  pks4 data check /data/ssv2 --config configs/ssv2.yaml --clips_per_second 200"""
+_SPEED_SECONDS = 10.0
+_SPEED_CLIPS = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    add_data_arguments(parser, example=EXAMPLE)
+    parser.add_argument(
+        "--clips_per_second", type=float, default=100.0,
+        help="what the training will use (%(default)g)",
+    )  # fmt: skip
+    parser.add_argument("--out", default="data_check.png", help="the picture (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print, draw.
+
+    Args:
+        arguments: The command's.
+
+    Returns:
+        The exit status: 1 if something is wrong with the data.
+    """
+    data = data_of(arguments)
+    splits, names = read_splits(data)
+    if not splits:
+        raise FileNotFoundError(f"No annotations in '{data.root}'; set --data.train or --data.val.")
+    manifest = manifest_of(data)
+    records = read_manifest(manifest) if manifest.is_file() else None
+    report = check_data(
+        splits,
+        records,
+        str(data.root),
+        label_names=names,
+        official=official_counts(
+            detect_format(Path(next(iter(splits.values())).source))
+            if data.format == "auto"
+            else data.format,
+            len(names),
+        ),
+    )
+    speed = _clips_per_second(data, splits)
+    if speed is not None:
+        number = workers_needed(speed, wanted=arguments.clips_per_second)
+        report.notes.append(
+            f"One worker decodes {speed:.1f} clips of {data.num_frames} frames a second here; "
+            f"{arguments.clips_per_second:g} clips a second need data.num_workers {number} (this "
+            f"machine has {os.cpu_count()} cores)."
+        )
+    _print(report, f"{data.root}: {len(names)} classes")
+    figure = data_check_figure(
+        {name: split.per_class for name, split in report.splits.items()},
+        {name: split.num_frames for name, split in report.splits.items()},
+    )
+    with atomic_write(arguments.out) as path:
+        figure.savefig(path)
+    logger.info("Drew %s.", arguments.out)
+    return 1 if report.wrong else 0
+
+
+def _print(report: DataReport, title: str) -> None:
+    console = Console()
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE if console.is_terminal else None
+    )
+    table.add_column("split")
+    for heading in ("listed", "missing", "unusable", "classes", "per class"):
+        table.add_column(heading, justify="right")
+    for name, split in report.splits.items():
+        filled = sorted(number for number in split.per_class if number) or [0]
+        table.add_row(
+            name, str(split.listed), str(split.missing), str(split.unusable),
+            str(sum(number > 0 for number in split.per_class)),
+            f"{filled[0]} – {filled[len(filled) // 2]} – {filled[-1]}",
+        )  # fmt: skip
+    console.print(table)
+    for mark, sentences in (("✗", report.wrong), ("·", report.notes)):
+        for sentence in sentences:
+            console.print(f"{mark} {sentence}", markup=False, highlight=False, soft_wrap=True)
+    if not report.wrong:
+        console.print("✓ Nothing here would make a score mean something else.", highlight=False)
+
+
+def _clips_per_second(data: VideoDataModule, splits: dict[str, VideoList]) -> float | None:
+    """Decode some videos of the first split in this process, as a worker does."""
+    stage = "fit" if "train" in splits and "val" in splits else None
+    if stage is None:
+        return None
+    data.setup(stage)
+    dataset = data.train_dataloader().dataset
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    num_videos = len(data.videos("train"))
+    step = max(1, num_videos // _SPEED_CLIPS)
+    decoded, start = 0, time.perf_counter()
+    for index in range(0, num_videos, step):
+        decoded += len(dataset[index]["label"])
+        if time.perf_counter() - start > _SPEED_SECONDS:
+            break
+    torch.set_num_threads(threads)
+    return decoded / (time.perf_counter() - start)

@@ -1,0 +1,79 @@
+"""``pks4 data show``: a contact sheet of what the model will see."""
+
+import argparse
+import logging
+import os
+
+import numpy as np
+import torch
+
+from pks4_lightning.cli.data_settings import add_data_arguments, data_of
+from pks4_lightning.data.loading.dataset import join_views
+from pks4_lightning.data.loading.sampler import VideoRequest
+from pks4_lightning.data.seeding import generator
+from pks4_lightning.files import atomic_write
+from pks4_lightning.pictures.contact_sheet import contact_sheet
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE = """\
+  pks4 data show /data/ssv2 --config configs/ssv2.yaml --out clips.png"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    add_data_arguments(parser, example=EXAMPLE)
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="train",
+        help="training clips are augmented (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--num_shown", type=int, default=8, help="videos to draw (%(default)s)")
+    parser.add_argument("--epoch", type=int, default=0, help="another one draws other clips")
+    parser.add_argument("--out", default="data_show.png", help="the picture (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Draw.
+
+    Args:
+        arguments: The command's.
+    """
+    data = data_of(arguments)
+    split = arguments.split
+    training = split == "train"
+    data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
+    loaders = {
+        "train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader
+    }  # fmt: skip
+    dataset = loaders[split]().dataset
+    num_videos = len(data.videos(split))
+    draw = generator("show", data.seed, arguments.epoch)
+    chosen = torch.randperm(num_videos, generator=draw)[: arguments.num_shown].tolist()
+    requests = [VideoRequest(index, arguments.epoch, 0, valid=True) for index in chosen]
+    batch = join_views([dataset[request] for request in requests])
+    seen = data.to_pixels(data.to_model_input(batch, training=training)).numpy()
+    plain = batch["video"].permute(0, 2, 3, 4, 1).numpy()
+    clips: list[np.ndarray] = []
+    titles: list[str] = []
+    for place, (label, path) in enumerate(
+        zip(batch["label"].tolist(), batch["video_path"], strict=True)
+    ):
+        name = data.label_names[label] if label >= 0 else "no label"
+        view = int(batch["view_index"][place])
+        title = f"{name}  ({os.path.relpath(path, str(data.root))}, view {view})"
+        if training and not np.array_equal(plain[place], seen[place]):
+            clips.append(plain[place])
+            titles.append(f"{title}\nsampled and cropped")
+            title = "as the model sees it"
+        clips.append(seen[place])
+        titles.append(batch["failure"][place] or title)
+    figure = contact_sheet(np.stack(clips), titles)
+    with atomic_write(arguments.out) as target:
+        figure.savefig(target)
+    logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), arguments.out)

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+import torch
+
+from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.cli.settings import data_module, resolve
+from tests.conftest import TINY
+
+
+def test_settings_are_those_that_a_training_runs_with(tiny_args, tmp_path):
+    arguments = [*tiny_args, "--data.num_clips", "3", f"--trainer.default_root_dir={tmp_path}"]
+    cli = run_cli(["fit", *arguments], start=False)
+    parser = cli._parser("fit")
+    ran = json.loads(parser.dump(cli.config["fit"], format="json", skip_unset=False))
+    settings = resolve(arguments)
+    assert settings["data"]["num_clips"] == 3
+    assert settings["model"]["classifier"]["class_route"] == "token_t1d", "a default"
+    assert settings == {key: ran[key] for key in settings}
+    assert set(ran) - set(settings) == {"ckpt_path", "allow_changes"}
+
+
+def test_further_to_the_right_wins(tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text("data:\n  num_frames: 6\n  batch_size: 2\n")
+    first = resolve(["--config", str(TINY), "--data.batch_size=3", "--config", str(other)])
+    last = resolve(["--config", str(TINY), "--config", str(other), "--data.batch_size=3"])
+    assert (first["data"]["num_frames"], first["data"]["batch_size"]) == (6, 2)
+    assert (last["data"]["num_frames"], last["data"]["batch_size"]) == (6, 3)
+
+
+def test_a_checkpoint_brings_its_settings(trained, tiny_args):
+    checkpoint = str(trained / "checkpoints" / "last.ckpt")
+    changed = resolve(["--data.num_clips=5"], checkpoint=checkpoint)
+    assert changed["data"].pop("num_clips") == 5
+    same = resolve([*tiny_args, f"--trainer.default_root_dir={trained}"])
+    assert same["data"].pop("num_clips") == 1
+    # the architecture that was looked up stays as it was
+    assert changed.pop("model")["recipe"] == same.pop("model")["recipe"]
+    assert changed == same
+
+
+def test_resolving_draws_nothing_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_rng_state()
+    resolve(["--config", str(TINY)])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data.num_frams=3"], "unrecognized arguments: --data.num_frams=3; did you mean"),
+        (["--data.num_frames=three"], 'Parser key "data.num_frames"'),
+        (["--config", "nothing.yaml"], "nothing.yaml"),
+        ([], "model.classifier.num_classes; a configuration sets them"),
+    ],
+)
+def test_what_does_not_parse_is_one_sentence(arguments, words):
+    with pytest.raises(ValueError, match=r"^[^\n]*[.?]$") as caught:
+        resolve(arguments)
+    assert words in str(caught.value)
+
+
+def test_a_data_module_can_be_had_alone(tiny_args):
+    data = data_module(resolve([*tiny_args, "--data.flexible.frame_sizes=[32, 48]"]))
+    data.setup("fit")
+    assert len(data.videos("train")) == 16
+    assert data.augmentation.flip_label_pairs == [(0, 1)]
+    assert data.flexible.frame_sizes == [32, 48]

@@ -1,0 +1,89 @@
+"""``pks4``: finding a command, its arguments, its end."""
+
+import argparse
+import sys
+from importlib import import_module
+from types import SimpleNamespace
+
+import pytest
+
+from pks4_lightning.__main__ import COMMANDS, main
+from pks4_lightning.cli.arguments import CommandParser, parse_arguments, take_settings
+from pks4_lightning.cli.errors import ArgumentsError
+
+MOVING = {"ablate", "demo"}
+TRAINER = {"fit", "validate", "test", "predict"}
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - MOVING - TRAINER))
+def test_every_command_helps_under_its_own_name(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*name.split(), "--help"])
+    assert caught.value.code == 0
+    assert f"usage: pks4 {name.split()[0]}" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_group_lists_its_commands(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["data", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: pks4 data ")
+    assert all(f"\n    {word} " in text for word in ("index", "check", "show"))
+    assert "retrieve" not in text
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["tset"], ["data"], ["data", "idx"], ["rescore"], ["rescore", "x", "--viws", "1"]]
+)
+def test_wrong_arguments_are_one_sentence_and_status_2(given, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(given)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pks4: error: ")
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "pks4: interrupted; the same command goes on from what is"),
+        (ArgumentsError("Two of one."), 2, "pks4: error: Two of one."),
+        (PermissionError(13, "Permission denied", "/x"), 1, "pks4: error: Permission denied: /x."),
+        (None, 0, ""),
+    ],
+    ids=["interrupted", "arguments", "disk", "well"],
+)
+def test_how_a_command_ends(monkeypatch, capsys, raised, status, said):
+    def run(arguments):
+        if raised is not None:
+            raise raised
+
+    command = SimpleNamespace(add_arguments=lambda _: None, run=run)
+    monkeypatch.setitem(COMMANDS, "ending", ("ending", "end"))
+    monkeypatch.setitem(sys.modules, "pks4_lightning.commands.ending", command)
+    assert main(["ending"]) == status
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_command_takes_its_own_arguments_from_among_settings():
+    parser = CommandParser(prog="pks4 x", allow_abbrev=False)
+    parser.add_argument("root", nargs="?")
+    parser.add_argument("--out")
+    take_settings(parser)
+    given = ["--config", "a.yaml", "here", "--data.predict", "-0IErS.webm", "--out", "o", "-c=b"]
+    arguments = parse_arguments(parser, [*given, "--data.seed=3"])
+    assert (arguments.root, arguments.out) == ("here", "o")
+    assert arguments.settings == [
+        *("--config=a.yaml", "--data.predict=-0IErS.webm", "-c=b", "--data.seed=3")
+    ]
+
+
+def test_commands_have_two_functions_and_no_main():
+    for module, _ in COMMANDS.values():
+        if module in MOVING:
+            continue
+        command = import_module(f"pks4_lightning.commands.{module}")
+        assert set(command.__all__) >= {"add_arguments", "run"}
+        assert not hasattr(command, "main")
+        command.add_arguments(argparse.ArgumentParser(conflict_handler="resolve"))
