@@ -16,6 +16,7 @@ Dimensions:
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +25,22 @@ from torch import Tensor, nn
 
 from pks4_lightning.ops.conv.causal_conv import causal_conv_silu
 from pks4_lightning.ops.scan.selective_scan import selective_scan
+from pks4_lightning.ops.scan.step import selective_scan_steps
 
-__all__ = ["KS4Scanner"]
+__all__ = ["KS4Scanner", "ScannerState"]
 
 # step sizes at the start, log-uniform in between (Mamba, Section 3.6)
 _DELTA_MIN = 0.001
 _DELTA_MAX = 0.1
+
+
+class ScannerState(NamedTuple):
+    """What the scanner remembers of a stream; zeros at its start."""
+
+    inputs: Float[Tensor, "B K P E"]
+    """What the convolution reads of the last ``d_conv - 1`` frames."""
+    scan: Float[Tensor, "B P E N"]
+    """The state space model's state, in at least float32."""
 
 
 class KS4Scanner(nn.Module):
@@ -94,24 +105,73 @@ class KS4Scanner(nn.Module):
         Patch locations never exchange information, and a frame sees no later one. Tokens stay where
         the ViT has put them: convolution and scan walk along time by strides.
         """
-        assert self.conv1d.bias is not None
         content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        content = _swap_time_and_patches(
-            causal_conv_silu(_swap_time_and_patches(content), self.conv1d.weight, self.conv1d.bias)
-        )
-        delta, B, C = self.x_proj(content).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         y = selective_scan(
-            u=_swap_time_and_patches(content),
-            # Equation 22, without the bias: the scan adds it in float32
-            delta=_swap_time_and_patches(F.linear(delta, self.dt_proj.weight)),
-            A=-torch.exp(_at_least_float32(self.A_log)),
-            B=_swap_time_and_patches(B),
-            C=_swap_time_and_patches(C),
-            D=self.D,
+            *self._streams(self._convolve(content)),
             delta_bias=self.dt_proj.bias,
             gate=_swap_time_and_patches(gate),
         )
         return self.out_proj(_swap_time_and_patches(y))
+
+    def initial_state(self, num_streams: int, num_patches: int) -> ScannerState:
+        """Return the state before the first frame of every stream."""
+        num_before, d_inner = self.conv1d.kernel_size[0] - 1, self.conv1d.in_channels
+        like = self.out_proj.weight
+        scan_dtype = torch.promote_types(like.dtype, torch.float32)
+        return ScannerState(
+            like.new_zeros(num_streams, num_before, num_patches, d_inner),
+            like.new_zeros(num_streams, num_patches, d_inner, self.d_state, dtype=scan_dtype),
+        )
+
+    def step(
+        self,
+        x: Float[Tensor, "B T P D"],
+        state: ScannerState,
+        exists: Float[Tensor, "B T"] | None = None,
+    ) -> tuple[Float[Tensor, "B T P D"], ScannerState]:
+        """Scan the next frames of streams: what :meth:`forward` returns for them.
+
+        Args:
+            x: Any number of frames.
+            state: After the frames before.
+            exists: 1 for frames that are there; the others leave no trace.
+        """
+        content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
+        if exists is not None:
+            content = content * exists[..., None, None]
+            exists = exists.unsqueeze(1).expand(-1, x.shape[2], -1)
+        inputs = torch.cat([state.inputs, content], dim=1)
+        num_before = state.inputs.shape[1]
+        y, scan = selective_scan_steps(
+            *self._streams(self._convolve(inputs)[:, num_before:]),
+            delta_bias=self.dt_proj.bias,
+            gate=_swap_time_and_patches(gate),
+            state=state.scan,
+            exists=exists,
+        )
+        # a slice of the frames would keep them all in memory
+        after = ScannerState(inputs[:, inputs.shape[1] - num_before :].clone(), scan)
+        return self.out_proj(_swap_time_and_patches(y)), after
+
+    def _convolve(self, content: Float[Tensor, "B T P E"]) -> Float[Tensor, "B T P E"]:
+        assert self.conv1d.bias is not None
+        streams = _swap_time_and_patches(content)
+        return _swap_time_and_patches(
+            causal_conv_silu(streams, self.conv1d.weight, self.conv1d.bias)
+        )
+
+    def _streams(self, content: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return u, delta, A, B, C and D for convolved content (Equations 21-23)."""
+        delta, B, C = self.x_proj(content).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        return (
+            _swap_time_and_patches(content),
+            # Equation 22, without the bias: the scan adds it in float32
+            _swap_time_and_patches(F.linear(delta, self.dt_proj.weight)),
+            -torch.exp(_at_least_float32(self.A_log)),
+            _swap_time_and_patches(B),
+            _swap_time_and_patches(C),
+            self.D,
+        )
 
 
 def _swap_time_and_patches(x: Tensor) -> Tensor:

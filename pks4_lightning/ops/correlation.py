@@ -20,14 +20,14 @@ from torch import Tensor
 
 from pks4_lightning.ops.temporal_shift import context_offsets, shift_frames
 
-__all__ = ["local_correlation"]
+__all__ = ["correlate", "local_correlation"]
 
 # below the norm of any feature that carries information; an all-zero patch (ReLU) stays zero
 _NORM_FLOOR = 1e-6
 
 
 def local_correlation(
-    x: Float[Tensor, "B T C H W"], *, context_frames: int, window_size: int
+    x: Float[Tensor, "B T C H W"], *, context_frames: int, window_size: int, causal: bool = False
 ) -> Float[Tensor, "B T O M H W"]:
     r"""Correlate every patch with a window of patches in each neighbouring frame.
 
@@ -44,6 +44,7 @@ def local_correlation(
         window_size: Side of the square search window in patches, odd. The displacement
             ``(u, v)``, downwards and to the right, stands at
             ``(u + window_size // 2) * window_size + v + window_size // 2`` along ``M``.
+        causal: Look at earlier frames only, as many.
 
     Returns:
         Cosines in [-1, 1], in the dtype of ``x``, laid out channels-last in memory, as the
@@ -52,34 +53,63 @@ def local_correlation(
     Raises:
         ValueError: If ``context_frames`` is odd or negative, or ``window_size`` is not odd.
     """
+    _check_window(window_size)
+    offsets = context_offsets(context_frames, causal=causal)
+    x_BTHWC = _unit(x).permute(0, 1, 3, 4, 2)
+    near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)
+    return _correlate(x_BTHWC, near_BTHOWC, window_size)
+
+
+def correlate(
+    x: Float[Tensor, "B T C H W"], near: Float[Tensor, "B T O C H W"], *, window_size: int
+) -> Float[Tensor, "B T O M H W"]:
+    """Correlate every patch with windows of given frames: what a stream knows of its past.
+
+    Args:
+        x: Features on the patch grid.
+        near: The frames to compare with; a frame of zeros answers with zero.
+        window_size: As in :func:`local_correlation`.
+
+    Returns:
+        As :func:`local_correlation` does.
+
+    Raises:
+        ValueError: If ``window_size`` is not odd.
+    """
+    _check_window(window_size)
+    x_BTHWC, near_BTHOWC = _unit(x).permute(0, 1, 3, 4, 2), _unit(near).permute(0, 1, 4, 2, 5, 3)
+    return _correlate(x_BTHWC, near_BTHOWC, window_size)
+
+
+def _check_window(window_size: int) -> None:
     if window_size < 1 or window_size % 2 == 0:
         raise ValueError(
             f"window_size ({window_size}) must be odd and positive: the window is centred on a "
             f"patch."
         )
-    offsets = context_offsets(context_frames)
-    num_clips, num_frames, _, height, width = x.shape
-    radius = window_size // 2
 
-    x = F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=2, eps=_NORM_FLOOR).to(
-        x.dtype
-    )
-    x_BTHWC = x.permute(0, 1, 3, 4, 2)
+
+def _unit(x: Tensor) -> Tensor:
+    """Normalise the channels, the third axis from the end, in at least float32."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return F.normalize(wide, dim=-3, eps=_NORM_FLOOR).to(x.dtype)
+
+
+def _correlate(x_BTHWC: Tensor, near_BTHOWC: Tensor, window_size: int) -> Tensor:
+    """Correlate unit vectors: B T O M H W."""
+    height, radius = x_BTHWC.shape[2], window_size // 2
     x_HBTWC = x_BTHWC.permute(2, 0, 1, 3, 4).contiguous()
-    near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)
     # rows lead, so that a window row is one slice of the same storage for every row of the grid
     near_HBTOVC = F.pad(
         near_BTHOWC.permute(2, 0, 1, 3, 4, 5),
         (0, 0, radius, radius, 0, 0, 0, 0, 0, 0, radius, radius),
     )
-
     scores = [
         _window_row(x_HBTWC, near_HBTOVC[row : row + height], window_size)
         for row in range(window_size)
     ]
     scores_HBTWOM = torch.stack(scores, dim=-2).flatten(-2)
     scores_BTOHWM = scores_HBTWOM.permute(1, 2, 4, 0, 3, 5).contiguous()
-    assert scores_BTOHWM.shape[:5] == (num_clips, num_frames, len(offsets), height, width)
     return scores_BTOHWM.movedim(-1, 3)
 
 

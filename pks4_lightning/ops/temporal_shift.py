@@ -12,12 +12,13 @@ from torch import Tensor
 __all__ = ["context_offsets", "shift_frames"]
 
 
-def context_offsets(context_frames: int) -> list[int]:
-    """List the temporal offsets of a neighbourhood, the frame itself in the middle.
+def context_offsets(context_frames: int, *, causal: bool = False) -> list[int]:
+    """List the temporal offsets of a neighbourhood: around a frame, or before it.
 
     Args:
         context_frames: Number of neighbouring frames, half of them on each side; even and not
             negative. 4 gives -2, -1, 0, 1, 2 (Section 4.2 and Table 8 of the PKS^4 paper).
+        causal: Take as many frames, all of them before the frame: -4, -3, -2, -1, 0.
 
     Returns:
         The ``context_frames + 1`` offsets in ascending order.
@@ -30,7 +31,8 @@ def context_offsets(context_frames: int) -> list[int]:
             f"context_frames ({context_frames}) must be even and not negative: half of the frames "
             f"lie before a frame and half after it."
         )
-    return list(range(-(context_frames // 2), context_frames // 2 + 1))
+    last = 0 if causal else context_frames // 2
+    return list(range(last - context_frames, last + 1))
 
 
 def shift_frames(x: Shaped[Tensor, "B T *rest"], offset: int) -> Shaped[Tensor, "B T *rest"]:

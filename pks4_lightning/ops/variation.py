@@ -21,7 +21,7 @@ __all__ = ["temporal_variation"]
 
 
 def temporal_variation(
-    x: Float[Tensor, "B T C H W"], *, context_frames: int
+    x: Float[Tensor, "B T C H W"], *, context_frames: int, causal: bool = False
 ) -> Float[Tensor, "B T O C H W"]:
     r"""Subtract every frame from each of its neighbours.
 
@@ -35,9 +35,11 @@ def temporal_variation(
         x: Features on the patch grid.
         context_frames: Number of neighbouring frames, even; 0 leaves the frame itself, whose
             difference is zero.
+        causal: See earlier frames only, as many.
 
     Returns:
-        The differences, offsets in ascending order, so ``[:, :, context_frames // 2]`` is zero.
+        The differences, offsets in ascending order. That of the frame with itself is zero; it
+        stands in the middle, or last where ``causal``.
 
     Raises:
         ValueError: If ``context_frames`` is odd or negative.
@@ -54,6 +56,6 @@ def temporal_variation(
     exists = x.new_ones(1, x.shape[1], 1, 1, 1)
     differences = [
         shift_frames(x, offset) - shift_frames(exists, offset) * x
-        for offset in context_offsets(context_frames)
+        for offset in context_offsets(context_frames, causal=causal)
     ]
     return torch.stack(differences, dim=2)
