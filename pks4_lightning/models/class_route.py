@@ -29,51 +29,81 @@ from pks4_lightning.ops.temporal_shift import shift_frames
 
 __all__ = ["ClassTokenRoute", "PatchTokenShift", "TokenShift", "TokenT1D"]
 
+# where the first and the second quarter of the channels look, in a clip and in a causal one
+_SHIFT = {False: (1, -1), True: (-1, -2)}
 
-def _shift_channels(x: Float[Tensor, "B T *L D"], share: int) -> Float[Tensor, "B T *L D"]:
-    """Let one ``share``-th of the channels take the next frame, the following one the previous."""
+
+def _shift_channels(
+    x: Float[Tensor, "B T *L D"], share: int, offsets: tuple[int, int]
+) -> Float[Tensor, "B T *L D"]:
+    """Let one ``share``-th of the channels take another frame, and the following one another."""
     width = x.shape[-1] // share
-    ahead, back, rest = x.split([width, width, x.shape[-1] - 2 * width], dim=-1)
-    return torch.cat([shift_frames(ahead, 1), shift_frames(back, -1), rest], dim=-1)
+    first, second, rest = x.split([width, width, x.shape[-1] - 2 * width], dim=-1)
+    shifted = [shift_frames(part, by) for part, by in zip((first, second), offsets, strict=True)]
+    return torch.cat([*shifted, rest], dim=-1)
+
+
+def _step(module: nn.Module, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply a causal module to the next frames of streams, given the few frames it looks back."""
+    frames = torch.cat([past, x], dim=1)
+    num_past = past.shape[1]
+    # a slice of the frames would keep them all in memory
+    return module(frames)[:, num_past:], frames[:, frames.shape[1] - num_past :].clone()
 
 
 class TokenT1D(nn.Module):
     """Depthwise convolution over time with three taps and no bias (Equation 6).
 
     It starts as a shift: the first quarter of the channels takes the next frame, the second quarter
-    the previous one, the rest stays. Written as products and sums, which autocast leaves alone:
+    the previous one, the rest stays; where it is causal, the first takes the previous frame and the
+    second the one before that. Written as products and sums, which autocast leaves alone:
     the class token's residual stream passes through it twice in every block.
 
     Args:
         d_model: Width of the token.
+        causal: Taps for two frames back, one back and the same, instead of previous, same and next.
     """
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, *, causal: bool = False) -> None:
         super().__init__()
+        self.causal = causal
+        self.offsets = (-2, -1, 0) if causal else (-1, 0, 1)
         self.weight = nn.Parameter(torch.empty(d_model, 1, 3))
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set the taps (previous, same, next frame) to the shift."""
+        """Set the taps to the shift."""
         quarter = self.weight.shape[0] // 4
+        first, second = _SHIFT[self.causal]
         self.weight.zero_()
-        self.weight[:quarter, 0, 2] = 1.0
-        self.weight[quarter : 2 * quarter, 0, 0] = 1.0
-        self.weight[2 * quarter :, 0, 1] = 1.0
+        self.weight[:quarter, 0, self.offsets.index(first)] = 1.0
+        self.weight[quarter : 2 * quarter, 0, self.offsets.index(second)] = 1.0
+        self.weight[2 * quarter :, 0, self.offsets.index(0)] = 1.0
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Mix every channel with itself in the frames before and after; zeros beyond the clip."""
-        previous, same, following = self.weight.squeeze(1).unbind(-1)
-        return previous * shift_frames(x, -1) + same * x + following * shift_frames(x, 1)
+        first, second, third = (
+            tap * shift_frames(x, offset)
+            for tap, offset in zip(self.weight.squeeze(1).unbind(-1), self.offsets, strict=True)
+        )
+        return first + second + third
 
 
 class TokenShift(nn.Module):
-    """The shift that :class:`TokenT1D` starts as, without parameters."""
+    """The shift that :class:`TokenT1D` starts as, without parameters.
+
+    Args:
+        causal: Take earlier frames only.
+    """
+
+    def __init__(self, *, causal: bool = False) -> None:
+        super().__init__()
+        self.offsets = _SHIFT[causal]
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Shift a quarter of the channels from the next frame and a quarter from the previous."""
-        return _shift_channels(x, 4)
+        """Shift a quarter of the channels from one frame and a quarter from another."""
+        return _shift_channels(x, 4, self.offsets)
 
 
 class ClassTokenRoute(Hooked):
@@ -86,16 +116,27 @@ class ClassTokenRoute(Hooked):
     Args:
         d_model: Width of the token.
         kind: ``token_t1d`` learns the exchange, ``token_shift`` fixes it.
+        causal: Let frames learn from earlier ones only, from as many.
     """
 
-    def __init__(self, d_model: int, *, kind: Literal["token_t1d", "token_shift"]) -> None:
+    def __init__(
+        self, d_model: int, *, kind: Literal["token_t1d", "token_shift"], causal: bool = False
+    ) -> None:
         super().__init__()
+        self.causal = causal
+        self.before_attention: nn.Module
+        self.before_mlp: nn.Module
         if kind == "token_t1d":
-            self.before_attention: nn.Module = TokenT1D(d_model)
-            self.before_mlp: nn.Module = TokenT1D(d_model)
+            self.before_attention = TokenT1D(d_model, causal=causal)
+            self.before_mlp = TokenT1D(d_model, causal=causal)
         else:
-            self.before_attention, self.before_mlp = TokenShift(), TokenShift()
+            self.before_attention, self.before_mlp = (TokenShift(causal=causal) for _ in range(2))
         self._residual: Tensor | None = None
+
+    def initial_state(self, like: Float[Tensor, "B D H W"]) -> tuple[Tensor, Tensor]:
+        """Return two frames of class tokens for each of the two places."""
+        zeros = like.new_zeros(like.shape[0], 2, like.shape[1])
+        return zeros, zeros.clone()
 
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hooks on a block."""
@@ -106,7 +147,7 @@ class ClassTokenRoute(Hooked):
 
     def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         tokens, *others = args
-        routed = self._route(self.before_attention, tokens[:, 0])
+        routed = self._route(self.before_attention, tokens[:, 0], place=0)
         return (_with_class_token(tokens, routed), *others)
 
     def _keep_residual(self, _norm: nn.Module, args: tuple[Any, ...]) -> None:
@@ -116,11 +157,18 @@ class ClassTokenRoute(Hooked):
         assert self._residual is not None
         residual, self._residual = self._residual, None
         tokens, *others = output
-        routed = self._route(self.before_mlp, residual + tokens[:, 0])
+        routed = self._route(self.before_mlp, residual + tokens[:, 0], place=1)
         return (_with_class_token(tokens, routed - residual), *others)
 
-    def _route(self, module: nn.Module, class_token: Tensor) -> Tensor:
-        return module(class_token.unflatten(0, (-1, self.layout.num_frames))).flatten(0, 1)
+    def _route(self, module: nn.Module, class_token: Tensor, *, place: int) -> Tensor:
+        frames = class_token.unflatten(0, (-1, self.layout.num_frames))
+        stream = self.layout.stream
+        if stream is None:
+            return module(frames).flatten(0, 1)
+        pasts = list(stream.states[self])
+        routed, pasts[place] = _step(module, frames, pasts[place])
+        stream.states[self] = tuple(pasts)
+        return routed.flatten(0, 1)
 
 
 class PatchTokenShift(Hooked):
@@ -128,19 +176,36 @@ class PatchTokenShift(Hooked):
 
     The shift acts on what attention reads, not on the residual stream: the residual form of TSM,
     which keeps each frame's own content (TSM, Section 3.2). The class token stays.
+
+    Args:
+        causal: Shift one eighth, from the previous frame, and let the other one stay: the form in
+            which TSM runs on a stream (Section 4.2).
     """
+
+    def __init__(self, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+        self.offsets = (-1, 0) if causal else (1, -1)
+
+    def initial_state(self, like: Float[Tensor, "B D H W"]) -> Tensor:
+        """Return one frame of patch tokens."""
+        return torch.zeros_like(like).flatten(2).transpose(1, 2).unsqueeze(1)
 
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hook on a block."""
         yield points.attention_norm.register_forward_hook(self._before_attention)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
-        """Shift an eighth of the channels from the next frame and an eighth from the previous."""
-        return _shift_channels(x, 8)
+        """Shift an eighth of the channels from one frame and an eighth from another."""
+        return _shift_channels(x, 8, self.offsets)
 
     def _before_attention(self, _norm: nn.Module, _args: Any, output: Tensor) -> Tensor:
         clips = output.unflatten(0, (-1, self.layout.num_frames))
-        shifted = self(clips[:, :, 1:])
+        stream = self.layout.stream
+        if stream is None:
+            shifted = self(clips[:, :, 1:])
+        else:
+            shifted, stream.states[self] = _step(self, clips[:, :, 1:], stream.states[self])
         return torch.cat([clips[:, :, :1], shifted], dim=2).flatten(0, 1)
 
 

@@ -14,7 +14,7 @@ Dimensions:
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,14 +27,28 @@ from pks4_lightning.models.clip_backbone import (
     hook_points,
 )
 from pks4_lightning.models.config import ClassRoute, PKS4Config
-from pks4_lightning.models.insertion import ClipLayout
+from pks4_lightning.models.insertion import ClipLayout, Hooked, StreamFrames
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.ops.autocast import without_autocast
 from pks4_lightning.ops.patch_resize import resize_patches
 
-__all__ = ["PKS4Classifier", "build_classifier", "resolve_backbone_config"]
+__all__ = ["PKS4Classifier", "StreamState", "build_classifier", "resolve_backbone_config"]
 
 logger = logging.getLogger(__name__)
+
+
+class StreamState(NamedTuple):
+    """What a classifier remembers of streams, a pytree of tensors whose first axis is the stream.
+
+    Zeros everywhere are the state before the first frame: a stream starts anew when its part of
+    every tensor is set to zero.
+    """
+
+    modules: tuple[Any, ...]
+    """A state for each inserted module, in the order of the blocks."""
+    total: Float[Tensor, "B D"]
+    """Sum of the frames' embeddings so far."""
+    num_seen: Float[Tensor, " B"]
 
 
 class PKS4Classifier(nn.Module):
@@ -47,6 +61,7 @@ class PKS4Classifier(nn.Module):
         backbone: CLIP vision tower with projection.
         num_classes: Number of action classes.
         class_route: The exchange between frames in every block.
+        causal: Let that exchange look back only; ``pks4`` says itself whether it does.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size.
@@ -62,6 +77,7 @@ class PKS4Classifier(nn.Module):
         *,
         num_classes: int,
         class_route: ClassRoute = "token_t1d",
+        causal: bool = False,
         pks4: PKS4Module | None = None,
         insert_after: int = 8,
         grid_size: int | None = None,
@@ -77,17 +93,19 @@ class PKS4Classifier(nn.Module):
         self.backbone: VisionTower = backbone
         self.grid_size = grid_size
         self.pks4 = pks4
-        routes = _build_route(class_route, backbone.config.hidden_size, len(points))
+        routes = _build_route(class_route, backbone.config.hidden_size, len(points), causal=causal)
         self.class_route = nn.ModuleList(routes)
         self.head = nn.Linear(backbone.config.projection_dim, num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
         self._layout = ClipLayout()
+        self._inserted: list[Hooked] = [*routes]
         for route, point in zip(routes, points, strict=False):
             route.insert(point, self._layout)
         if pks4 is not None:
             pks4.insert(points[insert_after - 1], self._layout)
+            self._inserted.append(pks4)
 
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
@@ -105,6 +123,117 @@ class PKS4Classifier(nn.Module):
         Raises:
             ValueError: If patches do not cover a frame exactly.
         """
+        embeddings = self._embed(video, patch_size)
+        # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
+        with without_autocast(embeddings.device):
+            return self.head(embeddings.mean(1))
+
+    @property
+    def delay(self) -> int:
+        """Frames of a stream that must follow before a frame is answered; 0 where causal.
+
+        Raises:
+            ValueError: If the classifier cannot follow a stream; the sentence names the setting.
+        """
+        for module in self._inserted:
+            if isinstance(module, ClassTokenRoute | PatchTokenShift) and not module.causal:
+                raise ValueError(
+                    "The class-token route looks ahead in every block, so this classifier cannot "
+                    "follow a stream: train with model.classifier.causal true (or class_route "
+                    "none), or classify the stream in windows."
+                )
+        return 0 if self.pks4 is None else self.pks4.delay
+
+    def initial_state(self, num_streams: int = 1, *, size: int | None = None) -> StreamState:
+        """Return the state before the first frame of streams: zeros.
+
+        Args:
+            num_streams: Streams that are followed side by side.
+            size: Side of their frames in pixels. ``None``: the backbone's own.
+
+        Raises:
+            ValueError: If the classifier cannot follow a stream, or patches do not cover a frame.
+        """
+        _ = self.delay
+        size = size or self.backbone.config.image_size
+        rows = size // self._patch_size(size, size)
+        weight = self.head.weight
+        like = weight.new_zeros(num_streams, self.backbone.config.hidden_size, rows, rows)
+        return StreamState(
+            tuple(module.initial_state(like) for module in self._inserted),
+            weight.new_zeros(num_streams, weight.shape[1]),
+            weight.new_zeros(num_streams),
+        )
+
+    def step(
+        self, frame: Float[Tensor, "B C H W"], state: StreamState
+    ) -> tuple[Float[Tensor, "B K"], StreamState]:
+        """Return the logits of all frames so far, and the state, after one more frame.
+
+        Args:
+            frame: The next frame of each stream.
+            state: After the frames before. It is not changed.
+        """
+        logits, state = self.steps(frame.unsqueeze(2), state)
+        return logits[:, 0], state
+
+    def steps(
+        self,
+        frames: Float[Tensor, "B C T H W"],
+        state: StreamState,
+        exists: Float[Tensor, "B T"] | None = None,
+    ) -> tuple[Float[Tensor, "B T K"], StreamState]:
+        """Return the logits after each of the next frames, as `forward` would for all until then.
+
+        In evaluation mode; memory and time of a frame do not depend on how many came before.
+
+        Args:
+            frames: The next frames of each stream, any number.
+            state: After the frames before. It is not changed.
+            exists: 0 for frames that a stream does not have, such as one that starts later than
+                the others; they leave no trace. ``None``: all are there.
+
+        Returns:
+            Logits of the mean over the frames answered so far, which are :attr:`delay` behind;
+            not a number where there are none yet.
+        """
+        if exists is None:
+            exists = frames.new_ones(frames.shape[0], frames.shape[2])
+        stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
+        self._layout.stream = stream
+        try:
+            embeddings = self._embed(frames, None)
+        finally:
+            self._layout.stream = None
+        with without_autocast(embeddings.device):
+            answered = stream.exists.to(embeddings.dtype)
+            total = state.total.unsqueeze(1) + (embeddings * answered.unsqueeze(-1)).cumsum(1)
+            num_seen = state.num_seen.unsqueeze(1) + answered.cumsum(1)
+            logits = self.head(total / num_seen.unsqueeze(-1))
+        modules = tuple(stream.states[module] for module in self._inserted)
+        # slices would keep all frames in memory
+        return logits, StreamState(modules, total[:, -1].clone(), num_seen[:, -1].clone())
+
+    def flush(self, state: StreamState) -> Float[Tensor, "B T K"]:
+        """Return the logits after each of the last :attr:`delay` frames, which end their streams.
+
+        Args:
+            state: After the last frame.
+        """
+        num_streams = len(state.total)
+        if not self.delay:
+            return state.total.new_empty(num_streams, 0, self.head.out_features)
+        assert self.pks4 is not None
+        rows, columns = state.modules[self._inserted.index(self.pks4)].priors[0].reduced.shape[-2:]
+        side = self.backbone.config.patch_size
+        frames = state.total.new_zeros(num_streams, 3, self.delay, rows * side, columns * side)
+        logits, _ = self.steps(frames, state, frames.new_zeros(num_streams, self.delay))
+        return logits
+
+    def _embed(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None
+    ) -> Float[Tensor, "B T D"]:
+        """Return the backbone's embedding of each frame, in the head's precision."""
         num_frames, (height, width) = video.shape[2], video.shape[3:]
         own_patch, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
         patch_size = patch_size or self._patch_size(height, width)
@@ -117,10 +246,7 @@ class PKS4Classifier(nn.Module):
             pixel_values=frames,
             interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
         ).image_embeds
-        # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
-        with without_autocast(embeddings.device):
-            per_frame = embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
-            return self.head(per_frame.mean(1))
+        return embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
 
     def _patch_size(self, height: int, width: int) -> int:
         if self.grid_size is None:
@@ -167,6 +293,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
             expand=config.expand,
             dt_rank=config.dt_rank,
             residual=config.residual,
+            causal=config.causal,
         )
     classifier = PKS4Classifier(
         build_backbone(
@@ -176,6 +303,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         ),
         num_classes=config.num_classes,
         class_route=config.class_route,
+        causal=config.causal,
         pks4=pks4,
         insert_after=config.insert_after,
         grid_size=_grid_size(config, fields),
@@ -218,15 +346,15 @@ def _grid_size(config: PKS4Config, fields: dict[str, Any]) -> int | None:
 
 
 def _build_route(
-    kind: ClassRoute, d_model: int, num_blocks: int
+    kind: ClassRoute, d_model: int, num_blocks: int, *, causal: bool
 ) -> Sequence[ClassTokenRoute | PatchTokenShift]:
     match kind:
         case "none":
             return []
         case "tsm":
-            return [PatchTokenShift() for _ in range(num_blocks)]
+            return [PatchTokenShift(causal=causal) for _ in range(num_blocks)]
         case "token_t1d" | "token_shift":
-            return [ClassTokenRoute(d_model, kind=kind) for _ in range(num_blocks)]
+            return [ClassTokenRoute(d_model, kind=kind, causal=causal) for _ in range(num_blocks)]
 
 
 def _report_new(classifier: PKS4Classifier) -> None:

@@ -34,9 +34,13 @@ class PKS4Config:
         use_variation: Feed it frame differences (Equation 17). Needs the scanner.
         use_correlation: Feed it local correlations (Equation 15). Needs the scanner.
         bidirectional: Scan backwards in time too, with a second scanner (Table 7).
+        causal: Let no frame see a later one, so that the classifier can follow a stream frame by
+            frame: routes and priors look back instead of both ways, with as many parameters. Not
+            in the paper.
         insert_after: Backbone block after which PKS^4 stands, counted from 1 (Table 6). The paper
             gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
         context_frames: Neighbouring frames that the priors see, half on each side; even (Table 8).
+            Where ``causal``, all of them lie before.
         window_size: Side of the correlation's search window in patches; odd (Section 4.2).
         d_prior: Hidden width of both prior operators. The paper's parameter counts need 64.
         d_state: State size of the scanner per channel (Section 4.2).
@@ -66,6 +70,7 @@ class PKS4Config:
     use_variation: bool = True
     use_correlation: bool = True
     bidirectional: bool = False
+    causal: bool = False
     insert_after: int = 8
     context_frames: int = 4
     window_size: int = 9
@@ -102,6 +107,11 @@ class PKS4Config:
             raise ValueError(
                 f"window_size ({self.window_size}) must be odd and positive: the window is centred "
                 f"on a patch."
+            )
+        if self.causal and self.bidirectional:
+            raise ValueError(
+                "causal (true) and bidirectional (true) exclude each other: a backward scan sees "
+                "every later frame."
             )
         for name in ("use_variation", "use_correlation", "bidirectional"):
             if getattr(self, name) and not self.use_scanner:

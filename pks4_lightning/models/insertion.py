@@ -6,12 +6,27 @@ the classifier then carries hooks that call the copy.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["ClipLayout", "HookPoints", "Hooked"]
+__all__ = ["ClipLayout", "HookPoints", "Hooked", "StreamFrames"]
+
+
+@dataclass
+class StreamFrames:
+    """What a pass over the next frames of streams reads and leaves, besides the images.
+
+    Args:
+        states: The state of every inserted module, replaced as the pass goes through it.
+        exists: 1 for the frames that are there; a module with a delay replaces it by those of the
+            frames it lets go.
+    """
+
+    states: "dict[Hooked, Any]"
+    exists: Float[Tensor, "B T"]
 
 
 @dataclass
@@ -24,10 +39,12 @@ class ClipLayout:
     Args:
         num_frames: Frames per clip.
         grid_size: Rows and columns of patches per frame.
+        stream: Set where the images are the next frames of streams. ``None``: whole clips.
     """
 
     num_frames: int = 1
     grid_size: tuple[int, int] = (1, 1)
+    stream: StreamFrames | None = None
 
 
 class HookPoints(NamedTuple):
@@ -65,6 +82,14 @@ class Hooked(nn.Module):
 
     def attach(self, points: HookPoints) -> Iterable[RemovableHandle]:
         """Register the hooks on a block; their order is that of their calls at one place."""
+        raise NotImplementedError
+
+    def initial_state(self, like: Float[Tensor, "B D H W"]) -> Any:
+        """Return the state before the first frame of streams: tensors of zeros.
+
+        Args:
+            like: Tokens on their grid, one frame of every stream.
+        """
         raise NotImplementedError
 
     def remove(self) -> None:
