@@ -166,6 +166,8 @@ class ClassTokenRoute(Hooked):
         if stream is None:
             return module(frames).flatten(0, 1)
         pasts = list(stream.states[self])
+        # the token of a frame that is not there is zero, as beyond the ends of a clip
+        frames = frames * stream.exists.unsqueeze(-1)
         routed, pasts[place] = _step(module, frames, pasts[place])
         stream.states[self] = tuple(pasts)
         return routed.flatten(0, 1)
@@ -205,7 +207,8 @@ class PatchTokenShift(Hooked):
         if stream is None:
             shifted = self(clips[:, :, 1:])
         else:
-            shifted, stream.states[self] = _step(self, clips[:, :, 1:], stream.states[self])
+            patches = clips[:, :, 1:] * stream.exists[..., None, None]
+            shifted, stream.states[self] = _step(self, patches, stream.states[self])
         return torch.cat([clips[:, :, :1], shifted], dim=2).flatten(0, 1)
 
 

@@ -190,8 +190,8 @@ class PKS4Classifier(nn.Module):
         Args:
             frames: The next frames of each stream, any number.
             state: After the frames before. It is not changed.
-            exists: 0 for frames that a stream does not have, such as one that starts later than
-                the others; they leave no trace. ``None``: all are there.
+            exists: 0 for frames before a stream's first or after its last, where others are
+                followed side by side with it. ``None``: all are there.
 
         Returns:
             Logits of the mean over the frames answered so far, which are :attr:`delay` behind;
