@@ -21,7 +21,7 @@ from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.insertion import ClipLayout
 from pks4_lightning.models.openai_towers import OPENAI_TOWERS
-from pks4_lightning.ops.scan.selective_scan import scan_backend
+from pks4_lightning.ops.backend import scan_backend
 
 # after which block: the paper's for B/16, the same depth for L/14
 MODELS = {

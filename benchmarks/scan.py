@@ -24,10 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
-from tests.helpers.reference import selective_scan_loop
 
 # tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
 # what does not fit; ours keep none
@@ -166,7 +164,7 @@ def check(scan: Callable[..., Tensor], shape: list[int], device: str) -> None:
     inputs = _inputs(few, torch.float32, "cpu")
     exact = [x.double().requires_grad_() for x in inputs]
     ours = [x.to(device).requires_grad_() for x in inputs]
-    y_exact, y = selective_scan_loop(*exact), scan(*ours)
+    y_exact, y = selective_scan_naive(*exact), scan(*ours)
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     expected = [y_exact, *torch.autograd.grad(y_exact, exact, cotangent.double())]
     got = [y, *torch.autograd.grad(y, ours, cotangent.to(device))]

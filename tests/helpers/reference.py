@@ -8,22 +8,8 @@ __all__ = [
     "local_correlation_loop",
     "patch_tokens_of_resized_weights",
     "selective_scan_closed_form",
-    "selective_scan_loop",
     "temporal_variation_loop",
 ]
-
-
-def selective_scan_loop(u, delta, A, B, C, D=None):
-    """Mamba, Equation 4 and Algorithm 2, one sequence, frame and channel at a time."""
-    num_sequences, num_steps, num_channels = u.shape
-    y = []
-    for s in range(num_sequences):
-        for e in range(num_channels):
-            x = torch.zeros(A.shape[1], dtype=u.dtype)
-            for t in range(num_steps):
-                x = torch.exp(delta[s, t, e] * A[e]) * x + delta[s, t, e] * B[s, t] * u[s, t, e]
-                y.append(torch.dot(C[s, t], x) + (0 if D is None else D[e] * u[s, t, e]))
-    return torch.stack(y).view(num_sequences, num_channels, num_steps).transpose(1, 2)
 
 
 def selective_scan_closed_form(u, delta, A, B, C, D=None):

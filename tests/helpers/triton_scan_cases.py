@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from pks4_lightning.ops import triton_streams
+from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.ops.scan import triton as module
-from pks4_lightning.ops.scan.selective_scan import scan_backend, selective_scan
-from tests.helpers.reference import selective_scan_loop
+from pks4_lightning.ops.scan.naive import selective_scan_naive
+from pks4_lightning.ops.scan.selective_scan import selective_scan
 from tests.helpers.scan_inputs import assert_all_close, make_inputs, run
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -35,11 +36,8 @@ def fused_inputs(num_steps, dtype=torch.float64, sizes=(2, 5, 4)):
     return {name: x.to(DEVICE, dtype if x.ndim == 3 else weights) for name, x in inputs.items()}
 
 
-def by_formula(u, delta, A, B, C, D=None, delta_bias=None, gate=None):
-    device = u.device
-    step = delta if delta_bias is None else F.softplus(delta + delta_bias)
-    y = selective_scan_loop(*(x if x is None else x.cpu() for x in (u, step, A, B, C, D)))
-    return y.to(device) if gate is None else y.to(device) * F.silu(gate)
+def by_formula(**inputs):
+    return selective_scan_naive(**{name: x.cpu() for name, x in inputs.items()}).to(DEVICE)
 
 
 def by_triton(**inputs):

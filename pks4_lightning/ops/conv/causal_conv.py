@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from pks4_lightning.ops.backend import ScanBackend, scan_backend, two_axes
 from pks4_lightning.ops.conv.registration import register_conv, taps_by_lag
-from pks4_lightning.ops.scan.selective_scan import ScanBackend, scan_backend, two_axes
 
 __all__ = ["causal_conv_silu"]
 

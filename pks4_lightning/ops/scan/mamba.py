@@ -5,22 +5,15 @@ Reference:
     weights, streams of one dtype.
 """
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
-__all__ = ["has_mamba_scan", "scan_by_mamba"]
+__all__ = ["scan_by_mamba"]
 
 # The package counts saved states (sequences x channels x chunks x states) in 32 bits and wraps
 # silently beyond; a chunk is 2048 steps.
 _MAX_STATES = 2**31 - 1
 _STEPS_PER_CHUNK = 2048
-
-
-def has_mamba_scan() -> bool:
-    """Tell whether the package is there with its CUDA scan, which its plain wheel lacks."""
-    return all(importlib.util.find_spec(name) for name in ("mamba_ssm", "selective_scan_cuda"))
 
 
 def scan_by_mamba(

@@ -11,25 +11,18 @@ Dimensions:
     N: state size per channel
 """
 
-import functools
-import logging
-import os
 from collections.abc import Callable
-from typing import Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pks4_lightning.ops.backend import ScanBackend, scan_backend, two_axes
 from pks4_lightning.ops.scan.eager import scan_backward, scan_forward
-from pks4_lightning.ops.scan.mamba import has_mamba_scan, scan_by_mamba
+from pks4_lightning.ops.scan.mamba import scan_by_mamba
 from pks4_lightning.ops.scan.registration import register_scan
 
-__all__ = ["ScanBackend", "scan_backend", "selective_scan", "two_axes"]
-
-logger = logging.getLogger(__name__)
-
-ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
+__all__ = ["selective_scan"]
 
 
 def selective_scan(
@@ -73,7 +66,8 @@ def selective_scan(
         delta_bias: Makes the step size ``softplus(delta + delta_bias)``, summed in at least
             float32: a bfloat16 sum would lose the small steps.
         gate: The stream ``z`` whose SiLU multiplies the output. ``None`` means no gate.
-        backend: Implementation. ``auto`` takes what :func:`scan_backend` names. ``triton`` needs an
+        backend: Implementation. ``auto`` takes what
+            :func:`~pks4_lightning.ops.backend.scan_backend` names. ``triton`` needs an
             NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan.
 
     Returns:
@@ -103,75 +97,12 @@ def selective_scan(
     return scan(u_BPTE, delta_BPTE, A, B_BPTN, C_BPTN, D, delta_bias, gate_BPTE).reshape(u.shape)
 
 
-@torch.compiler.assume_constant_result
-def scan_backend(
-    device: torch.device, backend: ScanBackend = "auto"
-) -> Literal["torch", "triton", "mamba_ssm"]:
-    """Name the implementation that :func:`selective_scan` runs on a device.
-
-    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
-    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
-    otherwise: what runs is a property of the machine, not of the model.
-
-    Args:
-        device: Where the inputs lie.
-        backend: What the caller asks for.
-
-    Raises:
-        ValueError: If what is asked for, by the caller or the environment, cannot run here.
-    """
-    if backend == "auto":
-        backend = cast(ScanBackend, os.environ.get("PKS4_SCAN_BACKEND", "auto"))
-    return _resolve(device.type, backend)
-
-
-@functools.cache
-def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamba_ssm"]:
-    resolved = backend
-    if backend == "auto":
-        runs = (name for name in ("triton", "mamba_ssm") if not _obstacle(device_type, name))
-        resolved = next(runs, "torch") if device_type == "cuda" else "torch"
-    elif obstacle := _obstacle(device_type, backend):
-        raise ValueError(
-            f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
-        )
-    if device_type != "meta":  # where operations are counted, nothing runs
-        logger.info("The selective scan runs by %s on %s.", resolved, device_type)
-    return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
-
-
-def _obstacle(device_type: str, backend: str) -> str:
-    """Say what keeps a backend from running; nothing if nothing does."""
-    if backend == "torch":
-        return ""
-    if backend == "triton":
-        try:
-            from pks4_lightning.ops.triton_streams import INTERPRETED
-        except ImportError as error:
-            return f"triton does not import ({error})"
-        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
-    if backend == "mamba_ssm":
-        if device_type != "cuda":
-            return f"{device_type} is no GPU"
-        return "" if has_mamba_scan() else "mamba_ssm is not installed with its CUDA scan"
-    return f"there are {', '.join(get_args(ScanBackend))}"
-
-
 def _implementation(backend: str) -> Callable[..., Tensor]:
     if backend == "triton":
         from pks4_lightning.ops.scan.triton import scan_by_triton
 
         return scan_by_triton
     return scan_by_mamba if backend == "mamba_ssm" else _scan
-
-
-def two_axes(x: Tensor | None) -> Tensor | None:
-    """View the leading axes as clips and patches, the last axis contiguous; None stays None."""
-    if x is None:
-        return None
-    while x.ndim < 4:
-        x = x.unsqueeze(0)
-    return (x if x.stride(-1) == 1 else x.contiguous()).flatten(0, -4)
 
 
 @torch.library.custom_op("pks4::selective_scan", mutates_args=())

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pks4_lightning.batch import ClipSource
 from pks4_lightning.files import atomic_write
-from pks4_lightning.ops.scan.selective_scan import scan_backend
+from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.training.task import VideoClassificationTask
 
 __all__ = ["RunSummary"]

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from pks4_lightning.ops import backend as module
+from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.ops.scan import mamba as scan_mamba
-from pks4_lightning.ops.scan import selective_scan as module
-from pks4_lightning.ops.scan.selective_scan import scan_backend, selective_scan
-from tests.helpers.reference import selective_scan_loop
+from pks4_lightning.ops.scan.naive import selective_scan_naive
+from pks4_lightning.ops.scan.selective_scan import selective_scan
 from tests.helpers.scan_inputs import assert_all_close, make_inputs, run
 
 CPU = torch.device("cpu")
@@ -31,17 +32,11 @@ def fused_inputs(num_steps=4, dtype=torch.float64):
     return {**inputs, "delta_bias": delta_bias, "gate": torch.randn(inputs["u"].shape, **draw)}
 
 
-def by_formula(u, delta, A, B, C, D=None, delta_bias=None, gate=None):
-    step = delta if delta_bias is None else F.softplus(delta + delta_bias)
-    y = selective_scan_loop(u, step, A, B, C, D)
-    return y if gate is None else y * F.silu(gate)
-
-
 @pytest.mark.parity
 @pytest.mark.parametrize("absent", [[], ["delta_bias"], ["gate"], ["D", "delta_bias", "gate"]])
 def test_bias_and_gate_equal_the_formula_forward_and_in_every_gradient(absent):
     inputs = {name: x for name, x in fused_inputs().items() if name not in absent}
-    assert_all_close(run(selective_scan, inputs), run(by_formula, inputs))
+    assert_all_close(run(selective_scan, inputs), run(selective_scan_naive, inputs))
 
 
 def test_sequences_may_lie_on_several_axes():
@@ -101,7 +96,7 @@ def test_a_gpu_runs_triton_where_it_imports_then_mamba_ssm_then_the_plain_scan(m
     monkeypatch.setitem(sys.modules, "pks4_lightning.ops.triton_streams", None)  # does not import
     assert scan_backend(gpu) == "torch"
     module._resolve.cache_clear()
-    monkeypatch.setattr(module, "has_mamba_scan", lambda: True)
+    monkeypatch.setattr(module, "_has_mamba_scan", lambda: True)
     assert scan_backend(gpu) == "mamba_ssm"
     module._resolve.cache_clear()
     monkeypatch.undo()
@@ -129,8 +124,7 @@ def test_a_backend_that_cannot_run_is_refused_with_the_way_out(backend):
 
 
 def test_mamba_ssm_without_its_cuda_scan_is_not_there(monkeypatch):
-    monkeypatch.setattr(scan_mamba.importlib.util, "find_spec", lambda name: name == "mamba_ssm")
-    assert not scan_mamba.has_mamba_scan()
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: name == "mamba_ssm")
     with pytest.raises(ValueError, match="mamba_ssm is not installed with its CUDA scan"):
         scan_backend(torch.device("cuda"), "mamba_ssm")
 
@@ -174,7 +168,7 @@ def mamba_ssm(monkeypatch):
         step = F.softplus(delta) if delta_softplus else delta
         streams = (x.transpose(1, 2) for x in (u, step, B, C))
         u, step, B, C = streams
-        y = selective_scan_loop(u, step, A, B, C, D).transpose(1, 2)
+        y = selective_scan_naive(u, step, A, B, C, D).transpose(1, 2)
         return y if z is None else y * F.silu(z)
 
     interface = ModuleType("mamba_ssm.ops.selective_scan_interface")
@@ -196,7 +190,7 @@ def test_mamba_ssm_gets_its_layout_in_slabs_that_do_not_overflow(
 ):
     inputs = fused_inputs(dtype=torch.float32)
     inputs = {name: x for name, x in inputs.items() if name not in absent}
-    expected = run(by_formula, inputs)
+    expected = run(selective_scan_naive, inputs)
     # four steps are two chunks
     monkeypatch.setattr(scan_mamba, "_STEPS_PER_CHUNK", 2)
     monkeypatch.setattr(scan_mamba, "_MAX_STATES", slab * 2 * inputs["A"].numel())
@@ -210,7 +204,7 @@ def test_mamba_ssm_keeps_a_float32_step_beside_bfloat16_streams(mamba_ssm):
     mixed = {n: x.bfloat16() if n in ("u", "B", "C") else x for n, x in inputs.items()}
     y = by_mamba(**mixed)
     assert y.dtype == torch.bfloat16
-    exact = selective_scan_loop(**{name: x.float() for name, x in mixed.items()})
+    exact = selective_scan_naive(**{name: x.float() for name, x in mixed.items()})
     torch.testing.assert_close(y, exact.bfloat16())
 
 

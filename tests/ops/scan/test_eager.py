@@ -5,8 +5,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pks4_lightning.ops.scan import eager as module
+from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
-from tests.helpers.reference import selective_scan_closed_form, selective_scan_loop
+from tests.helpers.reference import selective_scan_closed_form
 from tests.helpers.scan_inputs import E, N, assert_all_close, make_inputs, run
 
 scan = functools.partial(selective_scan, backend="torch")
@@ -42,7 +43,7 @@ def test_chunks_of_any_length_give_the_same(monkeypatch, chunk):
 def test_long_sequences_equal_a_loop_forward_and_in_every_gradient(num_steps):
     inputs = make_inputs(num_steps, sizes=(2, 2, 3))
     inputs["delta"] *= 0.1  # states that last from piece to piece
-    assert_all_close(run(scan, inputs), run(selective_scan_loop, inputs))
+    assert_all_close(run(scan, inputs), run(selective_scan_naive, inputs))
 
 
 @pytest.mark.parity

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
+from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
-from tests.helpers.reference import selective_scan_closed_form, selective_scan_loop
+from tests.helpers.reference import selective_scan_closed_form
 from tests.helpers.scan_inputs import assert_all_close, make_inputs, run
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("oracle", [selective_scan_loop, selective_scan_closed_form])
+@pytest.mark.parametrize("oracle", [selective_scan_naive, selective_scan_closed_form])
 @pytest.mark.parametrize("num_steps", [1, 2, 7], ids=lambda T: f"T{T}")
 def test_equals_the_formula_forward_and_in_every_gradient(num_steps, oracle):
     inputs = make_inputs(num_steps)
@@ -18,7 +19,7 @@ def test_equals_the_formula_forward_and_in_every_gradient(num_steps, oracle):
 def test_equals_the_formula_without_a_skip_path():
     inputs = make_inputs(5)
     del inputs["D"]
-    assert_all_close(run(selective_scan, inputs), run(selective_scan_loop, inputs))
+    assert_all_close(run(selective_scan, inputs), run(selective_scan_naive, inputs))
 
 
 def test_keeps_only_its_inputs_for_the_backward_pass():
@@ -70,7 +71,7 @@ def test_accumulates_above_half_precision(dtype):
 
 def test_float64_is_computed_in_float64():
     inputs = make_inputs(16)
-    error = (selective_scan(**inputs) - selective_scan_loop(**inputs)).abs().max()
+    error = (selective_scan(**inputs) - selective_scan_naive(**inputs)).abs().max()
     assert error < 1e-13
 
 
@@ -118,7 +119,7 @@ def test_can_be_used_twice_in_one_graph():
         return selective_scan(selective_scan(u, **others), **others)
 
     def twice_by_formula(u, **others):
-        return selective_scan_loop(selective_scan_loop(u, **others), **others)
+        return selective_scan_naive(selective_scan_naive(u, **others), **others)
 
     assert_all_close(run(twice, inputs), run(twice_by_formula, inputs))
 

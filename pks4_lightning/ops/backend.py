@@ -1,0 +1,84 @@
+"""Which implementation of an operator runs on a device, and the form in which it takes streams."""
+
+import functools
+import importlib.util
+import logging
+import os
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+__all__ = ["ScanBackend", "scan_backend", "two_axes"]
+
+logger = logging.getLogger(__name__)
+
+ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
+
+
+@torch.compiler.assume_constant_result
+def scan_backend(
+    device: torch.device, backend: ScanBackend = "auto"
+) -> Literal["torch", "triton", "mamba_ssm"]:
+    """Name the implementation of the selective scan that runs on a device.
+
+    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
+    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
+    otherwise: what runs is a property of the machine, not of the model.
+
+    Args:
+        device: Where the inputs lie.
+        backend: What the caller asks for.
+
+    Raises:
+        ValueError: If what is asked for, by the caller or the environment, cannot run here.
+    """
+    if backend == "auto":
+        backend = cast(ScanBackend, os.environ.get("PKS4_SCAN_BACKEND", "auto"))
+    return _resolve(device.type, backend)
+
+
+@functools.cache
+def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamba_ssm"]:
+    resolved = backend
+    if backend == "auto":
+        runs = (name for name in ("triton", "mamba_ssm") if not _obstacle(device_type, name))
+        resolved = next(runs, "torch") if device_type == "cuda" else "torch"
+    elif obstacle := _obstacle(device_type, backend):
+        raise ValueError(
+            f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
+        )
+    if device_type != "meta":  # where operations are counted, nothing runs
+        logger.info("The selective scan runs by %s on %s.", resolved, device_type)
+    return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
+
+
+def _obstacle(device_type: str, backend: str) -> str:
+    """Say what keeps a backend from running; nothing if nothing does."""
+    if backend == "torch":
+        return ""
+    if backend == "triton":
+        try:
+            from pks4_lightning.ops.triton_streams import INTERPRETED
+        except ImportError as error:
+            return f"triton does not import ({error})"
+        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
+    if backend == "mamba_ssm":
+        if device_type != "cuda":
+            return f"{device_type} is no GPU"
+        return "" if _has_mamba_scan() else "mamba_ssm is not installed with its CUDA scan"
+    return f"there are {', '.join(get_args(ScanBackend))}"
+
+
+def _has_mamba_scan() -> bool:
+    """Tell whether the package is there with its CUDA scan, which its plain wheel lacks."""
+    return all(importlib.util.find_spec(name) for name in ("mamba_ssm", "selective_scan_cuda"))
+
+
+def two_axes(x: Tensor | None) -> Tensor | None:
+    """View the leading axes as clips and patches, the last axis contiguous; None stays None."""
+    if x is None:
+        return None
+    while x.ndim < 4:
+        x = x.unsqueeze(0)
+    return (x if x.stride(-1) == 1 else x.contiguous()).flatten(0, -4)
