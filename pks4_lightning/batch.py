@@ -7,7 +7,7 @@ Dimensions:
     H, W: pixels
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, UInt8
@@ -70,6 +70,10 @@ class ClipSource(Protocol):
 
     def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
         """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
+        ...
+
+    def leave_out(self, paths: Collection[str]) -> None:
+        """Predict only the other videos. Valid after ``setup``."""
         ...
 
     def failed_train_videos(self) -> list[str]:

@@ -34,6 +34,7 @@ from pks4_lightning.training.callbacks.line_progress import LineProgress
 from pks4_lightning.training.callbacks.memory_advice import MemoryAdvice
 from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
 from pks4_lightning.training.callbacks.preemption import Preemption
+from pks4_lightning.training.callbacks.report_writer import ReportWriter
 from pks4_lightning.training.callbacks.run_cost import RunCost
 from pks4_lightning.training.callbacks.run_summary import RunSummary
 from pks4_lightning.training.callbacks.validation_pictures import ValidationPictures
@@ -210,7 +211,7 @@ class PKS4CLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
-        ours: list[Callback] = [Preemption(), PredictionWriter(), MemoryAdvice()]
+        ours: list[Callback] = [Preemption(), ReportWriter(), PredictionWriter(), MemoryAdvice()]
         if is_fit:
             ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
             ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))

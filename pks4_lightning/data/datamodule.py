@@ -1,6 +1,6 @@
 """The data module: from a folder of videos to batches of clips on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -258,6 +258,14 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         """
         return list(self._splits.videos[split].missing)
 
+    def leave_out(self, paths: Collection[str]) -> None:
+        """Predict only the other videos.
+
+        Args:
+            paths: As :class:`VideoList` gives them.
+        """
+        self._splits.videos["predict"] = self._splits.videos["predict"].without(set(paths))
+
     def videos_at_work(self) -> list[str]:
         """Return the videos that the workers are at, the one that takes longest first."""
         return videos_at_work()
@@ -281,8 +289,10 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         """Return all views of the test videos."""
         return self._loader("test", self._dataset("test"), self.test_batch_size)
 
-    def predict_dataloader(self) -> DataLoader[VideoBatch]:
-        """Return all views of the videos to predict, with label -1."""
+    def predict_dataloader(self) -> DataLoader[VideoBatch] | list[VideoBatch]:
+        """Return all views of the videos to predict, with label -1; nothing where none is left."""
+        if not len(self._splits.videos["predict"]):
+            return []
         return self._loader("predict", self._dataset("predict"), self.test_batch_size)
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
+from pks4_lightning.training.callbacks.report_writer import ReportWriter
 from pks4_lightning.training.task import VideoClassificationTask
 
 NUM_VIDEOS = (1, 2, 20, 21, 22, 23)
@@ -38,7 +38,7 @@ def main(root, checkpoint, out, world_size):
                 enable_model_summary=False,
                 use_distributed_sampler=False,
                 default_root_dir=Path(out) / f"{num_videos}x{num_crops}",
-                callbacks=[PredictionWriter()],
+                callbacks=[ReportWriter()],
             )
             trainer.test(task, data, verbose=False)
 

@@ -16,7 +16,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -88,6 +88,21 @@ class VideoList:
     def path(self, index: int) -> str:
         """Return the path of a video, ``folder`` included."""
         return str(Path(self.folder, self.paths[index]))
+
+    def without(self, left_out: Set[str]) -> "VideoList":
+        """Return the other videos, in the same order; those that are missing stay.
+
+        Args:
+            left_out: Paths, ``folder`` included.
+        """
+        kept = [index for index in range(len(self)) if self.path(index) not in left_out]
+        listed = self.listed_frames
+        return replace(
+            self,
+            paths=tuple(self.paths[index] for index in kept),
+            labels=tuple(self.labels[index] for index in kept),
+            listed_frames=tuple(listed[index] for index in kept) if listed else (),
+        )
 
     def renumbered(self, order: Sequence[int]) -> "VideoList":
         """Return the same videos with other numbers for their classes.

@@ -1,24 +1,25 @@
-"""Writes what a test or a prediction says about every single video."""
+"""Writes predictions as they come."""
 
-import csv
 import json
 import logging
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import atomic_write
 from pks4_lightning.training.distributed import all_gather_objects
-from pks4_lightning.training.scoring.score_report import report_scores
-from pks4_lightning.training.scoring.view_aggregation import Failure, VideoScores
-from pks4_lightning.training.scoring.view_scores import VideoResult, ViewScores
+from pks4_lightning.training.scoring.failure_file import FailureFile
+from pks4_lightning.training.scoring.prediction_files import (
+    PredictionFile,
+    PredictionFormat,
+    prediction_file,
+)
+from pks4_lightning.training.scoring.predictions import Prediction, best_labels
+from pks4_lightning.training.scoring.view_aggregation import VideoScores
 from pks4_lightning.training.task import VideoClassificationTask
 
 __all__ = ["PredictionWriter"]
@@ -27,35 +28,68 @@ logger = logging.getLogger(__name__)
 
 
 class PredictionWriter(Callback):
-    """Write what came out for every video into the folder ``test`` or ``predict`` of the run.
+    """Write what is predicted for every video, batch by batch.
 
-    ``predictions.csv`` holds a row per video: path, label (empty where it is not known) and the
-    best classes with their scores, the mean softmax over the video's views, in the order of the
-    annotations, every video once however many ranks took part. ``failed.csv`` names the videos
-    that are missing or could not be decoded. A test adds ``metrics.json``, which accounts for
-    every listed video, and ``view_scores.npz``, from which ``pks4 rescore`` scores any views again.
+    ``predictions.csv`` (or ``.json``, ``.jsonl``) holds a line per video: its path and its best
+    classes with their scores, the mean softmax over the video's views, in the order of the list,
+    every video once however many ranks take part. ``failed.csv`` names the videos that are missing
+    or cannot be decoded. Both are complete after every batch.
 
     Args:
-        num_best: How many classes to write per video.
-        num_shown: How many predictions to show on the terminal as well.
+        out: Folder of the files; ``None``: ``predict`` in the run's folder.
+        num_best: Classes per video; ``None``: all.
+        file_format: Of the predictions.
+        resume: Keep what ``out`` holds already, and predict only the other videos.
+        made_by: What decides the scores, by name: kept beside the predictions, so that they are
+            not continued by anything else.
+        num_shown: Predictions to show on the terminal as well.
     """
 
-    def __init__(self, num_best: int = 5, num_shown: int = 20) -> None:
-        self.num_best = num_best
-        self.num_shown = num_shown
-        self._outputs: list[VideoScores] = []
-
-    def on_test_batch_end(
+    def __init__(
         self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        out: str | Path | None = None,
+        *,
+        num_best: int | None = 5,
+        file_format: PredictionFormat = "csv",
+        resume: bool = False,
+        made_by: Mapping[str, Any] | None = None,
+        num_shown: int = 20,
     ) -> None:
-        """Keep the batch's scores."""
-        self._outputs.append(outputs.on_cpu())
+        self.out = None if out is None else Path(out)
+        self.num_best = num_best
+        self.file_format: PredictionFormat = file_format
+        self.resume = resume
+        self.made_by = dict(made_by or {})
+        self.num_shown = num_shown
+        self._shown: list[Prediction] = []
+        self._num_scored = 0
+        self._file: PredictionFile
+        self._failed: FailureFile
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Open the files, before anything is decoded.
+
+        Raises:
+            FileExistsError: If there are predictions already and they are not to be continued.
+            OSError: If the folder cannot be written.
+            ValueError: If they were made otherwise, or are none.
+        """
+        if stage != "predict":
+            return
+        assert isinstance(pl_module, VideoClassificationTask)
+        source = trainer.datamodule  # type: ignore[attr-defined]
+        num_classes = pl_module.config.num_classes
+        num_best = min(self.num_best or num_classes, num_classes)
+        folder = self.out or Path(trainer.default_root_dir) / "predict"
+        done: list[str] = []
+        if trainer.is_global_zero:
+            self._file = prediction_file(folder, self.file_format, num_best=num_best)
+            done = self._open(
+                folder, self.made_by | {"num_best": num_best, "format": self.file_format}
+            )
+            self._failed.append_missing(source.missing_videos("predict"))
+            self._num_scored = len(done)
+        source.leave_out(trainer.strategy.broadcast(done))
 
     def on_predict_batch_end(
         self,
@@ -66,104 +100,96 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's scores."""
-        self._outputs.append(outputs.on_cpu())
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write everything, and account for the videos."""
+        """Write the batch of all ranks."""
         assert isinstance(pl_module, VideoClassificationTask)
-        views, paths, failures = self._gather(pl_module.label_names)
+        names = pl_module.label_names or list(map(str, range(pl_module.config.num_classes)))
+        scored = all_gather_objects(_predictions(outputs.on_cpu(), names, self.num_best))
+        failures = all_gather_objects(outputs.failures)
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.default_root_dir) / "test"
-        missing = trainer.datamodule.missing_videos("test")  # type: ignore[attr-defined]
-        result = views.per_video()
-        _write_failed(folder / "failed.csv", missing, failures)
-        self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
-        views.save(folder / "view_scores.npz")
-        report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
-        with atomic_write(folder / "metrics.json") as path:
-            path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
-        Console().print(report.as_table())
-        logger.info("Wrote %s/{metrics.json,predictions.csv,view_scores.npz}.", folder)
+        self._failed.append(failures)
+        if scored:
+            predictions = [prediction for _, prediction in sorted(scored)]
+            self._file.append(predictions)
+            self._num_scored += len(predictions)
+            self._shown += predictions[: self.num_shown - len(self._shown)]
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the predictions of all ranks and show the first few."""
-        assert isinstance(pl_module, VideoClassificationTask)
-        names = pl_module.label_names or map(str, range(pl_module.config.num_classes))
-        views, paths, failures = self._gather(list(names))
+        """Show the first few predictions.
+
+        Raises:
+            ValueError: If no video could be scored.
+        """
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.default_root_dir) / "predict"
-        result = views.per_video()
-        _write_failed(folder / "failed.csv", [], failures)
-        self._write_predictions(folder / "predictions.csv", result, paths, views.label_names)
-        Console().print(self._first_few(result, paths, views.label_names))
-        logger.info("Wrote %d predictions to %s/predictions.csv.", len(result.label), folder)
+        self._failed.log_total()
+        if not self._num_scored:
+            raise ValueError(f"No video could be scored; {self._failed.path} says why.")
+        Console().print(self._first_few())
+        logger.info("%d predictions in %s.", self._num_scored, self._file.path)
 
-    def _gather(
-        self, label_names: Sequence[str]
-    ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
-        """Bring the outputs of all ranks together and forget them."""
-        outputs, self._outputs = all_gather_objects(self._outputs), []
-        paths = {
-            index: path
-            for videos in outputs
-            for index, path in zip(videos.video_index.tolist(), videos.video_path, strict=True)
-        }
-        views = ViewScores(
-            scores=_joined(videos.view_scores for videos in outputs),
-            video_index=_joined(videos.video_index[videos.video_of_view] for videos in outputs),
-            view_index=_joined(videos.view_index for videos in outputs),
-            label=_joined(videos.label[videos.video_of_view] for videos in outputs),
-            label_names=tuple(label_names),
-        )
-        failures = sorted(set(chain.from_iterable(videos.failures for videos in outputs)))
-        for failure in failures[:3]:
-            logger.warning("%s", failure.reason)
-        if len(failures) > 3:
-            logger.warning("... and %d more videos failed.", len(failures) - 3)
-        return views, paths, failures
+    def _open(self, folder: Path, made_by: Mapping[str, Any]) -> list[str]:
+        """Prepare the folder and its files; return the paths of the videos predicted before."""
+        record = folder / "made_by.json"
+        found = sorted(folder.glob("predictions.*"))
+        kept: list[Prediction] = []
+        if found and not self.resume:
+            raise FileExistsError(
+                f"{found[0]} holds predictions already: add to them with --resume, or choose "
+                "another folder with --out."
+            )
+        try:
+            if found:
+                _check_record(record, made_by)
+                kept = self._file.read()
+                self._file.write(kept)  # without what a kill has torn
+            with atomic_write(record) as path:
+                path.write_text(json.dumps(made_by, indent=2) + "\n")
+            self._failed = FailureFile(folder / "failed.csv")
+        except OSError as error:
+            raise OSError(
+                f"No predictions can be written to {folder}: {error.strerror}. Choose another "
+                "folder with --out."
+            ) from error
+        if found:
+            logger.info("%d videos in %s are predicted already.", len(kept), self._file.path)
+        return [prediction.video_path for prediction in kept]
 
-    def _write_predictions(
-        self, target: Path, result: VideoResult, paths: dict[int, str], names: Sequence[str]
-    ) -> None:
-        num_best = min(self.num_best, len(names))
-        best = np.argsort(-result.scores, axis=1, kind="stable")[:, :num_best]
-        header = ["video_path", "label"]
-        for k in range(1, num_best + 1):
-            header += [f"top{k}", f"score{k}"]
-        with atomic_write(target) as path, path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            for row, index in enumerate(result.video_index.tolist()):
-                label = int(result.label[row])
-                cells = [paths[index], names[label] if label >= 0 else ""]
-                for k in best[row]:
-                    cells += [names[k], f"{result.scores[row, k]:.6f}"]
-                writer.writerow(cells)
-
-    def _first_few(self, result: VideoResult, paths: dict[int, str], names: Sequence[str]) -> Table:
+    def _first_few(self) -> Table:
         table = Table("video", "prediction", "score")
-        for row, index in enumerate(result.video_index[: self.num_shown].tolist()):
-            best = int(result.scores[row].argmax())
-            table.add_row(Path(paths[index]).name, names[best], f"{result.scores[row, best]:.3f}")
-        if len(result.label) > self.num_shown:
-            table.add_row(f"... and {len(result.label) - self.num_shown} more", "", "")
+        for video_path, _, best in self._shown:
+            table.add_row(Path(video_path).name, best[0].name, f"{best[0].score:.3f}")
+        if self._num_scored > len(self._shown):
+            table.add_row(f"... and {self._num_scored - len(self._shown)} more", "", "")
         return table
 
 
-def _write_failed(target: Path, missing: Sequence[str], failures: Sequence[Failure]) -> None:
-    """Name the videos that could not be scored; remove a list that no longer holds."""
-    rows = [(path, "missing") for path in missing] + [tuple(failure) for failure in failures]
-    if not rows:
-        target.unlink(missing_ok=True)
-        return
-    with atomic_write(target) as path, path.open("w", newline="") as file:
-        csv.writer(file).writerows([("video_path", "reason"), *rows])
-    logger.warning("%d videos could not be scored; %s names them.", len(rows), target)
+def _predictions(
+    videos: VideoScores, names: Sequence[str], num_best: int | None
+) -> list[tuple[int, Prediction]]:
+    """Return what is predicted for each video, with its place in the list."""
+    best = best_labels(videos.scores.numpy(), names, num_best=num_best)
+    return [
+        (index, Prediction(path, names[label] if label >= 0 else "", labels))
+        for index, path, label, labels in zip(
+            videos.video_index.tolist(), videos.video_path, videos.label.tolist(), best, strict=True
+        )
+    ]
 
 
-def _joined(tensors: Any) -> np.ndarray:
-    joined: np.ndarray = torch.cat(list(tensors)).numpy()
-    return joined
+def _check_record(record: Path, made_by: Mapping[str, Any]) -> None:
+    """Refuse to continue predictions that were made by something else."""
+    try:
+        before = dict(json.loads(record.read_text()))
+    except (OSError, ValueError, TypeError):
+        raise ValueError(
+            f"The predictions in {record.parent} cannot be continued: there is no {record.name} "
+            "that says what they were made by. Choose another folder with --out."
+        ) from None
+    for name in made_by.keys() | before.keys():
+        if before.get(name) != made_by.get(name):
+            raise ValueError(
+                f"The predictions in {record.parent} cannot be continued: they were made with "
+                f"{name} {before.get(name)}, and it is {made_by.get(name)} now. Choose another "
+                "folder with --out."
+            )

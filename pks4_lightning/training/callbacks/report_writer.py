@@ -1,0 +1,114 @@
+"""Writes what a test comes to, and what it says about every single video."""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from torch import Tensor
+
+from pks4_lightning.files import atomic_write
+from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.scoring.failure_file import FailureFile
+from pks4_lightning.training.scoring.prediction_files import prediction_file
+from pks4_lightning.training.scoring.predictions import Prediction, best_labels
+from pks4_lightning.training.scoring.score_report import report_scores
+from pks4_lightning.training.scoring.view_aggregation import Failure, VideoScores
+from pks4_lightning.training.scoring.view_scores import ViewScores
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["ReportWriter"]
+
+logger = logging.getLogger(__name__)
+
+
+class ReportWriter(Callback):
+    """Write what came out for every video into the folder ``test`` of the run.
+
+    ``predictions.csv`` holds a row per video: path, label and the best classes with their scores,
+    the mean softmax over the video's views, in the order of the annotations, every video once
+    however many ranks took part. ``failed.csv`` names the videos that are missing or could not be
+    decoded; ``metrics.json`` accounts for every listed video. From ``view_scores.npz``
+    ``pks4 rescore`` scores any views again.
+
+    Args:
+        num_best: How many classes to write per video.
+    """
+
+    def __init__(self, num_best: int = 5) -> None:
+        self.num_best = num_best
+        self._outputs: list[VideoScores] = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the batch's scores."""
+        self._outputs.append(outputs.on_cpu())
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write everything, and account for the videos."""
+        assert isinstance(pl_module, VideoClassificationTask)
+        views, paths, failures = self._gather(pl_module.label_names)
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir) / "test"
+        missing = trainer.datamodule.missing_videos("test")  # type: ignore[attr-defined]
+        result = views.per_video()
+        names = views.label_names
+        num_best = min(self.num_best, len(names))
+        best = best_labels(result.scores, names, num_best=num_best)
+        predictions = [
+            Prediction(paths[index], names[label], labels)
+            for index, label, labels in zip(
+                result.video_index.tolist(), result.label.tolist(), best, strict=True
+            )
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        failed = FailureFile(folder / "failed.csv")
+        failed.append_missing(missing)
+        failed.append(failures)
+        failed.log_total()
+        prediction_file(folder, "csv", num_best=num_best).write(predictions)
+        views.save(folder / "view_scores.npz")
+        report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
+        with atomic_write(folder / "metrics.json") as path:
+            path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+        Console().print(report.as_table())
+        logger.info("Wrote %s/{metrics.json,predictions.csv,view_scores.npz}.", folder)
+
+    def _gather(
+        self, label_names: Sequence[str]
+    ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
+        """Bring the outputs of all ranks together and forget them."""
+        outputs, self._outputs = all_gather_objects(self._outputs), []
+        paths = {
+            index: path
+            for videos in outputs
+            for index, path in zip(videos.video_index.tolist(), videos.video_path, strict=True)
+        }
+        views = ViewScores(
+            scores=_joined(videos.view_scores for videos in outputs),
+            video_index=_joined(videos.video_index[videos.video_of_view] for videos in outputs),
+            view_index=_joined(videos.view_index for videos in outputs),
+            label=_joined(videos.label[videos.video_of_view] for videos in outputs),
+            label_names=tuple(label_names),
+        )
+        failures = sorted(set(chain.from_iterable(videos.failures for videos in outputs)))
+        return views, paths, failures
+
+
+def _joined(tensors: Iterable[Tensor]) -> np.ndarray:
+    joined: np.ndarray = torch.cat(list(tensors)).numpy()
+    return joined

@@ -1,0 +1,172 @@
+"""Files of predictions that grow as videos are scored, and survive a kill at any moment.
+
+A file is complete after every append, so it can be read while it grows. A kill tears at most its
+last line, which is left out when the file is read again.
+"""
+
+import csv
+import io
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pks4_lightning.files import atomic_write
+from pks4_lightning.training.scoring.predictions import Label, Prediction
+
+__all__ = ["PredictionFile", "PredictionFormat", "prediction_file"]
+
+PredictionFormat = Literal["csv", "json", "jsonl"]
+
+
+class PredictionFile(ABC):
+    """A file with one prediction per line; there is none before the first.
+
+    Args:
+        path: The file.
+        num_best: Classes per video.
+    """
+
+    _head = ""
+    _tail = ""
+    """Stands behind the last line; the next line is written over it."""
+    _newline = "\n"
+    _joint = ""
+    """Begins every line but the first."""
+
+    def __init__(self, path: Path, *, num_best: int) -> None:
+        self.path = path
+        self.num_best = num_best
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Write the whole file, atomically.
+
+        Args:
+            predictions: What it holds from now on.
+        """
+        text = self._head + self._lines(predictions).removeprefix(self._joint) + self._tail
+        with atomic_write(self.path) as path:
+            path.write_bytes(text.encode())
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Add predictions at the end, and bring them to the disk.
+
+        Args:
+            predictions: What is new.
+        """
+        if not self.path.exists():
+            self.write([])
+        with self.path.open("r+b") as file:
+            end = file.seek(-len(self._tail), os.SEEK_END)
+            text = self._lines(predictions) + self._tail
+            if end == len(self._head.encode()):
+                text = text.removeprefix(self._joint)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[Prediction]:
+        """Return the predictions in the file; a torn last line is none.
+
+        Raises:
+            ValueError: If another line is none either.
+        """
+        text = self.path.read_bytes().decode(errors="replace")
+        lines = text.removeprefix(self._head).split(self._newline)[:-1]
+        if lines and self._tail == lines[-1] + self._newline:
+            lines.pop()
+        predictions = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                predictions.append(self._parse(line))
+            except (ValueError, TypeError, KeyError, csv.Error):
+                if number < len(lines):
+                    raise ValueError(
+                        f"'{self.path}' does not read as a file of `pks4 predict` with "
+                        f"{self.num_best} classes per video: {line[:80]!r} is no prediction."
+                    ) from None
+        return predictions
+
+    def _lines(self, predictions: Sequence[Prediction]) -> str:
+        return "".join(
+            self._joint + self._format(prediction) + self._newline for prediction in predictions
+        )
+
+    @abstractmethod
+    def _format(self, prediction: Prediction) -> str:
+        """Return a prediction as a line, without its end."""
+
+    @abstractmethod
+    def _parse(self, line: str) -> Prediction:
+        """Return the prediction of a line.
+
+        Raises:
+            ValueError: If it is none; ``TypeError``, ``KeyError`` or ``csv.Error`` likewise.
+        """
+
+
+class _CsvFile(PredictionFile):
+    """Columns ``video_path, label, top1, score1, top2, score2, ...``."""
+
+    _newline = "\r\n"  # of RFC 4180, so that a path may hold a line feed
+
+    def __init__(self, path: Path, *, num_best: int) -> None:
+        super().__init__(path, num_best=num_best)
+        ranked = [f"{column}{k}" for k in range(1, num_best + 1) for column in ("top", "score")]
+        self._head = self._row(["video_path", "label", *ranked]) + self._newline
+
+    def _format(self, prediction: Prediction) -> str:
+        ranked = [cell for name, score in prediction.best for cell in (name, f"{score:.6f}")]
+        return self._row([prediction.video_path, prediction.label, *ranked])
+
+    def _parse(self, line: str) -> Prediction:
+        ((video_path, label, *ranked),) = csv.reader([line], strict=True)
+        if len(ranked) != 2 * self.num_best:
+            raise ValueError
+        scores = map(float, ranked[1::2])
+        return Prediction(video_path, label, list(map(Label, ranked[::2], scores)))
+
+    def _row(self, cells: list[str]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator=self._newline).writerow(cells)
+        return text.getvalue().removesuffix(self._newline)
+
+
+class _JsonLinesFile(PredictionFile):
+    """Objects ``{"video_path", "label", "best": [{"name", "score"}, ...]}``, one per line."""
+
+    def _format(self, prediction: Prediction) -> str:
+        best = [{"name": name, "score": round(score, 6)} for name, score in prediction.best]
+        return json.dumps({**prediction._asdict(), "best": best}, ensure_ascii=False)
+
+    def _parse(self, line: str) -> Prediction:
+        said = json.loads(line)
+        if len(said["best"]) != self.num_best:
+            raise ValueError
+        return Prediction(**{**said, "best": [Label(**label) for label in said["best"]]})
+
+
+class _JsonFile(_JsonLinesFile):
+    """The same objects as one list."""
+
+    _head, _tail, _joint = "[\n", "]\n", ","
+
+    def _parse(self, line: str) -> Prediction:
+        return super()._parse(line.removeprefix(self._joint))
+
+
+def prediction_file(
+    folder: Path, file_format: PredictionFormat, *, num_best: int
+) -> PredictionFile:
+    """Return the file ``predictions.csv``, ``.json`` or ``.jsonl`` of a folder; nothing is written.
+
+    Args:
+        folder: The folder.
+        file_format: Which of them.
+        num_best: Classes per video.
+    """
+    kinds: dict[PredictionFormat, type[_CsvFile | _JsonLinesFile]]
+    kinds = {"csv": _CsvFile, "json": _JsonFile, "jsonl": _JsonLinesFile}
+    return kinds[file_format](folder / f"predictions.{file_format}", num_best=num_best)
