@@ -30,7 +30,7 @@ from pks4_lightning.models.config import ClassRoute, PKS4Config
 from pks4_lightning.models.insertion import ClipLayout, Hooked, StreamFrames
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.ops.autocast import without_autocast
-from pks4_lightning.ops.patch_resize import resize_patches
+from pks4_lightning.ops.patch_resize import patch_size_of, resize_patches
 
 __all__ = ["PKS4Classifier", "StreamState", "build_classifier", "resolve_backbone_config"]
 
@@ -236,7 +236,9 @@ class PKS4Classifier(nn.Module):
         """Return the backbone's embedding of each frame, in the head's precision."""
         num_frames, (height, width) = video.shape[2], video.shape[3:]
         own_patch, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
-        patch_size = patch_size or self._patch_size(height, width)
+        patch_size = patch_size or patch_size_of(
+            height, width, grid_size=self.grid_size, own_size=own_patch
+        )
         frames = resize_patches(
             video.transpose(1, 2).flatten(0, 1), patch_size=patch_size, weight_size=own_patch
         )
@@ -247,17 +249,6 @@ class PKS4Classifier(nn.Module):
             interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
         ).image_embeds
         return embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
-
-    def _patch_size(self, height: int, width: int) -> int:
-        if self.grid_size is None:
-            return self.backbone.config.patch_size
-        if height != width or height % self.grid_size:
-            raise ValueError(
-                f"Frames of {height}x{width} pixels cannot be cut into {self.grid_size}x"
-                f"{self.grid_size} square patches: they must be square, and their side a multiple "
-                f"of {self.grid_size}."
-            )
-        return height // self.grid_size
 
 
 def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:

@@ -24,14 +24,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pks4_lightning.ops.conv.causal_conv import causal_conv_silu
+from pks4_lightning.ops.scan.initial_values import init_state_space
 from pks4_lightning.ops.scan.selective_scan import selective_scan
 from pks4_lightning.ops.scan.step import selective_scan_steps
 
 __all__ = ["KS4Scanner", "ScannerState"]
-
-# step sizes at the start, log-uniform in between (Mamba, Section 3.6)
-_DELTA_MIN = 0.001
-_DELTA_MAX = 0.1
 
 
 class ScannerState(NamedTuple):
@@ -85,18 +82,11 @@ class KS4Scanner(nn.Module):
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
         self.reset_parameters()
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set the state space parameters and the output projection to their start."""
-        self.A_log.copy_(torch.arange(1, self.d_state + 1).log().expand_as(self.A_log))
-        self.D.fill_(1.0)
-        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        log_delta = torch.empty_like(self.dt_proj.bias).uniform_(
-            math.log(_DELTA_MIN), math.log(_DELTA_MAX)
+        init_state_space(
+            A_log=self.A_log, D=self.D, dt_weight=self.dt_proj.weight, dt_bias=self.dt_proj.bias
         )
-        delta = log_delta.exp()
-        # the inverse of softplus
-        self.dt_proj.bias.copy_(delta + torch.log(-torch.expm1(-delta)))
         nn.init.zeros_(self.out_proj.weight)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:

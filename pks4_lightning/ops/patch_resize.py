@@ -21,7 +21,30 @@ from torch import Tensor
 
 from pks4_lightning.ops.autocast import without_autocast
 
-__all__ = ["patch_resize_matrix", "resize_patches"]
+__all__ = ["patch_resize_matrix", "patch_size_of", "resize_patches"]
+
+
+def patch_size_of(height: int, width: int, *, grid_size: int | None, own_size: int) -> int:
+    """Return the side of the patches that a model cuts frames into.
+
+    Args:
+        height: Of the frames, in pixels.
+        width: Of the frames.
+        grid_size: Rows and columns of patches, whatever the size of the frames. ``None``: patches
+            have their own size.
+        own_size: Side of a patch that the model's weights are made for.
+
+    Raises:
+        ValueError: If a fixed grid does not divide the frames.
+    """
+    if grid_size is None:
+        return own_size
+    if height != width or height % grid_size:
+        raise ValueError(
+            f"Frames of {height}x{width} pixels cannot be cut into {grid_size}x{grid_size} square "
+            f"patches: they must be square, and their side a multiple of {grid_size}."
+        )
+    return height // grid_size
 
 
 def resize_patches(

@@ -3,12 +3,15 @@
 import torch
 import torch.nn.functional as F
 
+from pks4_lightning.ops.scan.naive import selective_scan_naive
+
 __all__ = [
     "clip_block_with_class_route",
     "local_correlation_loop",
     "patch_tokens_of_resized_weights",
     "selective_scan_closed_form",
     "temporal_variation_loop",
+    "videomamba_loop",
 ]
 
 
@@ -120,3 +123,65 @@ def patch_tokens_of_resized_weights(frames, weights, patch_size):
     resize = columns.T  # maps a flat patch of the weights' size to one of the frames'
     resized = weights.flatten(2) @ torch.linalg.pinv(resize)
     return F.conv2d(frames, resized.unflatten(-1, (patch_size, patch_size)), stride=patch_size)
+
+
+def videomamba_loop(weights, video):
+    """VideoMamba, Figure 3 and Equations 1-4, token by token: the class token's vector.
+
+    Args:
+        weights: Names to tensors, those of our network.
+        video: B C T H W, of the size that the position embeddings are made for.
+    """
+    kernel = weights["embedding.patches.weight"]
+    positions, times = (
+        weights["embedding.position_embedding"],
+        weights["embedding.temporal_embedding"],
+    )
+    size = kernel.shape[-1]
+    tokens = [(weights["embedding.class_embedding"] + positions[0]).expand(len(video), -1)]
+    for t in range(video.shape[2]):
+        for row in range(video.shape[3] // size):
+            for column in range(video.shape[4] // size):
+                rows, columns = (
+                    slice(row * size, (row + 1) * size),
+                    slice(column * size, (column + 1) * size),
+                )
+                patch = video[:, :, t, rows, columns].flatten(1)
+                place = 1 + row * (video.shape[4] // size) + column
+                embedded = patch @ kernel.flatten(1).T + weights["embedding.patches.bias"]
+                tokens.append(embedded + positions[place] + times[t])
+    x = torch.stack(tokens, dim=1)
+
+    def norm(x, weight):
+        return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * weight
+
+    def one_direction(content, gate, name):
+        taps, bias = weights[f"{name}.conv1d.weight"][:, 0], weights[f"{name}.conv1d.bias"]
+        A = -weights[f"{name}.A_log"].exp()
+        convolved = []
+        for t in range(content.shape[1]):
+            seen = [content[:, t - lag] * taps[:, 3 - lag] for lag in range(4) if t >= lag]
+            convolved.append(F.silu(sum(seen) + bias))
+        content = torch.stack(convolved, dim=1)
+        projected = content @ weights[f"{name}.x_proj.weight"].T
+        rank, d_state = weights[f"{name}.dt_proj.weight"].shape[1], A.shape[1]
+        delta, B, C = projected.split([rank, d_state, d_state], dim=-1)
+        return selective_scan_naive(
+            content,
+            delta @ weights[f"{name}.dt_proj.weight"].T,
+            A,
+            B,
+            C,
+            weights[f"{name}.D"],
+            delta_bias=weights[f"{name}.dt_proj.bias"],
+            gate=gate,
+        )
+
+    for i in range(sum(name.endswith("in_proj.weight") for name in weights)):
+        mixer = f"layers.{i}.mixer"
+        normed = norm(x, weights[f"layers.{i}.norm.weight"])
+        content, gate = (normed @ weights[f"{mixer}.in_proj.weight"].T).chunk(2, dim=-1)
+        ahead = one_direction(content, gate, f"{mixer}.ahead")
+        back = one_direction(content.flip(1), gate.flip(1), f"{mixer}.back").flip(1)
+        x = x + (ahead + back) @ weights[f"{mixer}.out_proj.weight"].T
+    return norm(x[:, 0], weights["norm.weight"])

@@ -1,0 +1,49 @@
+"""What the parameters of a selective state space model start at.
+
+Reference:
+    Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023,
+    https://arxiv.org/abs/2312.00752, Section 3.6.
+
+Dimensions:
+    E: inner channels
+    N: state size per channel
+    R: rank of the step size projection
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["init_state_space"]
+
+# step sizes at the start, log-uniform in between
+_DELTA_MIN = 0.001
+_DELTA_MAX = 0.1
+
+
+@torch.no_grad()
+def init_state_space(
+    *,
+    A_log: Float[Tensor, "E N"],
+    D: Float[Tensor, " E"],
+    dt_weight: Float[Tensor, "E R"],
+    dt_bias: Float[Tensor, " E"],
+) -> None:
+    """Set parameters to Mamba's start, in place.
+
+    Args:
+        A_log: ``log(1 ... N)`` for every channel: decay rates of -1 ... -N.
+        D: 1, the skip path as it is.
+        dt_weight: Uniform, so that the step size keeps the variance of what it is projected from.
+        dt_bias: Softplus of it is a step size drawn log-uniformly between 0.001 and 0.1.
+    """
+    A_log.copy_(torch.arange(1, A_log.shape[1] + 1).log().expand_as(A_log))
+    D.fill_(1.0)
+    bound = dt_weight.shape[1] ** -0.5
+    dt_weight.uniform_(-bound, bound)
+    log_delta = torch.empty_like(dt_bias).uniform_(math.log(_DELTA_MIN), math.log(_DELTA_MAX))
+    delta = log_delta.exp()
+    # the inverse of softplus
+    dt_bias.copy_(delta + torch.log(-torch.expm1(-delta)))

@@ -1,0 +1,3 @@
+from tests.models.conftest import draw, randomise
+
+__all__ = ["draw", "randomise"]
