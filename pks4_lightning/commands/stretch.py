@@ -17,7 +17,7 @@ from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import describe
 from pks4_lightning.data.loading.dataset import VideoDataset
-from pks4_lightning.data.video.video import VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.experiments.evaluation import Stopwatch, build, quiet
 from pks4_lightning.experiments.stretch_grid import (
     Cell,

@@ -25,8 +25,8 @@ from pks4_lightning.data.loading.memory_check import check_counts, check_memory
 from pks4_lightning.data.loading.training_order import TrainingOrder
 from pks4_lightning.data.loading.worker_activity import OpenFiles, videos_at_work
 from pks4_lightning.data.splits import SplitVideos
+from pks4_lightning.data.video.frame_source import Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
-from pks4_lightning.data.video.video import Resize
 
 __all__ = ["VideoDataModule"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pks4_lightning.data import datamodule
 from pks4_lightning.data.loading.dataset import VideoDataset
-from pks4_lightning.data.video.video import VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.reliability.traces import trace
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pks4_lightning.data.annotations.paths import UnsafePathError, file_inside
-from pks4_lightning.data.video.video import VIDEO_SUFFIXES
+from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 
 __all__ = ["FolderIndex", "by_stem", "fullest_folder"]
 

@@ -29,8 +29,8 @@ from pks4_lightning.data.annotations.reading import (
     detect_format,
     read_entries,
 )
+from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES, check_frame_template
-from pks4_lightning.data.video.video import VIDEO_SUFFIXES
 
 __all__ = ["DataLayout", "Split", "list_for_prediction"]
 

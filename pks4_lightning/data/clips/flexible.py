@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from pks4_lightning.data.seeding import generator
-from pks4_lightning.data.video.video import Resize
+from pks4_lightning.data.video.frame_source import Resize
 
 __all__ = ["FlexibleScales", "Scale", "ScaleDraws", "StepScales", "scaled_resize"]
 

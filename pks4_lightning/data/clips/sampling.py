@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import torch
 
 from pks4_lightning.data.seeding import generator, stable_seed
-from pks4_lightning.data.video.frame_folder import FrameFolder
+from pks4_lightning.data.video.frame_source import FrameSource
 from pks4_lightning.data.video.pytorchvideo_compat import ClipInfo, ClipInfoList, ClipSampler
-from pks4_lightning.data.video.video import Video
 
 __all__ = [
     "CentredSegmentClipSampler",
@@ -194,7 +193,7 @@ def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:
 
 
 def plan_views(
-    sampler: ClipSampler, video: Video | FrameFolder, *, num_frames: int, draw_seed: int
+    sampler: ClipSampler, video: FrameSource, *, num_frames: int, draw_seed: int
 ) -> list[View]:
     """Ask a sampler for all clips of a video and turn them into frame numbers.
 

@@ -3,7 +3,7 @@
 import logging
 
 from pks4_lightning.data.clips.flexible import FlexibleScales, ScaleDraws, scaled_resize
-from pks4_lightning.data.video.video import Resize
+from pks4_lightning.data.video.frame_source import Resize
 
 __all__ = ["FrameSizes"]
 

@@ -32,9 +32,11 @@ from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.loading.worker_activity import OpenFiles
 from pks4_lightning.data.seeding import generator, stable_seed
+from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
 from pks4_lightning.data.video.frame_folder import FrameFolder
+from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
-from pks4_lightning.data.video.video import FewerFramesError, Resize, Video, VideoDecodeError
+from pks4_lightning.data.video.video import Video
 
 __all__ = ["VideoDataset", "join_views"]
 
@@ -152,7 +154,7 @@ class VideoDataset(Dataset[VideoBatch]):
         """
         return self._open(video_index, self.videos.path(video_index)).num_frames
 
-    def _open(self, video_index: int, path: str) -> Video | FrameFolder:
+    def _open(self, video_index: int, path: str) -> FrameSource:
         """Open a video, unless the manifest objects."""
         listed = self.videos.listed_frames
         if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip

@@ -12,10 +12,12 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from pks4_lightning.data.video.errors import VideoDecodeError, ffmpeg_errors
+
 # fmt: off
 __all__ = [
-    "CODECS", "MAX_PACKETS", "MAX_PIXELS", "OPTIONS", "VIDEO_SUFFIXES", "VideoDecodeError",
-    "ffmpeg_errors", "find_missing_end", "open_video", "set_up_decoder",
+    "CODECS", "MAX_PACKETS", "MAX_PIXELS", "OPTIONS", "VIDEO_SUFFIXES", "find_missing_end",
+    "open_video", "set_up_decoder",
 ]
 # fmt: on
 
@@ -39,38 +41,6 @@ OPTIONS = {
 # Writers of MPEG-4 Part 2 and its relatives often break rules that these checks insist on.
 _CHECKED_CODECS = frozenset({"av1", "h264", "hevc", "vp8", "vp9"})
 _CHECKS = "crccheck+bitstream+buffer+explode"
-
-
-class VideoDecodeError(ValueError):
-    """A video that cannot be opened or decoded; the message names the file and the reason."""
-
-    def __init__(self, message: str) -> None:
-        # torch's loader wraps the message in the worker's traceback; its last line is the sentence
-        super().__init__(message.rstrip().rpartition("DecodeError: ")[2])
-
-    @classmethod
-    def of(cls, name: str, reason: str) -> "VideoDecodeError":
-        """Return the error about a file.
-
-        Args:
-            name: The file's.
-            reason: End of the sentence, without a full stop.
-        """
-        return cls(f"Cannot decode video '{name}': {reason}.")
-
-
-@contextmanager
-def ffmpeg_errors(name: str) -> Iterator[None]:
-    """Turn what FFmpeg reports about a file into a ``VideoDecodeError``.
-
-    Args:
-        name: The file's.
-    """
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
-        raise VideoDecodeError.of(name, reason[:1].lower() + reason[1:]) from error
 
 
 @contextmanager

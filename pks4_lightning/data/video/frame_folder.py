@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,21 +13,21 @@ from av.video.codeccontext import VideoCodecContext
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pks4_lightning.data.video.pytorchvideo_compat import Video as VideoInterface
-from pks4_lightning.data.video.video import Resize, VideoDecodeError, resized
+from pks4_lightning.data.video.container import MAX_PIXELS
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.frame_source import FrameSource, Resize, resized
 
 __all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template"]
 
 _CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp"}
 PICTURE_SUFFIXES = frozenset(_CODECS)
 
-_MAX_PIXELS = 4096 * 2304
 _MAX_BYTES = 64 * 2**20
 _JPEG_END = b"\xff\xd9"
 _FRAMES_PER_SECOND = 25
 
 
-class FrameFolder(VideoInterface):
+class FrameFolder(FrameSource):
     """A folder of numbered pictures, read as a video is.
 
     The pictures are counted from the lowest number there is, 0 and 1 being usual; a gap is refused,
@@ -55,7 +54,7 @@ class FrameFolder(VideoInterface):
             )
         self._files = self._files[:num_frames]
         self.num_frames = len(self._files)
-        """Pictures in the folder."""
+        self._times = np.arange(self.num_frames) / _FRAMES_PER_SECOND
 
     @property
     def name(self) -> str:
@@ -70,56 +69,15 @@ class FrameFolder(VideoInterface):
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the pictures with these numbers.
-
-        Args:
-            indices: Frame numbers from 0 to ``num_frames - 1``, in any order, repeats allowed.
-            resize: Scaling.
-
-        Returns:
-            RGB frames in the order of ``indices``.
-
-        Raises:
-            VideoDecodeError: If a picture is damaged or too large, or the sizes differ.
-            IndexError: If a number is out of range.
-        """
-        if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
-            raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
+        """Decode the pictures with these numbers; see :meth:`FrameSource.frames`."""
+        self._check_range(indices)
         pictures = {index: self._picture(self._files[index], resize) for index in set(indices)}
         if len({picture.shape for picture in pictures.values()}) > 1:
             raise self._error("its frames are not all of the same size")
         return torch.from_numpy(np.stack([pictures[index] for index in indices]))
 
-    def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
-        """Return the numbers of the frames shown first in this span, as ``Video`` does.
-
-        Args:
-            start_sec: Seconds from the first frame; included.
-            end_sec: Seconds from the first frame; excluded.
-        """
-        tolerance = 1e-6
-        first = int(np.ceil((float(start_sec) - tolerance) * _FRAMES_PER_SECOND))
-        end = int(np.ceil((float(end_sec) - tolerance) * _FRAMES_PER_SECOND))
-        first, end = max(first, 0), min(end, self.num_frames)
-        if end > first:
-            return range(first, end)
-        shown = min(max(first - 1, 0), self.num_frames - 1)
-        return range(shown, shown + 1)
-
-    def get_clip(
-        self, start_sec: float | Fraction, end_sec: float | Fraction
-    ) -> dict[str, Tensor | None]:
-        """Return every frame of a span of time, as pytorchvideo's interface has it.
-
-        Args:
-            start_sec: Seconds from the first frame; included.
-            end_sec: Seconds from the first frame; excluded.
-        """
-        pictures = self.frames(self.frames_between(start_sec, end_sec))
-        return {"video": pictures.permute(3, 0, 1, 2).float(), "audio": None}
-
     def _error(self, reason: str) -> VideoDecodeError:
-        return VideoDecodeError(f"Cannot decode video '{self._folder}': {reason}.")
+        return VideoDecodeError.of(self._folder, reason)
 
     def _series(self, template: str | None) -> list[str]:
         """Return the names of the pictures, in the order of their numbers."""
@@ -162,7 +120,7 @@ class FrameFolder(VideoInterface):
             raise self._error(f"'{name}' ends before its picture does")
         decoder = CodecContext.create(codec, "r")
         assert isinstance(decoder, VideoCodecContext)
-        decoder.options = {"max_pixels": str(_MAX_PIXELS), "err_detect": "explode"}
+        decoder.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
         decoder.thread_count = 1
         try:
             shown = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]

@@ -21,7 +21,7 @@ from pks4_lightning.data.inspection.quarantine import FailureCount
 from pks4_lightning.data.loading.dataset import VideoDataset, join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import stable_seed
-from pks4_lightning.data.video.video import VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
 from tests.helpers.corpus import BASES, damaged_files, write_clip
 
 SMALL = {"num_frames": 4, "frame_size": 32, "resize": 36}

@@ -9,8 +9,8 @@ from pks4_lightning.data.annotations.layout import list_for_prediction
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_folder import FrameFolder, check_frame_template
-from pks4_lightning.data.video.video import VideoDecodeError
 
 CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
 

@@ -8,14 +8,17 @@ import av
 import numpy as np
 import pytest
 
+from pks4_lightning.data.video import stream as stream_module
 from pks4_lightning.data.video import video as video_module
-from pks4_lightning.data.video.video import Video, VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
 from tests.helpers.media import Clip, read_number, write_clip
 
 BOMB_MEMORY = """
 import sys
 from pathlib import Path
-from pks4_lightning.data.video.video import Video, VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -131,8 +134,8 @@ def test_rare_codecs_are_refused_by_name(tmp_path, codec, pix_fmt, suffix):
 def test_files_larger_than_what_is_kept_of_them_are_read_again(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "clip", Clip(".mp4", 60, b_frames=2))
     whole = Video(path).frames([3, 30, 59])
-    monkeypatch.setattr(video_module, "_KEPT_BYTES", path.stat().st_size // 2)
+    monkeypatch.setattr(stream_module, "_KEPT_BYTES", path.stat().st_size // 2)
     video = Video(path)
-    assert sum(packet.data is not None for packet in video._packets) < 60
+    assert sum(packet.data is not None for packet in video._stream.packets) < 60
     np.testing.assert_array_equal(video.frames([3, 30, 59]), whole)
     assert [read_number(frame) for frame in video.frames([59, 0]).numpy()] == [59, 0]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.data.video.video import Video, VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
 from tests.helpers.media import Clip, decode_in_order, picture, read_number, write_clip
 
 FORMATS = {
@@ -48,7 +49,7 @@ def test_pictures_look_like_what_was_written(tmp_path, name, scaled):
 @pytest.mark.parametrize("size", [(80, 120), (97, 133)])
 def test_scaled_brightness_is_that_of_the_definition(tmp_path, name, size):
     video = Video(write_clip(tmp_path / "clip", FORMATS[name]))
-    _, frame = next(video._needed_frames(video._places, [3]))
+    _, frame = next(video._decoder.needed(video._places, [3]))
     plane = frame.planes[0]
     coded = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
     exact = (torch.tensor(coded[:, : frame.width]).double() - 16) * 255 / 219

@@ -8,7 +8,8 @@ import av
 import pytest
 
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.data.video.video import Video, VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
 from tests.helpers.media import Clip, write_clip
 
 CLIPS = {

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
+from pks4_lightning.data.video.frame_source import resized
 from pks4_lightning.data.video.pytorchvideo_compat import Video as VideoInterface
-from pks4_lightning.data.video.video import FewerFramesError, Video, VideoDecodeError, resized
+from pks4_lightning.data.video.video import Video
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
@@ -248,7 +250,7 @@ def test_the_error_survives_the_way_out_of_a_worker():
     error = VideoDecodeError("Cannot decode video 'a.mp4': it is gone.")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     wrapped = "Caught VideoDecodeError in DataLoader worker process 0.\nOriginal Traceback:\n  x\n"
-    wrapped += f"pks4_lightning.data.video.video.VideoDecodeError: {error}\n"
+    wrapped += f"pks4_lightning.data.video.errors.VideoDecodeError: {error}\n"
     assert str(VideoDecodeError(wrapped)) == str(error)
 
 
@@ -259,7 +261,7 @@ def num_threads():
 def test_decoding_starts_no_threads(tmp_path, write_video):
     path = write_video(tmp_path / "clip.mp4", 12, height=256, width=320)
     before = num_threads()
-    counts = [num_threads() for _ in Video(path)._all_frames()]
+    counts = [num_threads() for _ in Video(path)._decoder.everything()]
     video = Video(path)
     assert video.frames([0, 11], 128).shape == (2, 128, 160, 3)
     assert video.frames([0, 11]).shape == (2, 256, 320, 3)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pks4_lightning.data.annotations.formats.entry import Entry, Split, read_lines, relative_path
+from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
-from pks4_lightning.data.video.video import VIDEO_SUFFIXES
 
 __all__ = [
     "BREAKFAST_FOLDS",

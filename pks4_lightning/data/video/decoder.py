@@ -1,0 +1,95 @@
+"""Decoding an encoded stream: all of it, or the packets that some of its frames need."""
+
+from collections.abc import Iterator, Sequence
+
+import av
+
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.packets import Run, plan_runs
+from pks4_lightning.data.video.stream import EncodedStream
+
+__all__ = ["Decoder"]
+
+
+class Decoder:
+    """Turns the packets of a stream into frames.
+
+    Args:
+        stream: The stream. If it is strict, frames that the decoder finds damaged are refused.
+    """
+
+    def __init__(self, stream: EncodedStream) -> None:
+        self._stream = stream
+        self._codec = stream.codec
+        self._has_begun = False
+
+    def everything(self) -> Iterator[av.VideoFrame]:
+        """Decode from the beginning; frames come in the order in which they are shown."""
+        return self.decode([Run(0, len(self._stream.packets) - 1)], None)
+
+    def needed(
+        self, places: Sequence[int], wanted: Sequence[int]
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode what the wanted frames depend on.
+
+        Args:
+            places: Place in the file of every frame's packet.
+            wanted: Numbers of frames, rising.
+
+        Yields:
+            The wanted frames with their numbers, in any order.
+        """
+        packets = self._stream.packets
+        number_of = {packets[places[number]].stamp: number for number in wanted}
+        needed = sorted(places[number] for number in wanted)
+        for frame in self.decode(plan_runs(packets, needed), frozenset(needed)):
+            number = number_of.get(frame.pts)
+            if number is not None:
+                yield number, frame
+
+    def decode(self, runs: Sequence[Run], wanted: frozenset[int] | None) -> Iterator[av.VideoFrame]:
+        """Decode runs of packets.
+
+        Args:
+            runs: In the order of the file, each beginning where decoding can begin.
+            wanted: Places of the packets whose pictures are wanted; what none of them needs is left
+                out. ``None`` leaves out nothing.
+
+        Raises:
+            VideoDecodeError: If a frame is damaged.
+            av.error.FFmpegError: If the decoder refuses the data.
+        """
+        codec = self._codec
+        self._has_begun = False
+        codec.skip_frame = "DEFAULT"
+        remaining = self._stream.data()
+        for run in runs:
+            codec.flush_buffers()
+            for place, packet in remaining:
+                if place < run.first:
+                    continue
+                if self._stream.skips_unreferenced and wanted is not None:
+                    codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
+                yield from self._sound(self._decoded(packet))
+                if place == run.last:
+                    break
+            yield from self._sound(codec.decode(None))
+        codec.flush_buffers()
+
+    def _decoded(self, packet: av.Packet) -> Sequence[av.VideoFrame]:
+        """Decode a packet; let pass what a cut out of a longer file cannot decode at its start."""
+        try:
+            return self._codec.decode(packet)
+        except av.error.InvalidDataError:
+            if self._has_begun or not self._stream.may_begin_late:
+                raise
+            return []
+
+    def _sound(self, frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Pass frames on; refuse a damaged one among or between them: others follow from it."""
+        for frame in frames:
+            # a file cut out of a longer one may begin with frames that lack what they refer to
+            if self._stream.strict and frame.is_corrupt and self._has_begun:
+                raise VideoDecodeError.of(self._stream.name, "the decoder finds a frame damaged")
+            self._has_begun |= not frame.is_corrupt
+            yield frame

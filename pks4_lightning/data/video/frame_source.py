@@ -1,0 +1,118 @@
+"""What gives frames by number, whether it is an encoded file or a folder of pictures.
+
+The number of a frame is its place in presentation order, counted from 0.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+from pks4_lightning.data.video.errors import FewerFramesError
+from pks4_lightning.data.video.pytorchvideo_compat import Video as VideoInterface
+
+__all__ = ["FrameSource", "Resize", "resized"]
+
+Resize: TypeAlias = int | tuple[int, int]
+"""Length of the shorter side, or (height, width), in pixels."""
+
+
+class FrameSource(VideoInterface):
+    """A video whose frames are asked for by number.
+
+    Implements pytorchvideo's ``Video``, so its samplers and datasets can work on it; the loader of
+    this package uses :meth:`frames`. There is never any sound.
+    """
+
+    num_frames: int
+    """Frames in the video; an upper bound where only decoding tells."""
+    _times: Float64[np.ndarray, " num_frames"]
+    """When each frame is shown, in seconds from the first one's start, rising."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name used in messages."""
+
+    @abstractmethod
+    def frames(
+        self, indices: Sequence[int], resize: Resize | None = None
+    ) -> UInt8[Tensor, "T H W 3"]:
+        """Decode the frames with these numbers.
+
+        Args:
+            indices: Frame numbers from 0 to ``num_frames - 1``, in any order, repeats allowed.
+            resize: Scaling, after the frames have been turned upright.
+
+        Returns:
+            RGB frames in the order of ``indices``.
+
+        Raises:
+            FewerFramesError: If the video ends before the last of them.
+            VideoDecodeError: If the data are damaged, too large or of different sizes.
+            IndexError: If a number is out of range.
+        """
+
+    def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
+        """Return the numbers of the frames shown first in this span.
+
+        Args:
+            start_sec: Seconds from the first frame; included.
+            end_sec: Seconds from the first frame; excluded.
+
+        Returns:
+            A range that holds at least one frame: where none starts within the span, the one on
+            screen at its beginning.
+        """
+        # pytorchvideo's samplers add up fractions of seconds; time stamps are rounded to ticks
+        tolerance = 1e-6
+        first = int(np.searchsorted(self._times, float(start_sec) - tolerance, side="left"))
+        end = int(np.searchsorted(self._times, float(end_sec) - tolerance, side="left"))
+        if end > first:
+            return range(first, end)
+        shown = min(max(first - 1, 0), self.num_frames - 1)
+        return range(shown, shown + 1)
+
+    def get_clip(
+        self, start_sec: float | Fraction, end_sec: float | Fraction
+    ) -> dict[str, Tensor | None]:
+        """Return every frame of a span of time, as pytorchvideo's interface has it.
+
+        Args:
+            start_sec: Seconds from the first frame; included.
+            end_sec: Seconds from the first frame; excluded.
+
+        Returns:
+            ``video``, float32 of shape (3, frames, height, width) from 0 to 255, and ``audio``,
+            which is ``None``.
+        """
+        while True:
+            try:
+                pictures = self.frames(self.frames_between(start_sec, end_sec))
+            except FewerFramesError:
+                continue
+            return {"video": pictures.permute(3, 0, 1, 2).float(), "audio": None}
+
+    def _check_range(self, indices: Sequence[int]) -> None:
+        if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
+            raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
+
+
+def resized(height: int, width: int, resize: Resize | None) -> tuple[int, int]:
+    """Return the height and width that a frame has after ``resize``.
+
+    Args:
+        height: Height before, in pixels.
+        width: Width before, in pixels.
+        resize: A whole number keeps the aspect ratio. ``None`` changes nothing.
+    """
+    if resize is None:
+        return height, width
+    if isinstance(resize, int):
+        short = min(height, width)
+        return round(height * resize / short), round(width * resize / short)
+    return resize[0], resize[1]
