@@ -177,3 +177,20 @@ def test_retrieval_refuses_what_makes_no_sense(trained, tmp_path, capsys, args, 
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert main(["retrieve", f"--ckpt_path={checkpoint}", f"--out={tmp_path}", *args]) == 1
     assert words in error(capsys)
+
+
+def test_a_causal_training_starts_warm_from_one_that_looks_both_ways(
+    tiny_args, trained, tmp_path, caplog
+):
+    caplog.set_level("INFO", logger="pks4_lightning")
+    start = trained / "checkpoints" / "best.ckpt"
+    task = run_cli(
+        [
+            *("fit", *tiny_args, "--model.classifier.causal=true", f"--model.init_from={start}"),
+            *("--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"),
+        ]
+    ).model
+    assert "a warm start and not the same function" in caplog.text
+    assert task.classifier.delay == 0
+    saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["hyper_parameters"]["classifier"]["causal"] is True

@@ -92,6 +92,7 @@ class PKS4Classifier(nn.Module):
             )
         self.backbone: VisionTower = backbone
         self.grid_size = grid_size
+        self.causal = causal
         self.pks4 = pks4
         routes = _build_route(class_route, backbone.config.hidden_size, len(points), causal=causal)
         self.class_route = nn.ModuleList(routes)

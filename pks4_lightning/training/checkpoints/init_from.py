@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pks4_lightning.models.causal_start import as_causal_start
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.pretrained import load_classifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
@@ -35,8 +36,15 @@ def start_from(
         FileNotFoundError: If there is neither.
         ValueError: If it is damaged, or of another architecture.
     """
-    weights, names = _read(Path(source))
+    weights, names, is_causal = _read(Path(source))
     own = classifier.state_dict()
+    if classifier.causal and not is_causal:
+        weights = as_causal_start(weights)
+        logger.info(
+            "%s looks both ways in time: its taps and offsets are re-ordered to look back only, a "
+            "warm start and not the same function.",
+            source,
+        )
     has_same_classes = list(names) == list(label_names)
     if not has_same_classes:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_HEAD)}
@@ -53,14 +61,15 @@ def start_from(
     )
 
 
-def _read(source: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _read(source: Path) -> tuple[dict[str, Tensor], list[str], bool]:
     if source.is_dir():
         classifier, clip = load_classifier(source)
-        return classifier.state_dict(), clip.label_names
+        return classifier.state_dict(), clip.label_names, classifier.causal
     checkpoint = read_checkpoint(source)
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    return weights, list(checkpoint["label_names"])
+    is_causal = bool(checkpoint["hyper_parameters"]["classifier"].get("causal"))
+    return weights, list(checkpoint["label_names"]), is_causal
