@@ -237,9 +237,7 @@ class PKS4Classifier(nn.Module):
         """Return the backbone's embedding of each frame, in the head's precision."""
         num_frames, (height, width) = video.shape[2], video.shape[3:]
         own_patch, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
-        patch_size = patch_size or patch_size_of(
-            height, width, grid_size=self.grid_size, own_size=own_patch
-        )
+        patch_size = patch_size or self._patch_size(height, width)
         frames = resize_patches(
             video.transpose(1, 2).flatten(0, 1), patch_size=patch_size, weight_size=own_patch
         )
@@ -250,6 +248,10 @@ class PKS4Classifier(nn.Module):
             interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
         ).image_embeds
         return embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
+
+    def _patch_size(self, height: int, width: int) -> int:
+        own_size = self.backbone.config.patch_size
+        return patch_size_of(height, width, grid_size=self.grid_size, own_size=own_size)
 
 
 def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:
