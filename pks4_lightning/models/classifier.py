@@ -157,7 +157,8 @@ class PKS4Classifier(nn.Module):
         """
         _ = self.delay
         size = size or self.backbone.config.image_size
-        rows = size // self._patch_size(size, size)
+        own_patch = self.backbone.config.patch_size
+        rows = size // patch_size_of(size, size, grid_size=self.grid_size, own_size=own_patch)
         weight = self.head.weight
         like = weight.new_zeros(num_streams, self.backbone.config.hidden_size, rows, rows)
         return StreamState(
