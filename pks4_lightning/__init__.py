@@ -1,3 +1,28 @@
 """PKS⁴: parallel kinematic selective state space scanners for video recognition."""
 
+from typing import TYPE_CHECKING
+
+from pks4_lightning.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pks4_lightning.data.datamodule import VideoDataModule
+    from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+    from pks4_lightning.models.config import PKS4Config
+    from pks4_lightning.models.pretrained import load_classifier
+    from pks4_lightning.ops.scan.selective_scan import selective_scan
+    from pks4_lightning.training.task import VideoClassificationTask
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "PKS4Classifier",
+    "PKS4Config",
+    "VideoClassificationTask",
+    "VideoDataModule",
+    "__version__",
+    "build_classifier",
+    "load_classifier",
+    "selective_scan",
+]

@@ -1,38 +1,65 @@
-"""Public names of a package that are imported when they are first asked for (PEP 562).
-
-Importing a package then costs nothing, and importing one of its modules pulls in no other.
-"""
+"""Names that a package offers and imports when they are first asked for (PEP 562)."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 __all__ = ["lazy_names"]
 
 
-def lazy_names(
-    package: str, modules: Mapping[str, Sequence[str]]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for a package's ``__init__``.
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` for a package whose names are imported on demand.
 
-    Type checkers do not follow them, so the package imports the same names, each ``as`` itself,
-    under ``TYPE_CHECKING``; ``tests/test_lazy.py`` compares the two lists.
+    The names and where they come from stand under ``if TYPE_CHECKING:``, as ordinary imports. Type
+    checkers and editors read them there, and so does this function, when a name is first asked for.
+    (The same idea with a stub file: https://scientific-python.org/specs/spec-0001.)
 
     Args:
-        package: Its ``__name__``.
-        modules: Names that the package exports, by module, relative to it.
-    """
-    homes = {name: module for module, names in modules.items() for name in names}
+        package: The package's ``__name__``.
 
-    def look_up(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{homes[name]}"), name)
-        setattr(sys.modules[package], name, value)  # looked up once
+    Example:
+        The whole of an ``__init__.py``::
+
+            from typing import TYPE_CHECKING
+
+            from pks4_lightning.lazy import lazy_names
+
+            if TYPE_CHECKING:
+                from pks4_lightning.models.config import PKS4Config
+            else:
+                __getattr__, __dir__ = lazy_names(__name__)
+
+            __all__ = ["PKS4Config"]
+    """
+
+    def load(name: str) -> Any:
+        module = sys.modules[package]
+        if name not in module.__all__:
+            message = f"module {package!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=module)
+        value = getattr(import_module(_origins(package)[name]), name)
+        setattr(module, name, value)
         return value
 
-    def list_names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+    def names() -> list[str]:
+        module = sys.modules[package]
+        return sorted({*vars(module), *module.__all__})
 
-    return look_up, list_names, sorted(homes)
+    return load, names
+
+
+def _origins(package: str) -> dict[str, str]:
+    """Return the module of every name that a package imports under ``if TYPE_CHECKING:``."""
+    import ast  # both cost milliseconds that `pks4 --help` need not spend
+    import inspect
+
+    source = ast.parse(inspect.getsource(sys.modules[package]))
+    return {
+        alias.name: str(statement.module)
+        for block in source.body
+        if isinstance(block, ast.If)
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
