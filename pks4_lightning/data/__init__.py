@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     )
     from pks4_lightning.data.clips.transforms import Augmentation
     from pks4_lightning.data.datamodule import VideoDataModule
+    from pks4_lightning.data.video.errors import VideoDecodeError
     from pks4_lightning.data.video.frame_folder import FrameFolder
-    from pks4_lightning.data.video.video import Video, VideoDecodeError
+    from pks4_lightning.data.video.video import Video
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
