@@ -55,7 +55,7 @@ examples:
   pks4 fit --config configs/ssv2.yaml --data.root /data/ssv2
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --data.predict clip.mp4
-  pks4 fit --help                            # every setting, with its default
+  pks4 fit --help                            # what is used first, and how to see the rest
   pks4 fit --config configs/ssv2.yaml --print_config   # what a file and the options come to
 """
 

@@ -1,6 +1,6 @@
 """``pks4``: finding a command, its arguments, its end."""
 
-import argparse
+import subprocess
 import sys
 from importlib import import_module
 from types import SimpleNamespace
@@ -12,10 +12,9 @@ from pks4_lightning.cli.arguments import CommandParser, parse_arguments, take_se
 from pks4_lightning.cli.errors import ArgumentsError
 
 MOVING = {"ablate", "demo"}
-TRAINER = {"fit", "validate", "test", "predict"}
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - MOVING - TRAINER))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - MOVING))
 def test_every_command_helps_under_its_own_name(name, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*name.split(), "--help"])
@@ -86,4 +85,24 @@ def test_commands_have_two_functions_and_no_main():
         command = import_module(f"pks4_lightning.commands.{module}")
         assert set(command.__all__) >= {"add_arguments", "run"}
         assert not hasattr(command, "main")
-        command.add_arguments(argparse.ArgumentParser(conflict_handler="resolve"))
+
+
+def test_a_first_help_needs_no_heavy_imports():
+    code = (
+        "import sys; from pks4_lightning.__main__ import main\n"
+        "for arguments in (['--help'], ['data', '--help'], ['fit', '--help'], ['predict', '-h']):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'lightning', 'transformers', 'jsonargparse', 'av', 'numpy', 'yaml'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pks4 predict --help all" in run.stdout
+
+
+def test_module_is_the_command():
+    run = subprocess.run(
+        [sys.executable, "-m", "pks4_lightning", "--version"], capture_output=True, text=True
+    )
+    assert run.returncode == 0
+    assert run.stdout.startswith("pks4_lightning ")

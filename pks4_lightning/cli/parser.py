@@ -101,10 +101,9 @@ def _way_out(sentence: str, parser: ArgumentParser) -> str:
         for each in (parser, *_subparsers(parser))
         for option in each._option_string_actions
     ]
-    command = parser.prog if parser.prog.startswith("pks4 data") else "pks4 fit"
     name = unknown.group(1) or unknown.group(2)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; did you mean {close[0]}?" if close else f"; `{command} --help` lists all."
+    return f"; did you mean {close[0]}?" if close else "; `pks4 fit --help all` lists all."
 
 
 def _subparsers(parser: ArgumentParser) -> list[ArgumentParser]:

@@ -1,6 +1,7 @@
 """The settings of a training: which there are, what arguments come to, what a checkpoint holds."""
 
 import argparse
+import difflib
 import functools
 import json
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ __all__ = [
     "data_module",
     "resolve",
     "saved_settings",
+    "settings_help",
 ]
 
 Settings = dict[str, Any]
@@ -141,9 +143,34 @@ def saved_settings(path: str, *, command: str) -> Settings:
     return plain
 
 
-@functools.cache
-def _settings_parser() -> OneSentenceParser:
+def settings_help(group: str) -> str:
+    """Explain the settings of a group.
+
+    Args:
+        group: Such as ``data``, ``data.augmentation`` or ``trainer.max_epochs``.
+
+    Raises:
+        ArgumentsError: If there is no such group.
+    """
+    parser = _build_parser()
+    known = {str(action.dest) for action in parser._actions}
+    for section in parser._action_groups:
+        section._group_actions = [
+            action for action in section._group_actions if f"{action.dest}.".startswith(f"{group}.")
+        ]
+    if not any(section._group_actions for section in parser._action_groups):
+        close = difflib.get_close_matches(group, known, n=1) or ["data"]
+        raise ArgumentsError(f"There are no settings {group}; did you mean {close[0]}?")
+    parser.usage, parser.description = argparse.SUPPRESS, None
+    return parser.format_help()
+
+
+def _build_parser() -> OneSentenceParser:
     parser = OneSentenceParser(prog="pks4 fit", exit_on_error=False)
     parser.add_config_option()
     add_settings(parser)
     return parser
+
+
+_settings_parser = functools.cache(_build_parser)
+"""For the many calls of :func:`resolve` that an experiment's plan makes."""

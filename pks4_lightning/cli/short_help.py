@@ -1,0 +1,134 @@
+"""What ``pks4 fit | validate | test | predict --help`` shows: the settings that are used first.
+
+It stands here in words, so that a help needs neither torch nor Lightning; a test compares every
+name and every default with the parser.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["FIRST", "Row", "short_help"]
+
+_NAME_WIDTH = 42
+
+
+class Row(NamedTuple):
+    """One setting."""
+
+    name: str
+    default: object
+    """Of a new training. Tests and predictions take it from their checkpoint."""
+    meaning: str
+
+
+_CLIPS = (
+    Row("data.num_frames", 8, "frames of a clip"),
+    Row("data.frame_size", 224, "side of the square that the model sees, in pixels"),
+)
+_VIEWS = (
+    Row("data.num_clips", 1, "clips of a video whose scores are averaged"),
+    Row("data.num_crops", 1, "crops of every clip: 1, or 3"),
+)
+_WORK = (
+    Row("data.num_workers", 4, "processes that decode videos"),
+    Row("trainer.accelerator", "auto", "cpu, gpu, auto"),
+    Row("trainer.devices", "auto", "how many of them, or which: [1,3]"),
+    Row("trainer.precision", None, "32, bf16-mixed, 16-mixed"),
+    Row("trainer.default_root_dir", "runs", "folder to write into"),
+)
+_DATA_SET = (
+    Row("data.root", None, "folder of the data set"),
+    Row("data.format", "auto", "ssv2, kinetics, ucf101, csv, list, folder, …"),
+)
+_CHECKPOINT = Row("ckpt_path", None, "the training's checkpoint; brings all settings")
+
+FIRST: dict[str, tuple[Row, ...]] = {
+    "fit": (
+        *_DATA_SET,
+        Row("data.train", None, "training annotations, where the root does not tell"),
+        Row("data.val", None, "validation annotations"),
+        Row("data.labels", None, "file with the names of the classes"),
+        *_CLIPS,
+        Row("data.batch_size", 16, "videos at a time, for each device"),
+        Row("model.classifier.num_classes", None, "needed"),
+        Row(
+            "model.classifier.backbone",
+            "openai/clip-vit-base-patch16",
+            "hub id or folder",
+        ),
+        Row("model.classifier.insert_after", 8, "backbone block after which PKS⁴ stands"),
+        Row("model.classifier.class_route", "token_t1d", "none, tsm, token_t1d, token_shift"),
+        Row("model.classifier.gradient_checkpointing", False, "less memory, a third slower"),
+        Row("model.init_from", None, "start from these weights: checkpoint or export"),
+        Row("model.recipe.base_lr", 0.0007, "learning rate at reference_batch videos a step"),
+        Row("model.recipe.trains", "all", "all, or head"),
+        Row("trainer.max_epochs", None, "passes over the training videos"),
+        Row("trainer.accumulate_grad_batches", 1, "batches a step"),
+        *_WORK,
+        Row("trainer.fast_dev_run", False, "true tries one batch of everything"),
+        Row("seed_everything", 0, "seed of the weights"),
+        Row("data.seed", 0, "seed of the order and of every draw"),
+        Row("ckpt_path", None, "to resume: a checkpoint, last, or auto (if any)"),
+    ),
+    "validate": (_CHECKPOINT, *_DATA_SET, *_CLIPS, Row("data.batch_size", 16, "videos"), *_WORK),
+    "test": (
+        _CHECKPOINT,
+        *_DATA_SET,
+        Row("data.test", None, "test annotations, where the root does not tell"),
+        *_VIEWS,
+        *_CLIPS,
+        Row("data.test_batch_size", None, "videos at a time"),
+        *_WORK,
+    ),
+    "predict": (
+        _CHECKPOINT,
+        Row("data.predict", None, "a video, a folder, or a list of paths"),
+        *_VIEWS,
+        *_CLIPS,
+        Row("data.test_batch_size", None, "videos at a time"),
+        *_WORK,
+    ),
+}
+"""What is used first, by command."""
+
+_EXAMPLES = {
+    "fit": """\
+  pks4 fit --config configs/ssv2.yaml --data.root /data/ssv2
+  pks4 fit --config configs/ssv2.yaml --ckpt_path last     # goes on where it was stopped""",
+    "validate": "  pks4 validate --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt",
+    "test": """\
+  pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
+  pks4 test --ckpt_path best.ckpt --data.num_clips 2 --data.num_crops 3""",
+    "predict": """\
+  pks4 predict --ckpt_path best.ckpt --data.predict clip.mp4
+  pks4 predict --ckpt_path best.ckpt --data.predict /my/videos""",
+}
+
+
+def short_help(command: str) -> str:
+    """Return what stands below the usage of a command.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+    """
+    lines = ["used first:", _line("-c, --config FILE", "settings in YAML; what follows it wins")]
+    for row in FIRST[command]:
+        default = f" [{_spell(row.default)}]" if row.default is not None else ""
+        if command != "fit" and row.name.startswith("data."):
+            default = ""
+        lines.append(_line(f"--{row.name}", f"{row.meaning}{default}"))
+    lines += [
+        *("", "more:"),
+        _line(f"pks4 {command} --help data", "the same for model, trainer, data.augmentation, …"),
+        _line(f"pks4 {command} --help all", "every setting"),
+        _line(f"pks4 {command} … --print_config", "what the arguments come to"),
+        *("", "examples:", _EXAMPLES[command]),
+    ]
+    return "\n".join(lines)
+
+
+def _line(left: str, right: str) -> str:
+    return f"  {left:<{_NAME_WIDTH}} {right}"
+
+
+def _spell(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

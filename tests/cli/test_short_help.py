@@ -1,0 +1,53 @@
+import pytest
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.cli.short_help import FIRST, short_help
+
+
+def shown(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def parsers(tiny_args):
+    return run_cli(["fit", *tiny_args], start=False)._parser
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_names_and_defaults_are_those_of_the_parser(command, parsers):
+    parser = parsers(command)
+    defaults = parser.get_defaults()
+    for row in FIRST[command]:
+        assert f"--{row.name}" in parser._option_string_actions
+        assert defaults[row.name] == row.default, row.name
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_the_help_fits_a_screen_and_says_how_to_see_the_rest(command, capsys):
+    lines = shown(capsys, command, "--help").splitlines()
+    assert lines[0].startswith(f"usage: pks4 {command} ")
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= 100
+    assert f"pks4 {command} --help all" in short_help(command)
+
+
+def test_help_of_a_group_of_one_setting_and_of_all(capsys):
+    group = shown(capsys, "fit", "--help", "data.augmentation")
+    assert "--data.augmentation.scale" in group
+    assert "--data.root" not in group
+    one = shown(capsys, "predict", "--help", "trainer.max_epochs")
+    assert "--trainer.max_epochs" in one
+    assert "--trainer.devices" not in one
+    everything = shown(capsys, "test", "--help", "all")
+    assert all(f"--{name}" in everything for name in ("watchdog.timeout", "ckpt_path", "data.fold"))
+
+
+def test_an_unknown_group_is_named_with_the_nearest_one(capsys):
+    assert main(["fit", "--help", "modle"]) == 2
+    assert capsys.readouterr().err == (
+        "pks4: error: There are no settings modle; did you mean model?\n"
+    )
