@@ -20,13 +20,13 @@ from torch import nn
 from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.insertion import ClipLayout
-from pks4_lightning.models.openai_towers import OPENAI_TOWERS
+from pks4_lightning.models.towers.published import PUBLISHED
 from pks4_lightning.ops.backend import scan_backend
 
 # after which block: the paper's for B/16, the same depth for L/14
 MODELS = {
-    "B/16": (OPENAI_TOWERS["openai/clip-vit-base-patch16"], 8),
-    "L/14": (OPENAI_TOWERS["openai/clip-vit-large-patch14"], 16),
+    "B/16": (PUBLISHED["openai/clip-vit-base-patch16"], 8),
+    "L/14": (PUBLISHED["openai/clip-vit-large-patch14"], 16),
 }
 
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.openai_towers import without_weights
+from pks4_lightning.models.resolve import without_weights
 
 __all__ = ["PARTS", "count_parameters", "describe", "parts_of"]
 

@@ -69,9 +69,9 @@ def scale_frame_size(config: PKS4Config, *, num_frames: int) -> Iterator[Scaling
         num_frames: Frames per clip.
     """
     classifier = describe(config)
-    patch_size = classifier.backbone.config.patch_size
+    unit = classifier.grid_size or classifier.own_patch_size
     for size in _FRAME_SIZES:
-        yield _count(classifier, num_frames, round(size / patch_size) * patch_size)
+        yield _count(classifier, num_frames, round(size / unit) * unit)
 
 
 def crossover(point: ScalingPoint) -> float:
@@ -98,8 +98,8 @@ def _count(classifier: PKS4Classifier, num_frames: int, frame_size: int) -> Scal
         return total_flops({name: parts[name] for name in names if name in parts})
 
     tower = of("vision tower", "class-token route", "head")
-    backbone = classifier.backbone.config
-    num_locations, width = (frame_size // backbone.patch_size) ** 2, backbone.hidden_size
+    grid = classifier.grid_size or frame_size // classifier.own_patch_size
+    num_locations, width = grid**2, classifier.d_model
     # of a block of multi-head self-attention: projections to queries, keys, values and back, the
     # norm in front; and queries times keys, weights times values
     products = num_locations * 2 * width * num_frames**2

@@ -12,7 +12,7 @@ from pks4_lightning.cost.memory import measured_peak
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
 from pks4_lightning.models.classifier import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.openai_towers import without_weights
+from pks4_lightning.models.resolve import without_weights
 
 __all__ = ["Throughput", "default_device", "measure"]
 

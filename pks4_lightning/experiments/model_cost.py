@@ -7,7 +7,7 @@ from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.experiments.settings import Settings
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.openai_towers import without_weights
+from pks4_lightning.models.resolve import without_weights
 
 __all__ = ["model_cost", "num_blocks"]
 

@@ -27,7 +27,7 @@ from torch.utils.hooks import RemovableHandle
 from pks4_lightning.models.insertion import Hooked, HookPoints
 from pks4_lightning.ops.temporal_shift import shift_frames
 
-__all__ = ["ClassTokenRoute", "PatchTokenShift", "TokenShift", "TokenT1D"]
+__all__ = ["ClassTokenRoute", "PatchTokenShift", "PooledRoute", "TokenShift", "TokenT1D"]
 
 # where the first and the second quarter of the channels look, in a clip and in a causal one
 _SHIFT = {False: (1, -1), True: (-1, -2)}
@@ -110,8 +110,8 @@ class ClassTokenRoute(Hooked):
     """The route through one backbone block: before attention and before the MLP.
 
     Two convolutions per block are what the paper's parameter counts need (86.34 M for the
-    baseline). Hooks cannot touch the residual stream inside a block; replacing the attention's
-    class-token output ``a`` by ``f(r + a) - r`` has the same effect on ``r + a``.
+    baseline). Hooks cannot touch the residual stream inside a block; replacing what the attention
+    adds to the class token, ``a``, by ``f(r + a) - r`` has the same effect on ``r + a``.
 
     Args:
         d_model: Width of the token.
@@ -143,7 +143,7 @@ class ClassTokenRoute(Hooked):
         yield points.block.register_forward_pre_hook(self._enter_block)
         # inside what gradient checkpointing recomputes, so the residual is there again
         yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
-        yield points.attention.register_forward_hook(self._leave_attention)
+        yield points.attention_add.register_forward_hook(self._leave_attention)
 
     def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         tokens, *others = args
@@ -153,12 +153,14 @@ class ClassTokenRoute(Hooked):
     def _keep_residual(self, _norm: nn.Module, args: tuple[Any, ...]) -> None:
         self._residual = args[0][:, 0]
 
-    def _leave_attention(self, _attention: nn.Module, _args: Any, output: Any) -> Any:
-        assert self._residual is not None
+    def _leave_attention(self, _add: nn.Module, _args: Any, output: Any) -> Any:
+        if self._residual is None:  # the second call in a block, after the MLP
+            return None
         residual, self._residual = self._residual, None
-        tokens, *others = output
+        tokens, *others = output if isinstance(output, tuple) else (output,)
         routed = self._route(self.before_mlp, residual + tokens[:, 0], place=1)
-        return (_with_class_token(tokens, routed - residual), *others)
+        tokens = _with_class_token(tokens, routed - residual)
+        return (tokens, *others) if isinstance(output, tuple) else tokens
 
     def _route(self, module: nn.Module, class_token: Tensor, *, place: int) -> Tensor:
         frames = class_token.unflatten(0, (-1, self.layout.num_frames))
@@ -177,7 +179,7 @@ class PatchTokenShift(Hooked):
     """TSM inside one backbone block: an eighth of the patch channels each way, attention only.
 
     The shift acts on what attention reads, not on the residual stream: the residual form of TSM,
-    which keeps each frame's own content (TSM, Section 3.2). The class token stays.
+    which keeps each frame's own content (TSM, Section 3.2). Class token and registers stay.
 
     Args:
         causal: Shift one eighth, from the previous frame, and let the other one stay: the form in
@@ -203,13 +205,50 @@ class PatchTokenShift(Hooked):
 
     def _before_attention(self, _norm: nn.Module, _args: Any, output: Tensor) -> Tensor:
         clips = output.unflatten(0, (-1, self.layout.num_frames))
+        num_prefix = self.layout.num_prefix_tokens
+        prefix, patches = clips[:, :, :num_prefix], clips[:, :, num_prefix:]
         stream = self.layout.stream
         if stream is None:
-            shifted = self(clips[:, :, 1:])
+            shifted = self(patches)
         else:
-            patches = clips[:, :, 1:] * stream.exists[..., None, None]
+            patches = patches * stream.exists[..., None, None]
             shifted, stream.states[self] = _step(self, patches, stream.states[self])
-        return torch.cat([clips[:, :, :1], shifted], dim=2).flatten(0, 1)
+        return torch.cat([prefix, shifted], dim=2).flatten(0, 1)
+
+
+class PooledRoute(Hooked):
+    """The exchange between frames behind the backbone: one convolution over the frames' vectors.
+
+    Blocks without a class token have no other place for it. It is linear and a mean over the frames
+    follows, so that it tells their order only by the ends of the clip: a route for little cost and
+    little effect, beside PKS^4.
+
+    Args:
+        d_frame: Width of a frame's vector.
+        causal: Let frames learn from earlier ones only.
+    """
+
+    def __init__(self, d_frame: int, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+        self.mix = TokenT1D(d_frame, causal=causal)
+
+    def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:  # noqa: ARG002 - same for all
+        """Register no hook: what calls the backbone calls this on what comes out."""
+        yield from ()
+
+    def initial_state(self, like: Float[Tensor, "B D H W"]) -> Tensor:
+        """Return two frames' vectors."""
+        return like.new_zeros(like.shape[0], 2, len(self.mix.weight))
+
+    def forward(self, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Mix every channel with itself in other frames."""
+        stream = self.layout.stream
+        if stream is None:
+            return self.mix(vectors)
+        vectors = vectors * stream.exists.unsqueeze(-1)
+        mixed, stream.states[self] = _step(self.mix, vectors, stream.states[self])
+        return mixed
 
 
 def _with_class_token(tokens: Float[Tensor, "I L D"], class_token: Float[Tensor, "I D"]) -> Tensor:

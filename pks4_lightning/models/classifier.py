@@ -1,4 +1,4 @@
-"""The classifier: a CLIP vision tower per frame, PKS^4 in the middle, a mean over frames.
+"""The classifier: an image transformer per frame, PKS^4 in the middle, a mean over frames.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Sections 3.1 and 3.2, Equations 8-9.
@@ -11,7 +11,6 @@ Dimensions:
     K: classes
 """
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,22 +18,22 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift
-from pks4_lightning.models.clip_backbone import (
-    VisionTower,
-    backbone_fields,
-    build_backbone,
-    hook_points,
-)
+from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift, PooledRoute
 from pks4_lightning.models.config import ClassRoute, PKS4Config
-from pks4_lightning.models.insertion import ClipLayout, Hooked, StreamFrames
+from pks4_lightning.models.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.pks4 import PKS4Module
+from pks4_lightning.models.resolve import architecture_of, grid_size_of
+from pks4_lightning.models.towers.families import family_of
+from pks4_lightning.models.towers.family import TowerFamily
+from pks4_lightning.models.towers.weights import build_backbone
 from pks4_lightning.ops.autocast import without_autocast
 from pks4_lightning.ops.patch_resize import patch_size_of, resize_patches
 
-__all__ = ["PKS4Classifier", "StreamState", "build_classifier", "resolve_backbone_config"]
+__all__ = ["PKS4Classifier", "StreamState", "build_classifier"]
 
 logger = logging.getLogger(__name__)
+
+_Route = ClassTokenRoute | PatchTokenShift | PooledRoute
 
 
 class StreamState(NamedTuple):
@@ -54,13 +53,14 @@ class StreamState(NamedTuple):
 class PKS4Classifier(nn.Module):
     """Classify clips from a per-frame image backbone with temporal modules hooked into it.
 
-    Nothing of the backbone is edited. Its class token, normalised and projected, is the frame's
-    representation (the paper's C = 512, 768 for ViT-L).
+    Nothing of the backbone is edited. What stands for a frame is its own choice: CLIP's class
+    token, normalised and projected (the paper's C = 512, 768 for ViT-L), or what an attention
+    pooling head makes of the patches.
 
     Args:
-        backbone: CLIP vision tower with projection.
+        backbone: Image transformer of one of the known families.
         num_classes: Number of action classes.
-        class_route: The exchange between frames in every block.
+        class_route: The exchange between frames in every block, or behind the last.
         causal: Let that exchange look back only; ``pks4`` says itself whether it does.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
@@ -68,12 +68,13 @@ class PKS4Classifier(nn.Module):
             ``None``: patches have the backbone's own size.
 
     Raises:
-        ValueError: If ``insert_after`` is not the number of a block before the last.
+        ValueError: If the backbone is of no known family, has no class token for the route, or if
+            nothing reads the patches after block ``insert_after``.
     """
 
     def __init__(
         self,
-        backbone: VisionTower,
+        backbone: nn.Module,
         *,
         num_classes: int,
         class_route: ClassRoute = "token_t1d",
@@ -83,30 +84,36 @@ class PKS4Classifier(nn.Module):
         grid_size: int | None = None,
     ) -> None:
         super().__init__()
-        points = hook_points(backbone)
-        if pks4 is not None and not 1 <= insert_after < len(points):
-            raise ValueError(
-                f"insert_after ({insert_after}) must be between 1 and {len(points) - 1}: this "
-                f"backbone has {len(points)} blocks, and after the last no class token reads the "
-                f"patches any more."
-            )
-        self.backbone: VisionTower = backbone
+        config: Any = backbone.config
+        self.family = family_of(config.model_type, where="backbone")
+        points = self.family.hook_points(backbone)
+        _check_places(self.family, len(points), class_route, insert_after if pks4 else 1)
+        self.backbone = backbone
+        self.d_model: int = config.hidden_size
+        self.own_patch_size: int = config.patch_size
         self.grid_size = grid_size
         self.causal = causal
         self.pks4 = pks4
-        routes = _build_route(class_route, backbone.config.hidden_size, len(points), causal=causal)
+        routes = _build_route(class_route, self.d_model, len(points), causal=causal)
         self.class_route = nn.ModuleList(routes)
-        self.head = nn.Linear(backbone.config.projection_dim, num_classes)
+        d_frame: int = getattr(config, self.family.width)
+        self.pooled_route = (
+            PooledRoute(d_frame, causal=causal) if class_route == "pooled_t1d" else None
+        )
+        self.head = nn.Linear(d_frame, num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
-        self._layout = ClipLayout()
-        self._inserted: list[Hooked] = [*routes]
-        for route, point in zip(routes, points, strict=False):
-            route.insert(point, self._layout)
-        if pks4 is not None:
-            pks4.insert(points[insert_after - 1], self._layout)
-            self._inserted.append(pks4)
+        self._layout = ClipLayout(num_prefix_tokens=self.family.num_prefix_tokens(config))
+        inserted: list[tuple[Hooked | None, HookPoints]] = [
+            *zip(routes, points, strict=False),
+            (pks4, points[insert_after - 1]),
+            (self.pooled_route, points[-1]),
+        ]
+        self._inserted = [module for module, _ in inserted if module is not None]
+        for module, point in inserted:
+            if module is not None:
+                module.insert(point, self._layout)
 
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
@@ -114,15 +121,16 @@ class PKS4Classifier(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            video: Frames normalised with CLIP's mean and standard deviation, of any number and
-                of any size that whole patches cover. For grids other than the backbone's own,
+            video: Frames normalised with the backbone's mean and standard deviation, of any number
+                and of any size that whole patches cover. For grids other than the backbone's own,
                 position embeddings are interpolated.
             patch_size: Side of a patch in pixels. The weights of the patch embedding are fitted to
                 sizes other than the backbone's own by FlexiViT's pseudo-inverse. ``None``: the
                 model's rule, see ``grid_size``.
 
         Raises:
-            ValueError: If patches do not cover a frame exactly.
+            ValueError: If patches do not cover a frame exactly, or the backbone cannot take as
+                many.
         """
         embeddings = self._embed(video, patch_size)
         # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
@@ -137,7 +145,7 @@ class PKS4Classifier(nn.Module):
             ValueError: If the classifier cannot follow a stream; the sentence names the setting.
         """
         for module in self._inserted:
-            if isinstance(module, ClassTokenRoute | PatchTokenShift) and not module.causal:
+            if isinstance(module, _Route) and not module.causal:
                 raise ValueError(
                     "The class-token route looks ahead in every block, so this classifier cannot "
                     "follow a stream: train with model.classifier.causal true (or class_route "
@@ -156,11 +164,11 @@ class PKS4Classifier(nn.Module):
             ValueError: If the classifier cannot follow a stream, or patches do not cover a frame.
         """
         _ = self.delay
-        size = size or self.backbone.config.image_size
-        own_patch = self.backbone.config.patch_size
-        rows = size // patch_size_of(size, size, grid_size=self.grid_size, own_size=own_patch)
+        config: Any = self.backbone.config
+        size = size or config.image_size
+        rows = size // self._patch_size(size, size)
         weight = self.head.weight
-        like = weight.new_zeros(num_streams, self.backbone.config.hidden_size, rows, rows)
+        like = weight.new_zeros(num_streams, self.d_model, rows, rows)
         return StreamState(
             tuple(module.initial_state(like) for module in self._inserted),
             weight.new_zeros(num_streams, weight.shape[1]),
@@ -227,7 +235,7 @@ class PKS4Classifier(nn.Module):
             return state.total.new_empty(num_streams, 0, self.head.out_features)
         assert self.pks4 is not None
         rows, columns = state.modules[self._inserted.index(self.pks4)].priors[0].reduced.shape[-2:]
-        side = self.backbone.config.patch_size
+        side = self.own_patch_size
         frames = state.total.new_zeros(num_streams, 3, self.delay, rows * side, columns * side)
         logits, _ = self.steps(frames, state, frames.new_zeros(num_streams, self.delay))
         return logits
@@ -237,22 +245,20 @@ class PKS4Classifier(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Return the backbone's embedding of each frame, in the head's precision."""
         num_frames, (height, width) = video.shape[2], video.shape[3:]
-        own_patch, own_size = self.backbone.config.patch_size, self.backbone.config.image_size
         patch_size = patch_size or self._patch_size(height, width)
         frames = resize_patches(
-            video.transpose(1, 2).flatten(0, 1), patch_size=patch_size, weight_size=own_patch
+            video.transpose(1, 2).flatten(0, 1),
+            patch_size=patch_size,
+            weight_size=self.own_patch_size,
         )
         self._layout.num_frames = num_frames
         self._layout.grid_size = (height // patch_size, width // patch_size)
-        embeddings = self.backbone(
-            pixel_values=frames,
-            interpolate_pos_encoding=frames.shape[2:] != (own_size, own_size),
-        ).image_embeds
-        return embeddings.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
+        vectors = self.family.frame_vectors(self.backbone, frames)
+        embeddings = vectors.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
+        return embeddings if self.pooled_route is None else self.pooled_route(embeddings)
 
     def _patch_size(self, height: int, width: int) -> int:
-        own_size = self.backbone.config.patch_size
-        return patch_size_of(height, width, grid_size=self.grid_size, own_size=own_size)
+        return patch_size_of(height, width, grid_size=self.grid_size, own_size=self.own_patch_size)
 
 
 def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:
@@ -262,7 +268,8 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         config: The description.
         load_weights: Read the backbone's weights if the config wants them. Off when a checkpoint
             will fill them in: then neither network nor original weights are needed if
-            ``backbone_config`` is complete (:func:`resolve_backbone_config`).
+            ``backbone_config`` is complete
+            (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
 
     Returns:
         The classifier, in training mode, on the current default device.
@@ -272,7 +279,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         ValueError: If ``backbone_config`` or ``insert_after`` do not fit, or the weights do not.
     """
     pretrained = config.pretrained and load_weights
-    fields = _architecture(config, from_scratch=not pretrained)
+    fields = architecture_of(config, from_scratch=not pretrained)
     pks4 = None
     if config.use_scanner:
         pks4 = PKS4Module(
@@ -301,7 +308,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
         causal=config.causal,
         pks4=pks4,
         insert_after=config.insert_after,
-        grid_size=_grid_size(config, fields),
+        grid_size=grid_size_of(config, fields),
     )
     if pretrained:
         _report_new(classifier)
@@ -310,41 +317,30 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Class
     return classifier
 
 
-def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
-    """Fill ``backbone_config`` with the whole architecture, in plain values, and ``grid_size``.
-
-    A checkpoint that saves the result can be reloaded without the network and without the
-    backbone's folder.
-
-    Args:
-        config: The description; its ``backbone`` is looked up unless ``backbone_config`` is the
-            whole architecture already.
-
-    Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
-        ValueError: If ``backbone_config`` names an unknown field.
-    """
-    fields = _architecture(config, from_scratch=not config.pretrained)
-    return dataclasses.replace(config, backbone_config=fields, grid_size=_grid_size(config, fields))
-
-
-def _architecture(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]:
-    return backbone_fields(
-        config.backbone, overrides=config.backbone_config, from_scratch=from_scratch
-    )
-
-
-def _grid_size(config: PKS4Config, fields: dict[str, Any]) -> int | None:
-    if config.grid_size == "own":
-        return int(fields["image_size"]) // int(fields["patch_size"])
-    return config.grid_size
+def _check_places(
+    family: TowerFamily, num_blocks: int, class_route: ClassRoute, insert_after: int
+) -> None:
+    """Refuse what a backbone has no place for."""
+    # a pooling head reads the patches after the last block, a class token does not
+    last = num_blocks - family.has_class_token
+    if not 1 <= insert_after <= last:
+        reason = ", and after the last no class token reads the patches any more"
+        raise ValueError(
+            f"insert_after ({insert_after}) must be between 1 and {last}: this backbone has "
+            f"{num_blocks} blocks{reason if family.has_class_token else ''}."
+        )
+    if class_route in ("token_t1d", "token_shift") and not family.has_class_token:
+        raise ValueError(
+            f"class_route {class_route} needs a class token, and {family.name} has none: set "
+            "--model.classifier.class_route to none, tsm or pooled_t1d."
+        )
 
 
 def _build_route(
     kind: ClassRoute, d_model: int, num_blocks: int, *, causal: bool
 ) -> Sequence[ClassTokenRoute | PatchTokenShift]:
     match kind:
-        case "none":
+        case "none" | "pooled_t1d":
             return []
         case "tsm":
             return [PatchTokenShift(causal=causal) for _ in range(num_blocks)]

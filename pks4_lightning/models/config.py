@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 __all__ = ["ClassRoute", "PKS4Config", "Residual"]
 
-ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift"]
+ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
 Residual = Literal["single", "literal"]
 
 
@@ -19,17 +19,25 @@ class PKS4Config:
 
     Args:
         num_classes: Number of action classes: 174 for Something-Something V2, 400 for Kinetics-400.
-        backbone: CLIP model with a vision tower: a Hugging Face hub id, or a folder that holds
-            ``config.json`` and the weights, of a whole CLIP model or of its vision tower with
-            projection.
+        backbone: Image transformer of a known family: CLIP, MetaCLIP 2, SigLIP, SigLIP 2, DINOv2
+            (also with registers), DINOv3, ViT or AIMv2. A Hugging Face hub id, or a folder that
+            holds ``config.json`` and the weights, of the transformer or of a model of pictures and
+            text that contains it.
         pretrained: Load the backbone's weights. Off: random weights, nothing is downloaded when
             ``backbone_config`` is given.
-        backbone_config: Fields of a ``CLIPVisionConfig`` (``hidden_size``, ``patch_size``, ...).
-            With ``pretrained`` they win over the backbone's own; without, they are the whole
-            architecture. None takes the backbone's own.
+        backbone_config: Fields of the backbone's ``config.json`` (``hidden_size``, ``patch_size``,
+            ...; ``model_type`` names the family, CLIP if absent). With ``pretrained`` they win over
+            the backbone's own; without, they are the whole architecture. None takes the backbone's
+            own.
+        preprocessing: What frames are made into for the backbone: ``mean`` and ``std`` (RGB, for
+            values from 0 to 1) and ``size`` (pixels). Those given win over the backbone's own
+            ``preprocessor_config.json``. None takes that, and where there is none, what the data is
+            told, or else what is usual in the backbone's family.
         class_route: How class tokens exchange information between frames (Table 9): not at all;
             TSM, which shifts patch tokens instead; a depthwise convolution over time; a fixed
-            shift of their channels.
+            shift of their channels. ``pooled_t1d`` is that convolution once, on the vectors that
+            stand for the frames; together with ``none`` and ``tsm`` it is there for backbones
+            without a class token (SigLIP, AIMv2) as well.
         use_scanner: Insert the selective state space scanner KS4 (Table 5).
         use_variation: Feed it frame differences (Equation 17). Needs the scanner.
         use_correlation: Feed it local correlations (Equation 15). Needs the scanner.
@@ -65,6 +73,7 @@ class PKS4Config:
     backbone: str = "openai/clip-vit-base-patch16"
     pretrained: bool = True
     backbone_config: dict[str, Any] | None = None
+    preprocessing: dict[str, Any] | None = None
     class_route: ClassRoute = "token_t1d"
     use_scanner: bool = True
     use_variation: bool = True

@@ -39,11 +39,13 @@ class ClipLayout:
     Args:
         num_frames: Frames per clip.
         grid_size: Rows and columns of patches per frame.
+        num_prefix_tokens: Tokens of a frame that stand before its patches: class token, registers.
         stream: Set where the images are the next frames of streams. ``None``: whole clips.
     """
 
     num_frames: int = 1
     grid_size: tuple[int, int] = (1, 1)
+    num_prefix_tokens: int = 1
     stream: StreamFrames | None = None
 
 
@@ -51,12 +53,14 @@ class HookPoints(NamedTuple):
     """The places of one backbone block that hooks attach to.
 
     ``block`` maps tokens to tokens, residuals included. ``attention_norm`` receives the residual
-    stream and feeds ``attention``, whose first output is added to that stream.
+    stream and feeds the attention. What ``attention_add`` returns, or the first of it, is added to
+    that stream: the attention's output, scaled or dropped out where the backbone does so. It may be
+    called once more in the block, after the MLP.
     """
 
     block: nn.Module
     attention_norm: nn.Module
-    attention: nn.Module
+    attention_add: nn.Module
 
 
 class Hooked(nn.Module):

@@ -7,7 +7,7 @@ Dimensions:
     B: clips
     T: frames
     P: patches per frame
-    L: tokens per frame, ``P + 1``
+    L: tokens per frame, the patches last
     D: backbone width
     I: images, ``B * T``
 """
@@ -101,11 +101,11 @@ class PKS4Module(Hooked):
         )
 
     def forward(self, tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "I L D"]:
-        """Return the tokens with temporally modelled patches; class tokens pass unchanged.
+        """Return the tokens with temporally modelled patches; the others pass unchanged.
 
         Args:
-            tokens: The output of a backbone block, class token first; the frames of a clip follow
-                each other.
+            tokens: The output of a backbone block, class token and registers first; the frames of a
+                clip follow each other.
             layout: How the images make up clips, and the patches an image.
         """
         with_priors = _as_sequences(self.prior_encoder(_on_grid(tokens, layout)))
@@ -131,7 +131,9 @@ class PKS4Module(Hooked):
         return PKS4State(
             self.prior_encoder.initial_state(like),
             self.scanner.initial_state(num_streams, height * width),
-            like.new_zeros(num_streams, self.delay, height * width + 1, d_model),
+            like.new_zeros(
+                num_streams, self.delay, self.layout.num_prefix_tokens + height * width, d_model
+            ),
         )
 
     def step(
@@ -160,8 +162,9 @@ class PKS4Module(Hooked):
     def _add(self, tokens: Tensor, with_priors: Tensor, update: Tensor) -> Tensor:
         if self.residual == "literal":
             update = update + with_priors
-        class_token, patches = tokens[:, :1], tokens[:, 1:]
-        return torch.cat([class_token, patches + update.flatten(0, 1)], dim=1)
+        num_prefix = tokens.shape[1] - update.shape[2]
+        prefix, patches = tokens[:, :num_prefix], tokens[:, num_prefix:]
+        return torch.cat([prefix, patches + update.flatten(0, 1)], dim=1)
 
     def _scan(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         update = self.scanner(x)
@@ -181,7 +184,7 @@ class PKS4Module(Hooked):
 
 
 def _on_grid(tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "B T D H W"]:
-    clips = tokens[:, 1:].unflatten(0, (-1, layout.num_frames))
+    clips = tokens[:, layout.num_prefix_tokens :].unflatten(0, (-1, layout.num_frames))
     return clips.unflatten(2, layout.grid_size).permute(0, 1, 4, 2, 3)
 
 

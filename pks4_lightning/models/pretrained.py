@@ -49,7 +49,8 @@ def save_weights(
 
     Args:
         folder: Made if need be; an earlier export in it is replaced.
-        config: The whole architecture (:func:`resolve_backbone_config`).
+        config: The whole architecture
+            (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
         weights: Every tensor of the classifier.
         clip: What it is fed.
 

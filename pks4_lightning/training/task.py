@@ -18,13 +18,10 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from pks4_lightning.batch import ClipSource, VideoBatch
-from pks4_lightning.models.classifier import (
-    PKS4Classifier,
-    build_classifier,
-    resolve_backbone_config,
-)
+from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
+from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
 from pks4_lightning.training.learning.chunked_forward import ChunkedForward

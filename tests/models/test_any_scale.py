@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pks4_lightning.models.classifier import resolve_backbone_config
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.resolve import resolve_backbone_config
 
 
 @pytest.fixture

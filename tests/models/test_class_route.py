@@ -7,8 +7,10 @@ from pks4_lightning.models.class_route import (
     TokenShift,
     TokenT1D,
 )
-from pks4_lightning.models.clip_backbone import backbone_fields, build_backbone, hook_points
 from pks4_lightning.models.insertion import ClipLayout
+from pks4_lightning.models.towers.architecture import backbone_fields
+from pks4_lightning.models.towers.clip import CLIP
+from pks4_lightning.models.towers.weights import build_backbone
 from tests.helpers.reference import clip_block_with_class_route
 
 B, T, L, D = 2, 4, 5, 16
@@ -18,7 +20,7 @@ SHIFT_TAPS = torch.tensor([[0.0, 0.0, 1.0]] * 4 + [[1.0, 0.0, 0.0]] * 4 + [[0.0,
 @pytest.fixture
 def block_points(tiny_fields, randomise):
     fields = backbone_fields("", overrides=tiny_fields, from_scratch=True)
-    return hook_points(randomise(build_backbone(fields, weights=None)))[0]
+    return CLIP.hook_points(randomise(build_backbone(fields, weights=None)))[0]
 
 
 def run_block(points, tokens):
@@ -75,7 +77,7 @@ def test_tsm_moves_eighths_of_the_patch_channels_before_attention(block_points, 
     shift = PatchTokenShift()
     shift.insert(block_points, ClipLayout(num_frames=T))
     seen = []
-    handle = block_points.attention.register_forward_pre_hook(
+    handle = block_points.attention_add.register_forward_pre_hook(
         lambda _, _args, kwargs: seen.append(kwargs["hidden_states"]), with_kwargs=True
     )
     after = run_block(block_points, tokens)

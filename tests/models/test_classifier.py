@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch.distributed.fsdp import fully_shard
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pks4_lightning.models.classifier import build_classifier, resolve_backbone_config
+from pks4_lightning.models.classifier import build_classifier
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.resolve import resolve_backbone_config
 from tests.conftest import ROOT
 
 BASELINE = {"use_scanner": False, "use_variation": False, "use_correlation": False}

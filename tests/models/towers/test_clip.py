@@ -12,7 +12,9 @@ from transformers import (
     MambaConfig,
 )
 
-from pks4_lightning.models.clip_backbone import backbone_fields, build_backbone, hook_points
+from pks4_lightning.models.towers.architecture import backbone_fields
+from pks4_lightning.models.towers.clip import CLIP
+from pks4_lightning.models.towers.weights import build_backbone
 
 TEXT = {
     "hidden_size": 8,
@@ -110,7 +112,7 @@ def test_an_unknown_field_is_refused(vision_tower):
 
 def test_a_model_that_is_not_clip_is_refused(tmp_path):
     MambaConfig(num_hidden_layers=1).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a 'mamba' model, not a CLIP model"):
+    with pytest.raises(ValueError, match="holds a 'mamba' model: the backbone must be"):
         load(str(tmp_path))
 
 
@@ -121,8 +123,8 @@ def test_a_model_that_is_not_clip_is_refused(tmp_path):
             "openai/clip-vit-base-patch16",
             r"'openai/clip-vit-base-patch16' is no local folder, is not in the Hugging Face cache "
             r"\(.*\) and cannot be downloaded \(.+\); run "
-            r"`hf download openai/clip-vit-base-patch16` .* or point "
-            r"--model.classifier.backbone to a folder that holds it\.$",
+            r"`pks4 tower fetch openai/clip-vit-base-patch16 --out FOLDER` where .*, and point "
+            r"--model.classifier.backbone to that folder\.$",
         ),
         ("/no/such/folder", r"'/no/such/folder' is neither a local folder nor a hub id; point"),
     ],
@@ -160,7 +162,7 @@ def test_hooks_fire_once_at_the_right_block_with_the_right_shape(tiny_fields, dr
     fields = backbone_fields("", overrides=tiny_fields, from_scratch=True)
     tower = build_backbone(fields, weights=None, gradient_checkpointing=checkpointing)
     fired = []
-    points = hook_points(tower)
+    points = CLIP.hook_points(tower)
     assert len(points) == 3
     for index, point in enumerate(points):
         point.block.register_forward_hook(

@@ -1,0 +1,151 @@
+"""What a description of a classifier comes to once its backbone has been looked up."""
+
+import dataclasses
+from typing import Any
+
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.towers.architecture import (
+    backbone_fields,
+    family_of_fields,
+    tower_config,
+)
+from pks4_lightning.models.towers.preprocessing import (
+    Preprocessing,
+    default_preprocessing,
+    read_preprocessing,
+)
+from pks4_lightning.models.towers.published import PUBLISHED
+
+__all__ = [
+    "architecture_of",
+    "grid_size_of",
+    "preprocessing_of",
+    "resolve_backbone_config",
+    "without_weights",
+]
+
+
+def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
+    """Fill in the backbone's whole architecture, ``grid_size``, and ``preprocessing`` if known.
+
+    All in plain values. A checkpoint that saves the result can be reloaded without the network and
+    without the backbone's folder.
+
+    Args:
+        config: The description; its ``backbone`` is looked up unless ``backbone_config`` is the
+            whole architecture already.
+
+    Raises:
+        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        ValueError: If ``backbone_config``, ``grid_size`` or ``preprocessing`` do not fit it.
+    """
+    fields = architecture_of(config, from_scratch=not config.pretrained)
+    known = _known_preprocessing(config, fields)
+    return dataclasses.replace(
+        config,
+        backbone_config=fields,
+        grid_size=grid_size_of(config, fields),
+        preprocessing=None if known is None else dataclasses.asdict(known),
+    )
+
+
+def architecture_of(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]:
+    """Return the backbone's architecture.
+
+    Args:
+        config: The description.
+        from_scratch: Take ``backbone_config`` for the whole of it, if there is one.
+
+    Raises:
+        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        ValueError: If ``backbone_config`` does not fit it.
+    """
+    return backbone_fields(
+        config.backbone, overrides=config.backbone_config, from_scratch=from_scratch
+    )
+
+
+def grid_size_of(config: PKS4Config, fields: dict[str, Any]) -> int | None:
+    """Return how many rows and columns of patches frames are cut into, if that is fixed.
+
+    Args:
+        config: The description.
+        fields: The backbone's architecture.
+
+    Raises:
+        ValueError: If the backbone can take no such grid.
+    """
+    own = int(fields["image_size"]) // int(fields["patch_size"])
+    family = family_of_fields(fields)
+    if family.is_fixed(tower_config(fields)):
+        if config.grid_size not in (None, "own", own):
+            raise ValueError(
+                f"grid_size ({config.grid_size}) must be {own} or null: position embeddings of "
+                f"this {family.name} tower cannot be interpolated."
+            )
+        return own
+    return own if config.grid_size == "own" else config.grid_size
+
+
+def preprocessing_of(config: PKS4Config) -> Preprocessing:
+    """Return what frames are made into for a classifier: as known, else as its family has it.
+
+    Args:
+        config: The description.
+
+    Raises:
+        FileNotFoundError: If the backbone must be looked up and is not there.
+        ValueError: If the description does not fit it.
+    """
+    config = without_weights(config)
+    if config.preprocessing is not None:
+        return Preprocessing(**config.preprocessing)
+    return default_preprocessing(architecture_of(config, from_scratch=True))
+
+
+def without_weights(config: PKS4Config) -> PKS4Config:
+    """Describe the same architecture with random weights, so that building it downloads nothing.
+
+    Args:
+        config: The description. Backbones in
+            :data:`~pks4_lightning.models.towers.published.PUBLISHED` are known; another one is
+            looked up unless ``backbone_config`` is the whole architecture already.
+
+    Returns:
+        The description with ``pretrained`` and ``compile`` off.
+
+    Raises:
+        FileNotFoundError: If another backbone is neither in a folder nor to be had from the hub.
+        ValueError: If ``backbone_config`` names an unknown field.
+    """
+    if _looked_up(config) and config.backbone in PUBLISHED:
+        fields = {**PUBLISHED[config.backbone], **(config.backbone_config or {})}
+        config = dataclasses.replace(config, backbone_config=fields)
+        known = _known_preprocessing(config, architecture_of(config, from_scratch=True))
+        assert known is not None
+        config = dataclasses.replace(config, preprocessing=dataclasses.asdict(known))
+    else:
+        config = resolve_backbone_config(config)
+    return dataclasses.replace(config, pretrained=False, compile=False)
+
+
+def _looked_up(config: PKS4Config) -> bool:
+    """Whether ``backbone`` says more than the description itself."""
+    return config.pretrained or not config.backbone_config
+
+
+def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preprocessing | None:
+    """Return what the description or the backbone says of it; ``None`` if neither does."""
+    given = config.preprocessing or {}
+    if set(given) == {"mean", "std", "size"} or not _looked_up(config):
+        own = default_preprocessing(fields) if given else None
+    elif config.backbone in PUBLISHED:
+        own = default_preprocessing(fields)
+    else:
+        own = read_preprocessing(config.backbone, fields)
+    if not given:
+        return own
+    try:
+        return dataclasses.replace(own or default_preprocessing(fields), **given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error

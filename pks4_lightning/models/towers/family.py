@@ -1,0 +1,177 @@
+"""What tells one family of image transformers from another: names, tokens, sizes.
+
+A family is data: the names that its tower, its configuration and its blocks have in transformers.
+
+Dimensions:
+    I: images
+    C: RGB
+    H, W: pixels
+    D: width of a frame's vector
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pks4_lightning.models.insertion import HookPoints
+
+__all__ = ["IMAGENET", "OPENAI", "Colours", "TowerFamily"]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """RGB mean and standard deviation that frames are normalised with, for values from 0 to 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+OPENAI = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerFamily:
+    """Layout of the image transformers that share one ``model_type``.
+
+    Args:
+        name: As the field writes it.
+        model_type: In the ``config.json`` of a tower by itself.
+        whole_model_type: In that of a model whose ``vision_config`` describes the tower.
+        config_class: Name in transformers.
+        model_class: Name in transformers.
+        model_arguments: Keyword arguments of the model class.
+        fields: Fields of the configuration that decide the architecture, its initialisation or its
+            regularisation. All have plain values.
+        outer_fields: Those of them that stand beside ``vision_config`` in a whole model.
+        blocks: Path of the list of blocks.
+        attention_norm: Name, within a block, of the norm in front of the attention.
+        attention_add: Name, within a block, of the module whose output is added to the residual
+            stream. Where a block calls it a second time after the MLP, the first call counts.
+        before_blocks: Paths of what comes before the blocks and has parameters.
+        has_class_token: Whether the first token is a class token.
+        registers: Field that holds the number of register tokens, which follow the class token.
+        frame_vector: What stands for a frame: the projected class token, the class token after the
+            last norm, or the output of the pooling head (where a tower has none, the mean over the
+            patches after the last norm).
+        width: Field that holds the width of that vector.
+        any_size: ``flag`` interpolates position embeddings when asked to, ``free`` does so by
+            itself or needs none, ``fixed`` takes no other grid of patches than its own.
+        free_if: Field that makes a ``fixed`` tower ``free``.
+        undecayed: Last parts of the names of parameters that weight decay must leave alone, beyond
+            biases, layer norms and embedding tables.
+        unused: Parameters that no forward pass reads, such as the token of masked pre-training.
+        left_behind: First parts of the names of tensors that a file may hold and the tower not.
+        colours: Where no preprocessor file tells.
+        frame_size: Likewise, in pixels, for a tower whose position embeddings are of a larger
+            picture; ``None`` takes their size.
+    """
+
+    name: str
+    model_type: str
+    whole_model_type: str | None = None
+    config_class: str
+    model_class: str
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...]
+    outer_fields: tuple[str, ...] = ()
+    blocks: str
+    attention_norm: str
+    attention_add: str
+    before_blocks: tuple[str, ...] = ("embeddings",)
+    has_class_token: bool
+    registers: str | None = None
+    frame_vector: Literal["projection", "class_token", "pooling"]
+    width: str = "hidden_size"
+    any_size: Literal["flag", "free", "fixed"]
+    free_if: str | None = None
+    undecayed: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    left_behind: tuple[str, ...] = ()
+    colours: Colours
+    frame_size: int | None = None
+
+    def num_prefix_tokens(self, config: Any) -> int:
+        """Return how many tokens stand before the patches: class token and registers.
+
+        Args:
+            config: The tower's configuration.
+        """
+        registers = 0 if self.registers is None else getattr(config, self.registers)
+        return self.has_class_token + registers
+
+    def is_fixed(self, config: Any) -> bool:
+        """Return whether a tower takes no other grid of patches than its own.
+
+        Args:
+            config: The tower's configuration.
+        """
+        return self.any_size == "fixed" and not (self.free_if and getattr(config, self.free_if))
+
+    def hook_points(self, tower: nn.Module) -> list[HookPoints]:
+        """List the places of each block that modules can be inserted at, first block first.
+
+        Args:
+            tower: The tower.
+        """
+        return [
+            HookPoints(
+                block=block,
+                attention_norm=block.get_submodule(self.attention_norm),
+                attention_add=block.get_submodule(self.attention_add),
+            )
+            for block in self._blocks(tower)
+        ]
+
+    def parameters_by_depth(self, tower: nn.Module) -> Iterator[tuple[int, str, nn.Module]]:
+        """Sort the tower's parts up to the last block by their distance from the pixels.
+
+        Args:
+            tower: The tower.
+
+        Yields:
+            Depth, path and module: 0 for what comes before the blocks, ``i`` for block ``i``
+            counted from 1.
+        """
+        for path in self.before_blocks:
+            yield 0, path, tower.get_submodule(path)
+        for index, block in enumerate(self._blocks(tower)):
+            yield index + 1, f"{self.blocks}.{index}", block
+
+    def frame_vectors(
+        self, tower: nn.Module, frames: Float[Tensor, "I C H W"]
+    ) -> Float[Tensor, "I D"]:
+        """Run the tower and return what stands for each frame.
+
+        Args:
+            tower: The tower.
+            frames: Normalised, of a size that its patches cover.
+
+        Raises:
+            ValueError: If it takes no frames but those of its own size.
+        """
+        config: Any = tower.config
+        is_own = frames.shape[2:] == (config.image_size, config.image_size)
+        if not is_own and self.is_fixed(config):
+            grid = config.image_size // config.patch_size
+            raise ValueError(
+                f"This {self.name} tower cannot interpolate its position embeddings: frames must "
+                f"be cut into {grid}x{grid} patches (--model.classifier.grid_size own)."
+            )
+        options = {"interpolate_pos_encoding": not is_own} if self.any_size == "flag" else {}
+        outputs = tower(pixel_values=frames, **options)
+        if self.frame_vector == "projection":
+            return outputs.image_embeds
+        if self.frame_vector == "class_token":
+            return outputs.last_hidden_state[:, 0]
+        if outputs.pooler_output is not None:
+            return outputs.pooler_output
+        return outputs.last_hidden_state[:, self.num_prefix_tokens(config) :].mean(1)
+
+    def _blocks(self, tower: nn.Module) -> nn.ModuleList:
+        blocks = tower.get_submodule(self.blocks)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks

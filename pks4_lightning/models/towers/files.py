@@ -1,0 +1,153 @@
+"""The files of a tower: in a folder, in the Hugging Face cache, or downloaded."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import (
+    HfApi,
+    constants,
+    hf_hub_download,
+    snapshot_download,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
+
+__all__ = ["WEIGHT_FILES", "fetch", "read_json", "require"]
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Those that transformers reads, in its order of preference."""
+
+_DESCRIPTIONS = ("config.json", "preprocessor_config.json", "processor_config.json")
+_HUB_TIMEOUT = 5.0
+
+
+def require(backbone: str, any_of: tuple[str, ...]) -> None:
+    """Make sure that one of the files can be read, now or by a download, without a long wait.
+
+    Args:
+        backbone: Hub id or local folder.
+        any_of: Names of files, of which one is enough.
+
+    Raises:
+        FileNotFoundError: If none of them is there or to be had from the hub.
+    """
+    if Path(backbone).is_dir():
+        if not any((Path(backbone) / name).is_file() for name in any_of):
+            raise FileNotFoundError(
+                f"The backbone folder {backbone} holds none of {', '.join(any_of)}; point "
+                f"--model.classifier.backbone to a folder written by save_pretrained or "
+                f"`pks4 tower fetch`."
+            )
+        return
+    try:
+        if any(isinstance(try_to_load_from_cache(backbone, name), str) for name in any_of):
+            return
+        # answers at once where there is no network; the download itself would retry for 20 s
+        HfApi().model_info(backbone, timeout=_HUB_TIMEOUT)
+    except HFValidationError:
+        raise FileNotFoundError(
+            f"The backbone {backbone!r} is neither a local folder nor a hub id; point "
+            f"--model.classifier.backbone to a folder that holds config.json and the weights."
+        ) from None
+    except Exception as error:
+        raise FileNotFoundError(
+            f"The backbone {backbone!r} is no local folder, is not in the Hugging Face cache "
+            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({_reason(error, backbone)}); "
+            f"run `pks4 tower fetch {backbone} --out FOLDER` where there is a network, and point "
+            f"--model.classifier.backbone to that folder."
+        ) from error
+    logger.info("Downloading %s from the Hugging Face hub.", backbone)
+
+
+def read_json(backbone: str, name: str) -> dict[str, Any] | None:
+    """Read one of a tower's JSON files.
+
+    Args:
+        backbone: Hub id or local folder, of which :func:`require` has found a file.
+        name: Name of the file.
+
+    Returns:
+        ``None`` if there is no such file.
+
+    Raises:
+        ValueError: If it is not JSON, or no object.
+    """
+    path = Path(backbone) / name
+    if not Path(backbone).is_dir():
+        try:
+            path = Path(hf_hub_download(backbone, name))
+        except (EntryNotFoundError, LocalEntryNotFoundError):
+            return None
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not describe a tower: it holds no object.")
+    return content
+
+
+def fetch(backbone: str, folder: Path) -> list[str]:
+    """Download the files of a tower that a training reads, and no others.
+
+    Args:
+        backbone: Hub id.
+        folder: Where they come to lie; made if need be.
+
+    Returns:
+        Their names.
+
+    Raises:
+        FileNotFoundError: If the hub has no such tower, or cannot be reached.
+    """
+    try:
+        found = {file.rfilename for file in HfApi().model_info(backbone).siblings or ()}
+        weights = next((name for name in WEIGHT_FILES if name in found), None)
+        if weights is None or "config.json" not in found:
+            raise FileNotFoundError(
+                f"{backbone} has no config.json with weights of transformers beside it: "
+                f"{', '.join(sorted(found)) or 'it is empty'}."
+            )
+        wanted = [name for name in _DESCRIPTIONS if name in found] + [weights]
+        if weights.endswith(".index.json"):
+            parts = json.loads(Path(hf_hub_download(backbone, weights)).read_text())["weight_map"]
+            wanted += sorted(set(parts.values()))
+        snapshot_download(backbone, local_dir=folder, allow_patterns=wanted)
+    except FileNotFoundError:
+        raise
+    except HFValidationError:
+        raise FileNotFoundError(
+            f"{backbone!r} is no hub id; one looks like google/siglip2-base-patch16-224."
+        ) from None
+    except Exception as error:
+        raise FileNotFoundError(
+            f"{backbone} cannot be fetched ({_reason(error, backbone)})."
+        ) from error
+    return wanted
+
+
+def _reason(error: Exception, backbone: str) -> str:
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"it is gated: accept its licence at https://huggingface.co/{backbone}, then log in "
+            "with `hf auth login`"
+        )
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
