@@ -29,6 +29,7 @@ from pks4_lightning.training.learning.mixing import mix_clips
 from pks4_lightning.training.learning.parameter_groups import parameter_groups
 from pks4_lightning.training.learning.recipe import Recipe, lr_factor
 from pks4_lightning.training.learning.schedule import Schedule, resolve_schedule
+from pks4_lightning.training.lightning_internals import data_module, has_trainer
 from pks4_lightning.training.scoring.view_aggregation import VideoScores, score_videos
 
 __all__ = ["VideoClassificationTask"]
@@ -72,6 +73,12 @@ class VideoClassificationTask(LightningModule):
         self.val_metrics = _accuracies(self.config.num_classes, "val/")
         self.test_metrics = _accuracies(self.config.num_classes, "test/video_")
 
+    @property
+    def source(self) -> ClipSource:
+        """The data module of the run."""
+        source: ClipSource = data_module(self.trainer)
+        return source
+
     def configure_model(self) -> None:
         """Build the classifier, once, inside the strategy's context, and shard it if asked to."""
         if "classifier" in self._modules:
@@ -103,7 +110,7 @@ class VideoClassificationTask(LightningModule):
             ValueError: If the data has another number of classes than the model, or frames that
                 the model cannot cut into patches.
         """
-        source = getattr(self.trainer, "datamodule", None)
+        source = data_module(self.trainer)
         if not isinstance(source, ClipSource):
             raise TypeError(
                 f"{type(self).__name__} needs a data module such as VideoDataModule, "
@@ -254,10 +261,9 @@ class VideoClassificationTask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the label names, or refuse a checkpoint whose labels differ from the data's."""
         saved = list(checkpoint.get("label_names", []))
-        if saved and self._trainer is not None:
-            source: ClipSource = self._trainer.datamodule  # type: ignore[attr-defined]
-            source.match_labels(saved)
-            self.label_names = list(source.label_names)
+        if saved and has_trainer(self):
+            self.source.match_labels(saved)
+            self.label_names = list(self.source.label_names)
         if saved and self.label_names:
             check_label_names(saved=saved, data=self.label_names)
         self.label_names = self.label_names or saved

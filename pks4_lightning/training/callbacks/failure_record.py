@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from pks4_lightning.files import atomic_write
 from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["FailureRecord"]
 
 
-class FailureRecord(Callback):
+class FailureRecord(TaskCallback):
     """Write ``failed_train.txt`` into the run's folder: a sentence per video, after every epoch.
 
     Where every video could be decoded there is no such file.
@@ -18,7 +19,7 @@ class FailureRecord(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the sentences of all ranks together and write them on the first."""
-        sentences = sorted(set(all_gather_objects(trainer.datamodule.failed_train_videos())))  # type: ignore[attr-defined]
+        sentences = sorted(set(all_gather_objects(self.task.source.failed_train_videos())))
         if trainer.is_global_zero and sentences:
             with atomic_write(Path(trainer.default_root_dir) / "failed_train.txt") as path:
                 path.write_text("\n".join(sentences) + "\n")

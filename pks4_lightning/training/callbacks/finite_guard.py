@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.files import atomic_write
 from pks4_lightning.training.distributed import all_gather_objects, all_reduce_max
-from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.lightning_internals import loss_scaler
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["FiniteGuard", "NotFiniteError", "gradient_norm"]
 
@@ -23,7 +24,7 @@ class NotFiniteError(ArithmeticError):
     """A loss or a gradient is infinite or not a number; the weights have not been touched."""
 
 
-class FiniteGuard(Callback):
+class FiniteGuard(TaskCallback):
     """Look at the losses and the gradient before every update, and stop all ranks where one is bad.
 
     The weights then are those of the update before, to the bit. The videos are listed in
@@ -71,24 +72,24 @@ class FiniteGuard(Callback):
         Raises:
             NotFiniteError: On every rank, if one of them has a bad number, or skipped too often.
         """
-        assert isinstance(pl_module, VideoClassificationTask)
         losses = torch.stack(self._losses)
         numbers = torch.stack([losses.abs().sum(), gradient_norm(optimizer).to(losses.dtype)])
         bad_loss, bad_gradient = all_reduce_max((~numbers.isfinite()).int()).tolist()
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        scaler = loss_scaler(trainer)
         if bad_loss or (bad_gradient and scaler is None):
             raise self._report(trainer, "loss" if bad_loss else "gradient")
         self._videos.clear()
         self._losses.clear()
-        pl_module.update_skipped = bool(bad_gradient)
+        self.task.update_skipped = bool(bad_gradient)
         if scaler is not None:
-            self._count(pl_module, scaler.get_scale())
+            self._count(scaler.get_scale())
 
-    def _count(self, task: VideoClassificationTask, scale: float) -> None:
+    def _count(self, scale: float) -> None:
         """Count the updates that loss scaling leaves out, and end a run that only does that."""
-        self._skips += task.update_skipped
-        self._skips_in_a_row = self._skips_in_a_row + 1 if task.update_skipped else 0
-        task.log("train/skipped_updates", float(self._skips))
+        skipped = self.task.update_skipped
+        self._skips += skipped
+        self._skips_in_a_row = self._skips_in_a_row + 1 if skipped else 0
+        self.task.log("train/skipped_updates", float(self._skips))
         if self._skips_in_a_row > self.max_consecutive_skips:
             raise NotFiniteError(
                 f"{self._skips_in_a_row} updates in a row had a gradient that 16 bits cannot hold, "

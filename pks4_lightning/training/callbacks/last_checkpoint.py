@@ -6,6 +6,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from pks4_lightning.training.lightning_internals import add_triggers, is_within_a_step
+
 __all__ = ["LastCheckpoint"]
 
 
@@ -24,14 +26,12 @@ class LastCheckpoint(ModelCheckpoint):
 
     def __init__(self, *, every_n_minutes: float | None = 15.0, **given: Any) -> None:
         super().__init__(**given)
-        # Lightning's constructor takes one trigger only; its hooks heed all that are set.
-        self._every_n_epochs = self._every_n_epochs or 1
-        if every_n_minutes is not None:
-            self._train_time_interval = timedelta(minutes=every_n_minutes)
+        every = None if every_n_minutes is None else timedelta(minutes=every_n_minutes)
+        add_triggers(self, every=every)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if it is time, and if a resumed run can go on from here."""
-        if not trainer.is_last_batch and not trainer.fit_loop._should_accumulate():
+        if not trainer.is_last_batch and not is_within_a_step(trainer):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -26,8 +26,10 @@ class MemoryAdvice(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Add the note, if memory has run out since the first batch."""
-        assert isinstance(pl_module, VideoClassificationTask)
-        if pl_module.passes.shape is not None and is_out_of_memory(exception):
+        # the error may have come before `setup`
+        if not isinstance(pl_module, VideoClassificationTask) or not is_out_of_memory(exception):
+            return
+        if pl_module.passes.shape is not None:
             exception.add_note(_advice(trainer, pl_module, exception))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
@@ -20,14 +20,14 @@ from pks4_lightning.training.scoring.prediction_files import (
 )
 from pks4_lightning.training.scoring.predictions import Prediction, best_labels
 from pks4_lightning.training.scoring.view_aggregation import VideoScores
-from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["PredictionWriter"]
 
 logger = logging.getLogger(__name__)
 
 
-class PredictionWriter(Callback):
+class PredictionWriter(TaskCallback):
     """Write what is predicted for every video, batch by batch.
 
     ``predictions.csv`` (or ``.json``, ``.jsonl``) holds a line per video: its path and its best
@@ -74,11 +74,10 @@ class PredictionWriter(Callback):
             OSError: If the folder cannot be written.
             ValueError: If they were made otherwise, or are none.
         """
+        super().setup(trainer, pl_module, stage)
         if stage != "predict":
             return
-        assert isinstance(pl_module, VideoClassificationTask)
-        source = trainer.datamodule  # type: ignore[attr-defined]
-        num_classes = pl_module.config.num_classes
+        num_classes = self.task.config.num_classes
         num_best = min(self.num_best or num_classes, num_classes)
         folder = self.out or Path(trainer.default_root_dir) / "predict"
         done: list[str] = []
@@ -87,9 +86,9 @@ class PredictionWriter(Callback):
             done = self._open(
                 folder, self.made_by | {"num_best": num_best, "format": self.file_format}
             )
-            self._failed.append_missing(source.missing_videos("predict"))
+            self._failed.append_missing(self.task.source.missing_videos("predict"))
             self._num_scored = len(done)
-        source.leave_out(trainer.strategy.broadcast(done))
+        self.task.source.leave_out(trainer.strategy.broadcast(done))
 
     def on_predict_batch_end(
         self,
@@ -101,8 +100,7 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the batch of all ranks."""
-        assert isinstance(pl_module, VideoClassificationTask)
-        names = pl_module.label_names or list(map(str, range(pl_module.config.num_classes)))
+        names = self.task.label_names or list(map(str, range(self.task.config.num_classes)))
         scored = all_gather_objects(_predictions(outputs.on_cpu(), names, self.num_best))
         failures = all_gather_objects(outputs.failures)
         if not trainer.is_global_zero:

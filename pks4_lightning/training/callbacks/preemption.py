@@ -21,8 +21,14 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
-from pks4_lightning.batch import ClipSource
 from pks4_lightning.training.distributed import all_gather_objects, all_reduce_max
+from pks4_lightning.training.lightning_internals import (
+    callbacks,
+    forget_other_ranks,
+    is_fast_dev_run,
+    leave_signals_alone,
+)
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["EXIT_STATUS", "Preemption", "noting_signals"]
 
@@ -62,7 +68,7 @@ def _note_and_interrupt(number: int, _: Any) -> None:
     raise KeyboardInterrupt
 
 
-class Preemption(Checkpoint):
+class Preemption(TaskCallback, Checkpoint):
     """Stop all ranks at the same batch, with exit status 143, once one of them has noted a signal.
 
     A training saves ``last.ckpt`` first. It does so after an optimiser step, or in a validation,
@@ -74,9 +80,9 @@ class Preemption(Checkpoint):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep Lightning's SIGTERM handler away: it broadcasts from within, which hangs ranks."""
-        connector: Any = trainer._signal_connector  # there is no public switch in 2.6
-        connector.register_signal_handlers = lambda: None
+        """Keep Lightning's own handler of SIGTERM away."""
+        super().setup(trainer, pl_module, stage)
+        leave_signals_alone(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if a signal came while everything was being built."""
@@ -94,8 +100,7 @@ class Preemption(Checkpoint):
         Raises:
             ValueError: On all ranks, if one has met too many videos that cannot be decoded.
         """
-        source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
-        refusal = source.refusal()
+        refusal = self.task.source.refusal()
         asked, refused = _on_any_rank(trainer, bool(_noted), refusal is not None)
         if refused:
             raise ValueError(all_gather_objects([refusal] if refusal else [])[0])
@@ -115,7 +120,7 @@ class Preemption(Checkpoint):
         if not _on_any_rank(trainer, bool(_noted))[0]:
             return
         in_training = trainer.state.fn == "fit" and not trainer.sanity_checking
-        for callback in trainer.callbacks if in_training else []:  # type: ignore[attr-defined]
+        for callback in callbacks(trainer) if in_training else []:
             if isinstance(callback, WeightAveraging):
                 callback.on_validation_epoch_end(trainer, pl_module)  # puts the trained ones back
         self._stop(trainer, save=in_training)
@@ -139,12 +144,10 @@ class Preemption(Checkpoint):
 
     def _stop(self, trainer: Trainer, *, save: bool) -> None:
         """End this rank, as all others do at the same place."""
-        # Lightning's launcher has a thread that kills the first rank if another one's status is
-        # not 0; with nothing on its list it ends.
-        getattr(trainer.strategy.launcher, "procs", []).clear()
+        forget_other_ranks(trainer)
         trainer.strategy.barrier("preemption")
         by = signal.Signals(_noted[0]).name if _noted else "a signal to another rank"
-        if save and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if save and not is_fast_dev_run(trainer):
             folder = getattr(trainer.checkpoint_callback, "dirpath", None)
             path = Path(folder or Path(trainer.default_root_dir) / "checkpoints") / "last.ckpt"
             trainer.save_checkpoint(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
@@ -21,14 +21,14 @@ from pks4_lightning.training.scoring.predictions import Prediction, best_labels
 from pks4_lightning.training.scoring.score_report import report_scores
 from pks4_lightning.training.scoring.view_aggregation import Failure, VideoScores
 from pks4_lightning.training.scoring.view_scores import ViewScores
-from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["ReportWriter"]
 
 logger = logging.getLogger(__name__)
 
 
-class ReportWriter(Callback):
+class ReportWriter(TaskCallback):
     """Write what came out for every video into the folder ``test`` of the run.
 
     ``predictions.csv`` holds a row per video: path, label and the best classes with their scores,
@@ -59,12 +59,11 @@ class ReportWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, and account for the videos."""
-        assert isinstance(pl_module, VideoClassificationTask)
-        views, paths, failures = self._gather(pl_module.label_names)
+        views, paths, failures = self._gather(self.task.label_names)
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir) / "test"
-        missing = trainer.datamodule.missing_videos("test")  # type: ignore[attr-defined]
+        missing = self.task.source.missing_videos("test")
         result = views.per_video()
         names = views.label_names
         num_best = min(self.num_best, len(names))

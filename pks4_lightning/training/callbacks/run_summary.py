@@ -6,19 +6,19 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.batch import ClipSource
 from pks4_lightning.files import atomic_write
 from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["RunSummary"]
 
 
-class RunSummary(Callback):
+class RunSummary(TaskCallback):
     """Print the resolved settings of a training as a table and save them beside the checkpoints.
 
     ``resolved.yaml`` holds what no configuration file can say, because it depends on the machine
@@ -29,8 +29,7 @@ class RunSummary(Callback):
         """Print and save the table."""
         if not trainer.is_global_zero:
             return
-        assert isinstance(pl_module, VideoClassificationTask)
-        resolved = resolve_run(trainer, pl_module)
+        resolved = resolve_run(trainer, self.task)
         Console().print(_as_table(resolved))
         checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
         if checkpoints:
@@ -43,8 +42,7 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
     parameters = list(task.classifier.parameters())
     schedule = task.schedule
     (optimizer,) = trainer.optimizers
-    source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
-    drawn = {name: float(f"{mean:.4g}") for name, mean in source.mean_draws().items()}
+    drawn = {name: float(f"{mean:.4g}") for name, mean in task.source.mean_draws().items()}
     return {
         "parameters": sum(math.prod(p.shape) for p in parameters),
         "parameters_by_part": {

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -13,12 +12,12 @@ from pks4_lightning.batch import VideoBatch
 from pks4_lightning.pictures.confusion import confusion_matrix_figure
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.training.scoring.view_aggregation import VideoScores
-from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["ValidationPictures"]
 
 
-class ValidationPictures(Callback):
+class ValidationPictures(TaskCallback):
     """Log a confusion matrix and a sheet of clips with their predictions.
 
     Args:
@@ -34,11 +33,10 @@ class ValidationPictures(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start afresh."""
-        assert isinstance(pl_module, VideoClassificationTask)
         self._clips, self._titles = [], []
         self._confusion = MulticlassConfusionMatrix(
-            pl_module.config.num_classes, validate_args=False
-        ).to(pl_module.device)
+            self.task.config.num_classes, validate_args=False
+        ).to(self.task.device)
 
     def on_validation_batch_end(
         self,
@@ -50,7 +48,6 @@ class ValidationPictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the batch and keep its first clips as long as there is room on the sheet."""
-        assert isinstance(pl_module, VideoClassificationTask)
         assert self._confusion is not None
         videos: VideoScores = outputs
         if not len(videos.label):
@@ -59,7 +56,7 @@ class ValidationPictures(Callback):
         room = self.num_clips - len(self._clips)
         if room <= 0 or not trainer.is_global_zero:
             return
-        names = pl_module.label_names
+        names = self.task.label_names
         scores, predicted = videos.scores[:room].max(dim=-1)
         for row, index in enumerate(videos.video_index[:room]):
             view = int((batch["video_index"] == index).nonzero()[0])
@@ -70,7 +67,6 @@ class ValidationPictures(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the pictures."""
-        assert isinstance(pl_module, VideoClassificationTask)
         assert self._confusion is not None
         counts = self._confusion.compute()  # on every rank: it gathers
         log = trainer.logger
@@ -78,10 +74,10 @@ class ValidationPictures(Callback):
             return
         log.experiment.add_figure(
             "val/confusion",
-            confusion_matrix_figure(counts.cpu().numpy(), pl_module.label_names),
+            confusion_matrix_figure(counts.cpu().numpy(), self.task.label_names),
             trainer.global_step,
         )
-        pixels: np.ndarray = trainer.datamodule.to_pixels(torch.stack(self._clips)).numpy()  # type: ignore[attr-defined]
+        pixels = self.task.source.to_pixels(torch.stack(self._clips)).numpy()
         log.experiment.add_figure(
             "val/clips", contact_sheet(pixels, self._titles), trainer.global_step
         )

@@ -18,10 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
-from pks4_lightning.batch import ClipSource
 from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["EXIT_STATUS", "Watchdog"]
 
@@ -32,7 +32,7 @@ _MAX_GRACE = 5.0
 """Seconds that other ranks have to write down where they are."""
 
 
-class Watchdog(Callback):
+class Watchdog(TaskCallback):
     """End a run with exit status 75 when it has finished no batch for too long.
 
     Args:
@@ -56,6 +56,7 @@ class Watchdog(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the other ranks of this machine, and start the thread."""
+        super().setup(trainer, pl_module, stage)
         here = (socket.gethostname(), _process_namespace())
         ranks = all_gather_objects([(*here, os.getpid())])
         if self.timeout is None or self._thread is not None:
@@ -118,8 +119,7 @@ class Watchdog(Callback):
             f"pks4: error: rank {trainer.global_rank} of {trainer.world_size} has finished no "
             f"batch for {self.timeout:g} seconds (watchdog.timeout) and is ended."
         )
-        source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
-        at_work = [f"A data worker is at '{path}'." for path in source.videos_at_work()]
+        at_work = [f"A data worker is at '{path}'." for path in self.task.source.videos_at_work()]
         report = "\n".join([sentence, *at_work, ""])
         _write(report, 2)
         # The disk may be what does not answer.

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 
+from pks4_lightning.training.lightning_internals import validation_is_next
+
 __all__ = ["Position", "position", "take_up"]
 
 
@@ -40,9 +42,9 @@ def position(trainer: Trainer, *, validated_at: int | None) -> Position:
     epochs = fit_loop.epoch_progress.current
     if epochs.processed == epochs.ready:  # between two epochs, or before the first
         return Position(epoch=epochs.processed, batches=0)
-    batches, fetcher = fit_loop.epoch_loop.batch_progress, fit_loop._data_fetcher
+    batches = fit_loop.epoch_loop.batch_progress
     validation: Literal["none", "due", "done"] = "none"
-    if batches.current.processed and fetcher and fit_loop.epoch_loop._should_check_val_fx(fetcher):
+    if validation_is_next(trainer):
         validation = "done" if validated_at == fit_loop.total_batch_idx else "due"
     if batches.is_last_batch and validation == "none":
         return Position(epoch=epochs.processed + 1, batches=0)

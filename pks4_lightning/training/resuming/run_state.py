@@ -8,19 +8,22 @@ and the numbers that must not have changed for that place to mean the same.
 from dataclasses import asdict
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from pks4_lightning.batch import ClipSource
 from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.learning.recipe import Recipe
+from pks4_lightning.training.lightning_internals import begins_its_epoch
 from pks4_lightning.training.resuming.loop_position import Position, position, take_up
 from pks4_lightning.training.resuming.random_state import random_state, restore_random_state
 from pks4_lightning.training.task import VideoClassificationTask
+from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["RunState", "terms"]
 
 
-class RunState(Callback):
+class RunState(TaskCallback):
     """Add to a checkpoint what an exact continuation needs, and continue from there.
 
     Args:
@@ -44,15 +47,14 @@ class RunState(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the state of the run under ``run``, that of every rank under ``ranks`` in it."""
-        assert isinstance(pl_module, VideoClassificationTask)
-        source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
+        source = self.task.source
         here = position(trainer, validated_at=self._validated_at)
         rank = {
             "random": self._loaded or random_state(trainer.strategy.root_device),
             "failed_videos": source.failed_train_videos(),
         }
         checkpoint["run"] = {
-            "terms": terms(pl_module, source),
+            "terms": terms(self.task),
             "epoch": here.epoch,
             "num_videos": here.batches * source.batch_size * trainer.world_size,
             "validation": here.validation,
@@ -70,15 +72,17 @@ class RunState(Callback):
         """
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        assert isinstance(pl_module, VideoClassificationTask)
-        source: ClipSource = trainer.datamodule  # type: ignore[attr-defined]
+        source = self.task.source
         run = checkpoint.get("run")
         if run is None:
             raise ValueError(
                 "The checkpoint does not say where its run stood, so it can be tested but not "
                 "resumed; it was written by an earlier version, or without RunState."
             )
-        self._changes = changes(run["terms"], terms(pl_module, source))
+        # what a recipe could not say yet when the checkpoint was written was done by default
+        default = _recipe_terms(Recipe())
+        known = run["terms"] | {name: default[name] for name in default if name not in run["terms"]}
+        self._changes = changes(known, terms(self.task))
         if self._changes and not self.allow_changes:
             raise ValueError(
                 f"The checkpoint is of another run than this one: {'; '.join(self._changes)}. "
@@ -101,29 +105,28 @@ class RunState(Callback):
         """Restore the random generators, after all that draws from them at a start."""
         if self._loaded is None:
             return
-        assert isinstance(pl_module, VideoClassificationTask)
         if self._changes:
-            use_new_rates(trainer, pl_module)
-        # with a limit of steps, Lightning takes an epoch that has not begun for an unfinished one
-        if trainer.fit_loop.epoch_loop.batch_progress.current.ready == 0:
-            trainer.fit_loop.epoch_loop.restarting = False
+            use_new_rates(trainer, self.task)
+        begins_its_epoch(trainer)
         restore_random_state(self._loaded, trainer.strategy.root_device)
         self._loaded = None
 
 
-def terms(task: VideoClassificationTask, source: ClipSource) -> dict[str, Any]:
+def terms(task: VideoClassificationTask) -> dict[str, Any]:
     """Return what two runs must have in common for one to go on where the other stood.
 
     How many ranks and micro-batches share an optimiser step is no part of it.
 
     Args:
         task: Set up for training.
-        source: Its data.
     """
     schedule = asdict(task.schedule)
     del schedule["accumulation"]
-    recipe = {f"model.recipe.{name}": value for name, value in asdict(task.recipe).items()}
-    return schedule | recipe | source.training_list()
+    return schedule | _recipe_terms(task.recipe) | task.source.training_list()
+
+
+def _recipe_terms(recipe: Recipe) -> dict[str, Any]:
+    return {f"model.recipe.{name}": value for name, value in asdict(recipe).items()}
 
 
 def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -1,0 +1,32 @@
+"""The base of our callbacks: they know the task, and by it the data."""
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pks4_lightning.training.task import VideoClassificationTask
+
+__all__ = ["TaskCallback"]
+
+
+class TaskCallback(Callback):
+    """A callback of runs of a :class:`VideoClassificationTask`."""
+
+    task: VideoClassificationTask
+    """The task of the run; known from :meth:`setup` on."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take note of the task.
+
+        Args:
+            trainer: Runs the task.
+            pl_module: The task.
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+
+        Raises:
+            TypeError: If it is a module of another kind.
+        """
+        if not isinstance(pl_module, VideoClassificationTask):
+            raise TypeError(
+                f"{type(self).__name__} needs a VideoClassificationTask, "
+                f"got {type(pl_module).__name__}."
+            )
+        self.task = pl_module
