@@ -29,8 +29,12 @@ PUBLIC = {
         SegmentClipSampler Video VideoDataModule VideoDecodeError VideoList
     """,
     "pks4_lightning.training": """
-        Label Prediction Recipe VideoClassificationTask VideoScores ViewScores read_checkpoint
-        score_videos
+        Label Prediction Recipe TaskCallback VideoClassificationTask VideoScores ViewScores
+        read_checkpoint score_videos
+    """,
+    "pks4_lightning.training.callbacks": """
+        FailureRecord FiniteGuard LastCheckpoint LineProgress MemoryAdvice NotFiniteError
+        PredictionWriter Preemption ReportWriter RunCost RunSummary ValidationPictures Watchdog
     """,
     "pks4_lightning.cost": """
         CostSettings Flops SavedForBackward cost_report count_flops count_parameters crossover

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pks4_lightning.training.scoring.view_aggregation import VideoScores, score_videos
     from pks4_lightning.training.scoring.view_scores import ViewScores
     from pks4_lightning.training.task import VideoClassificationTask
+    from pks4_lightning.training.task_callback import TaskCallback
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -18,6 +19,7 @@ __all__ = [
     "Label",
     "Prediction",
     "Recipe",
+    "TaskCallback",
     "VideoClassificationTask",
     "VideoScores",
     "ViewScores",
