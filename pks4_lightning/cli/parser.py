@@ -17,6 +17,7 @@ from jsonargparse import (  # type: ignore[attr-defined]  # the action is not in
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
+from pks4_lightning.cli.moved_modules import with_todays_modules
 from pks4_lightning.cli.safe_yaml import check_yaml, read_config
 
 __all__ = ["OneSentenceParser"]
@@ -27,7 +28,7 @@ _load_yaml = get_loader("yaml")
 
 def _load_checked_yaml(text: str) -> Any:
     check_yaml(text)
-    return _load_yaml(text)
+    return _load_yaml(with_todays_modules(text))
 
 
 class OneSentenceParser(LightningArgumentParser):
@@ -47,6 +48,16 @@ class OneSentenceParser(LightningArgumentParser):
         self.add_argument(
             *("-c", "--config"), action=ActionConfigFile, help="a configuration, YAML or JSON"
         )
+
+    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
+        """Parse arguments, whose classes may be named as they were before they moved.
+
+        Args:
+            args: The arguments.
+            rest: As in jsonargparse.
+            kwargs: The same.
+        """
+        return super().parse_args([with_todays_modules(each) for each in args], *rest, **kwargs)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file, if it is not too large to be one.
