@@ -4,7 +4,7 @@ The number of a frame is its place in presentation order, counted from 0.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -56,6 +56,25 @@ class FrameSource(VideoInterface):
             VideoDecodeError: If the data are damaged, too large or of different sizes.
             IndexError: If a number is out of range.
         """
+
+    def in_order(
+        self, indices: Sequence[int], resize: Resize | None = None
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
+        """Decode frames one after the other, in memory that does not grow with their number.
+
+        Args:
+            indices: Frame numbers, each once, rising.
+            resize: As in :meth:`frames`.
+
+        Yields:
+            Each number with its RGB frame.
+
+        Raises:
+            FewerFramesError: If the video ends before the last of them.
+            VideoDecodeError: If the data are damaged or too large.
+        """
+        for index in indices:
+            yield index, self.frames([index], resize)[0].numpy()
 
     def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
         """Return the numbers of the frames shown first in this span.

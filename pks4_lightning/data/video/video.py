@@ -6,7 +6,7 @@ which frames depend on which, only those that the wanted frames need are decoded
 to the last one wanted. Only wanted frames are converted to RGB and scaled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -110,6 +110,23 @@ class Video(FrameSource):
         if len({picture.shape for picture in pictures.values()}) > 1:
             raise VideoDecodeError.of(self._name, "its frames are of different sizes")
         return stacked([pictures[index] for index in indices])
+
+    def in_order(
+        self, indices: Sequence[int], resize: Resize | None = None
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
+        """Decode the video once from its beginning; see :meth:`FrameSource.in_order`."""
+        self._check_range(indices)
+        waiting = iter(indices)
+        wanted = next(waiting, None)
+        number = -1
+        with ffmpeg_errors(self._name):
+            for number, frame in enumerate(self._decoder.everything()):
+                if number == wanted:
+                    yield number, self._to_rgb(frame, resize)
+                    wanted = next(waiting, None)
+                if wanted is None:
+                    return
+        self._end_early(number + 1)
 
     def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
         if frame.width * frame.height > MAX_PIXELS:

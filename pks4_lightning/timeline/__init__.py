@@ -1,0 +1,1 @@
+"""Videos as they come: windows of long ones, streams, and what happens when."""

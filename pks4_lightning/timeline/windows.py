@@ -1,0 +1,99 @@
+"""A long video as overlapping windows, decoded once from beginning to end.
+
+Dimensions:
+    T: frames of a window
+    H, W: pixels
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pks4_lightning.data.video.conversion import stacked
+from pks4_lightning.data.video.frame_source import FrameSource, Resize
+
+__all__ = ["Window", "plan_windows", "window_clips"]
+
+# start and end are sums of strides; a frame that begins just there belongs to the window
+_TOLERANCE = 1e-6
+
+
+class Window(NamedTuple):
+    """A span of a video, and the frames that stand for it."""
+
+    start: float
+    """Seconds from the video's first frame."""
+    end: float
+    frames: tuple[int, ...]
+    """Numbers of the frames, rising; repeats where the span has fewer."""
+
+
+def plan_windows(
+    video: FrameSource, *, num_frames: int, window: float, stride: float
+) -> list[Window]:
+    """Lay windows over a video.
+
+    Window k begins at ``k * stride`` seconds. The last one is the first that reaches the end, and
+    ends there; a video shorter than a window is one window. Each takes the middle frame of each of
+    ``num_frames`` equal parts of its frames, as a validation clip does of a whole video.
+
+    Args:
+        video: Knows when its frames are shown.
+        num_frames: Frames of a window.
+        window: Seconds.
+        stride: Seconds from one window's beginning to the next one's.
+
+    Raises:
+        ValueError: If window or stride is not positive, or a window is shorter than a frame.
+    """
+    for name, value in (("window", window), ("stride", stride)):
+        if not value > 0:
+            raise ValueError(f"--{name} is {value:g}; it must be a positive number of seconds.")
+    frame_seconds = video.duration / video.num_frames
+    if window < frame_seconds:
+        raise ValueError(
+            f"--window is {window:g} s, and a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
+            "a window must be at least one frame long."
+        )
+    windows = []
+    start = 0.0
+    while True:
+        end = min(start + window, video.duration)
+        span = video.frames_between(start, end)
+        chosen = tuple(span[len(span) * (2 * t + 1) // (2 * num_frames)] for t in range(num_frames))
+        windows.append(Window(start, end, chosen))
+        if end >= video.duration - _TOLERANCE:
+            return windows
+        start = len(windows) * stride
+        if start >= video.duration - _TOLERANCE:  # a stride longer than the window
+            return windows
+
+
+def window_clips(
+    video: FrameSource, windows: Sequence[Window], resize: Resize | None
+) -> Iterator[tuple[Window, UInt8[Tensor, "T H W 3"]]]:
+    """Decode the windows of a video in their order.
+
+    The video is decoded once, each frame that a window needs is converted once, and only frames
+    that a later window needs are kept.
+
+    Args:
+        video: The video.
+        windows: From :func:`plan_windows`, or any of them in their order.
+        resize: Scaling of the frames.
+
+    Yields:
+        Each window with its RGB frames.
+    """
+    needed = np.unique([number for window in windows for number in window.frames])
+    pictures = video.in_order(needed.tolist(), resize)
+    kept: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+    for window in windows:
+        while not kept or max(kept) < window.frames[-1]:
+            number, picture = next(pictures)
+            kept[number] = picture
+        kept = {number: kept[number] for number in kept if number >= window.frames[0]}
+        yield window, stacked([kept[number] for number in window.frames])

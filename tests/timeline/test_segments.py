@@ -1,0 +1,60 @@
+import csv
+import io
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pks4_lightning.timeline.formats import Labelled, write_segments
+from pks4_lightning.timeline.segments import find_segments
+
+SPANS = [(float(n), n + 2.0) for n in range(6)]
+SEGMENTS = [Labelled("a, b.mp4", 0.0, 3661.0505, "left --> right", 0.987654)]
+
+
+def scores(*of_the_first):
+    return np.array([[p, 1 - p] for p in of_the_first])
+
+
+def test_a_change_of_label_lies_between_the_centres_of_its_windows():
+    found = find_segments(SPANS, scores(0.9, 0.8, 0.7, 0.1, 0.1, 0.3))
+    assert [(s.start, s.end, s.label) for s in found] == [(0.0, 3.5, 0), (3.5, 7.0, 1)]
+    assert found[0].score == pytest.approx(0.8)
+    assert found[1].score == pytest.approx(2.5 / 3)
+
+
+def test_two_classes_that_are_close_do_not_alternate():
+    nearly = scores(0.9, 0.48, 0.51, 0.46, 0.9, 0.9)
+    assert [s.label for s in find_segments(SPANS, nearly)] == [0]
+    assert [s.label for s in find_segments(SPANS, nearly, margin=0.0)] == [0, 1, 0, 1, 0]
+
+
+def test_segments_have_no_gaps():
+    rng = np.random.default_rng(0)
+    spans = [(0.7 * n, 0.7 * n + 2.0) for n in range(40)]
+    found = find_segments(spans, rng.dirichlet(np.ones(5), 40))
+    assert len(found) > 3
+    assert found[0].start == spans[0][0]
+    assert found[-1].end == spans[-1][1]
+    assert all(a.end == b.start and a.label != b.label for a, b in pairwise(found))
+
+
+def test_a_negative_margin_is_refused():
+    with pytest.raises(ValueError, match="--margin is -1"):
+        find_segments(SPANS, scores(*[0.5] * 6), margin=-1.0)
+
+
+def test_tables_and_json_give_times_back():
+    (row,) = csv.DictReader(io.StringIO(write_segments(SEGMENTS, "csv")))
+    assert row["video"] == "a, b.mp4"
+    assert float(row["end"]) == 3661.05
+    assert json.loads(write_segments(SEGMENTS, "json"))[0]["score"] == 0.9877
+    assert json.loads(write_segments(SEGMENTS, "jsonl"))["label"] == "left --> right"
+
+
+def test_subtitles_have_clocks_and_no_arrows_of_their_own():
+    srt, vtt = write_segments(SEGMENTS, "srt"), write_segments(SEGMENTS, "vtt")
+    assert srt.splitlines()[:3] == ["1", "00:00:00,000 --> 01:01:01,050", "left → right (99%)"]
+    assert vtt.splitlines()[0] == "WEBVTT"
+    assert "00:00:00.000 --> 01:01:01.050" in vtt

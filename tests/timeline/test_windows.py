@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.timeline.windows import plan_windows, window_clips
+from tests.helpers.media import Clip, read_number, write_clip
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """60 numbered frames at 25 frames a second, 2.4 seconds, some of which refer to later ones."""
+    return write_clip(tmp_path_factory.mktemp("windows") / "clip", Clip(".mp4", b_frames=2))
+
+
+def test_windows_cover_the_video_and_the_last_one_ends_with_it(video):
+    windows = plan_windows(Video(video), num_frames=4, window=1.0, stride=0.5)
+    assert [(w.start, round(w.end, 6)) for w in windows] == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.4)]
+
+
+def test_a_window_takes_the_middles_of_equal_parts_of_its_frames(video):
+    windows = plan_windows(Video(video), num_frames=5, window=1.0, stride=1.0)
+    assert windows[0].frames == (2, 7, 12, 17, 22)
+    assert windows[1].frames == (27, 32, 37, 42, 47)
+    assert windows[2].frames == (51, 53, 55, 57, 59)
+
+
+def test_a_video_shorter_than_a_window_is_one(video):
+    (only,) = plan_windows(Video(video), num_frames=8, window=100.0, stride=1.0)
+    assert (only.start, round(only.end, 6)) == (0.0, 2.4)
+
+
+def test_a_stride_longer_than_the_window_leaves_gaps(video):
+    windows = plan_windows(Video(video), num_frames=2, window=0.2, stride=1.0)
+    assert [round(w.start, 6) for w in windows] == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(("window", "stride"), [(1.0, 0.3), (0.4, 0.4), (0.2, 1.0), (9.0, 1.0)])
+@pytest.mark.parametrize("num_frames", [1, 5, 40])
+def test_decoding_once_gives_every_window_its_frames(video, window, stride, num_frames):
+    windows = plan_windows(Video(video), num_frames=num_frames, window=window, stride=stride)
+    seen = list(window_clips(Video(video), windows, 32))
+    assert [found for found, _ in seen] == windows
+    for found, clip in seen:
+        assert [read_number(frame.numpy()) for frame in clip] == list(found.frames)
+
+
+def test_frames_are_those_that_are_asked_for_by_number(video):
+    windows = plan_windows(Video(video), num_frames=7, window=0.8, stride=0.5)
+    for found, clip in window_clips(Video(video), windows, 32):
+        assert np.array_equal(clip.numpy(), Video(video).frames(found.frames, 32).numpy())
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "reason"),
+    [(0.0, 1.0, "--window is 0"), (1.0, -1.0, "--stride is -1"), (0.01, 1.0, "at least one frame")],
+)
+def test_what_is_no_window_is_refused_with_its_value(video, window, stride, reason):
+    with pytest.raises(ValueError, match=reason):
+        plan_windows(Video(video), num_frames=2, window=window, stride=stride)
