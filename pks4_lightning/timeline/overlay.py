@@ -1,0 +1,124 @@
+"""A copy of a video with labels written into its pictures: as many frames, at the same times."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from jaxtyping import UInt8
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+
+from pks4_lightning.data.video.container import open_video
+from pks4_lightning.data.video.conversion import RgbConverter
+from pks4_lightning.files import atomic_write
+
+__all__ = ["Caption", "draw_caption", "write_overlay"]
+
+Caption: TypeAlias = Sequence[tuple[str, float]]
+"""Labels with their scores from 0 to 1, the best first."""
+
+_MOST_LABELS = 3
+_INK, _PAPER, _BAR = (255, 255, 255), (0, 0, 0, 150), (90, 170, 255, 200)
+
+
+def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption]) -> int:
+    """Write a video with captions; sound is copied.
+
+    Args:
+        source: The video.
+        out: The file to write, whose suffix decides its container: ``.mp4``, ``.mkv`` or ``.mov``.
+            An earlier file is replaced when the new one is whole.
+        caption_at: What to write into the frame at this time, in seconds from the first one.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: If the suffix is none of these, or the sound does not go into such a container.
+        VideoDecodeError: If the source cannot be read.
+    """
+    if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
+        raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
+    with (
+        atomic_write(out) as unfinished,
+        open_video(source, str(source)) as (container, stream),
+        av.open(str(unfinished), "w") as written,
+    ):
+        time_base = stream.time_base or Fraction(1, 1000)
+        converter = RgbConverter(apply_rotation=True)
+        pictures = written.add_stream("libx264", rate=stream.average_rate or 25)
+        pictures.pix_fmt = "yuv420p"
+        pictures.codec_context.time_base = time_base
+        pictures.codec_context.options = {"crf": "18", "preset": "veryfast"}
+        heard = [each for each in container.streams if isinstance(each, AudioStream)]
+        sounds = {each.index: written.add_stream_from_template(each) for each in heard}
+        waiting: list[av.Packet] = []  # sound from before the first picture, which tells the size
+        number, first = 0, 0
+        for packet in container.demux(stream, *heard):
+            if packet.stream.index in sounds:
+                if packet.size:
+                    packet.stream = sounds[packet.stream.index]
+                    waiting.append(packet)
+            else:
+                for frame in stream.decode(packet):
+                    pts = number if frame.pts is None else frame.pts
+                    first = first if number else pts
+                    caption = caption_at(float((pts - first) * time_base))
+                    picture = draw_caption(converter.convert(frame, None), caption)
+                    if number == 0:
+                        pictures.height, pictures.width = picture.shape[:2]
+                    drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                    drawn.pts, drawn.time_base = pts, time_base
+                    written.mux(pictures.encode(drawn))
+                    number += 1
+            if number:
+                written.mux(waiting)
+                waiting = []
+        written.mux(pictures.encode())
+    return number
+
+
+def draw_caption(
+    picture: UInt8[np.ndarray, "H W 3"], caption: Caption
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Write labels into the lower left corner of a picture, each on a bar as long as its score.
+
+    Args:
+        picture: RGB.
+        caption: At most three labels are shown.
+
+    Returns:
+        The picture with even sides, as encoders want them: a last odd row or column is cut off.
+    """
+    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    image = Image.fromarray(np.ascontiguousarray(picture[:height, :width])).convert("RGBA")
+    layer = Image.new("RGBA", image.size)
+    draw = ImageDraw.Draw(layer)
+    size = max(9, height // 22)
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+    line, left = round(1.5 * size), size // 2
+    shown = caption[:_MOST_LABELS]
+    for place, (label, score) in enumerate(shown):
+        top = height - line * (len(shown) - place) - left
+        room = width - 2 * left
+        draw.rectangle((left, top, left + room, top + line - 2), fill=_PAPER)
+        draw.rectangle((left, top, left + round(room * score), top + line - 2), fill=_BAR)
+        text = _fitting(f"{score:4.0%}  {label}", font, room - size)
+        draw.text((left + size // 2, top + line / 2 - 1), text, _INK, font, anchor="lm")
+    return np.asarray(Image.alpha_composite(image, layer).convert("RGB"))
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Shorten a line until it fits."""
+    text = " ".join(text.split(" ")).replace("\n", " ")
+    if font.getlength(text) <= width:
+        return text
+    while len(text) > 1 and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"

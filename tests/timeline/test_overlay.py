@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.timeline.overlay import draw_caption, write_overlay
+from tests.helpers.media import Clip, read_number, write_clip
+
+UNEVEN = [0, 4, 7, 30, 31, 60, 64, 68, 90, 100]
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        times = [float(frame.time) for frame in container.decode(video=0)]
+    return [round(time - times[0], 3) for time in times]
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip(".mp4", b_frames=2),
+        Clip(".mkv", num_frames=10, stamps=UNEVEN),
+        Clip(".webm", num_frames=20, height=65, width=97),
+        Clip(".avi", num_frames=12),
+        Clip(".mp4", offset=50, num_frames=15),
+    ],
+    ids=lambda clip: f"{clip.suffix}-{clip.num_frames}",
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_frames_keep_their_number_their_times_and_their_order(tmp_path, clip, suffix):
+    source = write_clip(tmp_path / "in", clip)
+    out = tmp_path / f"out{suffix}"
+    asked = []
+    number = write_overlay(source, out, lambda seconds: asked.append(seconds) or [("x", 0.5)])
+    assert number == clip.num_frames == len(times_of(out))
+    assert times_of(out) == times_of(source)
+    assert [round(seconds, 3) for seconds in asked] == times_of(source)
+    upper = Video(out).frames(range(number))[:, : clip.height // 2 * 2]
+    assert [read_number(frame.numpy()) & 0b1111 for frame in upper] == [
+        n & 0b1111 for n in range(number)
+    ]
+
+
+def test_sound_is_copied_packet_by_packet(tmp_path):
+    source = write_clip(tmp_path / "in", Clip(".mp4", sound=1.0))
+    out = tmp_path / "out.mp4"
+    write_overlay(source, out, lambda _: [])
+    packets = []
+    for path in (source, out):
+        with av.open(str(path)) as container:
+            packets.append([bytes(p) for p in container.demux(audio=0) if p.size])
+    assert packets[0] == packets[1]
+    assert packets[0]
+
+
+def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score():
+    gray = np.full((120, 201, 3), 128, np.uint8)
+    drawn = draw_caption(gray, [("Pushing something from left to right " * 5, 1.0), ("β", 0.25)])
+    assert drawn.shape == (120, 200, 3)
+    changed = (drawn != 128).any(-1)
+    assert not changed[:80].any()
+    assert changed[110].sum() > 150
+    blue = (drawn[..., 2].astype(int) - drawn[..., 0]) > 40
+    assert 30 < blue[108].sum() < 60
+    assert blue[94].sum() > 120
+
+
+@pytest.mark.parametrize("name", ["out.avi", "in.mp4"])
+def test_what_cannot_be_written_is_refused_with_its_name(tmp_path, name):
+    source = write_clip(tmp_path / "in", Clip(".mp4", num_frames=3))
+    with pytest.raises(ValueError, match=name):
+        write_overlay(source, tmp_path / name, lambda _: [])
+    assert len(times_of(source)) == 3
