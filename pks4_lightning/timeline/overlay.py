@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pks4_lightning.data.video.container import open_video
 from pks4_lightning.data.video.conversion import RgbConverter
+from pks4_lightning.data.video.video import Video
 from pks4_lightning.files import atomic_write
 
 __all__ = ["Caption", "draw_caption", "write_overlay"]
@@ -45,6 +46,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
     if out.exists() and source.exists() and out.samefile(source):
         raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
+    times = Video(source).times  # some containers stamp frames in another order
     with (
         atomic_write(out) as unfinished,
         open_video(source, str(source)) as (container, stream),
@@ -67,14 +69,13 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
                     waiting.append(packet)
             else:
                 for frame in stream.decode(packet):
-                    pts = number if frame.pts is None else frame.pts
-                    first = first if number else pts
-                    caption = caption_at(float((pts - first) * time_base))
-                    picture = draw_caption(converter.convert(frame, None), caption)
+                    seconds = float(times[min(number, len(times) - 1)])
+                    picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
                     if number == 0:
                         pictures.height, pictures.width = picture.shape[:2]
                     drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                    drawn.pts, drawn.time_base = pts, time_base
+                    first = first if number else frame.pts or 0  # the sound keeps its place
+                    drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
                     written.mux(pictures.encode(drawn))
                     number += 1
             if number:

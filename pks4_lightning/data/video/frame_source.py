@@ -34,6 +34,11 @@ class FrameSource(VideoInterface):
     """When each frame is shown, in seconds from the first one's start, rising."""
 
     @property
+    def times(self) -> Float64[np.ndarray, " num_frames"]:
+        """When each frame is shown, in seconds from the first one's start, rising."""
+        return self._times
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """Name used in messages."""
