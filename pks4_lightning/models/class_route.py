@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pks4_lightning.models.insertion import Hooked, HookPoints
+from pks4_lightning.insertion import Hooked, HookPoints
 from pks4_lightning.ops.temporal_shift import shift_frames
 
 __all__ = ["ClassTokenRoute", "PatchTokenShift", "PooledRoute", "TokenShift", "TokenT1D"]

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift, PooledRoute
 from pks4_lightning.models.config import ClassRoute, PKS4Config
-from pks4_lightning.models.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.resolve import architecture_of, grid_size_of
 from pks4_lightning.models.towers.families import family_of

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.config import Residual
-from pks4_lightning.models.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder, PriorState
 from pks4_lightning.models.scanner import KS4Scanner, ScannerState
 

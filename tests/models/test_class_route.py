@@ -1,13 +1,13 @@
 import pytest
 import torch
 
+from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.class_route import (
     ClassTokenRoute,
     PatchTokenShift,
     TokenShift,
     TokenT1D,
 )
-from pks4_lightning.models.insertion import ClipLayout
 from pks4_lightning.models.towers.architecture import backbone_fields
 from pks4_lightning.models.towers.clip import CLIP
 from pks4_lightning.models.towers.weights import build_backbone

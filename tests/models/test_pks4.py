@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pks4_lightning.models.insertion import ClipLayout
+from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.pks4 import PKS4Module
 
 D = 6

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pks4_lightning.models.insertion import HookPoints
+from pks4_lightning.insertion import HookPoints
 
 __all__ = ["IMAGENET", "OPENAI", "Colours", "TowerFamily"]
 

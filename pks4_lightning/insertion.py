@@ -1,4 +1,4 @@
-"""What a module needs to act inside a backbone block by hooks.
+"""The structures that cross from an image tower to what is inserted into it by hooks.
 
 Hooks are bound methods of the modules they belong to, never closures: a deep copy or a pickle of
 the classifier then carries hooks that call the copy.
