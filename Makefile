@@ -49,7 +49,7 @@ demo: $(READY)  ## the whole job on a small embedded data set: train, test, comp
 	$(BIN)/pks4 demo --out runs/demo
 
 ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
-	$(BIN)/python benchmarks/ablations.py
+	$(BIN)/pks4 ablate --seeds 0 1 2 --jobs 2
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -61,6 +62,22 @@ def write_rows(path: Path | None, rows: Any) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**provenance(), "rows": rows}, indent=2) + "\n")
+
+
+def record_experiment(path: Path | None, results: Path, *command: str) -> None:
+    """Run an experiment of ours; write its means with their provenance, and a copy of its file.
+
+    Args:
+        path: For the means; the results file lies beside it. ``None`` writes neither.
+        results: The results.csv of the experiment.
+        command: What follows ``pks4``.
+    """
+    from pks4_lightning.experiments.results import read_results, summarise
+
+    subprocess.run([sys.executable, "-m", "pks4_lightning", *command], check=True)
+    write_rows(path, summarise(read_results(results)))
+    if path is not None:
+        shutil.copyfile(results, path.with_suffix(".csv"))
 
 
 def _optional_versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from machine import arguments, write_rows
 
 from pks4_lightning.commands.stretch import cell_map
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
-from pks4_lightning.experiments.processes import Command, run_side_by_side
+from pks4_lightning.experiments.processes import Chain, Command, run_side_by_side
 from pks4_lightning.experiments.stretch_grid import Cell, Grid
 from pks4_lightning.pictures.heat_map import heat_map_figure
 
@@ -38,51 +38,58 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     parser.add_argument("--out", type=Path, default=Path("runs/stretch"), help="below the project")
     parser.add_argument(
-        "--start", type=Path, default=Path("runs/demo/pks4/checkpoints/last.ckpt"), help="weights"
+        "--start", type=Path, help="weights; those of the demo's first seed, unless given"
     )
     options = parser.parse_args()
+    if options.start is None:
+        options.start = next(Path("runs/demo").glob("pks4-*/seed0/checkpoints/last.ckpt"))
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    generate_motion_dataset(ROOT / options.out / "data", num_train=1200, num_val=80, num_test=160)
-    chains = [[training(name, options), testing(name, options)] for name in VARIANTS]
-    chains[0].append(testing(STRETCHED, options, "--model.classifier.grid_size=own"))
-    unfinished = [[each for each in chain if not mark(each).is_file()] for chain in chains]
-    run_side_by_side(unfinished, at_once=options.jobs, folder=ROOT)
+    generate_motion_dataset(options.out / "data", num_train=1200, num_val=80, num_test=160)
+    chains = [chain(name, options) for name in VARIANTS]
+    run_side_by_side([each for each in chains if each is not None], jobs=options.jobs)
     report([VARIANTS[0], STRETCHED, *VARIANTS[1:]], options)
+
+
+def chain(name, options):
+    """What is left to do for a variant; None if all is done."""
+    done = options.out / name / "done"
+    commands = [training(name, options), testing(name, options)]
+    if name == VARIANTS[0]:
+        commands.append(testing(STRETCHED, options, "--model.classifier.grid_size=own"))
+    lock = options.out / name / "running.lock"
+    return None if done.is_file() else Chain(tuple(commands), done.touch, lock)
 
 
 def training(name, options):
     folder = options.out / name
-    return command(
+    return Command(
         f"training {name}",
+        ("fit", "--config", "pks4_lightning/demo/configs/pks4.yaml", *settings(name, options)),
         folder / "fit.log",
-        *("fit", "--config", "configs/demo/pks4.yaml"),
-        *("--config", f"configs/flexible/{name}.yaml", *draws(name)),
-        *("--data.root", f"{options.out}/data", "--trainer.default_root_dir", str(folder)),
+        folder / "progress.json",
+    )
+
+
+def settings(name, options):
+    return (
+        *("--config", f"configs/flexible/{name}.yaml", *draws(name), "--ckpt_path", "auto"),
+        *("--data.root", f"{options.out}/data"),
+        *("--trainer.default_root_dir", str(options.out / name)),
         *("--model.init_from", str(options.start), "--trainer.max_epochs", "1"),
         *("--model.recipe.warmup_epochs", "0.2"),
         *("--seed_everything", str(options.seed), "--data.seed", str(options.seed)),
     )
 
 
-def testing(name, options, *settings):
-    return command(
-        f"testing {name}",
-        options.out / f"{name}.log",
-        *("stretch", "--ckpt_path", f"{options.out}/{name.split(',')[0]}/checkpoints/last.ckpt"),
+def testing(name, options, *more):
+    checkpoint = f"{options.out}/{name.split(',')[0]}/checkpoints/last.ckpt"
+    arguments = (
+        *("stretch", "--ckpt_path", checkpoint),
         *("--frames", *map(str, GRID.frames)),
         *("--resolutions", *map(str, GRID.resolutions)),
-        *("--out", str(options.out / "grids" / name), *settings),
+        *("--out", str(options.out / "grids" / name), *more),
     )
-
-
-def command(name, log, *args):
-    log = ROOT / log
-    built = Command(name, args, log, on_success=lambda: mark(built).touch())
-    return built
-
-
-def mark(command):
-    return command.log.with_suffix(".done")
+    return Command(f"testing {name}", arguments, options.out / f"{name}.log")
 
 
 def draws(name):
@@ -96,7 +103,7 @@ def draws(name):
 def report(names, options):
     cells = {}
     for name in names:
-        folder = ROOT / options.out / "grids" / name
+        folder = options.out / "grids" / name
         content = json.loads((folder / "results.json").read_text())
         cells[name] = [Cell(**cell) for cell in content["cells"]]
     maps = {name: cell_map(found, GRID) for name, found in cells.items()}

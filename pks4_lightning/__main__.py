@@ -82,9 +82,6 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
     module, description = COMMANDS[name]
     command = import_module(f"pks4_lightning.commands.{module}")
-    if name in ("ablate", "demo"):  # about to be rewritten
-        legacy: int = command.main(given[1:])
-        return legacy
     parser = CommandParser(
         prog=f"pks4 {name}",
         description=f"{description[0].upper()}{description[1:]}.",

@@ -1,4 +1,4 @@
-"""Atomic writes, and the checksum of a file."""
+"""Atomic writes, the checksum of a file, and files that come with the package."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_write", "remove_leftovers", "sha256_of"]
+__all__ = ["atomic_write", "find_packaged", "remove_leftovers", "sha256_of"]
 
 
 @contextmanager
@@ -36,6 +36,22 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def find_packaged(path: str) -> str:
+    """Find a file or folder that comes with the package, wherever the package is installed.
+
+    Args:
+        path: Any path; one like ``pks4_lightning/demo/tiny_clip/weights`` is the package's, unless
+            it is there below the current folder.
+
+    Returns:
+        Where it is; any other path as it was given.
+    """
+    home = Path(__file__).parent
+    if path.startswith(f"{home.name}/") and not Path(path).exists():
+        return str(home.parent / path)
+    return path
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,74 +2,57 @@
 
 import argparse
 import logging
-import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
+from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.settings import resolve
+from pks4_lightning.demo.motion.dataset import HARD, generate_motion_dataset
+from pks4_lightning.experiments.ablations import TABLES, ablation_arms
 from pks4_lightning.experiments.model_cost import num_blocks
-from pks4_lightning.experiments.processes import CommandError
-from pks4_lightning.experiments.results import (
-    Result,
-    read_results,
-    results_table,
-    update_results,
-)
-from pks4_lightning.experiments.settings import read_settings
-from pks4_lightning.experiments.trials import (
-    Trial,
-    collect,
-    commands_of,
-    plan_trials,
-    require_same_settings,
-    run_trials,
-)
-from pks4_lightning.paper.rows import TABLES, find_overrides, plan_rows
+from pks4_lightning.experiments.plan import commands_of, plan_trials
+from pks4_lightning.experiments.results import results_table
+from pks4_lightning.experiments.runner import RESULTS, run_trials
+from pks4_lightning.files import find_packaged
 
-__all__ = ["main"]
+__all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
+_DEMO = "pks4_lightning/demo/configs/ablation.yaml"
+_NUM_VIDEOS = {"num_train": 1000, "num_val": 120, "num_test": 480}
 
-def main(argv: list[str] | None = None) -> int:
-    """Train and test what is not finished, write the results file, show the tables.
+EXAMPLES = """\
+examples:
+  pks4 ablate --seeds 0 1 2 --jobs 2                   # all tables on a small set that it makes
+  pks4 ablate --config ssv2 --data.root /data/ssv2 --table 5
+  pks4 ablate --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
+Any setting of `pks4 fit` may follow, for all rows alike. What is finished is not done again, equal
+settings are trained once. After --print, the same command without it collects the results.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
 
     Args:
-        argv: Arguments; ``None`` takes the process's own.
-
-    Returns:
-        The exit status: 0, 1 after saying what went wrong, or 130 if interrupted.
+        parser: The command's; settings of ``pks4 fit`` may follow them.
     """
-    arguments, others = _parser().parse_known_args(argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("pks4_lightning").setLevel(logging.INFO)
-    try:
-        _run(arguments, others)
-    except (CommandError, ValueError, OSError) as error:
-        sys.stderr.write(f"pks4: error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        logger.error("Stopped; the same command continues from the last whole epoch.")
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pks4 ablate",
-        description="Train and test the rows of the paper's ablation tables on any configuration. "
-        "What is finished is not done again, equal settings are run once. Other options, such as "
-        "--data.root FOLDER, go to every training.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", nargs="+", required=True, help="what the rows vary")
+    take_settings(parser)
+    parser.description = "Train and test the rows of the paper's ablation tables."
+    parser.epilog = EXAMPLES
     parser.add_argument(
-        "--table", type=int, nargs="+", required=True, help=f"any of {', '.join(map(str, TABLES))}"
+        "--table",
+        type=int,
+        nargs="+",
+        default=list(TABLES),
+        help=f"any of {', '.join(map(str, TABLES))}; default: all",
     )
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row: seeds 0, 1, …")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one training of each row; default: 0"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -81,52 +64,41 @@ def _parser() -> argparse.ArgumentParser:
         "--print",
         action="store_true",
         dest="only_print",
-        help="print what is left to do, a line for each training; afterwards, the same command "
-        "without --print collects the results",
+        help="print the commands that are left, a line for each training, and start none",
     )
-    return parser
 
 
-def _run(arguments: argparse.Namespace, others: Sequence[str]) -> None:
-    for name in ("seeds", "jobs"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"{name} ({getattr(arguments, name)}) must be at least 1.")
-    base = [part for path in arguments.config for part in ("--config", path)] + list(others)
-    settings = read_settings(base)
-    _require_data(settings["data"].get("root"))
-    folder = find_overrides()
-    rows = plan_rows(arguments.table, num_blocks=num_blocks(settings), folder=folder)
-    trials = plan_trials(rows, base=base, num_seeds=arguments.seeds, out=arguments.out)
+def run(arguments: argparse.Namespace) -> None:
+    """Train and test what is not finished, write the results file, show the tables.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        FileNotFoundError: If the data set is not there.
+        ValueError: If a table is no ablation, or the settings name no data set.
+    """
+    base, out = arguments.settings, arguments.out
+    own_data = ""
+    if not any(each.startswith("--config=") for each in base):
+        own_data = str(out / "data")
+        base = ["--config", find_packaged(_DEMO), "--data.root", own_data, *base]
+    settings = resolve(base)
+    arms = ablation_arms(arguments.table, num_blocks=num_blocks(settings))
+    if settings["data"]["root"] == own_data:
+        generate_motion_dataset(out / "data", **_NUM_VIDEOS, settings=HARD)
+    _require_data(settings["data"]["root"])
+    trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
-    path = arguments.out / "results.csv"
-    if path.is_file():
-        require_same_settings(trials, read_results(path))
-    results = _run_and_record(trials, at_once=arguments.jobs, path=path)
+    results = run_trials(trials, out=out, jobs=arguments.jobs)
     # in a file, as wide as the tables are; rich would take 80 columns
     console = Console(width=None if sys.stdout.isatty() else 110)
     for number in dict.fromkeys(arguments.table):
-        console.print(results_table(number, rows, results))
-    logger.info("%s", path)
-
-
-def _run_and_record(trials: Sequence[Trial], *, at_once: int, path: Path) -> list[Result]:
-    """Run what is not finished, and write down what is."""
-
-    def record() -> list[Result]:
-        return update_results(path, collect(trials))
-
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        run_trials(trials, at_once=at_once, record=record)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return record()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+        rows = [arm for arm in arms if arm.table == number]
+        console.print(results_table(rows, results, title=f"Table {number}"))
+    logger.info("%s", out / RESULTS)
 
 
 def _require_data(root: str | None) -> None:

@@ -1,43 +1,41 @@
-"""What came out of the demo: numbers, a table, two pictures."""
+"""What came out of the demo: numbers and two pictures."""
 
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
+from statistics import mean
 
 import av
 import numpy as np
 import yaml
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pks4_lightning.demo.motion.dataset import pair_of
+from pks4_lightning.experiments.plan import Trial
+from pks4_lightning.experiments.results import Result
 from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.curves import Curve, RunCurves, learning_curves
 from pks4_lightning.pictures.style import RIGHT, WRONG
 
-__all__ = ["MODELS", "Run", "draw_pictures", "measure", "results_table", "summarise"]
+__all__ = ["MODELS", "draw_pictures", "measure", "summarise"]
 
 MODELS = {"pks4": "PKS⁴", "baseline": "frame averaging"}
-"""Names of the runs and of the models, as a person reads them."""
-_COUNTS = ("parameters",)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training and its test."""
-
-    model: str
-    """Key of :data:`MODELS`."""
-    seed: int
-    folder: Path
+"""Keys of the models in ``results.json``, and their names in tables and pictures."""
+_NAMES = {
+    "parameters": "params",
+    "seconds": "seconds",
+    "test/video_top1": "top1",
+    "test/video_top5": "top5",
+    "pair_accuracy": "pair",
+    "direction_accuracy": "direction",
+}
+"""Names in ``results.json`` of what the columns of ``results.csv`` hold."""
 
 
 @dataclass(frozen=True)
@@ -49,107 +47,52 @@ class _Answer:
     score: float
 
 
-def measure(run: Run, *, data: Path) -> dict[str, float]:
-    """Collect the numbers of one run.
+def measure(trial: Trial, *, data: Path) -> dict[str, float]:
+    """Tell the two halves of an answer apart: which motion, and in which direction of time.
 
     Args:
-        run: Trained and tested.
+        trial: Trained and tested.
         data: The motion set.
 
     Returns:
-        Parameters, seconds of training without the start, accuracies over the test videos: top-1,
-        top-5, the time-reversal pair, and the direction where the pair is right.
+        ``pair``: the share of test videos whose time-reversal pair is right. ``direction``: of
+        those, the share whose direction is right as well.
     """
-    resolved = yaml.safe_load((run.folder / "checkpoints" / "resolved.yaml").read_text())
-    metrics = json.loads((run.folder / "test" / "metrics.json").read_text())
     index = json.loads((data / "labels" / "labels.json").read_text())
-    answers = _read_answers(run).values()
+    answers = _read_answers(trial).values()
     pair_right = [
         pair_of(int(index[answer.label])) == pair_of(int(index[answer.top1])) for answer in answers
     ]
     right = sum(answer.label == answer.top1 for answer in answers)
+    return {"pair": mean(pair_right), "direction": right / max(1, sum(pair_right))}
+
+
+def summarise(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """Average the models' numbers over their seeds.
+
+    Args:
+        results: Of the two models.
+
+    Returns:
+        The means under ``pks4`` and ``baseline``.
+    """
     return {
-        "parameters": resolved["parameters"],
-        "seconds": round(_seconds(run.folder), 1),
-        "test/video_top1": metrics["test/video_top1"],
-        "test/video_top5": metrics["test/video_top5"],
-        "pair_accuracy": float(mean(pair_right)),
-        "direction_accuracy": right / max(1, sum(pair_right)),
+        key: {
+            name: mean(result.value(column) for result in results if result.row == model)
+            for name, column in _NAMES.items()
+        }
+        for key, model in MODELS.items()
     }
 
 
-def summarise(measured: Mapping[Run, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Average each model's numbers over its seeds.
-
-    Args:
-        measured: The numbers of every run.
-
-    Returns:
-        Per model, the means under the numbers' own names; under ``std`` their standard deviations
-        over seeds if there are several; under ``seeds`` the numbers of every run.
-    """
-    summary: dict[str, dict[str, Any]] = {}
-    for model in MODELS:
-        runs = {str(run.seed): dict(numbers) for run, numbers in measured.items()
-                if run.model == model}  # fmt: skip
-        names = next(iter(runs.values()))
-        columns = {name: [numbers[name] for numbers in runs.values()] for name in names}
-        summary[model] = {
-            name: values[0] if name in _COUNTS else mean(values) for name, values in columns.items()
-        }
-        if len(runs) > 1:
-            summary[model]["std"] = {
-                name: stdev(values) for name, values in columns.items() if name not in _COUNTS
-            }
-        summary[model]["seeds"] = runs
-    return summary
-
-
-def results_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Lay the results out for a terminal.
-
-    Args:
-        summary: From :func:`summarise`.
-
-    Returns:
-        One row per model; with several seeds, means ± standard deviations.
-    """
-    seeds = ", ".join(next(iter(summary.values()))["seeds"])
-    table = Table(
-        title=f"Test split, seed {seeds}",
-        caption="direction: share right where the pair is right; seconds of training, one thread",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("model", no_wrap=True)
-    several = any("std" in numbers for numbers in summary.values())
-    # means with spreads take their place; results.json has them all
-    counts = () if several else ("parameters", "seconds")
-    for heading in (*counts, "top-1", "top-5", "pair", "direction"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for model, numbers in summary.items():
-        shares = [
-            _with_spread(numbers, name, 100.0)
-            for name in (
-                "test/video_top1",
-                "test/video_top5",
-                "pair_accuracy",
-                "direction_accuracy",
-            )
-        ]
-        sizes = [f"{numbers[name]:,.0f}" for name in counts]
-        table.add_row(MODELS[model], *sizes, *shares)
-    return table
-
-
-def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path]:
-    """Draw learning curves of all runs and a contact sheet of test clips of the first seed.
+def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[Path]:
+    """Draw learning curves of all trials and a contact sheet of test clips of the first seed.
 
     The sheet shows, for each time-reversal pair, the first test clip of its first class and the
     clip with the same frames in reverse order.
 
     Args:
-        runs: Trained and tested.
+        trials: Trained and tested.
         data: The motion set.
         folder: Where to write.
 
@@ -157,8 +100,8 @@ def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path
         The files.
     """
     curves = {
-        name: [_read_curves(run.folder) for run in runs if run.model == model]
-        for model, name in MODELS.items()
+        model: [_read_curves(trial.folder) for trial in trials if trial.arm.name == model]
+        for model in MODELS.values()
     }
     figures = {
         "learning_curves.png": learning_curves(
@@ -166,7 +109,9 @@ def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path
             loss_marks={"ln 2: pair known, direction guessed": math.log(2.0)},
             top1_marks={"pair known, direction guessed": 0.5},
         ),
-        "contact_sheet.png": _draw_sheet([run for run in runs if run.seed == runs[0].seed], data),
+        "contact_sheet.png": _draw_sheet(
+            [trial for trial in trials if trial.seed == trials[0].seed], data
+        ),
     }
     for name, figure in figures.items():
         with atomic_write(folder / name) as path:
@@ -174,10 +119,10 @@ def draw_pictures(runs: Sequence[Run], *, data: Path, folder: Path) -> list[Path
     return [folder / name for name in figures]
 
 
-def _draw_sheet(runs: Sequence[Run], data: Path) -> Figure:
+def _draw_sheet(trials: Sequence[Trial], data: Path) -> Figure:
     """Draw clips in both directions with all models' answers."""
     index = json.loads((data / "labels" / "labels.json").read_text())
-    answers = {run.model: _read_answers(run) for run in runs}
+    answers = {trial.arm.name: _read_answers(trial) for trial in trials}
     by_label: dict[int, list[str]] = {}
     for path, answer in next(iter(answers.values())).items():
         by_label.setdefault(int(index[answer.label]), []).append(path)
@@ -189,11 +134,11 @@ def _draw_sheet(runs: Sequence[Run], data: Path) -> Figure:
         frames = _decode(data, first)
         for path in (first, _reverse_of(frames, by_label[label + 1], data)):
             clips.append(_decode(data, path))
-            lines = [answers[runs[0].model][path].label]
+            lines = [next(iter(answers.values()))[path].label]
             for model, by_path in answers.items():
                 answer = by_path[path]
                 mark = RIGHT if answer.top1 == answer.label else WRONG
-                lines.append(f"{mark} {MODELS[model]}: {answer.top1} ({answer.score:.0%})")
+                lines.append(f"{mark} {model}: {answer.top1} ({answer.score:.0%})")
             titles.append("\n".join(lines))
     return contact_sheet(np.stack(clips), titles)
 
@@ -211,9 +156,9 @@ def _decode(data: Path, path: str) -> UInt8[np.ndarray, "T H W 3"]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def _read_answers(run: Run) -> dict[str, _Answer]:
+def _read_answers(trial: Trial) -> dict[str, _Answer]:
     """Read what a test said, by video path, in the order of the annotations."""
-    with (run.folder / "test" / "predictions.csv").open(newline="") as file:
+    with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
         return {
             row["video_path"]: _Answer(row["label"], row["top1"], float(row["score1"]))
             for row in csv.DictReader(file)
@@ -232,21 +177,3 @@ def _read_curves(folder: Path) -> RunCurves:
         steps, values = np.array(points, dtype=float).reshape(-1, 2).T
         curves.append(Curve((steps + 1.0) / resolved["steps_per_epoch"], values))
     return RunCurves(train_loss=curves[0], val_top1=curves[1])
-
-
-def _seconds(folder: Path) -> float:
-    """Add up the time from the first to the last event of each session of a training."""
-    total = 0.0
-    for path in folder.glob("events.out.tfevents.*"):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
-        events.Reload()
-        times = [
-            event.wall_time for tag in events.Tags()["scalars"] for event in events.Scalars(tag)
-        ]
-        total += max(times, default=0.0) - min([events.FirstEventTimestamp(), *times])
-    return total
-
-
-def _with_spread(numbers: Mapping[str, Any], name: str, scale: float) -> str:
-    spread = f" ± {scale * numbers['std'][name]:.1f}" if "std" in numbers else ""
-    return f"{scale * numbers[name]:.1f}{spread}"

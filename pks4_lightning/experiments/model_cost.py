@@ -3,9 +3,9 @@
 import functools
 import json
 
+from pks4_lightning.cli.settings import Settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import count_parameters, describe
-from pks4_lightning.experiments.settings import Settings
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import without_weights
 
@@ -16,7 +16,7 @@ def num_blocks(settings: Settings) -> int:
     """Return the depth of the backbone.
 
     Args:
-        settings: From :func:`~pks4_lightning.experiments.settings.read_settings`.
+        settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Raises:
         FileNotFoundError: If the backbone's architecture cannot be looked up.
@@ -29,7 +29,7 @@ def model_cost(settings: Settings) -> tuple[int, float]:
     """Count what a model has and does, without building it.
 
     Args:
-        settings: From :func:`~pks4_lightning.experiments.settings.read_settings`.
+        settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Returns:
         The number of parameters, and the GFLOPs of a view as the paper counts them.

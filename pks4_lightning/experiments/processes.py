@@ -3,8 +3,8 @@
 import fcntl
 import logging
 import os
-import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import (
@@ -23,14 +24,14 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-__all__ = ["Command", "CommandError", "Stage", "read_stage", "run_side_by_side"]
+from pks4_lightning.progress import read_progress
+
+__all__ = ["Chain", "Command", "CommandError", "run_side_by_side"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 _LAST_LINES = 15
-_BATCH = re.compile(r"^(?:epoch (\d+)/(\d+)|test)\s+batch (\d+)/(\d+)", re.MULTILINE)
-_TOP1 = re.compile(r"^epoch (\d+)/(\d+)\s.*val/top1 ([0-9.]+)", re.MULTILINE)
 
 
 class CommandError(RuntimeError):
@@ -47,9 +48,8 @@ class Command:
     """What follows ``pks4``."""
     log: Path
     """Takes both of its outputs."""
-    on_success: Callable[[], None]
-    lock: Path | None = None
-    """Held for as long as the command lives, even if what started it was killed."""
+    progress: Path | None = None
+    """Where it says how far it is."""
 
     def __str__(self) -> str:
         """Spell the command as a person would type it."""
@@ -57,79 +57,49 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """How far a command says it is."""
+class Chain:
+    """Commands that build on each other, to be run one after the other."""
 
-    share: float
-    """0 to 1."""
-    note: str
-    """Epoch and latest validation accuracy, where there are any."""
-
-
-def read_stage(log: str) -> Stage:
-    """Find out from its log how far a training or a test is.
-
-    Args:
-        log: All lines so far.
-
-    Returns:
-        Nothing done and no note if the log does not say.
-    """
-    share, note = 0.0, ""
-    batches, top1 = _BATCH.findall(log), _TOP1.findall(log)
-    if batches:
-        epoch, num_epochs, done, total = batches[-1]
-        share = int(done) / int(total)
-        if epoch:
-            share = (int(epoch) - 1 + share) / int(num_epochs)
-            note = f"epoch {epoch}/{num_epochs}"
-    if top1:
-        epoch, num_epochs, value = top1[-1]
-        share = max(share, int(epoch) / int(num_epochs))
-        note = f"epoch {epoch}/{num_epochs}, val/top1 {float(value):.1%}"
-    return Stage(share, note)
+    commands: tuple[Command, ...]
+    on_success: Callable[[], None]
+    """Called when the last one has ended well."""
+    lock: Path
+    """Held for as long as a command lives, even if what started it was killed."""
 
 
-def run_side_by_side(
-    chains: Sequence[Sequence[Command]],
-    *,
-    at_once: int,
-    folder: Path,
-    num_threads: int | None = 1,
-    brief: bool = False,
-) -> None:
-    """Run chains of commands: those of a chain one after the other, the chains in parallel.
+def run_side_by_side(chains: Sequence[Chain], *, jobs: int, num_threads: int | None = 1) -> None:
+    """Run chains of commands, some of them in parallel.
 
     Args:
-        chains: Commands that build on each other.
-        at_once: How many chains run at a time.
-        folder: Working directory of the commands.
+        chains: What to run.
+        jobs: How many chains run at a time.
         num_threads: OpenMP threads of a command; ``None`` leaves it to the command. Two threads do
             not speed up a model as small as the demo's; two processes do.
-        brief: Show only what is under way, as for many commands; ``on_success`` tells the rest.
 
     Raises:
         CommandError: If a command fails, or still runs from an earlier call; those still running
             are ended.
+        KeyboardInterrupt: After an interruption or SIGTERM, when all commands have ended.
     """
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if num_threads is not None:
         env["OMP_NUM_THREADS"] = str(num_threads)
-    waiting = [list(chain) for chain in chains if chain]
+    waiting = list(chains)
     running: list[_Running] = []
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(
+    bars = Progress(
         *columns,
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
         disable=not console.is_terminal,
-    ) as progress:
+    )
+    with _interrupted_by_sigterm(), bars:
         try:
             while waiting or running:
-                while waiting and len(running) < at_once:
-                    running.append(_Running(waiting.pop(0), progress, folder, env, brief=brief))
+                while waiting and len(running) < jobs:
+                    running.append(_Running(waiting.pop(0), bars, env))
                 time.sleep(_POLL_SECONDS)
                 running = [chain for chain in running if not chain.advance()]
         finally:
@@ -138,46 +108,34 @@ def run_side_by_side(
 
 
 class _Running:
-    """A chain of commands under way."""
+    """A chain under way."""
 
     _command: Command
     _process: "subprocess.Popen[bytes]"
-    _task: TaskID
-    _note: str
+    _bar: TaskID
 
-    def __init__(
-        self,
-        commands: list[Command],
-        progress: Progress,
-        folder: Path,
-        env: dict[str, str],
-        *,
-        brief: bool,
-    ) -> None:
-        self._commands = commands
-        self._progress = progress
-        self._folder = folder
+    def __init__(self, chain: Chain, bars: Progress, env: dict[str, str]) -> None:
+        self._chain = chain
+        self._left = list(chain.commands)
+        self._bars = bars
         self._env = env
-        self._brief = brief
         self._start()
 
     def advance(self) -> bool:
         """Show how far the command is, start the next one if it has ended; tell if all have."""
         status = self._process.poll()
-        stage = read_stage(self._command.log.read_text(errors="replace"))
-        self._progress.update(self._task, completed=stage.share, note=stage.note)
-        if stage.note != self._note and self._progress.disable and not self._brief:
-            logger.info("%s: %s", self._command.name, stage.note)
-        self._note = stage.note
+        if self._command.progress is not None:
+            share, note = read_progress(self._command.progress)
+            self._bars.update(self._bar, completed=share, note=note)
         if status is None:
             return False
         if status != 0:
             raise CommandError(_why(self._command, status))
-        self._progress.update(self._task, completed=1.0, visible=not self._brief)
-        self._command.on_success()
-        if self._commands:
+        self._bars.update(self._bar, completed=1.0, visible=False)
+        if self._left:
             self._start()
             return False
+        self._chain.on_success()
         return True
 
     def stop(self) -> None:
@@ -187,37 +145,47 @@ class _Running:
         self._process.wait()
 
     def _start(self) -> None:
-        self._command = self._commands.pop(0)
-        self._note = ""
-        self._command.log.parent.mkdir(parents=True, exist_ok=True)
-        self._task = self._progress.add_task(self._command.name, total=1.0, note="")
-        if self._progress.disable and not self._brief:
-            logger.info("%s: started, log in %s", self._command.name, self._command.log)
-        with _hold(self._command) as held, self._command.log.open("w") as log:
+        self._command = command = self._left.pop(0)
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        self._bar = self._bars.add_task(command.name, total=1.0, note="")
+        with _hold(self._chain.lock, command) as lock, command.log.open("w") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
-                [sys.executable, "-m", "pks4_lightning", *self._command.arguments],
-                cwd=self._folder,
+                [sys.executable, "-m", "pks4_lightning", *command.arguments],
                 env=self._env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=held,
+                pass_fds=(lock,),
             )
+        if self._bars.disable:
+            logger.info("%s: log in %s", command.name, command.log)
 
 
 @contextmanager
-def _hold(command: Command) -> Iterator[tuple[int, ...]]:
-    """Lock a command's file; whoever inherits the descriptor holds the lock on."""
-    if command.lock is None:
-        yield ()
-        return
-    with command.lock.open("w") as file:
+def _hold(path: Path, command: Command) -> Iterator[int]:
+    """Lock a file; whoever inherits the descriptor holds the lock on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandError(
                 f"{command.name} still runs, started by an earlier command; wait for it or end it."
             ) from None
-        yield (file.fileno(),)
+        yield file.fileno()
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that the commands are ended as well."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _why(command: Command, status: int) -> str:

@@ -1,17 +1,17 @@
-"""The ablations' results: one tidy file, and tables of ours beside the paper's."""
+"""Results of experiments: one tidy file, and tables of means and spreads."""
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, get_type_hints
 
 from rich import box
 from rich.table import Table
 
+from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.files import atomic_write
-from pks4_lightning.paper.rows import PlannedRow
 
 __all__ = [
     "Result",
@@ -28,6 +28,7 @@ class Result:
     """One row of a table, trained and tested with one seed."""
 
     table: int
+    """The paper's; 0 for none."""
     row: str
     seed: int
     params: int
@@ -42,6 +43,21 @@ class Result:
     """Of the training, in MiB: allocated on a GPU, resident on a CPU."""
     commit: str
     config_hash: str
+    measures: dict[str, float] = field(default_factory=dict)
+    """Other shares, 0 to 1, that an experiment is about; a column of the file each."""
+
+    def value(self, name: str) -> float:
+        """Return a number of the result.
+
+        Args:
+            name: Such as ``top1``, or one of the other measures.
+        """
+        return self.measures[name] if name in self.measures else getattr(self, name)
+
+
+_COSTS = {"params": ("params", ",.0f"), "gflops": ("GFLOPs", ".3g"), "seconds": ("seconds", ",.0f")}
+"""Heading and format of what a table shows of a model's cost."""
+_COLUMNS = {name: kind for name, kind in get_type_hints(Result).items() if name != "measures"}
 
 
 def read_results(path: Path) -> list[Result]:
@@ -61,17 +77,19 @@ def read_results(path: Path) -> list[Result]:
         raise FileNotFoundError(f"There are no results {path}.")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        columns = {field.name: field.type for field in fields(Result)}
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        names = reader.fieldnames or ()
+        missing = [name for name in _COLUMNS if name not in names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}.")
+        others = [name for name in names if name not in _COLUMNS]
         results = []
         for line in reader:
             try:
-                values = {name: kind(line[name]) for name, kind in columns.items()}  # type: ignore[operator]
+                values = {name: kind(line[name]) for name, kind in _COLUMNS.items()}
+                measures = {name: float(line[name]) for name in others if line[name]}
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}.") from None
-            results.append(Result(**values))
+            results.append(Result(**values, measures=measures))
     return results
 
 
@@ -82,10 +100,15 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
         path: Where to write.
         results: In the file's order.
     """
+    lines = [
+        {**{name: getattr(result, name) for name in _COLUMNS}, **result.measures}
+        for result in results
+    ]
+    columns = dict.fromkeys((*_COLUMNS, *(name for line in lines for name in line)))
     with atomic_write(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
+        writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
+        writer.writerows(lines)
 
 
 def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
@@ -104,7 +127,8 @@ def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
     before = read_results(path) if path.is_file() else []
     merged = {(each.table, each.row, each.seed): each for each in (*before, *results)}
     after = sorted(merged.values(), key=lambda each: each.table)
-    write_results(path, after)
+    if after != before:
+        write_results(path, after)
     return after
 
 
@@ -115,8 +139,8 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
         results: Of any tables.
 
     Returns:
-        One dictionary per row, in order: ``table``, ``row``, ``seeds``, and the means of top-1,
-        top-5 and seconds, for several seeds with their standard deviations.
+        One dictionary per row, in order: ``table``, ``row``, ``seeds``, and the means of all shares
+        and of the seconds, for several seeds with their standard deviations under ``_std``.
     """
     groups: dict[tuple[int, str], list[Result]] = {}
     for result in results:
@@ -125,8 +149,8 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
     for (table, name), group in groups.items():
         row: dict[str, Any] = {"table": table, "row": name, "seeds": len(group)}
         row |= {"params": group[0].params, "gflops": group[0].gflops}
-        for measure in ("top1", "top5", "seconds"):
-            values = [getattr(each, measure) for each in group]
+        for measure in ("top1", "top5", *group[0].measures, "seconds"):
+            values = [each.value(measure) for each in group]
             row[measure] = round(mean(values), 4)
             if len(values) > 1:
                 row[f"{measure}_std"] = round(stdev(values), 4)
@@ -134,57 +158,63 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def results_table(number: int, rows: Sequence[PlannedRow], results: Sequence[Result]) -> Table:
-    """Lay a table's results out beside the paper's.
+def results_table(
+    arms: Sequence[Arm],
+    results: Sequence[Result],
+    *,
+    title: str,
+    shares: Sequence[str] = ("top1", "top5"),
+    costs: Sequence[str] = ("params", "gflops"),
+    caption: str = "",
+) -> Table:
+    """Lay results out for a terminal of 80 columns, beside the paper's where it has the rows.
 
     Args:
-        number: The table.
-        rows: Planned rows, of any tables.
-        results: Of any tables; rows without any show dashes.
-
-    Returns:
-        Means over seeds, with standard deviations where there are several.
+        arms: The rows.
+        results: Of these arms and of any others; arms without any show dashes.
+        title: Of the table.
+        shares: What to show in percent: means over seeds, with standard deviations where there are
+            several.
+        costs: Any of ``params``, ``gflops`` and ``seconds``.
+        caption: Below the table, after what the numbers are.
     """
     table = Table(
-        title=f"Table {number}",
-        caption="accuracies in %; ours: mean ± standard deviation over seeds",
+        title=title,
+        caption=f"in %, mean ± standard deviation over seeds{'; ' * bool(caption)}{caption}",
         title_justify="left",
         caption_justify="left",
-        box=box.SIMPLE_HEAD,  # 80 columns are enough
+        box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
+    has_paper = any(arm.paper for arm in arms)
+    headings = [name.replace("top", "top-") for name in shares]
+    printed = ["paper\ntop-1", "\ntop-5"] if has_paper else []
+    ours = [f"ours\n{headings[0]}", *(f"\n{each}" for each in headings[1:])]
     table.add_column("row", overflow="fold", min_width=10)
     for heading in (
-        "params",
-        "GFLOPs",
-        "paper\ntop-1",
-        "\ntop-5",
-        "ours\ntop-1",
-        "\ntop-5",
+        *(_COSTS[name][0] for name in costs),
+        *printed,
+        *(ours if has_paper else headings),
         "seeds",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        if row.table != number:
-            continue
-        ours = [each for each in results if (each.table, each.row) == (number, row.name)]
-        cells = row.paper.cells if row.paper else {}
+    for arm in arms:
+        found = [each for each in results if (each.table, each.row) == (arm.table, arm.name)]
+        cells = arm.paper.cells if arm.paper else {}
+        is_renamed = arm.paper is not None and arm.paper.name != arm.name
         table.add_row(
-            row.name + (f" (paper: {row.paper.name})" if _renamed(row) and row.paper else ""),
-            f"{ours[0].params:,}" if ours else "–",
-            f"{ours[0].gflops:.3g}" if ours else "–",
-            cells.get("top1", "–"),
-            cells.get("top5", "–"),
-            _with_spread([each.top1 for each in ours]),
-            _with_spread([each.top5 for each in ours]),
-            str(len(ours)),
+            arm.name + (f" (paper: {arm.paper.name})" if arm.paper and is_renamed else ""),
+            *(_mean(found, name, _COSTS[name][1]) for name in costs),
+            *(cells.get(name, "–") for name in ("top1", "top5") if has_paper),
+            *(_with_spread([each.value(name) for each in found]) for name in shares),
+            str(len(found)),
         )
     return table
 
 
-def _renamed(row: PlannedRow) -> bool:
-    return row.paper is not None and row.paper.name != row.name
+def _mean(results: Sequence[Result], name: str, form: str) -> str:
+    return format(mean(each.value(name) for each in results), form) if results else "–"
 
 
 def _with_spread(shares: Sequence[float]) -> str:

@@ -56,6 +56,9 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    sets: tuple[str, ...]
+    """For an ablation, the settings of ``pks4 fit`` that its rows change, with their values in
+    :attr:`Row.settings`."""
 
     def column(self, key: str) -> Column:
         """Return the column of a key.
@@ -88,6 +91,7 @@ def read_table(number: int) -> Table:
         caption=raw["caption"],
         columns=columns,
         rows=tuple(_read_row(row, columns) for row in raw["rows"]),
+        sets=tuple(raw.get("sets", ())),
     )
 
 

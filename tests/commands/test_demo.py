@@ -1,12 +1,12 @@
 """``pks4 demo`` from nothing to its table, small; and again on what is there."""
 
 import json
-import logging
 import shutil
 
 import pytest
 
-from pks4_lightning.commands.demo import main
+from pks4_lightning.__main__ import main
+from pks4_lightning.experiments.results import read_results
 
 SMALL = ["--num_train", "16", "--num_val", "8", "--num_test", "8", "--epochs", "1"]
 
@@ -19,20 +19,19 @@ def state_of(folder):
     }
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "out"
-    assert main(["--out", str(folder), *SMALL]) == 0
+def folder_of_test(out):
+    (folder,) = out.glob("pks4-*/seed0/views_1x1")
     return folder
 
 
-@pytest.fixture
-def copy(finished, tmp_path):
-    """The finished demo at the place that its marks name."""
-    shutil.copytree(finished, tmp_path / "kept")
-    yield finished
-    shutil.rmtree(finished)
-    shutil.copytree(tmp_path / "kept", finished)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The finished demo, made in a folder without configurations or anything else."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["demo", *SMALL]) == 0
+    return folder / "runs" / "demo"
 
 
 def test_it_ends_with_numbers_and_pictures(finished):
@@ -46,44 +45,46 @@ def test_it_ends_with_numbers_and_pictures(finished):
     assert (finished / "contact_sheet.png").is_file()
 
 
+def test_the_results_file_is_that_of_any_experiment(finished):
+    results = read_results(finished / "results.csv")
+    assert [(each.row, each.seed) for each in results] == [("PKS⁴", 0), ("frame averaging", 0)]
+    assert set(results[0].measures) == {"pair", "direction"}
+
+
 def test_frames_without_order_are_right_on_one_direction_in_two(finished):
     numbers = json.loads((finished / "results.json").read_text())["baseline"]
     assert numbers["test/video_top1"] == numbers["pair_accuracy"] / 2
 
 
-def test_nothing_finished_is_done_again(finished):
+def test_nothing_finished_is_done_again(finished, monkeypatch):
+    monkeypatch.chdir(finished.parent.parent)
     before = state_of(finished)
-    assert main(["--out", str(finished), *SMALL]) == 0
+    assert main(["demo", *SMALL]) == 0
     assert state_of(finished) == before
 
 
-def test_a_run_with_other_settings_is_refused(finished, caplog):
+def test_a_run_with_other_settings_is_refused(finished, capsys):
     before = state_of(finished)
-    assert main(["--out", str(finished), *SMALL[:-1], "2"]) == 1
-    assert "other settings" in caplog.text
+    assert main(["demo", "--out", str(finished), *SMALL[:-1], "2"]) == 1
+    assert "PKS⁴ has results of other settings" in capsys.readouterr().err
     assert state_of(finished) == before
 
 
-def test_a_failed_command_shows_the_end_of_its_log(copy, caplog):
-    (copy / "pks4" / "checkpoints" / "best.ckpt").unlink()
-    (copy / "pks4" / "test_done.json").unlink()
-    assert main(["--out", str(copy), *SMALL]) == 1
-    assert "testing PKS⁴ ended with status 1" in caplog.text
-    assert "best.ckpt" in caplog.text
-    assert str(copy / "pks4" / "test.log") in caplog.text
+def test_a_failed_command_shows_the_end_of_its_log(finished, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    folder = folder_of_test(out)
+    (folder.parent / "checkpoints" / "best.ckpt").unlink()
+    (folder / "test" / "metrics.json").unlink()
+    assert main(["demo", "--out", str(out), *SMALL]) == 1
+    error = capsys.readouterr().err
+    assert "testing PKS⁴, seed 0 ended with status 1" in error
+    assert "best.ckpt" in error
+    assert str(folder / "test.log") in error
 
 
-@pytest.mark.slow
-def test_an_unfinished_training_is_continued(copy, caplog):
-    caplog.set_level(logging.INFO)
-    (copy / "baseline" / "fit_done.json").unlink()
-    assert main(["--out", str(copy), *SMALL]) == 0
-    assert "baseline/checkpoints/last.ckpt" in caplog.text
-    assert (copy / "baseline" / "fit_done.json").is_file()
-
-
-@pytest.mark.parametrize("option", ["--num_train", "--num_test", "--at_once"])
-def test_impossible_numbers_are_refused(tmp_path, caplog, option):
-    assert main(["--out", str(tmp_path / "out"), option, "0"]) == 1
-    assert f"{option.removeprefix('--')} (0)" in caplog.text
+@pytest.mark.parametrize("option", ["--num_train", "--num_test", "--jobs"])
+def test_impossible_numbers_are_refused(tmp_path, capsys, option):
+    assert main(["demo", "--out", str(tmp_path / "out"), option, "0"]) == 1
+    assert f"{option.removeprefix('--')} (0)" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

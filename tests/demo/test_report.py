@@ -1,18 +1,18 @@
-"""Numbers and pictures of finished runs, from files written by hand."""
+"""Numbers and pictures of finished trials, from files written by hand."""
 
 import csv
-import io
 import json
 
 import pytest
 import yaml
-from rich.console import Console
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from pks4_lightning.demo.motion.dataset import MotionSettings, generate_motion_dataset, label_names
-from pks4_lightning.demo.report import Run, draw_pictures, measure, results_table, summarise
+from pks4_lightning.demo.report import MODELS, draw_pictures, measure, summarise
+from pks4_lightning.experiments.plan import Arm, Trial
+from pks4_lightning.experiments.results import Result
 
 NAMES = label_names()
 OTHER_WAY, OTHER_PAIR = 1, 2
@@ -40,16 +40,17 @@ def write_events(folder, points):
     writer.close()
 
 
-def write_run(run, data, *, wrong):
+def make_trial(model, seed, folder, data, *, wrong):
     """Write what a training and a test leave behind; ``wrong`` maps rows to label errors."""
-    (run.folder / "checkpoints").mkdir(parents=True)
-    (run.folder / "test").mkdir()
-    resolved = {"parameters": 1234, "steps_per_epoch": 10}
-    (run.folder / "checkpoints" / "resolved.yaml").write_text(yaml.safe_dump(resolved))
-    metrics = {"test/video_top1": 1 - len(wrong) / 8, "test/video_top5": 1.0}
-    (run.folder / "test" / "metrics.json").write_text(json.dumps(metrics))
+    views = {"data": {"num_clips": 1, "num_crops": 1}}
+    trial = Trial(Arm(MODELS[model]), seed, (), views, folder / f"{model}{seed}")
+    test = trial.test_folder / "test"
+    (trial.folder / "checkpoints").mkdir(parents=True)
+    test.mkdir(parents=True)
+    resolved = {"steps_per_epoch": 10}
+    (trial.folder / "checkpoints" / "resolved.yaml").write_text(yaml.safe_dump(resolved))
     entries = json.loads((data / "labels" / "test.json").read_text())
-    with (run.folder / "test" / "predictions.csv").open("w", newline="") as file:
+    with (test / "predictions.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["video_path", "label", "top1", "score1"])
         for row, entry in enumerate(entries):
@@ -57,78 +58,54 @@ def write_run(run, data, *, wrong):
             answer = NAMES[(label ^ wrong[row]) if row in wrong else label]
             writer.writerow([data / "videos" / f"{entry['id']}.webm", NAMES[label], answer, 0.75])
     write_events(
-        run.folder,
+        trial.folder,
         [(0, 4, "train/loss", 2.0), (7, 9, "train/loss", 1.0), (12, 9, "val/top1", 0.5)],
     )
-    return run
+    return trial
 
 
 def test_pair_and_direction_are_counted_apart(data, tmp_path):
     wrong = {0: OTHER_WAY, 3: OTHER_WAY, 5: OTHER_PAIR}
-    run = write_run(Run("pks4", 0, tmp_path / "run"), data, wrong=wrong)
-    numbers = measure(run, data=data)
-    assert numbers["parameters"] == 1234
-    assert numbers["test/video_top1"] == pytest.approx(5 / 8)
-    assert numbers["pair_accuracy"] == pytest.approx(7 / 8)
-    assert numbers["direction_accuracy"] == pytest.approx(5 / 7)
+    trial = make_trial("pks4", 0, tmp_path, data, wrong=wrong)
+    numbers = measure(trial, data=data)
+    assert numbers == {"pair": pytest.approx(7 / 8), "direction": pytest.approx(5 / 7)}
 
 
-def make_runs(data, folder, seeds):
-    return [
-        write_run(
-            Run(model, seed, folder / f"{model}{seed}"),
-            data,
-            wrong=dict.fromkeys(range(seed + 4 * (model == "baseline")), OTHER_WAY),
+def test_the_promised_names_hold_means_over_seeds():
+    common = {"table": 0, "params": 1234, "gflops": 0.1, "peak_memory_mb": 1.0, "commit": ""}
+    results = [
+        Result(
+            **common,
+            row=model,
+            seed=seed,
+            top1=top1 - seed / 8,
+            top5=1.0,
+            seconds=10.0 + seed,
+            config_hash="",
+            measures={"pair": 1.0, "direction": top1},
         )
-        for seed in seeds
-        for model in ("pks4", "baseline")
+        for seed in (0, 2)
+        for model, top1 in (("PKS⁴", 1.0), ("frame averaging", 0.5))
     ]
-
-
-def test_one_seed_stands_under_the_promised_names(data, tmp_path):
-    runs = make_runs(data, tmp_path, [0])
-    summary = summarise({run: measure(run, data=data) for run in runs})
-    assert set(summary) == {"pks4", "baseline"}
-    promised = {
-        "parameters",
-        "seconds",
-        "test/video_top1",
-        "test/video_top5",
-        "pair_accuracy",
+    summary = summarise(results)
+    assert summary["pks4"] == {
+        "parameters": 1234,
+        "seconds": 11.0,
+        "test/video_top1": 7 / 8,
+        "test/video_top5": 1.0,
+        "pair_accuracy": 1.0,
+        "direction_accuracy": 1.0,
     }
-    assert promised <= set(summary["pks4"])
-    assert "std" not in summary["pks4"]
-    assert summary["baseline"]["test/video_top1"] == 0.5
-    assert summary["baseline"]["pair_accuracy"] == 1.0
-
-
-def test_several_seeds_give_mean_and_spread(data, tmp_path):
-    runs = make_runs(data, tmp_path, [0, 1, 2])
-    summary = summarise({run: measure(run, data=data) for run in runs})
-    assert summary["pks4"]["test/video_top1"] == pytest.approx(7 / 8)
-    assert summary["pks4"]["std"]["test/video_top1"] == pytest.approx(1 / 8)
-    assert set(summary["pks4"]["seeds"]) == {"0", "1", "2"}
-    text = printed(results_table(summary))
-    assert "87.5 ± 12.5" in text
-    assert "37.5 ± 12.5" in text
-    assert "…" not in text, "it fits a terminal of 80 columns"
-
-
-def test_the_table_of_one_seed_shows_sizes_too(data, tmp_path):
-    runs = make_runs(data, tmp_path, [0])
-    text = printed(results_table(summarise({run: measure(run, data=data) for run in runs})))
-    assert "1,234" in text
-
-
-def printed(table):
-    console = Console(width=80, file=io.StringIO())
-    console.print(table)
-    return console.file.getvalue()
+    assert summary["baseline"]["test/video_top1"] == 3 / 8
 
 
 def test_pictures_are_drawn(data, tmp_path):
-    runs = make_runs(data, tmp_path, [0, 1])
-    paths = draw_pictures(runs, data=data, folder=tmp_path)
+    trials = [
+        make_trial(model, seed, tmp_path, data, wrong=dict.fromkeys(range(wrong), OTHER_WAY))
+        for seed in (0, 1)
+        for model, wrong in (("pks4", seed), ("baseline", 4))
+    ]
+    paths = draw_pictures(trials, data=data, folder=tmp_path)
     assert [path.name for path in paths] == ["learning_curves.png", "contact_sheet.png"]
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from pks4_lightning.experiments.ablations import ablation_arms
 from pks4_lightning.experiments.results import (
     Result,
     read_results,
@@ -14,9 +15,9 @@ from pks4_lightning.experiments.results import (
     update_results,
     write_results,
 )
-from pks4_lightning.paper.rows import find_overrides, plan_rows
+from tests.conftest import ROOT
 
-ROWS = plan_rows([6, 7], num_blocks=4, folder=find_overrides())
+ARMS = ablation_arms([6, 7], num_blocks=4)
 ONE = Result(
     table=7,
     row="Bidirectional",
@@ -35,7 +36,8 @@ OTHER = replace(ONE, seed=1, top1=0.8, row="Bidirectional")
 
 def shown(number, results):
     text = io.StringIO()
-    Console(width=140, file=text).print(results_table(number, ROWS, results))
+    arms = [arm for arm in ARMS if arm.table == number]
+    Console(width=80, file=text).print(results_table(arms, results, title="a table"))
     lines = text.getvalue().split("\n")
     return {line.strip().split("  ")[0]: line for line in lines}
 
@@ -43,6 +45,20 @@ def shown(number, results):
 def test_what_is_written_is_read(tmp_path):
     write_results(tmp_path / "results.csv", [ONE, OTHER])
     assert read_results(tmp_path / "results.csv") == [ONE, OTHER]
+
+
+def test_other_measures_are_columns_of_their_own(tmp_path):
+    path = tmp_path / "results.csv"
+    measured = replace(ONE, measures={"pair": 0.5, "direction": 0.25})
+    write_results(path, [OTHER, measured])
+    assert path.read_text().splitlines()[0].endswith(",config_hash,pair,direction")
+    assert read_results(path) == [OTHER, measured]
+
+
+def test_results_of_earlier_versions_are_read():
+    results = read_results(ROOT / "benchmarks" / "results" / "ablations.csv")
+    assert {result.table for result in results} == {5, 6, 7, 8, 9}
+    assert {result.seed for result in results} == {0, 1, 2}
 
 
 def test_missing_columns_are_named(tmp_path):
@@ -71,6 +87,18 @@ def test_means_and_spreads_stand_beside_the_papers_numbers():
     assert "70.4" in line
     assert "75.0 ± 7.1" in line
     assert "359,000" in line
+
+
+def test_a_table_shows_what_an_experiment_asks_for():
+    text = io.StringIO()
+    measured = [replace(each, measures={"pair": 0.9}) for each in (ONE, OTHER)]
+    (arm,) = [arm for arm in ARMS if arm.name == "Bidirectional"]
+    arm = replace(arm, paper=None)
+    Console(width=80, file=text).print(
+        results_table([arm], measured, title="", shares=("pair",), costs=("seconds",))
+    )
+    (line,) = [line for line in text.getvalue().split("\n") if "Bidirectional" in line]
+    assert line.split() == ["Bidirectional", "72", "90.0", "±", "0.0", "2"]
 
 
 def test_one_seed_has_no_spread_and_no_seed_no_number():

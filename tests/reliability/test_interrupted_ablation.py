@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from pks4_lightning.commands.ablate import main
+from pks4_lightning.__main__ import main
 from pks4_lightning.experiments.results import read_results
 
 PATIENCE = 400
@@ -58,7 +58,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(launcher, ablate, tmp_path):
         assert 0 <= each.top1 <= each.top5 <= 1
 
     before = times_of(out)
-    assert main(ablate[1:]) == 0
+    assert main(ablate) == 0
     assert times_of(out) == before, "nothing finished is done again"
 
 
@@ -71,5 +71,5 @@ def test_a_terminated_sweep_ends_its_trainings(launcher, ablate, tmp_path):
     process.send(signal.SIGTERM)
     assert process.wait() == 130, process.text()
     assert process.family() == []
-    assert "continues from the last whole epoch" in process.text()
+    assert "the same command goes on from what is finished" in process.text()
     assert not (tmp_path / "out" / "results.csv").exists()

@@ -19,6 +19,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 
+from pks4_lightning.files import find_packaged
+
 __all__ = ["WEIGHT_FILES", "fetch", "read_json", "require"]
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def require(backbone: str, any_of: tuple[str, ...]) -> None:
     Raises:
         FileNotFoundError: If none of them is there or to be had from the hub.
     """
+    backbone = find_packaged(backbone)
     if Path(backbone).is_dir():
         if not any((Path(backbone) / name).is_file() for name in any_of):
             raise FileNotFoundError(
@@ -86,8 +89,9 @@ def read_json(backbone: str, name: str) -> dict[str, Any] | None:
     Raises:
         ValueError: If it is not JSON, or no object.
     """
-    path = Path(backbone) / name
-    if not Path(backbone).is_dir():
+    folder = Path(find_packaged(backbone))
+    path = folder / name
+    if not folder.is_dir():
         try:
             path = Path(hf_hub_download(backbone, name))
         except (EntryNotFoundError, LocalEntryNotFoundError):

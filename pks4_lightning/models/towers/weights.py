@@ -11,6 +11,7 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progre
 from safetensors import SafetensorError
 from torch import nn
 
+from pks4_lightning.files import find_packaged
 from pks4_lightning.models.towers.architecture import family_of_fields, tower_config
 from pks4_lightning.models.towers.family import TowerFamily
 from pks4_lightning.models.towers.files import WEIGHT_FILES, require
@@ -49,7 +50,7 @@ def build_backbone(
                 config, attn_implementation="sdpa", **family.model_arguments
             )
     else:
-        tower = _load(weights, model_class, config, family)
+        tower = _load(find_packaged(weights), model_class, config, family)
     if gradient_checkpointing:
         tower.activation_checkpointing_enable({"use_reentrant": False})
     for name, parameter in tower.named_parameters():

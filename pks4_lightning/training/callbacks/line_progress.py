@@ -2,10 +2,13 @@
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+
+from pks4_lightning.progress import write_progress
 
 __all__ = ["LineProgress"]
 
@@ -14,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 class LineProgress(ProgressBar):
     """Log how far a stage is every few seconds, and the metrics after each validation.
+
+    How far the whole run is stands in ``progress.json`` in its folder, for whoever started it.
 
     Args:
         every_seconds: Least time between two lines of one stage.
@@ -25,6 +30,7 @@ class LineProgress(ProgressBar):
         self._enabled = True
         self._stage_start = 0.0
         self._last_line = 0.0
+        self._share = 0.0
 
     def enable(self) -> None:
         """Speak again."""
@@ -66,6 +72,7 @@ class LineProgress(ProgressBar):
                 trainer.global_step,
                 metrics,
             )
+            self._record(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the test."""
@@ -105,6 +112,7 @@ class LineProgress(ProgressBar):
     def _progress(self, stage: str, done: int, total: float, note: str = "") -> None:
         """Log one line unless the last one is too recent."""
         now = time.monotonic()
+        self._share = done / total
         if not self._enabled or (now - self._last_line < self.every_seconds and done != total):
             return
         self._last_line = now
@@ -113,3 +121,16 @@ class LineProgress(ProgressBar):
         logger.info(
             "%s  batch %d/%d  %s  %.0f s, %.0f s left", stage, done, total, note, elapsed, left
         )
+        self._record(self.trainer)
+
+    def _record(self, trainer: Trainer) -> None:
+        """Write how far the run is, unless it is one that leaves nothing behind."""
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        share, note = self._share, ""
+        if trainer.state.fn == "fit" and trainer.max_epochs and trainer.max_epochs > 0:
+            share = (trainer.current_epoch + share) / trainer.max_epochs
+            note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        if "val/top1" in trainer.callback_metrics:
+            note += f", val/top1 {float(trainer.callback_metrics['val/top1']):.1%}"
+        write_progress(Path(trainer.default_root_dir) / "progress.json", share, note)

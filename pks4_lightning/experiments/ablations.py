@@ -1,0 +1,85 @@
+"""The paper's ablations, Tables 5 to 9: their rows as arms of an experiment."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pks4_lightning.experiments.plan import Arm
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.paper.tables import NUM_TABLES, Row, Table, read_table
+
+__all__ = ["FRAME_AVERAGING", "TABLES", "ablation_arms"]
+
+TABLES = tuple(number for number in range(1, NUM_TABLES + 1) if read_table(number).sets)
+"""Numbers of the tables that are ablations."""
+_PAPERS_BLOCKS = 12
+_DEPTH = "model.classifier.insert_after"
+
+FRAME_AVERAGING = (
+    *("--model.classifier.class_route", "none"),
+    *("--model.classifier.use_scanner", "false"),
+    *("--model.classifier.use_variation", "false"),
+    *("--model.classifier.use_correlation", "false"),
+)
+"""Arguments of a model in which nothing passes between frames."""
+
+
+def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
+    """List the rows of tables.
+
+    Table 5 has one row more than in the paper: frame averaging without the class-token route,
+    which is what the paper's text calls its baseline. Table 6 stands for a tower of 12 blocks. A
+    deeper tower is cut at the same depths; a shallower one after every block but its last, for
+    the paper's seven places fall together there.
+
+    Args:
+        tables: Numbers out of :data:`TABLES`, each once.
+        num_blocks: Depth of the backbone.
+
+    Raises:
+        ValueError: If there is no such table, or it is no ablation.
+    """
+    arms: list[Arm] = []
+    for number in dict.fromkeys(tables):
+        table = read_table(number)
+        if number not in TABLES:
+            raise ValueError(
+                f"Table {number} is no ablation; the paper's ablations are Tables "
+                f"{TABLES[0]} to {TABLES[-1]}."
+            )
+        if number == 5:
+            arms.append(Arm("Frame averaging, no class-token route", FRAME_AVERAGING, table=5))
+        if _DEPTH in table.sets and num_blocks != _PAPERS_BLOCKS:
+            arms += _depths(table, num_blocks)
+        else:
+            arms += [Arm(row.name, _arguments(table, row), number, row) for row in table.rows]
+    return arms
+
+
+def _depths(table: Table, num_blocks: int) -> list[Arm]:
+    """Cut a tower of another depth, the paper's row beside it where the depth is the same."""
+    by_depth = {int(row.name) / _PAPERS_BLOCKS: row for row in table.rows}
+    places = [block for block in range(1, num_blocks) if block / num_blocks in by_depth]
+    if num_blocks < _PAPERS_BLOCKS:
+        places = list(range(1, num_blocks))
+    return [
+        Arm(
+            f"{block} of {num_blocks}",
+            _arguments(table, table.rows[0], **{_DEPTH: block}),
+            table.number,
+            by_depth.get(block / num_blocks),
+        )
+        for block in places
+    ]
+
+
+def _arguments(table: Table, row: Row, **changes: int) -> tuple[str, ...]:
+    """Spell what a row sets as arguments of ``pks4 fit``."""
+    assert row.settings is not None, "every row of an ablation has its settings"
+    values: dict[str, Any] = {**row.settings, **asdict(PKS4Config(**row.settings["classifier"]))}
+    arguments: list[str] = []
+    for name in table.sets:
+        value = changes.get(name, values[name.rpartition(".")[2]])
+        arguments += (f"--{name}", value if isinstance(value, str) else json.dumps(value))
+    return tuple(arguments)

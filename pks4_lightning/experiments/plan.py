@@ -1,0 +1,137 @@
+"""What an experiment trains and tests: arms, seeds, and the commands they come to."""
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pks4_lightning.cli.settings import Settings, resolve
+from pks4_lightning.experiments.settings import training_hash
+from pks4_lightning.paper.tables import Row
+
+__all__ = ["Arm", "Trial", "by_training", "commands_of", "plan_trials"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a table of results: a name and the settings behind it."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    """What it adds to the arguments of ``pks4 fit`` that all arms share."""
+    table: int = 0
+    """Number of the paper's table that it is a row of; 0 for none."""
+    paper: Row | None = None
+    """What the paper prints for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One arm, trained and tested with one seed."""
+
+    arm: Arm
+    seed: int
+    fit: tuple[str, ...]
+    """Arguments of ``pks4`` that start the training, or continue it."""
+    settings: Settings
+    """All settings of the training."""
+    folder: Path
+    """Of the training; arms that differ in test views alone share it."""
+
+    @property
+    def row(self) -> str:
+        """The arm, and the table it belongs to."""
+        return f"Table {self.arm.table}, {self.arm.name}" if self.arm.table else self.arm.name
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.row}, seed {self.seed}"
+
+    @property
+    def test_folder(self) -> Path:
+        """Where the test writes: a place of its own for each choice of views."""
+        data = self.settings["data"]
+        return self.folder / f"views_{data['num_clips']}x{data['num_crops']}"
+
+    @property
+    def test(self) -> tuple[str, ...]:
+        """Arguments of ``pks4`` that test the training."""
+        data = self.settings["data"]
+        return (
+            *("test", "--ckpt_path", str(self.folder / "checkpoints" / "best.ckpt")),
+            *("--data.num_clips", str(data["num_clips"])),
+            *("--data.num_crops", str(data["num_crops"])),
+            *("--trainer.default_root_dir", str(self.test_folder)),
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the test has written its numbers."""
+        return (self.test_folder / "test" / "metrics.json").is_file()
+
+
+def plan_trials(
+    arms: Sequence[Arm], *, base: Sequence[str] = (), seeds: Sequence[int] = (0,), out: Path
+) -> list[Trial]:
+    """List what there is to train and test, all arms with one seed before the next seed.
+
+    Args:
+        arms: The rows of the tables.
+        base: Arguments of ``pks4 fit`` that all arms share.
+        seeds: Of the weights, the order of the videos and all that is drawn; each once.
+        out: Folder of all trainings. Each has a folder in it that ends in the hash of its
+            settings, so arms with equal settings are trained once.
+
+    Raises:
+        ValueError: If the arguments are no settings of ``pks4 fit``.
+    """
+    settings = [resolve([*base, *arm.arguments]) for arm in arms]
+    folders: dict[str, Path] = {}
+    for arm, resolved in zip(arms, settings, strict=True):
+        digest = training_hash(resolved)
+        found = sorted(out.glob(f"*{digest}"))
+        folders.setdefault(digest, found[0] if found else out / f"{_slug(arm.name)}-{digest}")
+    trials = []
+    for seed in dict.fromkeys(seeds):
+        for arm, resolved in zip(arms, settings, strict=True):
+            folder = folders[training_hash(resolved)] / f"seed{seed}"
+            repeat = ("--seed_everything", str(seed), "--data.seed", str(seed))
+            start = ("--trainer.default_root_dir", str(folder), "--ckpt_path", "auto")
+            fit = ("fit", *base, *arm.arguments, *repeat, *start)
+            trials.append(Trial(arm, seed, fit, resolved, folder))
+    return trials
+
+
+def by_training(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """Group what is not finished by training, each choice of test views once.
+
+    Args:
+        trials: From :func:`plan_trials`.
+    """
+    groups: dict[Path, dict[Path, Trial]] = {}
+    for trial in trials:
+        if not trial.is_finished:
+            groups.setdefault(trial.folder, {}).setdefault(trial.test_folder, trial)
+    return [list(group.values()) for group in groups.values()]
+
+
+def commands_of(trials: Iterable[Trial]) -> list[str]:
+    """Spell what is left to do for a shell, a line for each training with its tests.
+
+    Args:
+        trials: From :func:`plan_trials`.
+    """
+    lines = []
+    for group in by_training(trials):
+        commands = [group[0].fit, *(trial.test for trial in group)]
+        lines.append(" && ".join(shlex.join(("pks4", *command)) for command in commands))
+    return lines
+
+
+def _slug(name: str) -> str:
+    """Spell a name for a folder."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

@@ -1,0 +1,110 @@
+"""The paper's ablations as settings: each row of the tables is made out of configs/ssv2.yaml."""
+
+import pytest
+
+from pks4_lightning.cli.settings import resolve
+from pks4_lightning.experiments.ablations import FRAME_AVERAGING, TABLES, ablation_arms
+from pks4_lightning.experiments.model_cost import model_cost
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.paper.tables import printed_digits, printed_number, read_table
+from tests.conftest import ROOT
+
+SSV2 = ("--config", str(ROOT / "configs" / "ssv2.yaml"))
+ARMS = [arm for arm in ablation_arms(TABLES, num_blocks=12) if arm.paper]
+PARTS = ("use_scanner", "use_variation", "use_correlation")
+# what the paper's tables call the settings, from their text
+SAID = {
+    5: {
+        "Baseline": dict.fromkeys(PARTS, False),
+        "+ KS4": dict(zip(PARTS, (True, False, False), strict=True)),
+        "+ KS4 + KPE (O_var)": dict(zip(PARTS, (True, True, False), strict=True)),
+        "+ KS4 + KPE (O_var + O_corr)": dict.fromkeys(PARTS, True),
+    },
+    6: {str(block): {"insert_after": block} for block in range(5, 12)},
+    7: {"Unidirectional": {"bidirectional": False}, "Bidirectional": {"bidirectional": True}},
+    8: {str(number): {"context_frames": number} for number in (0, 2, 4, 6)},
+    9: {
+        "Baseline": {"class_route": "none"},
+        "TSM (Lin et al., 2019)": {"class_route": "tsm"},
+        "TokenT1D (Wu et al., 2023)": {"class_route": "token_t1d"},
+        "TokenShift (Zhang et al., 2021)": {"class_route": "token_shift"},
+    },
+}
+
+
+def ids(arm):
+    return f"{arm.table}-{arm.name}"
+
+
+def depths(num_blocks):
+    return [
+        (arm.name, arm.paper.name if arm.paper else None)
+        for arm in ablation_arms([6], num_blocks=num_blocks)
+    ]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return resolve(SSV2)
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=ids)
+def test_an_arm_is_what_the_papers_row_says(arm, plain):
+    given = resolve([*SSV2, *arm.arguments])
+    said = SAID[arm.table][arm.name]
+    assert given["model"]["classifier"] == plain["model"]["classifier"] | said
+    # the captions of Tables 6 and 8 name one clip, the others go by the text's two
+    assert given["data"] == plain["data"] | {"num_clips": 1 if arm.table in (6, 8) else 2}
+    for group in plain.keys() - {"model", "data"}:
+        assert given[group] == plain[group]
+    # and what the tables of costs are computed from
+    theirs = arm.paper.settings
+    assert PKS4Config(**given["model"]["classifier"]) == PKS4Config(**theirs["classifier"])
+    for name in ("num_frames", "num_clips", "num_crops"):
+        assert given["data"][name] == theirs[name]
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_every_row_of_the_paper_is_an_arm_in_its_order(number):
+    names = [arm.name for arm in ARMS if arm.table == number]
+    assert names == [row.name for row in read_table(number).rows] == list(SAID[number])
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if "params" in arm.paper.cells], ids=ids)
+def test_an_arm_has_the_printed_number_of_parameters(arm):
+    cell = arm.paper.cells["params"]
+    params, _ = model_cost(resolve([*SSV2, *arm.arguments]))
+    assert round(params / 1e6, printed_digits(cell)) == printed_number(cell)
+
+
+def test_beside_table_5_stands_a_model_in_which_nothing_passes_between_frames():
+    (arm,) = [arm for arm in ablation_arms(TABLES, num_blocks=12) if arm.paper is None]
+    assert (arm.table, arm.arguments) == (5, FRAME_AVERAGING)
+    classifier = resolve([*SSV2, *arm.arguments])["model"]["classifier"]
+    assert classifier["class_route"] == "none"
+    assert not any(classifier[part] for part in PARTS)
+
+
+def test_a_deeper_tower_is_cut_at_the_papers_depths():
+    assert depths(24) == [(f"{2 * block} of 24", str(block)) for block in range(5, 12)]
+
+
+def test_a_shallower_tower_is_cut_after_every_block_but_its_last():
+    assert depths(4) == [("1 of 4", None), ("2 of 4", "6"), ("3 of 4", "9")]
+    assert depths(2) == [("1 of 2", "6")]
+    (only,) = ablation_arms([6], num_blocks=2)
+    arguments = ("--model.classifier.insert_after", "1", "--data.num_clips", "1")
+    assert only.arguments == arguments
+
+
+def test_a_table_is_planned_once():
+    twice = ablation_arms([7, 7], num_blocks=4)
+    assert [arm.name for arm in twice] == ["Unidirectional", "Bidirectional"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"), [(3, "no ablation"), (10, "has no table 10"), (0, "has no table 0")]
+)
+def test_other_tables_are_refused(table, message):
+    with pytest.raises(ValueError, match=message):
+        ablation_arms([table], num_blocks=12)
