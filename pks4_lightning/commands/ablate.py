@@ -9,7 +9,8 @@ from rich.console import Console
 
 from pks4_lightning.cli.arguments import take_settings
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.demo.motion.dataset import HARD, generate_motion_dataset
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.demo.motion.settings import HARD
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import commands_of, plan_trials

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pks4_lightning.demo.motion.dataset import pair_of
+from pks4_lightning.demo.motion.clips import pair_of
 from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.experiments.results import Result
 from pks4_lightning.files import atomic_write

@@ -13,11 +13,13 @@ from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
-# no whole configurations: tests/ablations, tests/test_flexible.py, tests/test_protocols.py
-OVERRIDES = tuple(ROOT / "configs" / name for name in ("ablations", "flexible", "protocols"))
+# no whole configurations: tests/test_flexible.py, tests/test_protocols.py
+OVERRIDES = tuple(ROOT / "configs" / name for name in ("flexible", "protocols"))
+FOLDERS = ("configs", "pks4_lightning/demo/configs", "tests/configs")
 CONFIGS = sorted(
     path
-    for path in [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "tests/configs").glob("*")]
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*.yaml")
     if path.parent not in OVERRIDES
 )
 TINY_BACKBONE = {

@@ -9,7 +9,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from pks4_lightning.demo.motion.dataset import MotionSettings, generate_motion_dataset, label_names
+from pks4_lightning.demo.motion.clips import label_names
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.demo.motion.settings import MotionSettings
 from pks4_lightning.demo.report import MODELS, draw_pictures, measure, summarise
 from pks4_lightning.experiments.plan import Arm, Trial
 from pks4_lightning.experiments.results import Result

@@ -4,15 +4,11 @@ The folder has Something-Something V2's official layout, so a training on it tak
 one on the real thing: ``videos/<id>.webm`` (VP9), ``labels/{train,validation,test}.json`` and
 ``labels/labels.json``. Unlike the official one, the test list has its labels.
 
-Every frame is a key frame. A frame's coding noise then cannot tell its place in the clip, and the
-decoded frames of a class are its partner's, bit for bit, in reverse order.
-
 Each scene of the validation and test splits stands there twice, once in each direction. Whatever
 answers from an unordered set of frames gives both the same answer: it is right about the direction
 of one in two, exactly. The scenes of the training split are all different.
 """
 
-import io
 import json
 import logging
 from collections.abc import Iterator
@@ -23,54 +19,30 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from jaxtyping import UInt8
 
-from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
-from pks4_lightning.demo.motion.render import render_scene
-from pks4_lightning.demo.motion.settings import HARD, MotionSettings
+from pks4_lightning.demo.motion.clips import (
+    class_templates,
+    encode_webm,
+    label_names,
+    make_clip,
+    random_stream,
+    scene_of,
+)
+from pks4_lightning.demo.motion.settings import MotionSettings
 from pks4_lightning.files import atomic_write
 from pks4_lightning.progress import track
 
-__all__ = [
-    "HARD",
-    "PAIRS",
-    "Clip",
-    "MotionSettings",
-    "encode_webm",
-    "generate_motion_dataset",
-    "label_names",
-    "make_clip",
-    "pair_of",
-]
+__all__ = ["generate_motion_dataset"]
 
 logger = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 2
 """Part of the settings file: raise it when the same settings no longer give the same bytes."""
-_ENCODER_OPTIONS = {
-    "crf": "48",
-    "b": "0",
-    "deadline": "realtime",
-    "cpu-used": "8",
-    "lag-in-frames": "0",
-    "auto-alt-ref": "0",
-    "row-mt": "0",
-}
 _ORDER_STREAM = 1 << 40
 """First generator of the splits' orders; those below it belong to the scenes."""
 _FINISHED = "dataset.json"
 _UNFINISHED = "dataset.unfinished.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """One video before encoding."""
-
-    frames: UInt8[np.ndarray, "T H W 3"]
-    placeholders: tuple[str, ...]
-    """What stands for each ``[something]`` of the class's template, in order."""
 
 
 @dataclass(frozen=True)
@@ -81,88 +53,6 @@ class _Entry:
     scene: int
     label: int
     split: str
-
-
-def label_names(settings: MotionSettings | None = None) -> list[str]:
-    """Name the classes in label order, as ``labels.json`` spells them.
-
-    Args:
-        settings: ``None`` means the defaults.
-
-    Returns:
-        Two names per pair of classes, without brackets.
-    """
-    return [_plain(template) for template in _templates(settings or MotionSettings())]
-
-
-def pair_of(label: int) -> int:
-    """Return the number of the time-reversal pair a class belongs to.
-
-    Args:
-        label: Class index, 0 or more.
-
-    Returns:
-        The same number for two classes that are each other's time reversal.
-
-    Raises:
-        ValueError: If the index is negative, as it is for a video without a label.
-    """
-    if label < 0:
-        raise ValueError(f"label ({label}) must be 0 or more to belong to a pair of classes.")
-    return label // 2
-
-
-PAIRS: tuple[tuple[int, int], ...] = tuple(
-    (2 * pair, 2 * pair + 1) for pair in range(len(MotionSettings().motions))
-)
-"""Class indices of the default set that are each other's time reversal."""
-
-
-def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -> Clip:
-    """Make one video from its scene's own counter-based generator.
-
-    Args:
-        label: Class index.
-        number: Which of the set's scenes. Equal numbers give equal scenes to a pair's two classes.
-        seed: The set's seed.
-        settings: What the clip looks like.
-
-    Returns:
-        The frames, played backwards if the class is the second of its pair.
-    """
-    scene = draw_scene(settings.motions[pair_of(label)], _generator(seed, number), settings)
-    frames = render_scene(scene)
-    backwards = label % 2 == 1
-    return Clip(
-        frames=np.ascontiguousarray(frames[::-1]) if backwards else frames,
-        placeholders=tuple(sprite.name for sprite in scene.sprites),
-    )
-
-
-def encode_webm(frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int) -> bytes:
-    """Encode frames as VP9, each one a key frame, with one thread.
-
-    Args:
-        frames: RGB, 0 to 255; even height and width.
-        frames_per_second: Playing speed.
-
-    Returns:
-        A WebM file; equal frames give equal bytes.
-    """
-    buffer = io.BytesIO()
-    with av.open(
-        buffer, "w", format="webm", container_options={"fflags": "+bitexact"}
-    ) as container:
-        stream = container.add_stream("libvpx-vp9", rate=frames_per_second)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.gop_size = 1
-        stream.codec_context.thread_count = 1
-        stream.options = dict(_ENCODER_OPTIONS)
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 def generate_motion_dataset(
@@ -231,20 +121,6 @@ def _refuse_negative(**numbers: int) -> None:
             raise ValueError(f"{name} ({value}) must be 0 or more.")
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
-    """Return one of the set's independent generators."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
-
-
-def _templates(settings: MotionSettings) -> list[str]:
-    """List the classes' templates in label order."""
-    return [template for name in settings.motions for template in MOTIONS[name].templates]
-
-
-def _plain(template: str) -> str:
-    return template.replace("[", "").replace("]", "")
-
-
 def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entry]:
     """Number the videos from 1 and deal each split balanced labels in random order."""
     entries: list[_Entry] = []
@@ -252,7 +128,7 @@ def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entr
         videos = np.arange(amount)
         scenes = videos if split == "train" else videos // 2
         labels = videos % num_classes
-        order = _generator(seed, _ORDER_STREAM + position).permutation(amount)
+        order = random_stream(seed, _ORDER_STREAM + position).permutation(amount)
         first = len(entries) + 1
         entries += [
             _Entry(first + place, first + int(scenes[video]), int(labels[video]), split)
@@ -267,8 +143,7 @@ def _make_video(
     """Write one video unless it is there; return its placeholders."""
     path = folder / f"{entry.number}.webm"
     if path.exists():
-        motion = settings.motions[pair_of(entry.label)]
-        scene = draw_scene(motion, _generator(seed, entry.scene), settings)
+        scene = scene_of(entry.label, number=entry.scene, seed=seed, settings=settings)
         return tuple(sprite.name for sprite in scene.sprites)
     clip = make_clip(entry.label, number=entry.scene, seed=seed, settings=settings)
     _write(path, encode_webm(clip.frames, frames_per_second=settings.frames_per_second))
@@ -294,7 +169,7 @@ def _write_labels(
     settings: MotionSettings,
 ) -> None:
     """Write the annotation lists and the class index."""
-    templates = _templates(settings)
+    templates = class_templates(settings)
     lists: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
     for entry in entries:
         template, names = templates[entry.label], placeholders[entry.number]
@@ -311,7 +186,7 @@ def _write_labels(
         )
     for split, annotations in lists.items():
         _write(folder / f"{split}.json", _as_json(annotations))
-    index = {_plain(template): str(label) for label, template in enumerate(templates)}
+    index = {name: str(label) for label, name in enumerate(label_names(settings))}
     _write(folder / "labels.json", _as_json(index))
 
 

@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.demo.motion.dataset import (
-    HARD,
-    PAIRS,
-    MotionSettings,
-    encode_webm,
-    generate_motion_dataset,
-    label_names,
-    make_clip,
-    pair_of,
-)
+from pks4_lightning.demo.motion.clips import encode_webm, label_names, make_clip, pair_of
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
+from pks4_lightning.demo.motion.settings import HARD, MotionSettings
 
 ALL_MOTIONS = MotionSettings(motions=tuple(MOTIONS))
 SMALL = MotionSettings(size=32, num_frames=4)
@@ -330,8 +323,7 @@ def test_impossible_settings_are_refused(changes, message):
         MotionSettings(**changes)
 
 
-def test_pairs_are_the_default_labels_two_by_two():
-    assert PAIRS == ((0, 1), (2, 3), (4, 5), (6, 7))
+def test_labels_are_paired_two_by_two():
     assert [pair_of(label) for label in range(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert len(set(label_names())) == 8
     with pytest.raises(ValueError, match="-1"):

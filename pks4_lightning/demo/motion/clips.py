@@ -1,0 +1,154 @@
+"""One clip of the demo set: its class, its frames, its bytes.
+
+Every frame is a key frame. A frame's coding noise then cannot tell its place in the clip, and the
+decoded frames of a class are its partner's, bit for bit, in reverse order.
+"""
+
+import io
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from pks4_lightning.demo.motion.paths import MOTIONS, draw_scene
+from pks4_lightning.demo.motion.render import Scene, render_scene
+from pks4_lightning.demo.motion.settings import MotionSettings
+
+__all__ = [
+    "Clip",
+    "class_templates",
+    "encode_webm",
+    "label_names",
+    "make_clip",
+    "pair_of",
+    "random_stream",
+    "scene_of",
+]
+
+_ENCODER_OPTIONS = {
+    "crf": "48",
+    "b": "0",
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "lag-in-frames": "0",
+    "auto-alt-ref": "0",
+    "row-mt": "0",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One video before encoding."""
+
+    frames: UInt8[np.ndarray, "T H W 3"]
+    placeholders: tuple[str, ...]
+    """What stands for each ``[something]`` of the class's template, in order."""
+
+
+def class_templates(settings: MotionSettings) -> list[str]:
+    """List the classes' templates in label order, brackets where an object's name belongs.
+
+    Args:
+        settings: Of the set.
+    """
+    return [template for name in settings.motions for template in MOTIONS[name].templates]
+
+
+def label_names(settings: MotionSettings | None = None) -> list[str]:
+    """Name the classes in label order, as ``labels.json`` spells them.
+
+    Args:
+        settings: ``None`` means the defaults.
+
+    Returns:
+        Two names per pair of classes, without brackets.
+    """
+    templates = class_templates(settings or MotionSettings())
+    return [template.replace("[", "").replace("]", "") for template in templates]
+
+
+def pair_of(label: int) -> int:
+    """Return the number of the time-reversal pair a class belongs to.
+
+    Args:
+        label: Class index, 0 or more.
+
+    Returns:
+        The same number for two classes that are each other's time reversal.
+
+    Raises:
+        ValueError: If the index is negative, as it is for a video without a label.
+    """
+    if label < 0:
+        raise ValueError(f"label ({label}) must be 0 or more to belong to a pair of classes.")
+    return label // 2
+
+
+def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -> Clip:
+    """Make one video from its scene's own counter-based generator.
+
+    Args:
+        label: Class index.
+        number: Which of the set's scenes. Equal numbers give equal scenes to a pair's two classes.
+        seed: The set's seed.
+        settings: What the clip looks like.
+
+    Returns:
+        The frames, played backwards if the class is the second of its pair.
+    """
+    scene = scene_of(label, number=number, seed=seed, settings=settings)
+    frames = render_scene(scene)
+    backwards = label % 2 == 1
+    return Clip(
+        frames=np.ascontiguousarray(frames[::-1]) if backwards else frames,
+        placeholders=tuple(sprite.name for sprite in scene.sprites),
+    )
+
+
+def scene_of(label: int, *, number: int, seed: int, settings: MotionSettings) -> Scene:
+    """Draw the scene that a video shows, in the direction of time of its pair's first class.
+
+    Args:
+        label: Class index.
+        number: As for :func:`make_clip`.
+        seed: The set's seed.
+        settings: What the clip looks like.
+    """
+    return draw_scene(settings.motions[pair_of(label)], random_stream(seed, number), settings)
+
+
+def encode_webm(frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int) -> bytes:
+    """Encode frames as VP9, each one a key frame, with one thread.
+
+    Args:
+        frames: RGB, 0 to 255; even height and width.
+        frames_per_second: Playing speed.
+
+    Returns:
+        A WebM file; equal frames give equal bytes.
+    """
+    buffer = io.BytesIO()
+    with av.open(
+        buffer, "w", format="webm", container_options={"fflags": "+bitexact"}
+    ) as container:
+        stream = container.add_stream("libvpx-vp9", rate=frames_per_second)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 1
+        stream.codec_context.thread_count = 1
+        stream.options = dict(_ENCODER_OPTIONS)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def random_stream(seed: int, stream: int) -> np.random.Generator:
+    """Return one of the set's independent generators.
+
+    Args:
+        seed: The set's.
+        stream: Which one.
+    """
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
