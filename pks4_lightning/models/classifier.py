@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -72,6 +73,9 @@ class PKS4Classifier(nn.Module):
             nothing reads the patches after block ``insert_after``.
     """
 
+    answers_prefixes: bool = False
+    """Whether training asks for the logits of every prefix of a clip, not of the whole only."""
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -117,8 +121,10 @@ class PKS4Classifier(nn.Module):
 
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
-    ) -> Float[Tensor, "B K"]:
+    ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
         """Return the logits of each clip.
+
+        In training with :attr:`answers_prefixes` set, return those of every prefix of each clip.
 
         Args:
             video: Frames normalised with the backbone's mean and standard deviation, of any number
@@ -135,6 +141,9 @@ class PKS4Classifier(nn.Module):
         embeddings = self._embed(video, patch_size)
         # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
         with without_autocast(embeddings.device):
+            if self.training and self.answers_prefixes:
+                num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
+                return self.head(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
             return self.head(embeddings.mean(1))
 
     @property

@@ -67,6 +67,11 @@ class VideoClassificationTask(LightningModule):
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
         self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
+        if self.recipe.prefix_loss and not self.config.causal:
+            raise ValueError(
+                f"recipe.prefix_loss is {self.recipe.prefix_loss:g}, and this classifier sees "
+                "later frames than a prefix has: set --model.classifier.causal true."
+            )
         self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
         self.val_loss = MeanMetric()
@@ -90,6 +95,7 @@ class VideoClassificationTask(LightningModule):
         else:
             classifier = build_classifier(self._rebuilt_by)
             start_from(classifier, self.init_from, label_names=self.label_names)
+        classifier.answers_prefixes = self.recipe.prefix_loss > 0
         if self.recipe.trains == "head":
             classifier.requires_grad_(False)
             classifier.head.requires_grad_(True)
@@ -151,7 +157,7 @@ class VideoClassificationTask(LightningModule):
         video: Float[Tensor, "B C T H W"],
         patch_size: int | None = None,
         relative_cost: float = 1.0,
-    ) -> Float[Tensor, "B K"]:
+    ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
         """Return the logits of normalised clips.
 
         Args:
@@ -184,13 +190,16 @@ class VideoClassificationTask(LightningModule):
             recipe=self.recipe,
             rng=rng,
         )
-        loss = F.cross_entropy(
-            self(video, batch.get("patch_size"), batch.get("relative_cost", 1.0)).float(),
-            target,
-            label_smoothing=self.recipe.label_smoothing,
-        )
+        logits = self(video, batch.get("patch_size"), batch.get("relative_cost", 1.0)).float()
+        loss = self._loss(logits if logits.ndim == 2 else logits[:, -1], target)
+        if logits.ndim == 3:
+            of_each_prefix = target.repeat_interleave(logits.shape[1], dim=0)
+            loss = loss + self.recipe.prefix_loss * self._loss(logits.flatten(0, 1), of_each_prefix)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
         return loss
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target, label_smoothing=self.recipe.label_smoothing)
 
     def validation_step(  # type: ignore[override]  # callbacks take the scores
         self, batch: VideoBatch, batch_idx: int

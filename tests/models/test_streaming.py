@@ -207,3 +207,12 @@ def test_a_stream_keeps_its_precision_under_autocast(make_stream, frames):
     with torch.inference_mode():
         high, _ = follow(classifier, frames.float().repeat(1, 1, 5, 1, 1), ())
     assert (low[:, -1] - high[:, -1]).abs().max() < 1e-2 * high.abs().max()
+
+
+def test_training_on_prefixes_gets_the_answers_of_a_stream(make_stream, frames):
+    classifier = make_stream()
+    answers, _ = follow(classifier, frames, ())
+    classifier.answers_prefixes = True
+    assert classifier(frames).shape == (2, 5)
+    classifier.training = True  # and nothing else, such as the statistics of a batch
+    torch.testing.assert_close(classifier(frames), answers, rtol=0, atol=1e-12)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,9 +29,9 @@ CONFIG = PKS4Config(
 )
 
 
-def task(**recipe):
+def task(config=CONFIG, **recipe):
     torch.manual_seed(0)
-    built = VideoClassificationTask(CONFIG, Recipe(**recipe))
+    built = VideoClassificationTask(config, Recipe(**recipe))
     built.configure_model()
     return built.eval()
 
@@ -46,6 +48,30 @@ def batch(size=4):
         "video_path": [f"{i}.webm" for i in range(size)],
         "failure": [""] * size,
     }
+
+
+# without a trainer there is nowhere to log to
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
+class TestPrefixLoss:
+    def test_adds_the_mean_over_all_prefixes(self):
+        ours = task(replace(CONFIG, causal=True), prefix_loss=0.5, mix_prob=0.0)
+        ours.train()
+        for module in ours.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()  # statistics of a prefix are none of the whole clip's
+        given = batch()
+        of_prefixes = [
+            F.cross_entropy(
+                ours(given["video"][:, :, :t])[:, -1], given["label"], label_smoothing=0.1
+            )
+            for t in (1, 2)
+        ]
+        expected = of_prefixes[-1] + 0.5 * sum(of_prefixes) / 2
+        torch.testing.assert_close(ours.training_step(given, 0), expected)
+
+    def test_is_refused_where_frames_see_later_ones(self):
+        with pytest.raises(ValueError, match="classifier.causal true"):
+            task(prefix_loss=0.5)
 
 
 # without a trainer there is nowhere to log to

@@ -41,6 +41,8 @@ class Recipe:
         cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
         mix_prob: Probability that a batch is mixed at all.
         cutmix_prob: Probability of cutmix in a mixed batch where both are on.
+        prefix_loss: Weight of the mean cross-entropy over all prefixes of a clip, added to that of
+            the whole: a causal classifier learns to answer before the clip has ended. 0: none.
         trains: ``all`` parameters, or the ``head`` alone on features that stay as they are, running
             statistics included: a linear probe.
 
@@ -62,6 +64,7 @@ class Recipe:
     cutmix_alpha: float = 1.0
     mix_prob: float = 1.0
     cutmix_prob: float = 0.5
+    prefix_loss: float = 0.0
     trains: Literal["all", "head"] = "all"
 
     def __post_init__(self) -> None:
@@ -70,7 +73,10 @@ class Recipe:
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"recipe.{name} must be positive, got {value}.")
-        not_negative = ("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha")
+        not_negative = (
+            *("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha"),
+            "prefix_loss",
+        )
         for name in not_negative:
             if getattr(self, name) < 0:
                 raise ValueError(f"recipe.{name} must not be negative, got {getattr(self, name)}.")
