@@ -70,7 +70,7 @@ class TestPrefixLoss:
         torch.testing.assert_close(ours.training_step(given, 0), expected)
 
     def test_is_refused_where_frames_see_later_ones(self):
-        with pytest.raises(ValueError, match="classifier.causal true"):
+        with pytest.raises(ValueError, match="causal true"):
             task(prefix_loss=0.5)
 
 
