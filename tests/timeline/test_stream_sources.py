@@ -1,0 +1,83 @@
+import time
+
+import av
+import pytest
+
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.timeline.pacing import as_live, at_rate, latest_at_rate
+from pks4_lightning.timeline.sources import open_source
+from tests.helpers.media import Clip, read_number, write_clip
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """25 numbered frames in a second."""
+    return str(write_clip(tmp_path_factory.mktemp("source") / "clip", Clip(".mp4", num_frames=25)))
+
+
+def number_of(frame: av.VideoFrame) -> int:
+    return read_number(frame.to_ndarray(format="rgb24"))
+
+
+def test_a_file_gives_all_its_frames_with_their_times(path):
+    with open_source(path) as source:
+        assert not source.is_live
+        timed = [(round(seconds, 3), number_of(frame)) for seconds, frame in source.frames]
+    assert timed == [(round(n / 25, 3), n) for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "numbers"),
+    [(5.0, [0, 5, 10, 15, 20, 24]), (25.0, list(range(25))), (1.0, [0, 24])],
+)
+def test_each_tick_gets_the_frame_on_screen(path, rate, numbers):
+    with open_source(path) as source:
+        ticks = list(at_rate(source.frames, rate))
+    assert [number_of(tick.frame) for tick in ticks] == numbers
+    assert [tick.time for tick in ticks] == pytest.approx([n / rate for n in range(len(numbers))])
+
+
+def test_a_rate_above_the_files_shows_frames_again(path):
+    with open_source(path) as source:
+        ticks = list(at_rate(source.frames, 50.0))
+    assert [number_of(tick.frame) for tick in ticks[:5]] == [0, 0, 1, 1, 2]
+
+
+def test_a_slow_listener_gets_the_newest_frames_and_the_count_of_what_it_missed(path):
+    with open_source(path) as source, latest_at_rate(as_live(source.frames), 25.0) as ticks:
+        seen = []
+        for tick in ticks:
+            seen.append(tick)
+            time.sleep(0.2)
+    numbers = [number_of(tick.frame) for tick in seen]
+    assert numbers == sorted(set(numbers))
+    assert 3 <= len(seen) <= 8
+    assert sum(tick.dropped for tick in seen) >= 10
+
+
+def test_a_source_that_breaks_off_says_so_to_the_listener():
+    def frames():
+        yield 0.0, av.VideoFrame(16, 16)
+        raise VideoDecodeError.of("camera", "it broke off")
+
+    with (
+        latest_at_rate(frames(), 100.0) as ticks,
+        pytest.raises(VideoDecodeError, match="broke off"),
+    ):
+        list(ticks)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("/nowhere/clip.mp4", "no such file"),
+        ("9", "/dev/video9|no such file"),
+        ("gopher://host/x", "none of the supported schemes"),
+        ("rtsp://127.0.0.1:9/x", "refused"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_sentence_with_its_name(source, reason):
+    with pytest.raises(VideoDecodeError, match=reason) as caught, open_source(source):
+        pass
+    assert source in str(caught.value)
+    assert "\n" not in str(caught.value)
