@@ -21,12 +21,12 @@ class StreamFrames:
 
     Args:
         states: The state of every inserted module, replaced as the pass goes through it.
-        exists: 1 for the frames that are there; a module with a delay replaces it by those of the
-            frames it lets go.
+        exists: 1 for the frames that are there, ``None`` if all are; a module with a delay replaces
+            it by those of the frames it lets go.
     """
 
     states: "dict[Hooked, Any]"
-    exists: Float[Tensor, "B T"]
+    exists: Float[Tensor, "B T"] | None
 
 
 @dataclass

@@ -169,7 +169,8 @@ class ClassTokenRoute(Hooked):
             return module(frames).flatten(0, 1)
         pasts = list(stream.states[self])
         # the token of a frame that is not there is zero, as beyond the ends of a clip
-        frames = frames * stream.exists.unsqueeze(-1)
+        if stream.exists is not None:
+            frames = frames * stream.exists.unsqueeze(-1)
         routed, pasts[place] = _step(module, frames, pasts[place])
         stream.states[self] = tuple(pasts)
         return routed.flatten(0, 1)
@@ -211,7 +212,8 @@ class PatchTokenShift(Hooked):
         if stream is None:
             shifted = self(patches)
         else:
-            patches = patches * stream.exists[..., None, None]
+            if stream.exists is not None:
+                patches = patches * stream.exists[..., None, None]
             shifted, stream.states[self] = _step(self, patches, stream.states[self])
         return torch.cat([prefix, shifted], dim=2).flatten(0, 1)
 
@@ -246,7 +248,8 @@ class PooledRoute(Hooked):
         stream = self.layout.stream
         if stream is None:
             return self.mix(vectors)
-        vectors = vectors * stream.exists.unsqueeze(-1)
+        if stream.exists is not None:
+            vectors = vectors * stream.exists.unsqueeze(-1)
         mixed, stream.states[self] = _step(self.mix, vectors, stream.states[self])
         return mixed
 

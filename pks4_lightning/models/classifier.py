@@ -216,8 +216,6 @@ class PKS4Classifier(nn.Module):
             Logits of the mean over the frames answered so far, which are :attr:`delay` behind;
             not a number where there are none yet.
         """
-        if exists is None:
-            exists = frames.new_ones(frames.shape[0], frames.shape[2])
         stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
         self._layout.stream = stream
         try:
@@ -225,7 +223,9 @@ class PKS4Classifier(nn.Module):
         finally:
             self._layout.stream = None
         with without_autocast(embeddings.device):
-            answered = stream.exists.to(embeddings.dtype)
+            answered = embeddings.new_ones(embeddings.shape[:2])
+            if stream.exists is not None:
+                answered = stream.exists.to(embeddings.dtype)
             total = state.total.unsqueeze(1) + (embeddings * answered.unsqueeze(-1)).cumsum(1)
             num_seen = state.num_seen.unsqueeze(1) + answered.cumsum(1)
             logits = self.head(total / num_seen.unsqueeze(-1))

@@ -102,18 +102,18 @@ class KinematicPriorEncoder(nn.Module):
         self,
         x: Float[Tensor, "B T D H W"],
         state: tuple[PriorState, ...],
-        exists: Float[Tensor, "B T"],
-    ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"], tuple[PriorState, ...]]:
+        exists: Float[Tensor, "B T"] | None = None,
+    ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"] | None, tuple[PriorState, ...]]:
         """Add the priors to the frames whose neighbours are known by now.
 
         Args:
             x: The next frames, any number.
             state: After the frames before.
-            exists: 1 for frames that are there.
+            exists: 1 for frames that are there. ``None``: all are.
 
         Returns:
-            What :meth:`forward` returns for the frames ``delay`` earlier, which of them exist,
-            and the state.
+            What :meth:`forward` returns for the frames ``delay`` earlier, which of them exist
+            (``None``: all), and the state.
         """
         after = []
         for operator, before in zip(self._operators(), state, strict=True):
@@ -169,29 +169,40 @@ class _PriorOperator(nn.Module):
         )
 
     def step(
-        self, x: Float[Tensor, "B T D H W"], state: PriorState, exists: Float[Tensor, "B T"]
-    ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"], PriorState]:
+        self,
+        x: Float[Tensor, "B T D H W"],
+        state: PriorState,
+        exists: Float[Tensor, "B T"] | None,
+    ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"] | None, PriorState]:
         """Add the prior to the frames whose neighbours are known by now.
 
         Args:
             x: The next frames, any number.
             state: After the frames before.
-            exists: 1 for frames that are there.
+            exists: 1 for frames that are there. ``None``: all are.
 
         Returns:
-            ``x + self(x)`` of the frames ``delay`` earlier, which of them exist, and the state.
+            ``x + self(x)`` of the frames ``delay`` earlier, which of them exist (``None``: all),
+            and the state.
         """
         num_frames = x.shape[1]
-        reduced = _per_frame(self.reduce, x) * exists[..., None, None, None]
-        frames, known = torch.cat([state.reduced, reduced], 1), torch.cat([state.exists, exists], 1)
+        reduced = _per_frame(self.reduce, x)
+        present = x.new_ones(x.shape[:2]) if exists is None else exists
+        if exists is not None:
+            reduced = reduced * exists[..., None, None, None]
+        frames = torch.cat([state.reduced, reduced], dim=1)
+        known = torch.cat([state.exists, present], dim=1)
         near = frames.unfold(1, self.context_frames + 1, 1).movedim(-1, 2)
         near_exists = known.unfold(1, self.context_frames + 1, 1)
         here = self.context_frames - self.delay
         prior = self.aggregate(self.compare_with(near[:, :, here], near, near_exists))
-        waiting = torch.cat([state.waiting, x], 1)
         # slices would keep all frames in memory
-        after = (part[:, num_frames:].clone() for part in (frames, waiting, known))
-        return waiting[:, :num_frames] + prior, near_exists[:, :, here], PriorState(*after)
+        kept, remembered = frames[:, num_frames:].clone(), known[:, num_frames:].clone()
+        if not self.delay:
+            return x + prior, exists, PriorState(kept, state.waiting, remembered)
+        waiting = torch.cat([state.waiting, x], dim=1)
+        after = PriorState(kept, waiting[:, num_frames:].clone(), remembered)
+        return waiting[:, :num_frames] + prior, near_exists[:, :, here], after
 
 
 class CorrelationOperator(_PriorOperator):

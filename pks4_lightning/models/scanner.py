@@ -133,7 +133,7 @@ class KS4Scanner(nn.Module):
         inputs = torch.cat([state.inputs, content], dim=1)
         num_before = state.inputs.shape[1]
         y, scan = selective_scan_steps(
-            *self._streams(self._convolve(inputs)[:, num_before:]),
+            *self._streams(self._convolve_last(inputs, x.shape[1])),
             delta_bias=self.dt_proj.bias,
             gate=_swap_time_and_patches(gate),
             state=state.scan,
@@ -149,6 +149,17 @@ class KS4Scanner(nn.Module):
         return _swap_time_and_patches(
             causal_conv_silu(streams, self.conv1d.weight, self.conv1d.bias)
         )
+
+    def _convolve_last(
+        self, inputs: Float[Tensor, "B N P E"], num_frames: int
+    ) -> Float[Tensor, "B T P E"]:
+        """Convolve the last frames only, which have all the frames they read before them."""
+        assert self.conv1d.bias is not None
+        dtype = torch.promote_types(inputs.dtype, torch.float32)
+        sums = self.conv1d.bias.to(dtype).expand(*inputs.shape[:1], num_frames, *inputs.shape[2:])
+        for tap, weight in enumerate(self.conv1d.weight.to(dtype).squeeze(1).unbind(-1)):
+            sums = torch.addcmul(sums, inputs[:, tap : tap + num_frames].to(dtype), weight)
+        return F.silu(sums).to(inputs.dtype)
 
     def _streams(self, content: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return u, delta, A, B, C and D for convolved content (Equations 21-23)."""
