@@ -120,13 +120,19 @@ def without_weights(config: PKS4Config) -> PKS4Config:
     """
     if _looked_up(config) and config.backbone in PUBLISHED:
         fields = {**PUBLISHED[config.backbone], **(config.backbone_config or {})}
-        config = dataclasses.replace(config, backbone_config=fields)
-        known = _known_preprocessing(config, architecture_of(config, from_scratch=True))
+        whole = architecture_of(
+            dataclasses.replace(config, backbone_config=fields), from_scratch=True
+        )
+        known = _known_preprocessing(config, whole)
         assert known is not None
-        config = dataclasses.replace(config, preprocessing=dataclasses.asdict(known))
-    else:
-        config = resolve_backbone_config(config)
-    return dataclasses.replace(config, pretrained=False, compile=False)
+        config = dataclasses.replace(
+            config,
+            pretrained=False,
+            backbone_config=whole,
+            preprocessing=dataclasses.asdict(known),
+        )
+    resolved = resolve_backbone_config(config)
+    return dataclasses.replace(resolved, pretrained=False, compile=False)
 
 
 def _looked_up(config: PKS4Config) -> bool:
