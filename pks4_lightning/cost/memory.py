@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_iter
 from pks4_lightning.cost.parameters import describe
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.towers.dino import coordinates_uncached
 
 __all__ = ["SavedForBackward", "measured_peak", "peak_of_step", "saved_for_backward"]
 
@@ -95,7 +96,7 @@ def _without_content(
 ) -> Iterator[TrainingStep]:
     """Prepare a step on tensors without content that pass for a CPU's, which knows autocast."""
     classifier = describe(config).to(precision.weights)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), coordinates_uncached():
         yield TrainingStep(classifier.to_empty(device="cpu"), clips, precision)
 
 

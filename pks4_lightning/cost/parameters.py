@@ -16,6 +16,7 @@ PARTS = (
     "variation",
     "KS4 scanner",
     "backward scanner",
+    "pooled route",
     "head",
 )
 """The parts of a classifier, in the order in which a clip passes them."""
@@ -52,6 +53,7 @@ def parts_of(classifier: PKS4Classifier) -> dict[str, nn.Module]:
         "variation": pks4.prior_encoder.variation if pks4 else None,
         "KS4 scanner": pks4.scanner if pks4 else None,
         "backward scanner": pks4.backward_scanner if pks4 else None,
+        "pooled route": classifier.pooled_route,
         "head": classifier.head,
     }
     return {part: module for part in PARTS if (module := modules[part]) is not None}

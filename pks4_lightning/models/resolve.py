@@ -152,6 +152,8 @@ def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preproce
     if not given:
         return own
     try:
-        return dataclasses.replace(own or default_preprocessing(fields), **given)
-    except (TypeError, ValueError) as error:
+        return Preprocessing.checked(
+            {**dataclasses.asdict(own or default_preprocessing(fields)), **given}
+        )
+    except ValueError as error:
         raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error

@@ -44,5 +44,6 @@ AIMV2 = TowerFamily(
     free_if="is_native",
     undecayed=("rms_norm.weight", "rms_norm1.weight", "rms_norm2.weight", "cls_token"),
     left_behind=("text_model.", "text_projection.", "visual_projection.", "logit_scale"),
+    whole_prefix="vision_model.",
     colours=OPENAI,
 )

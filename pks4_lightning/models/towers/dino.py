@@ -11,11 +11,14 @@ Reference:
     Simeoni et al., "DINOv3", 2025, https://arxiv.org/abs/2508.10104.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pks4_lightning.models.towers.family import IMAGENET, TowerFamily
 
-__all__ = ["DINOV2", "DINOV2_WITH_REGISTERS", "DINOV3"]
+__all__ = ["DINOV2", "DINOV2_WITH_REGISTERS", "DINOV3", "coordinates_uncached"]
 
 _SHARED_FIELDS = (
     "hidden_size",
@@ -93,3 +96,22 @@ DINOV3 = replace(
     blocks="model.layer",
     frame_size=None,
 )
+
+
+@contextmanager
+def coordinates_uncached() -> Iterator[None]:
+    """Let DINOv3 compute where its patches lie anew in every pass.
+
+    transformers keeps the tensor for the next pass with as many patches on the same device. One
+    that was made where tensors have no content would be found there by a real pass.
+    """
+    module = sys.modules.get("transformers.models.dinov3_vit.modeling_dinov3_vit")
+    if module is None:
+        yield
+        return
+    cached = module.get_patches_center_coordinates
+    module.__dict__["get_patches_center_coordinates"] = cached.__wrapped__
+    try:
+        yield
+    finally:
+        module.__dict__["get_patches_center_coordinates"] = cached

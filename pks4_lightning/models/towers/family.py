@@ -65,6 +65,8 @@ class TowerFamily:
             biases, layer norms and embedding tables.
         unused: Parameters that no forward pass reads, such as the token of masked pre-training.
         left_behind: First parts of the names of tensors that a file may hold and the tower not.
+        whole_prefix: First part of the names of the tower's tensors in a whole model, where
+            transformers does not find that out by itself.
         colours: Where no preprocessor file tells.
         frame_size: Likewise, in pixels, for a tower whose position embeddings are of a larger
             picture; ``None`` takes their size.
@@ -91,6 +93,7 @@ class TowerFamily:
     undecayed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     left_behind: tuple[str, ...] = ()
+    whole_prefix: str | None = None
     colours: Colours
     frame_size: int | None = None
 

@@ -1,8 +1,7 @@
 """What a tower's pictures looked like: mean, standard deviation and size."""
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pks4_lightning.models.towers.architecture import family_of_fields
@@ -10,37 +9,41 @@ from pks4_lightning.models.towers.files import read_json, require
 
 __all__ = ["Preprocessing", "default_preprocessing", "read_preprocessing"]
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What frames are made into before a tower sees them.
-
-    Args:
-        mean: RGB mean that they are normalised with, for values from 0 to 1.
-        std: RGB standard deviation, likewise.
-        size: Side of the square in pixels.
-
-    Raises:
-        ValueError: If there are not three means and three positive deviations, or no size.
-    """
+    """What frames are made into before a tower sees them."""
 
     mean: list[float]
+    """RGB mean that they are normalised with, for values from 0 to 1."""
     std: list[float]
+    """RGB standard deviation, likewise."""
     size: int
+    """Side of the square in pixels."""
 
-    def __post_init__(self) -> None:
-        colours = [*self.mean, *self.std]
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(_is_number, colours)):
-            raise ValueError(
-                f"mean {self.mean} and std {self.std} must be three numbers each, for red, green "
-                "and blue"
-            )
-        if min(self.std) <= 0:
-            raise ValueError(f"std {self.std} must be positive")
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"size {self.size} must be a number of pixels")
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """Make one of values that come from a file or from settings.
+
+        Args:
+            values: ``mean``, ``std`` and ``size``.
+
+        Raises:
+            ValueError: If there is anything else, there are not three means and three positive
+                deviations, or the size is no number of pixels.
+        """
+        unknown = values.keys() - {"mean", "std", "size"}
+        if unknown:
+            raise ValueError(f"there is no {min(unknown)}, only mean, std and size")
+        mean, std, size = values["mean"], values["std"], values["size"]
+        for name, colour in (("mean", mean), ("std", std)):
+            if not isinstance(colour, list | tuple) or list(map(_is_number, colour)) != [True] * 3:
+                raise ValueError(f"{name} {colour!r} must be three numbers, for red, green, blue")
+        if min(std) <= 0:
+            raise ValueError(f"std {std} must be positive")
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"size {size!r} must be a number of pixels")
+        return cls(mean=[float(x) for x in mean], std=[float(x) for x in std], size=size)
 
 
 def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> Preprocessing | None:
@@ -66,13 +69,16 @@ def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> Preprocessin
     defaults = default_preprocessing(fields)
     normalises = raw.get("do_normalize", True)
     try:
-        return Preprocessing(
-            mean=list(raw.get("image_mean", defaults.mean)) if normalises else [0.0, 0.0, 0.0],
-            std=list(raw.get("image_std", defaults.std)) if normalises else [1.0, 1.0, 1.0],
-            size=_whole_patches(_size(raw) or defaults.size, fields),
+        found = Preprocessing.checked(
+            {
+                "mean": raw.get("image_mean", defaults.mean) if normalises else [0.0] * 3,
+                "std": raw.get("image_std", defaults.std) if normalises else [1.0] * 3,
+                "size": _size(raw, defaults.size),
+            }
         )
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"The preprocessor file of {backbone} is refused: {error}.") from error
+    return replace(found, size=_whole_patches(found.size, fields))
 
 
 def default_preprocessing(fields: Mapping[str, Any]) -> Preprocessing:
@@ -90,21 +96,19 @@ def default_preprocessing(fields: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def _size(raw: Mapping[str, Any]) -> int | None:
+def _size(raw: Mapping[str, Any], default: int) -> Any:
     """Read the size of what comes out: of the crop if there is one, else of the resized picture."""
     crops = raw.get("do_center_crop", "crop_size" in raw)
-    size = raw.get("crop_size" if crops else "size", raw.get("size"))
-    if isinstance(size, dict):
-        sides = {size[key] for key in ("height", "width", "shortest_edge") if key in size}
-        if len(sides) != 1:
-            raise ValueError(f"size {size} is not that of a square")
-        return sides.pop()
-    return size
+    size = raw.get("crop_size" if crops else "size", raw.get("size", default))
+    if not isinstance(size, dict):
+        return size
+    sides = [size[key] for key in ("height", "width", "shortest_edge") if key in size]
+    if not sides or sides != sides[:1] * len(sides):
+        raise ValueError(f"size {size} is not that of a square")
+    return sides[0]
 
 
-def _whole_patches(size: Any, fields: Mapping[str, Any]) -> int:
-    if not isinstance(size, int):
-        raise ValueError(f"size {size} must be a number of pixels")
+def _whole_patches(size: int, fields: Mapping[str, Any]) -> int:
     patch: int = fields["patch_size"]
     return max(size // patch, 1) * patch
 

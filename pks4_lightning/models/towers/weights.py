@@ -1,6 +1,7 @@
 """Building a tower, with random weights or with those of a file, each of which must fit."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pickle import UnpicklingError
@@ -61,6 +62,7 @@ def build_backbone(
 
 def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> Any:
     require(weights, WEIGHT_FILES)
+    prefix = family.whole_prefix
     try:
         with _quiet():
             tower, report = model_class.from_pretrained(
@@ -72,6 +74,7 @@ def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> A
                 output_loading_info=True,
                 trust_remote_code=False,
                 weights_only=True,  # of pytorch_model.bin, where there are no safetensors
+                key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
                 **family.model_arguments,
             )
     except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
