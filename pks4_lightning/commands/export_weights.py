@@ -2,16 +2,12 @@
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.pretrained import ClipInput, save_weights
-from pks4_lightning.training.checkpoints.reading import read_checkpoint
+from pks4_lightning.models.pretrained import save_weights
+from pks4_lightning.training.checkpoints.trained import read_trained
 
 __all__ = ["add_arguments", "export_weights", "run"]
-
-_PREFIX = "classifier."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,23 +51,5 @@ def export_weights(checkpoint: Path, folder: Path) -> None:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it cannot be read, or does not say how clips were made.
     """
-    content = read_checkpoint(checkpoint)
-    data = content.get("config", {}).get("data", {})
-    names = ("num_frames", "resize", "frame_size", "mean", "std")
-    absent = [name for name in names if name not in data]
-    if absent:
-        raise ValueError(f"{checkpoint} does not say what {', '.join(absent)} of its clips were.")
-    config = PKS4Config(**content["hyper_parameters"]["classifier"])
-    save_weights(
-        folder,
-        # how it was trained is no part of what it is
-        config=replace(config, pretrained=False, compile=False, gradient_checkpointing=False),
-        weights={
-            name.removeprefix(_PREFIX): tensor
-            for name, tensor in content["state_dict"].items()
-            if name.startswith(_PREFIX)
-        },
-        clip=ClipInput(
-            label_names=list(content["label_names"]), **{name: data[name] for name in names}
-        ),
-    )
+    trained = read_trained(checkpoint)
+    save_weights(folder, config=trained.config, weights=trained.weights, clip=trained.clip)

@@ -1,0 +1,77 @@
+"""A trained classifier out of a checkpoint or an export folder, without the training around it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pretrained import ClipInput, load_classifier
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
+
+__all__ = ["Trained", "load_trained", "read_trained"]
+
+_PREFIX = "classifier."
+_OF_CLIPS = ("num_frames", "resize", "frame_size", "mean", "std")
+
+
+class Trained(NamedTuple):
+    """What is left of a training when it is over."""
+
+    config: PKS4Config
+    weights: dict[str, Tensor]
+    """Every tensor of the classifier; the averaged ones where a training kept averages."""
+    clip: ClipInput
+
+
+def read_trained(path: str | Path) -> Trained:
+    """Read a checkpoint's classifier and what it is fed.
+
+    Args:
+        path: A file that `pks4 fit` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it cannot be read, or does not say how clips were made.
+    """
+    content = read_checkpoint(path)
+    data = content.get("config", {}).get("data", {})
+    absent = [name for name in _OF_CLIPS if name not in data]
+    if absent:
+        raise ValueError(f"{path} does not say what {', '.join(absent)} of its clips were.")
+    config = PKS4Config(**content["hyper_parameters"]["classifier"])
+    return Trained(
+        # how it was trained is no part of what it is
+        replace(config, pretrained=False, compile=False, gradient_checkpointing=False),
+        {
+            name.removeprefix(_PREFIX): tensor
+            for name, tensor in content["state_dict"].items()
+            if name.startswith(_PREFIX)
+        },
+        ClipInput(
+            label_names=list(content["label_names"]), **{name: data[name] for name in _OF_CLIPS}
+        ),
+    )
+
+
+def load_trained(source: str | Path) -> tuple[PKS4Classifier, ClipInput]:
+    """Rebuild a trained classifier. Neither network nor the backbone's folder is needed.
+
+    Args:
+        source: A checkpoint of `pks4 fit`, or a folder of `pks4 export-weights`.
+
+    Returns:
+        The classifier, in evaluation mode on the CPU, and what it is fed.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+        ValueError: If it is damaged, or no file of ours.
+    """
+    if Path(source).is_dir():
+        return load_classifier(source)
+    trained = read_trained(source)
+    classifier = build_classifier(trained.config, load_weights=False)
+    classifier.load_state_dict(trained.weights)
+    return classifier.eval(), trained.clip
