@@ -6,6 +6,7 @@ from pks4_lightning.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pks4_lightning.data.datamodule import VideoDataModule
+    from pks4_lightning.inference import load
     from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
     from pks4_lightning.models.config import PKS4Config
     from pks4_lightning.models.pretrained import load_classifier
@@ -23,6 +24,7 @@ __all__ = [
     "VideoDataModule",
     "__version__",
     "build_classifier",
+    "load",
     "load_classifier",
     "selective_scan",
 ]

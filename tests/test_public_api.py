@@ -13,7 +13,7 @@ import pks4_lightning
 PUBLIC = {
     "pks4_lightning": """
         PKS4Classifier PKS4Config VideoClassificationTask VideoDataModule __version__
-        build_classifier load_classifier selective_scan
+        build_classifier load load_classifier selective_scan
     """,
     "pks4_lightning.ops": """
         ScanBackend causal_conv_silu context_offsets local_correlation resize_patches scan_backend

@@ -138,7 +138,7 @@ class PKS4Classifier(nn.Module):
             ValueError: If patches do not cover a frame exactly, or the backbone cannot take as
                 many.
         """
-        embeddings = self._embed(video, patch_size)
+        embeddings = self.frame_vectors(video, patch_size)
         # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
         with without_autocast(embeddings.device):
             if self.training and self.answers_prefixes:
@@ -219,7 +219,7 @@ class PKS4Classifier(nn.Module):
         stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
         self._layout.stream = stream
         try:
-            embeddings = self._embed(frames, None)
+            embeddings = self.frame_vectors(frames, None)
         finally:
             self._layout.stream = None
         with without_autocast(embeddings.device):
@@ -249,10 +249,15 @@ class PKS4Classifier(nn.Module):
         logits, _ = self.steps(frames, state, frames.new_zeros(num_streams, self.delay))
         return logits
 
-    def _embed(
-        self, video: Float[Tensor, "B C T H W"], patch_size: int | None
+    def frame_vectors(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B T D"]:
-        """Return the backbone's embedding of each frame, in the head's precision."""
+        """Return the vector of each frame, whose mean the head reads, in the head's precision.
+
+        Args:
+            video: As in :meth:`forward`.
+            patch_size: The same.
+        """
         num_frames, (height, width) = video.shape[2], video.shape[3:]
         patch_size = patch_size or self._patch_size(height, width)
         frames = resize_patches(

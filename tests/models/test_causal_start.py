@@ -35,6 +35,6 @@ def test_a_static_clip_looks_the_same_to_a_started_classifier(make_classifier, d
     frame = draw(1, 3, 1, 32, 32, dtype=torch.float64)
     clip = frame.expand(-1, -1, 60, -1, -1)
     with torch.no_grad():
-        middle = both_ways._embed(clip, None)[:, 40]
-        end = causal._embed(clip, None)[:, 40]
+        middle = both_ways.frame_vectors(clip, None)[:, 40]
+        end = causal.frame_vectors(clip, None)[:, 40]
     torch.testing.assert_close(end, middle, rtol=0, atol=1e-9)

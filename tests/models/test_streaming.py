@@ -149,7 +149,7 @@ def test_a_published_classifier_without_a_route_answers_with_a_delay(make_stream
     ends = torch.cat([answers[:, delay:], classifier.flush(state)], dim=1)
     assert ends.shape[1] == NUM_FRAMES
     # the embedding of a frame is what it adds to the running mean of the whole clip
-    whole = classifier._embed(frames, None)
+    whole = classifier.frame_vectors(frames, None)
     means = classifier.head(whole.cumsum(1) / torch.arange(1, NUM_FRAMES + 1).view(1, -1, 1))
     torch.testing.assert_close(ends, means, rtol=0, atol=1e-12)
     torch.testing.assert_close(ends[:, -1], classifier(frames), rtol=0, atol=1e-12)

@@ -1,0 +1,98 @@
+"""A classifier in a program says what the command line says."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.video.video import Video
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    return trained / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def videos(motion_set):
+    return sorted((motion_set / "videos").iterdir())[:3]
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return pks4_lightning.load(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize(("num_clips", "num_crops"), [(1, 1), (2, 3)])
+def test_labels_and_scores_are_those_of_pks4_predict(
+    model, checkpoint, videos, tmp_path, num_clips, num_crops
+):
+    listed = tmp_path / "videos.txt"
+    listed.write_text("".join(f"{path}\n" for path in videos))
+    arguments = ["predict", f"--ckpt_path={checkpoint}", f"--data.predict={listed}"]
+    arguments += [f"--data.num_clips={num_clips}", f"--data.num_crops={num_crops}"]
+    assert main([*arguments, f"--trainer.default_root_dir={tmp_path}"]) == 0
+    with next(tmp_path.rglob("predictions.csv")).open(newline="") as file:
+        rows = {row["video_path"]: row for row in csv.DictReader(file)}
+    answers = model.predict(videos, num_clips=num_clips, num_crops=num_crops)
+    for path, best in zip(videos, answers, strict=True):
+        row = rows[str(path)]
+        assert [label.name for label in best] == [row[f"top{k}"] for k in range(1, 6)]
+        written = [float(row[f"score{k}"]) for k in range(1, 6)]
+        assert [label.score for label in best] == pytest.approx(written, abs=1e-6)
+
+
+def test_a_file_its_frames_and_a_list_get_the_same_answer(model, videos):
+    frames = Video(videos[0]).frames(range(Video(videos[0]).num_frames))
+    from_file = model.predict(videos[0], num_best=None)
+    assert len(from_file) == len(model.label_names)
+    assert sum(label.score for label in from_file) == pytest.approx(1.0)
+    assert model.predict(str(videos[0]), num_best=1) == from_file[:1]
+    assert model.predict(videos[:1], num_best=2) == [from_file[:2]]
+    # a file's frames are scaled in its own colours, an array's in RGB
+    scores = {label.name: label.score for label in from_file}
+    for array in (frames, frames.numpy()):
+        for label in model.predict(array, num_best=None):
+            assert label.score == pytest.approx(scores[label.name], abs=2e-3)
+
+
+def test_an_export_says_what_its_checkpoint_says(model, checkpoint, videos, tmp_path):
+    assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
+    exported = pks4_lightning.load(tmp_path / "export", device="cpu")
+    assert exported.predict(videos) == model.predict(videos)
+
+
+def test_the_features_are_what_the_head_reads(model, videos):
+    features = model.features(videos[0])
+    with torch.inference_mode():
+        logits = model.classifier.head(features)
+    torch.testing.assert_close(logits, model.logits(model.preprocess(videos[0]))[0])
+
+
+def test_half_precision_agrees_roughly(checkpoint, model, videos):
+    low = pks4_lightning.load(checkpoint, device="cpu", dtype=torch.bfloat16)
+    close = pytest.approx([label.score for label in model.predict(videos[0])], abs=0.02)
+    assert [label.score for label in low.predict(videos[0])] == close
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((0, 8, 8, 3), "B"),
+    ],
+)
+def test_what_is_no_array_of_frames_is_refused_with_its_shape(model, array):
+    with pytest.raises(ValueError, match="T x H x W x 3 of uint8"):
+        model.predict(array)
+
+
+def test_what_is_not_there_is_named(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt"):
+        pks4_lightning.load(tmp_path / "nowhere.ckpt")
+    with pytest.raises(pks4_lightning.data.VideoDecodeError, match=r"nowhere\.mp4"):
+        model.predict(tmp_path / "nowhere.mp4")
