@@ -8,12 +8,23 @@ Dimensions:
 """
 
 from collections.abc import Collection, Sequence
-from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-__all__ = ["ClipSource", "VideoBatch"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "ClipSource", "Colour", "Split", "Stage", "VideoBatch"]
+
+Split: TypeAlias = Literal["train", "val", "test"]
+"""A labelled part of a data set."""
+Stage: TypeAlias = Literal["train", "val", "test", "predict"]
+"""What a loader is for: a split, or videos without labels."""
+
+Colour: TypeAlias = tuple[float, float, float]
+"""Red, green and blue, from 0 to 1."""
+CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
+"""What OpenAI's CLIP was trained with (``clip/clip.py``, ``Normalize``)."""
 
 
 class VideoBatch(TypedDict):
@@ -68,7 +79,7 @@ class ClipSource(Protocol):
         """Number the classes as a model does, if the user asked for it."""
         ...
 
-    def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
+    def missing_videos(self, split: Stage) -> list[str]:
         """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
         ...
 

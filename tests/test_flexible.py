@@ -65,7 +65,7 @@ def test_every_variant_trains_on_what_it_draws(run):
     name, folder, cli = run
     seen = scales(folder)
     assert len(seen) == 12, "3 epochs of 2 optimiser steps of 2 micro-batches"
-    draws = cli.datamodule.scale_draws()
+    draws = cli.datamodule.scales.draws()
     for step, *scale in seen:
         if draws is None:
             assert scale == [4, 32, None]

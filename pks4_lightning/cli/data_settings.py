@@ -4,9 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
+from pks4_lightning.batch import Split
 from pks4_lightning.cli.arguments import take_settings
 from pks4_lightning.cli.settings import data_module, resolve
-from pks4_lightning.data.annotations.layout import Split
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.inspection.manifest import default_manifest
@@ -44,11 +44,10 @@ def data_of(arguments: argparse.Namespace) -> VideoDataModule:
         ValueError: If they name no data set, or do not parse.
     """
     # no model is built, so its one setting without a default need not be given
-    settings = resolve(["--model.classifier.num_classes=1", *arguments.settings])
-    data = data_module(settings)
-    data.num_workers = 0  # what is decoded here is little
+    given = ["--model.classifier.num_classes=1", *arguments.settings, "--data.num_workers=0"]
     if arguments.root is not None:
-        data.root = arguments.root
+        given.append(f"--data.root={arguments.root}")
+    data = data_module(resolve(given))
     if data.root is None:
         raise ValueError(f"Which data? pks4 {arguments.command} ROOT names its folder.")
     return data

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         str(data.root),
         label_names=names,
         official=official_counts(
-            detect_format(Path(next(iter(splits.values())).source))
+            detect_format(Path(next(iter(splits.values())).source)).name
             if data.format == "auto"
             else data.format,
             len(names),

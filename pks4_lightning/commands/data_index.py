@@ -13,7 +13,7 @@ from pks4_lightning.cli.data_settings import (
     manifest_of,
     read_splits,
 )
-from pks4_lightning.data.annotations.formats.folders import find_clips
+from pks4_lightning.data.annotations.walking import find_clips
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import quarantine_path
 from pks4_lightning.data.inspection.quarantine import manifest_paths

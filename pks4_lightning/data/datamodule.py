@@ -1,38 +1,39 @@
 """The data module: from a folder of videos to batches of clips on the device."""
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from functools import partial
 
 import torch
+from jaxtyping import Float, UInt8
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pks4_lightning.batch import VideoBatch
-from pks4_lightning.data.annotations.layout import DataLayout, list_for_prediction
-from pks4_lightning.data.annotations.reading import AnnotationFormat, VideoList
-from pks4_lightning.data.clips.flexible import FlexibleScales, StepScales
-from pks4_lightning.data.clips.normalisation import DeviceSide
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour, Stage, VideoBatch
+from pks4_lightning.data.annotations.layout import DataLayout
+from pks4_lightning.data.annotations.prediction import list_for_prediction
+from pks4_lightning.data.annotations.reading import FormatName, VideoList
+from pks4_lightning.data.clips.flexible import FlexibleScales
+from pks4_lightning.data.clips.normalisation import Normalisation
+from pks4_lightning.data.clips.randaugment import augment_clips
 from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
     RandomSegmentClipSampler,
-    SegmentClipSampler,
 )
-from pks4_lightning.data.clips.scales import FrameSizes
-from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels
+from pks4_lightning.data.clips.scales import ClipScales
+from pks4_lightning.data.clips.transforms import Augmentation
+from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.quarantine import FailureCount
-from pks4_lightning.data.loading.dataset import VideoDataset
-from pks4_lightning.data.loading.loader import PREFETCHED_BATCHES, video_loader
-from pks4_lightning.data.loading.memory_check import check_counts, check_memory
-from pks4_lightning.data.loading.training_order import TrainingOrder
-from pks4_lightning.data.loading.worker_activity import OpenFiles, videos_at_work
+from pks4_lightning.data.loading.stages import StageLoaders
+from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
+from pks4_lightning.data.loading.worker_activity import videos_at_work
 from pks4_lightning.data.splits import SplitVideos
 from pks4_lightning.data.video.frame_source import Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
 
 __all__ = ["VideoDataModule"]
 
-_Stage = Literal["train", "val", "test", "predict"]
-
-_STAGES: dict[str | None, tuple[_Stage, ...]] = {
+_STAGES: dict[str | None, tuple[Stage, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
     "test": ("test",),
@@ -40,7 +41,7 @@ _STAGES: dict[str | None, tuple[_Stage, ...]] = {
 }
 
 
-class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
+class VideoDataModule(LightningDataModule):
     """Videos with labels, laid out as a published data set is, or plainly.
 
     With the official layouts ``root`` alone is enough: annotations, class names and videos are
@@ -53,10 +54,10 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
 
     Args:
         root: Folder of the data set. Only predicting works without.
-        format: ``ssv2``, ``diving48``, ``coin`` (JSON), ``kinetics`` (CSV), ``ucf101``, ``hmdb51``
-            (lists), ``breakfast``, as published; ``csv`` (a header with a path and a label),
-            ``list`` (lines of path and label), ``frames`` (lines of folder, number of frames and
-            label), ``folder`` (one per class); ``auto`` tells by the files, and says so.
+        format: How the annotations are laid out: as a data set is published, or ``csv`` (a header
+            with a path and a label), ``list`` (lines of path and label), ``frames`` (lines of
+            folder, number of frames and label), ``folder`` (one per class). ``auto`` tells by the
+            files, and says so.
         train: Training annotations, or the folder of class folders.
         val: Validation annotations.
         test: Test annotations. ``null``: the test split if there is one with labels, else the
@@ -109,7 +110,7 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         self,
         root: str | None = None,
         *,
-        format: AnnotationFormat | Literal["auto"] = "auto",  # noqa: A002 - the YAML key reads best so
+        format: FormatName = "auto",  # noqa: A002 - the YAML key reads best so
         train: str | None = None,
         val: str | None = None,
         test: str | None = None,
@@ -135,71 +136,85 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         max_bad_fraction: float = 0.001,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
-        mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073),
-        std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711),
+        mean: Colour = CLIP_MEAN,
+        std: Colour = CLIP_STD,
         train_sampler: ClipSampler | None = None,
         val_sampler: ClipSampler | None = None,
         test_sampler: ClipSampler | None = None,
     ) -> None:
         super().__init__()
-        check_counts(
+        check_counts(num_clips=num_clips, num_crops=num_crops)
+        check_counts(0, max_bad_fraction=max_bad_fraction)
+        self.scales = ClipScales(
             num_frames=num_frames,
             frame_size=frame_size,
-            batch_size=batch_size,
-            test_batch_size=1 if test_batch_size is None else test_batch_size,
-            num_repeats=num_repeats,
-            num_clips=num_clips,
-            num_crops=num_crops,
+            resize=resize,
+            flexible=flexible,
+            seed=seed,
         )
-        check_counts(
-            0,
-            num_workers=num_workers,
-            worker_timeout=worker_timeout,
-            max_bad_fraction=max_bad_fraction,
-        )
-        smallest = resize if isinstance(resize, int) else min(resize)
-        if smallest < frame_size:
-            raise ValueError(
-                f"data.resize is {resize}, smaller than data.frame_size {frame_size}; crops of "
-                "that size do not fit."
-            )
-        self.root = root
-        self.format = format
-        self.split_files = {"train": train, "val": val, "test": test}
-        self.predict = predict
-        self.labels = labels
-        self.remap_labels = remap_labels
-        self.videos_folder = videos
-        self.fold = fold
-        self.allow_missing = allow_missing
-        self.frame_template = frame_template
-        self.num_frames = num_frames
-        self.frame_size = frame_size
-        self.resize = resize
-        self.flexible = flexible
-        self.batch_size = batch_size
-        self.num_repeats = num_repeats
-        self.num_workers = num_workers
-        self.worker_timeout = worker_timeout
-        self.manifest = manifest
-        self.seed = seed
-        self.augmentation = augmentation
-        self.mean = mean
-        self.std = std
-        views = num_clips * num_crops
-        self.test_batch_size = test_batch_size or max(1, batch_size // views)
+        self.normalisation = Normalisation(mean, std)
+        self.order = TrainingOrder(batch_size=batch_size, num_repeats=num_repeats, seed=seed)
+        if test_batch_size is None:
+            test_batch_size = max(1, batch_size // (num_clips * num_crops))
         testing = test_sampler or CentredSegmentClipSampler(
             num_frames, num_clips=num_clips, num_crops=num_crops
         )
-        self.clip_samplers: dict[str, ClipSampler] = {
-            "train": train_sampler or RandomSegmentClipSampler(num_frames),
-            "val": val_sampler or CentredSegmentClipSampler(num_frames),
-            "test": testing,
-            "predict": testing,
-        }
-        self.label_names: list[str] = []
-        self._splits = SplitVideos(manifest)
+        self.loaders = StageLoaders(
+            clip_samplers={
+                "train": train_sampler or RandomSegmentClipSampler(num_frames),
+                "val": val_sampler or CentredSegmentClipSampler(num_frames),
+                "test": testing,
+                "predict": testing,
+            },
+            test_batch_size=test_batch_size,
+            order=self.order,
+            augmentation=augmentation,
+            num_workers=num_workers,
+            worker_timeout=worker_timeout,
+        )
         self.failures = FailureCount(max_bad_fraction)
+        self._layout = partial(
+            DataLayout,
+            annotation_format=format,
+            train=train,
+            val=val,
+            test=test,
+            labels=labels,
+            videos=videos,
+            fold=fold,
+            frame_template=frame_template,
+        )
+        self.root = root
+        self.format = format
+        self.predict = predict
+        self.remap_labels = remap_labels
+        self.allow_missing = allow_missing
+        self.frame_template = frame_template
+        self.batch_size = batch_size
+        self.manifest = manifest
+        self.seed = seed
+        self.augmentation = augmentation
+        self._splits = SplitVideos(manifest)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames per clip, where training does not draw it."""
+        return self.scales.num_frames
+
+    @property
+    def frame_size(self) -> int:
+        """Side of the square that the model sees, in pixels, where training does not draw it."""
+        return self.scales.frame_size
+
+    @property
+    def resize(self) -> Resize:
+        """Scaling of the frames before they are cropped to ``frame_size``."""
+        return self.scales.resize
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of all classes, by class index; empty until a labelled split has been read."""
+        return self._splits.label_names
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations of a stage; everything that can be refused is refused here.
@@ -216,29 +231,23 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         stages = _STAGES.get(stage, ("train", "val", "test"))
         if stage is None and self.predict is not None:
             stages = (*stages, "predict")
-        self._check_memory(stages)
+        self.loaders.check_memory(stages, self.scales)
         unread = [name for name in stages if name not in self._splits.videos]
         if labelled := [name for name in unread if name != "predict"]:
             self._splits.read(self.layout(), labelled)
-            self.label_names = self._splits.label_names
         if "predict" in unread:
-            self._splits.videos["predict"] = self._predict_list()
+            self._splits.videos["predict"] = list_for_prediction(
+                self.predict, frame_template=self.frame_template
+            )
 
-    def videos(self, split: Literal["train", "val", "test", "predict"]) -> VideoList:
-        """Return the videos of a split, in the order that ``video_index`` counts.
-
-        Args:
-            split: One that ``setup`` has read.
-
-        Raises:
-            KeyError: If ``setup`` has not read it.
-        """
+    def videos(self, split: Stage) -> VideoList:
+        """Return the videos of a split that ``setup`` has read, as ``video_index`` counts them."""
         return self._splits.videos[split]
 
     def match_labels(self, label_names: Sequence[str]) -> None:
-        """Number the classes as a model does that was trained on the same names.
+        """Number the classes as a model does; only if ``remap_labels`` is set.
 
-        Does nothing unless ``remap_labels`` is set; call it before the loaders are made.
+        Call it before the loaders are made.
 
         Args:
             label_names: The model's class names, by output.
@@ -248,23 +257,14 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         """
         if self.remap_labels and self.label_names:
             self._splits.number_as(label_names)
-            self.label_names = self._splits.label_names
 
-    def missing_videos(self, split: Literal["val", "test", "predict"]) -> list[str]:
-        """Return what the annotations of a split list and the disk does not hold.
-
-        Args:
-            split: One that ``setup`` has read.
-        """
+    def missing_videos(self, split: Stage) -> list[str]:
+        """Return what the annotations of a split list and the disk does not hold."""
         return list(self._splits.videos[split].missing)
 
     def leave_out(self, paths: Collection[str]) -> None:
-        """Predict only the other videos.
-
-        Args:
-            paths: As :class:`VideoList` gives them.
-        """
-        self._splits.videos["predict"] = self._splits.videos["predict"].without(set(paths))
+        """Predict only the other videos; those to leave out as :class:`VideoList` gives them."""
+        self._splits.videos["predict"] = self.videos("predict").without(set(paths))
 
     def videos_at_work(self) -> list[str]:
         """Return the videos that the workers are at, the one that takes longest first."""
@@ -272,28 +272,60 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:
         """Return shuffled training clips, ``num_repeats`` of every video next to each other."""
-        dataset = self._dataset(
-            "train",
-            augmentation=self.augmentation,
-            flips=flipped_labels(self.label_names, self.augmentation.flip_label_pairs),
-        )
-        loader = self._loader("train", dataset, self.batch_size * self.num_repeats)
-        self._start = None
+        loader = self._loader("train")
+        self.order.begin_anew()
         return loader
 
     def val_dataloader(self) -> DataLoader[VideoBatch]:
         """Return the validation clips."""
-        return self._loader("val", self._dataset("val"), self.batch_size)
+        return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[VideoBatch]:
         """Return all views of the test videos."""
-        return self._loader("test", self._dataset("test"), self.test_batch_size)
+        return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[VideoBatch] | list[VideoBatch]:
         """Return all views of the videos to predict, with label -1; nothing where none is left."""
-        if not len(self._splits.videos["predict"]):
-            return []
-        return self._loader("predict", self._dataset("predict"), self.test_batch_size)
+        return self._loader("predict") if len(self.videos("predict")) else []
+
+    def num_train_batches(self) -> int:
+        """Return the micro-batches per epoch on each rank; refuse fewer videos than ranks."""
+        return self.order.num_batches(len(self.videos("train")), self._rank)
+
+    def training_list(self) -> dict[str, int | str]:
+        """Return what the order of the training videos depends on, by names that a user knows."""
+        return self.order.terms(self.videos("train"))
+
+    def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
+        """Let the next training begin within an epoch; call it before the loader is made.
+
+        Args:
+            epoch: Counted from 0.
+            num_videos: Videos of the epoch that all ranks together have used.
+            failed: What :meth:`failed_train_videos` returned by then.
+        """
+        self.order.begin_within(epoch=epoch, num_videos=num_videos)
+        self.failures.reasons = list(failed)
+
+    def failed_train_videos(self) -> list[str]:
+        """Return why training videos could not be decoded so far, a sentence per file."""
+        return list(self.failures.reasons)
+
+    def refusal(self) -> str | None:
+        """Return why no training goes on with this data: too much of it could not be decoded."""
+        return self.failures.refusal(num_videos=len(self.videos("train")))
+
+    def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
+        """Settle on frames that a model can cut into patches; call it before loaders are made.
+
+        Arguments and errors are those of :meth:`ClipScales.matched`.
+        """
+        self.scales = self.scales.matched(patch_size=patch_size, grid_size=grid_size)
+
+    def mean_draws(self) -> dict[str, float]:
+        """Return what the draws of training clips come to on average; nothing without draws."""
+        draws = self.scales.draws()
+        return {} if draws is None else draws.means(self.batch_size)
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002 - Lightning's
@@ -317,6 +349,22 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
             self.failures.add(batch["failure"])
         return {**batch, "video": self.to_model_input(batch, training=training)}
 
+    def to_model_input(self, batch: VideoBatch, *, training: bool) -> Tensor:
+        """Return a batch's clips as the model sees them: augmented if ``training``, normalised.
+
+        Args:
+            batch: Clips of 8-bit values, on any device.
+            training: Apply the random augmentations.
+        """
+        video, mean = batch["video"].float() / 255, self.normalisation.mean
+        if training:
+            video = augment_clips(video, batch["draw_seed"], self.augmentation, fill=mean)
+        return self.normalisation.normalise(video)
+
+    def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
+        """Undo the normalisation of clips, for a person to look at."""
+        return self.normalisation.to_pixels(video)
+
     def layout(self) -> DataLayout:
         """Return the reader of the annotations below ``root``, with all settings.
 
@@ -326,76 +374,25 @@ class VideoDataModule(DeviceSide, FrameSizes, TrainingOrder):
         """
         if self.root is None:
             raise ValueError("data.root is not set; it names the folder of the data set.")
-        return DataLayout(
-            self.root,
-            annotation_format=self.format,
-            labels=self.labels,
-            videos=self.videos_folder,
-            fold=self.fold,
-            allow_missing=self.allow_missing,
-            frame_template=self.frame_template,
-            **self.split_files,
-        )
+        return self._layout(self.root, allow_missing=self.allow_missing)
 
-    def _predict_list(self) -> VideoList:
-        if self.predict is None:
-            raise ValueError(
-                "data.predict is not set; it names a video, a folder of videos or a list of them."
-            )
-        return list_for_prediction(self.predict, frame_template=self.frame_template)
+    @property
+    def _rank(self) -> Rank:
+        trainer = self.trainer
+        return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
-    def _dataset(
-        self,
-        stage: _Stage,
-        *,
-        augmentation: Augmentation | None = None,
-        flips: tuple[int, ...] = (),
-    ) -> VideoDataset:
-        return VideoDataset(
-            self._splits.videos[stage],
-            clip_sampler=self.clip_samplers[stage],
-            num_frames=self.num_frames,
-            frame_size=self.frame_size,
-            resize=self.resize,
-            seed=self.seed,
-            augmentation=augmentation,
-            flipped_labels=flips,
-            substitute=stage == "train",
+    def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
+        dataset = self.loaders.dataset(
+            stage,
+            self.videos(stage),
+            scales=self.scales,
+            label_names=self.label_names,
             known=self._splits.known.get(stage),
-            open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)
-            if self.num_workers
-            else None,
         )
-
-    def _loader(
-        self, stage: _Stage, dataset: VideoDataset, requests_per_batch: int
-    ) -> DataLoader[VideoBatch]:
-        order = self._order(stage)
-        if stage == "train" and (draws := self.scale_draws()) is not None:
-            order.scales = StepScales(
-                draws=draws,
-                requests_per_batch=requests_per_batch,
-                batches_per_epoch=self.num_train_batches(),
-                accumulation=1 if self.trainer is None else self.trainer.accumulate_grad_batches,
-            )
-        return video_loader(
+        return self.loaders.loader(
+            stage,
             dataset,
-            order,
-            requests_per_batch=requests_per_batch,
-            num_workers=self.num_workers,
-            drop_last=stage == "train" and len(order) >= requests_per_batch,
+            scales=self.scales,
+            rank=self._rank,
+            accumulation=1 if self.trainer is None else self.trainer.accumulate_grad_batches,
         )
-
-    def _check_memory(self, stages: tuple[_Stage, ...]) -> None:
-        for stage in stages:
-            sampler = self.clip_samplers[stage]
-            views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
-            videos = self.test_batch_size if stage in ("test", "predict") else self.batch_size
-            drawn = self.flexible if stage == "train" else FlexibleScales()
-            check_memory(
-                stage,
-                clips=videos * views * (self.num_repeats if stage == "train" else 1),
-                num_frames=max(drawn.num_frames or [self.num_frames]),
-                frame_size=max(drawn.frame_sizes or [self.frame_size]),
-                prefetched=PREFETCHED_BATCHES * self.num_workers,
-            )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.data.annotations.formats.entry import Split
+from pks4_lightning.batch import Split, Stage
 from pks4_lightning.data.annotations.labels import match_label_order
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.reading import VideoList
@@ -23,9 +23,9 @@ class SplitVideos:
     """
 
     def __init__(self, manifest: str | None = None) -> None:
-        self.videos: dict[str, VideoList] = {}
+        self.videos: dict[Stage, VideoList] = {}
         """By split, in the order that ``video_index`` counts."""
-        self.known: dict[str, KnownFiles] = {}
+        self.known: dict[Stage, KnownFiles] = {}
         """What the manifest says of the videos, by split."""
         self.label_names: list[str] = []
         """Names of all classes, by class index; empty until a labelled split has been read."""
@@ -63,7 +63,7 @@ class SplitVideos:
         self._label_order = list(label_names)
         self.label_names = self._renumber(self.label_names, tuple(self.videos))
 
-    def _renumber(self, label_names: list[str], splits: Sequence[str]) -> list[str]:
+    def _renumber(self, label_names: list[str], splits: Sequence[Stage]) -> list[str]:
         """Renumber splits that are numbered as these names; return the names in the new order."""
         if self._label_order is None:
             return label_names
@@ -71,7 +71,7 @@ class SplitVideos:
         self.videos |= {split: self.videos[split].renumbered(order) for split in splits}
         return self._label_order
 
-    def _apply_manifest(self, split: str, root: Path) -> None:
+    def _apply_manifest(self, split: Stage, root: Path) -> None:
         if self._records is None:
             place = default_manifest(root) if self._manifest is None else Path(self._manifest)
             if self._manifest is None and not place.is_file():

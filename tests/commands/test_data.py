@@ -7,7 +7,7 @@ import matplotlib.image
 import pytest
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.data.annotations.published_counts import OFFICIAL, official_counts
+from pks4_lightning.data.annotations.published_counts import official_counts
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.inspection.check import check_data, workers_needed
 from pks4_lightning.data.inspection.manifest import default_manifest, read_manifest
@@ -194,11 +194,14 @@ def test_copies_within_a_split_are_a_note():
 
 def test_official_numbers_are_compared_where_the_data_set_is_known():
     assert official_counts("ssv2", 174).counts == {"train": 168_913, "val": 24_777}
+    assert official_counts("ssv1", 174).counts["train"] == 86_017
+    assert official_counts("jester", 27).counts["test"] == 14_743
+    assert official_counts("auto", 174) is None
     assert official_counts("kinetics", 400).name == "Kinetics-400"
     assert official_counts("folder", 101).name == "UCF-101"
     assert official_counts("kinetics", 101) is None
     assert official_counts("list", 12) is None
-    official = next(known for known in OFFICIAL if known.name == "UCF-101")
+    official = official_counts("ucf101", 101)
     report = check_data({"train": listed("a")}, {}, "/root", label_names=["x"], official=official)
     assert report.notes[-1] == (
         "If this is UCF-101: it has 9,537 train videos, and 1 are listed."

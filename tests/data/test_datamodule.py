@@ -82,7 +82,9 @@ def test_every_view_is_seen_once_by_one_rank(ssv2_root, split, world_size):
     lengths = set()
     for rank in range(world_size):
         data = make(ssv2_root, num_clips=2, num_crops=3)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+        data.trainer = SimpleNamespace(
+            global_rank=rank, world_size=world_size, accumulate_grad_batches=1
+        )
         data.setup("validate" if split == "val" else "test")
         mine = batches(data, split)
         lengths.add(len(mine))
@@ -106,7 +108,7 @@ def test_training_batches_are_equal_in_number_on_every_rank(ssv2_root):
     seen = []
     for rank in range(2):
         data = make(ssv2_root)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, accumulate_grad_batches=1)
         data.setup("fit")
         epoch = batches(data, "train")
         assert len(epoch) == data.num_train_batches() == 1
@@ -116,7 +118,7 @@ def test_training_batches_are_equal_in_number_on_every_rank(ssv2_root):
 
 def test_fewer_training_videos_than_ranks_are_refused(ssv2_root):
     data = make(ssv2_root)
-    data.trainer = SimpleNamespace(global_rank=0, world_size=8)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=8, accumulate_grad_batches=1)
     data.setup("fit")
     with pytest.raises(ValueError, match="7 training videos cannot be shared by 8 ranks"):
         data.num_train_batches()
@@ -146,9 +148,9 @@ def test_workers_change_nothing(ssv2_root):
 
 
 def test_default_test_batches_hold_as_many_views_as_batch_size(ssv2_root):
-    assert make(ssv2_root, batch_size=16, num_clips=2, num_crops=3).test_batch_size == 2
-    assert make(ssv2_root, batch_size=4, num_clips=2, num_crops=3).test_batch_size == 1
-    assert make(ssv2_root, num_clips=2, test_batch_size=5).test_batch_size == 5
+    assert make(ssv2_root, batch_size=16, num_clips=2, num_crops=3).loaders.test_batch_size == 2
+    assert make(ssv2_root, batch_size=4, num_clips=2, num_crops=3).loaders.test_batch_size == 1
+    assert make(ssv2_root, num_clips=2, test_batch_size=5).loaders.test_batch_size == 5
 
 
 def test_the_model_gets_normalised_floats(ssv2_root):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.safe_yaml import load_config
-from pks4_lightning.data.annotations.formats.entry import read_json
+from pks4_lightning.data.annotations.entry import read_json
 from pks4_lightning.models.towers.weights import build_backbone
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from tests.conftest import ROOT

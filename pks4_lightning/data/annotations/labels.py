@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.data.annotations.formats.entry import Entry, read_json, read_lines
+from pks4_lightning.data.annotations.entry import Entry, read_json, read_lines
 
 __all__ = [
     "label_entries",

@@ -1,61 +1,46 @@
-"""Annotation files as the data sets' authors publish them, read into lists of videos and labels.
+"""The data sets that the package knows, and what reading one of their splits gives.
 
-* ``ssv2``: Something-Something V2's JSON, a list of ``{"id", "template", ...}`` over ``ID.webm``,
-  and the JSON that numbers the templates.
-* ``kinetics``: Kinetics-400's, 600's and 700's CSV, ``label,youtube_id,time_start,time_end,split``,
-  over ``ID_000012_000022.mp4``, ``ID_12_22.mp4`` or ``ID.mp4``.
-* ``ucf101``: ``trainlist01.txt`` with lines of ``Class/v_Class_g01_c01.avi 1``, ``classInd.txt``.
-* ``hmdb51``: a folder of ``CLASS_test_split1.txt``, with lines of ``video.avi 1``.
-* ``diving48``: JSON, a list of ``{"vid_name", "label", ...}``, and ``Diving48_vocab.json``.
-* ``breakfast``: the folder of ``P03/cam01/P03_cereals.avi``; persons split it.
-* ``coin``: ``COIN.json``, ``{"database": {ID: {"class", "recipe_type", "subset", ...}}}``.
-* ``csv``: any table whose header names a column of paths and one of labels.
-* ``list``: a line ``path label`` or ``path,label`` per video.
-* ``frames``: a line ``folder num_frames label`` per video that was unpacked to pictures.
-* ``folder``: a folder per class, of videos or of folders of pictures.
+A data set is added by a file in :mod:`pks4_lightning.data.annotations.formats` and a line in
+:data:`FORMATS`.
 """
 
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pks4_lightning.data.annotations.formats.entry import (
-    Entry,
-    Split,
-    read_lines,
-    read_text,
-    shortened,
-)
-from pks4_lightning.data.annotations.formats.folders import (
-    find_videos,
-    is_breakfast,
-    read_breakfast,
-    read_folder,
-    read_hmdb51,
-)
-from pks4_lightning.data.annotations.formats.json_files import read_coin, read_diving48, read_ssv2
-from pks4_lightning.data.annotations.formats.tables import (
-    KINETICS_COLUMNS,
-    UCF101_LINE,
-    csv_columns,
-    is_frame_line,
-    read_csv,
-    read_frame_list,
-    read_kinetics,
-    read_list,
-    read_ucf101,
-)
+from pks4_lightning.batch import Split
+from pks4_lightning.data.annotations.entry import Entry, shortened
+from pks4_lightning.data.annotations.formats.breakfast import BREAKFAST
+from pks4_lightning.data.annotations.formats.coin import COIN
+from pks4_lightning.data.annotations.formats.diving48 import DIVING48
+from pks4_lightning.data.annotations.formats.folder import FOLDER
+from pks4_lightning.data.annotations.formats.hmdb51 import HMDB51
+from pks4_lightning.data.annotations.formats.jester import JESTER
+from pks4_lightning.data.annotations.formats.kinetics import KINETICS
+from pks4_lightning.data.annotations.formats.lists import FRAMES, LIST
+from pks4_lightning.data.annotations.formats.ssv1 import SSV1
+from pks4_lightning.data.annotations.formats.ssv2 import SSV2
+from pks4_lightning.data.annotations.formats.tables import CSV
+from pks4_lightning.data.annotations.formats.ucf101 import UCF101
+from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 
-__all__ = ["AnnotationFormat", "VideoList", "detect_format", "find_videos", "read_entries"]
+__all__ = ["FORMATS", "FormatName", "VideoList", "detect_format", "format_named", "read_entries"]
 
-AnnotationFormat: TypeAlias = Literal[
-    "ssv2", "kinetics", "ucf101", "hmdb51", "diving48", "breakfast", "coin",
-    "csv", "list", "frames", "folder",
-]  # fmt: skip
+# Looked for, and recognised, in this order: of those that a file may be, the most particular first.
+FORMATS = {
+    record.name: record
+    for record in (
+        COIN, DIVING48, SSV2,  # JSON
+        SSV1, JESTER, KINETICS, UCF101, CSV, FRAMES, LIST,  # lines of text
+        HMDB51, BREAKFAST, FOLDER,  # folders
+    )
+}  # fmt: skip
 
-_BEGINNING = 4096
+if TYPE_CHECKING:
+    FormatName: TypeAlias = str
+else:
+    FormatName = Literal[("auto", *FORMATS)]  # the choices of data.format
 
 
 @dataclass(frozen=True)
@@ -71,6 +56,8 @@ class VideoList:
         missing_labels: Class index of each of them.
         listed_frames: Pictures that each folder must hold; empty where the list does not say.
         frame_template: Name of the pictures; ``None`` finds out.
+        split: What the annotations hold: another split than was asked for where that one stands in
+            for it; ``None`` for videos without labels.
     """
 
     source: str
@@ -81,6 +68,7 @@ class VideoList:
     missing_labels: tuple[int, ...] = ()
     listed_frames: tuple[int, ...] = ()
     frame_template: str | None = None
+    split: Split | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -117,7 +105,21 @@ class VideoList:
         )
 
 
-def detect_format(source: Path) -> AnnotationFormat:
+def format_named(name: FormatName) -> DataFormat:
+    """Return the format that ``data.format`` names.
+
+    Args:
+        name: One of :data:`FORMATS`.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"data.format is '{name}'; it is auto, {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def detect_format(source: Path) -> DataFormat:
     """Tell the format of an annotation file, or of a folder, by looking at it.
 
     Args:
@@ -126,35 +128,18 @@ def detect_format(source: Path) -> AnnotationFormat:
     Raises:
         ValueError: If the file is no text.
     """
-    if source.is_dir():
-        if any(re.search(r"_test_split\d\.txt$", path.name) for path in source.iterdir()):
-            return "hmdb51"
-        return "breakfast" if is_breakfast(source) else "folder"
-    if source.suffix.lower() == ".json":
-        beginning = read_text(source)[:_BEGINNING]
-        if re.match(r'\s*\{\s*"database"\s*:', beginning):
-            return "coin"
-        return "diving48" if re.match(r'\s*\[\s*\{[^}]*"vid_name"\s*:', beginning) else "ssv2"
-    lines = read_lines(source)
-    first_line = lines[0][1] if lines else ""
-    columns = {column.strip() for column in first_line.split(",")}
-    if set(KINETICS_COLUMNS[1:]) <= columns:
-        return "kinetics"
-    if csv_columns(first_line) is not None:
-        return "csv"
-    if UCF101_LINE.fullmatch(first_line):
-        return "ucf101"
-    return "frames" if is_frame_line(first_line) else "list"
+    sniffed = Sniffed(source)
+    return next(record for record in FORMATS.values() if record.recognises(sniffed))
 
 
 def read_entries(
-    source: Path, annotation_format: AnnotationFormat, *, split: Split = "train", fold: int = 1
+    source: Path, record: DataFormat, *, split: Split = "train", fold: int = 1
 ) -> list[Entry]:
     """Read an annotation file, or walk through a folder.
 
     Args:
         source: File or folder.
-        annotation_format: How to read it.
+        record: How to read it.
         split: Which part of it, where it holds several.
         fold: Which of the official splits, where it holds several: HMDB-51's and Breakfast's.
 
@@ -162,36 +147,13 @@ def read_entries(
         Its entries in order; a folder's are sorted.
 
     Raises:
-        ValueError: If it is malformed, empty, or lists a video twice (Kinetics' may do so).
+        ValueError: If it is malformed, empty, or lists a video twice where it must not.
     """
-    entries: list[Entry]
-    match annotation_format:
-        case "ssv2":
-            entries = read_ssv2(source)
-        case "kinetics":
-            entries = read_kinetics(source, split)
-        case "ucf101":
-            entries = read_ucf101(source)
-        case "hmdb51":
-            entries = read_hmdb51(source, split, fold)
-        case "diving48":
-            entries = read_diving48(source)
-        case "breakfast":
-            entries = read_breakfast(source, split, fold)
-        case "coin":
-            entries = read_coin(source, split)
-        case "csv":
-            entries = read_csv(source, split)
-        case "list":
-            entries = read_list(source)
-        case "frames":
-            entries = read_frame_list(source)
-        case "folder":
-            entries = read_folder(source)
+    entries = record.read(Part(source, split, fold))
     if not entries:
         raise ValueError(f"'{source}' lists no videos; check that it is the right file.")
     seen: dict[str, Entry] = {}
-    for entry in entries if annotation_format != "kinetics" else ():
+    for entry in () if record.repeats else entries:
         first = seen.setdefault(entry.video, entry)
         if first is not entry:
             raise ValueError(

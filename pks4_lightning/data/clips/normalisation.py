@@ -1,45 +1,47 @@
-"""What happens to clips on the device, and how to undo it for a person to look at."""
+"""From pixels to what a model sees, and back."""
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pks4_lightning.batch import VideoBatch
-from pks4_lightning.data.clips.randaugment import augment_clips
-from pks4_lightning.data.clips.transforms import Augmentation
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour
 
-__all__ = ["DeviceSide"]
-
-_Colour = tuple[float, float, float]
+__all__ = ["Normalisation"]
 
 
-class DeviceSide:
-    """The part of the data module that works on whole batches of 8-bit clips."""
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation that clips are normalised with.
 
-    augmentation: Augmentation
-    mean: _Colour
-    """RGB, for values from 0 to 1."""
-    std: _Colour
+    Args:
+        mean: RGB, for values from 0 to 1.
+        std: RGB.
+    """
 
-    def to_model_input(self, batch: VideoBatch, *, training: bool) -> Tensor:
-        """Return a batch's clips as the model sees them: augmented if ``training``, normalised.
+    mean: Colour = CLIP_MEAN
+    std: Colour = CLIP_STD
+
+    def normalise(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 3 T H W"]:
+        """Return clips as the model sees them.
 
         Args:
-            batch: Clips of 8-bit values, on any device.
-            training: Apply the random augmentations.
+            video: Values from 0 to 1.
         """
-        video = batch["video"].float() / 255
-        if training:
-            video = augment_clips(video, batch["draw_seed"], self.augmentation, fill=self.mean)
-        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
+        mean, std = self._as_tensors(video)
         return (video - mean) / std
 
-    def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
+    def to_pixels(self, video: Float[Tensor, "B 3 T H W"]) -> UInt8[Tensor, "B T H W 3"]:
         """Undo the normalisation, for a person to look at.
 
         Args:
             video: Clips as the model sees them.
         """
-        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
+        mean, std = self._as_tensors(video)
         pixels = ((video * std + mean) * 255).round().clamp(0, 255)
         return pixels.permute(0, 2, 3, 4, 1).to(torch.uint8)
+
+    def _as_tensors(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (video.new_tensor(value).view(3, 1, 1, 1) for value in (self.mean, self.std))
+        return mean, std

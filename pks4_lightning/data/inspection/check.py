@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from pks4_lightning.data.annotations.published_counts import Official
 from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.annotations.record import Published
 from pks4_lightning.data.inspection.probe import FileRecord
 from pks4_lightning.data.inspection.quarantine import manifest_paths
 
@@ -51,7 +51,7 @@ def check_data(
     root: str,
     *,
     label_names: Sequence[str],
-    official: Official | None = None,
+    official: Published | None = None,
 ) -> DataReport:
     """Compare the splits with the manifest, with each other and with the official numbers.
 
@@ -215,7 +215,7 @@ def _check_contents(
         )
 
 
-def _compare(report: DataReport, official: Official) -> None:
+def _compare(report: DataReport, official: Published) -> None:
     for name, number in official.counts.items():
         split = report.splits.get(name)
         if split is None or split.listed == number:

@@ -1,24 +1,9 @@
-"""Whether settings can be meant, and whether the clips in flight fit into the memory."""
+"""Whether the clips in flight fit into the memory."""
 
 import os
 from pathlib import Path
 
-__all__ = ["check_counts", "check_memory"]
-
-
-def check_counts(least: int = 1, **counts: float) -> None:
-    """Refuse numbers that are too small.
-
-    Args:
-        least: The smallest allowed.
-        counts: Settings of the data module, by name.
-
-    Raises:
-        ValueError: If one is smaller.
-    """
-    for name, value in counts.items():
-        if value < least:
-            raise ValueError(f"data.{name} is {value:g}; it must be at least {least}.")
+__all__ = ["check_memory"]
 
 
 def check_memory(

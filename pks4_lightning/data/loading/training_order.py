@@ -1,51 +1,101 @@
 """Which training videos come when, on which rank; and from where on in a run that is resumed."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
-from lightning.pytorch import LightningDataModule
-
-from pks4_lightning.data.inspection.quarantine import FailureCount
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.loading.sampler import VideoSampler
-from pks4_lightning.data.splits import SplitVideos
 
-__all__ = ["TrainingOrder"]
+__all__ = ["Rank", "TrainingOrder"]
 
 
-class TrainingOrder(LightningDataModule):
-    """The part of the data module that a schedule counts on, and a resumed run."""
+class Rank(NamedTuple):
+    """One of the processes that train together."""
 
-    batch_size: int
-    num_repeats: int
-    seed: int
-    failures: FailureCount
-    _splits: SplitVideos
-    _start: dict[str, int] | None = None
-    """The sampler's state at the start of this process's training; ``None`` at a run's start."""
+    number: int = 0
+    world_size: int = 1
 
-    def num_train_batches(self) -> int:
+
+class TrainingOrder:
+    """The order of the training videos: what a schedule counts on, and a resumed run.
+
+    Args:
+        batch_size: Videos per rank and micro-batch.
+        num_repeats: Clips drawn from every video of a batch.
+        seed: Seed of the order.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+
+    def __init__(self, *, batch_size: int, num_repeats: int, seed: int) -> None:
+        check_counts(batch_size=batch_size, num_repeats=num_repeats)
+        self.batch_size = batch_size
+        self.num_repeats = num_repeats
+        self.seed = seed
+        self._start: dict[str, int] | None = None
+        """The sampler's state at the start of this process's training; ``None`` at a run's."""
+
+    def num_batches(self, num_videos: int, rank: Rank) -> int:
         """Return the micro-batches per epoch on each rank.
 
         The last batch is left out where it is not full, unless it is the only one.
 
+        Args:
+            num_videos: Training videos.
+            rank: Any of the processes.
+
         Raises:
             ValueError: If there are fewer videos than ranks.
         """
-        num_videos, num_ranks = len(self._splits.videos["train"]), self._order("train").world_size
-        if num_videos < num_ranks:
+        if num_videos < rank.world_size:
             raise ValueError(
-                f"{num_videos} training videos cannot be shared by {num_ranks} ranks; lower "
+                f"{num_videos} training videos cannot be shared by {rank.world_size} ranks; lower "
                 "trainer.devices or trainer.num_nodes."
             )
-        return max(1, self._order("train").num_videos_per_rank // self.batch_size)
+        per_rank = self.sampler(num_videos, rank).num_videos_per_rank
+        return max(1, per_rank // self.batch_size)
 
-    def training_list(self) -> dict[str, int | str]:
-        """Return what the order of the training videos depends on, by names that a user knows.
+    def sampler(self, num_videos: int, rank: Rank) -> VideoSampler:
+        """Return a sampler of the training videos, which begins where the run is to go on.
 
-        The folder that holds the data set is no part of it.
+        Args:
+            num_videos: Training videos.
+            rank: The process that it is for.
         """
-        videos = self._splits.videos["train"]
+        sampler = VideoSampler(
+            num_videos,
+            num_repeats=self.num_repeats,
+            shuffle=True,
+            uneven="drop",
+            seed=self.seed,
+            rank=rank.number,
+            world_size=rank.world_size,
+        )
+        if self._start is not None:
+            sampler.load_state_dict(self._start)
+        return sampler
+
+    def begin_within(self, *, epoch: int, num_videos: int) -> None:
+        """Let the next training begin within an epoch.
+
+        Args:
+            epoch: Counted from 0.
+            num_videos: Videos of the epoch that all ranks together have used.
+        """
+        self._start = {"epoch": epoch, "num_videos": num_videos}
+
+    def begin_anew(self) -> None:
+        """Let the training after this one begin at its start."""
+        self._start = None
+
+    def terms(self, videos: VideoList) -> dict[str, int | str]:
+        """Return what the order depends on, by names that a user knows.
+
+        Args:
+            videos: The training videos. The folder that holds the data set is no part of it.
+        """
         digest = hashlib.sha256()
         for path, label in zip(videos.paths, videos.labels, strict=True):
             digest.update(f"{label} {path}\n".encode())
@@ -53,37 +103,3 @@ class TrainingOrder(LightningDataModule):
             "data.seed": self.seed,
             "training videos": f"{len(videos)} (sha256 {digest.hexdigest()[:12]})",
         }
-
-    def failed_train_videos(self) -> list[str]:
-        """Return why training videos could not be decoded so far, one sentence for each file."""
-        return list(self.failures.reasons)
-
-    def refusal(self) -> str | None:
-        """Return why no training goes on with this data: too much of it could not be decoded."""
-        return self.failures.refusal(num_videos=len(self._splits.videos["train"]))
-
-    def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
-        """Let the next training begin within an epoch; call it before the loader is made.
-
-        Args:
-            epoch: Counted from 0.
-            num_videos: Videos of the epoch that all ranks together have used.
-            failed: What :meth:`failed_train_videos` returned by then.
-        """
-        self._start = {"epoch": epoch, "num_videos": num_videos}
-        self.failures.reasons = list(failed)
-
-    def _order(self, stage: Literal["train", "val", "test", "predict"]) -> VideoSampler:
-        training = stage == "train"
-        order = VideoSampler(
-            len(self._splits.videos[stage]),
-            num_repeats=self.num_repeats if training else 1,
-            shuffle=training,
-            uneven="drop" if training else "pad",
-            seed=self.seed,
-            rank=0 if self.trainer is None else self.trainer.global_rank,
-            world_size=1 if self.trainer is None else self.trainer.world_size,
-        )
-        if training and self._start is not None:
-            order.load_state_dict(self._start)
-        return order

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD
 from pks4_lightning.demo.motion.render import COLOUR_NAMES, SHAPE_NAMES
 from pks4_lightning.demo.tiny_clip.stills import NUM_PLACES, Stills, draw_stills
 from pks4_lightning.progress import track
@@ -28,9 +29,6 @@ logger = logging.getLogger(__name__)
 _NUM_BINS = 10
 _HELD_OUT_SEED = 1 << 32
 """Added to the seed of the pictures that choose nothing and only measure."""
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
-"""CLIP's normalisation."""
 
 
 def tiny_clip_config() -> CLIPVisionConfig:
@@ -69,8 +67,8 @@ class StillReader(nn.Module):
         self.picture_head = nn.Linear(config.projection_dim, num_answers)
         self.patch_norm = nn.LayerNorm(config.hidden_size)
         self.patch_head = nn.Linear(config.hidden_size, 3)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(
         self, picture: UInt8[Tensor, "N 3 H W"]

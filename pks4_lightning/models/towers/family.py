@@ -16,6 +16,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD
 from pks4_lightning.insertion import HookPoints
 
 __all__ = ["IMAGENET", "OPENAI", "Colours", "TowerFamily"]
@@ -29,7 +30,7 @@ class Colours:
     std: tuple[float, float, float]
 
 
-OPENAI = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+OPENAI = Colours(CLIP_MEAN, CLIP_STD)
 IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pks4_lightning.data.annotations.formats.entry import Entry
+from pks4_lightning.data.annotations.entry import Entry
 from pks4_lightning.data.annotations.labels import (
     label_entries,
     match_label_order,

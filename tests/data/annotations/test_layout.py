@@ -3,7 +3,8 @@ import logging
 
 import pytest
 
-from pks4_lightning.data.annotations.layout import DataLayout, list_for_prediction
+from pks4_lightning.data.annotations.layout import DataLayout
+from pks4_lightning.data.annotations.prediction import list_for_prediction
 
 
 def touch(root, *names):
@@ -159,7 +160,9 @@ def test_a_missing_annotation_file_is_named(tmp_path):
 
 
 def test_an_empty_root_says_what_was_looked_for(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"looked for train.json, .*; set data.train"):
+    with pytest.raises(
+        FileNotFoundError, match=r"looked for train, COIN.json, train.csv, .*; set data.train"
+    ):
         DataLayout(str(tmp_path)).read("train")
 
 

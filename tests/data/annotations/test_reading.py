@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from pks4_lightning.data.annotations.formats.entry import Entry
-from pks4_lightning.data.annotations.reading import detect_format, find_videos, read_entries
+from pks4_lightning.data.annotations.entry import Entry
+from pks4_lightning.data.annotations.reading import FORMATS, detect_format, read_entries
+from pks4_lightning.data.annotations.walking import find_videos
 
 KINETICS = """label,youtube_id,time_start,time_end,split
 "massaging person's head",-3B32lodo2M,59,69,train
@@ -30,8 +31,8 @@ def test_reads_something_something(tmp_path):
             {"id": "42", "template": "Failing to put [something] because [it] does not fit"},
         ],
     )  # fmt: skip
-    assert detect_format(file) == "ssv2"
-    assert read_entries(file, "ssv2") == [
+    assert detect_format(file).name == "ssv2"
+    assert read_entries(file, FORMATS["ssv2"]) == [
         Entry("78687", "Holding something next to something", "id 78687"),
         Entry("42", "Failing to put something because it does not fit", "id 42"),
     ]
@@ -39,8 +40,8 @@ def test_reads_something_something(tmp_path):
 
 def test_reads_kinetics(tmp_path):
     file = write(tmp_path / "train.csv", KINETICS)
-    assert detect_format(file) == "kinetics"
-    assert read_entries(file, "kinetics") == [
+    assert detect_format(file).name == "kinetics"
+    assert read_entries(file, FORMATS["kinetics"]) == [
         Entry("-3B32lodo2M_000059_000069", "massaging person's head", "line 2"),
         Entry("1bYBlzj-jsk_000004_000014", "abseiling", "line 3"),
     ]
@@ -53,16 +54,16 @@ def test_reads_kinetics(tmp_path):
 )
 def test_reads_lists(tmp_path, content):
     file = write(tmp_path / "train.csv", content)
-    assert detect_format(file) == "list"
-    entries = read_entries(file, "list")
+    assert detect_format(file).name == "list"
+    entries = read_entries(file, FORMATS["list"])
     assert [entry[:2] for entry in entries] == [("my dog.mp4", "0"), ("b/c.mp4", "3")]
 
 
 def test_reads_class_folders(tmp_path):
     for name in ("b/2.mp4", "a/x/1.webm", "b/1.MP4", "a/notes.txt", "a/.hidden.mp4"):
         write(tmp_path / name, "")
-    assert detect_format(tmp_path) == "folder"
-    assert [entry[:2] for entry in read_entries(tmp_path, "folder")] == [
+    assert detect_format(tmp_path).name == "folder"
+    assert [entry[:2] for entry in read_entries(tmp_path, FORMATS["folder"])] == [
         ("a/x/1.webm", "a"), ("b/1.MP4", "b"), ("b/2.mp4", "b")
     ]  # fmt: skip
 
@@ -105,19 +106,22 @@ def test_malformed_files_are_named(tmp_path, name, content, message):
 
 def test_rows_that_kinetics_repeats_count_once(tmp_path):
     file = write(tmp_path / "train.csv", KINETICS + KINETICS.splitlines()[2])
-    assert len(read_entries(file, "kinetics")) == 2
+    assert len(read_entries(file, FORMATS["kinetics"])) == 2
 
 
 def test_a_clip_that_kinetics_labels_twice_counts_twice_and_is_said(tmp_path, caplog):
     file = write(tmp_path / "train.csv", KINETICS + "archery,1bYBlzj-jsk,4,14,train\n")
-    assert [entry.label for entry in read_entries(file, "kinetics")][1:] == ["abseiling", "archery"]
+    assert [entry.label for entry in read_entries(file, FORMATS["kinetics"])][1:] == [
+        "abseiling",
+        "archery",
+    ]
     assert "1 clips more than one label, such as '1bYBlzj-jsk_000004_000014'" in caplog.text
 
 
 def test_kinetics_without_its_columns_is_refused(tmp_path):
     file = write(tmp_path / "train.csv", "label,path\na,b\n")
     with pytest.raises(ValueError, match="has no column 'youtube_id'"):
-        read_entries(file, "kinetics")
+        read_entries(file, FORMATS["kinetics"])
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

@@ -152,7 +152,9 @@ def test_a_training_stops_when_too_many_videos_fail(folders):
         (folders / "train" / f"{name}.mp4").write_text("broken")
     data = module(folders, max_bad_fraction=0.25)
     data.setup("fit")
-    data.trainer = SimpleNamespace(training=True, global_rank=0, world_size=1)
+    data.trainer = SimpleNamespace(
+        training=True, global_rank=0, world_size=1, accumulate_grad_batches=1
+    )
     deque(data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader())
     assert len(data.failures.reasons) == 3
     with pytest.raises(ValueError, match="3 of 8 training videos cannot be decoded"):

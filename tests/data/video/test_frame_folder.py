@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.data.annotations.layout import list_for_prediction
+from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.loading.dataset import VideoDataset

@@ -1,1 +1,1 @@
-"""Annotations as the data sets' authors publish them: a reader for each, all giving entries."""
+"""The data sets, a file for each family: how it is read, and where its files lie."""

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from pks4_lightning.data.annotations.layout import DataLayout
-from pks4_lightning.data.annotations.reading import detect_format, find_videos, read_entries
+from pks4_lightning.data.annotations.reading import FORMATS, detect_format, read_entries
+from pks4_lightning.data.annotations.walking import find_videos
 
 
 def touch(root, *names):
@@ -304,7 +305,7 @@ def test_kinetics_in_one_file_is_split_by_its_column(tmp_path):
         HEADER + "a,AAAAAAAAAAA,0,10,train\na,BBBBBBBBBBB,0,10,validate\nb,CCCCCCCCCCC,0,10,test\n",
     )
     for split, video in {"train": "AAA", "val": "BBB", "test": "CCC"}.items():
-        entries = read_entries(tmp_path / "all.csv", "kinetics", split=split)
+        entries = read_entries(tmp_path / "all.csv", FORMATS["kinetics"], split=split)
         assert [entry.video[:3] for entry in entries] == [video]
 
 
@@ -363,7 +364,7 @@ def test_a_table_without_splits_is_not_validated_on_as_well(tmp_path):
 def test_tables_that_are_not_clear_are_refused(tmp_path, content, message):
     write(tmp_path / "train.csv", content)
     with pytest.raises(ValueError, match=message):
-        read_entries(tmp_path / "train.csv", "csv")
+        read_entries(tmp_path / "train.csv", FORMATS["csv"])
 
 
 def test_lists_of_frame_folders(tmp_path):
@@ -384,7 +385,7 @@ def test_lists_of_frame_folders(tmp_path):
 def test_lists_of_frame_folders_promise_frames(tmp_path, line):
     write(tmp_path / "train.txt", f"1 3 0\n{line}\n")
     with pytest.raises(ValueError, match=f"reads '{line}' at line 2; a line is 'folder num_frames"):
-        read_entries(tmp_path / "train.txt", "frames")
+        read_entries(tmp_path / "train.txt", FORMATS["frames"])
 
 
 def test_class_folders_of_frame_folders(tmp_path):
@@ -430,7 +431,7 @@ def test_something_something_as_frames(tmp_path):
 )
 def test_the_format_is_seen_from_the_file(tmp_path, name, content, expected):
     write(tmp_path / name, content)
-    assert detect_format(tmp_path / name) == expected
+    assert detect_format(tmp_path / name).name == expected
 
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "diving48", "breakfast", "coin"])

@@ -3,22 +3,22 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
+from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.paths import UnsafePathError, check_name
 
 __all__ = [
     "Entry",
-    "Split",
     "read_json",
     "read_lines",
+    "read_objects",
     "read_text",
     "relative_path",
     "shortened",
     "split_of",
+    "text_of",
 ]
-
-Split: TypeAlias = Literal["train", "val", "test"]
 
 _SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train",
@@ -41,6 +41,8 @@ class Entry(NamedTuple):
     """Where it stands, for messages: a line or an id."""
     num_frames: int | None = None
     """Frames that the annotation promises, where the video is a folder of pictures."""
+    split: Split | None = None
+    """What it belongs to, where the annotations hold several splits."""
 
 
 def read_text(source: Path) -> str:
@@ -84,6 +86,38 @@ def read_json(source: Path) -> Any:
         raise ValueError(
             f"'{source}' is nested too deeply, or has a number of too many digits, to be read."
         ) from None
+
+
+def read_objects(source: Path) -> list[Any]:
+    """Read a JSON file that lists videos.
+
+    Args:
+        source: The file.
+
+    Raises:
+        ValueError: If it is no list.
+    """
+    content = read_json(source)
+    if not isinstance(content, list):
+        raise ValueError(f"'{source}' must be a JSON list of videos, one object with an id each.")
+    return content
+
+
+def text_of(video: Any, key: str, source: Path, number: int) -> str:
+    """Return what an object of such a list says under a key.
+
+    Args:
+        video: The object.
+        key: What must be there.
+        source: The file, for the message.
+        number: Of the object, counted from 1.
+
+    Raises:
+        ValueError: If it says nothing.
+    """
+    if not isinstance(video, dict) or not str(video.get(key, "")).strip():
+        raise ValueError(f"'{source}' has no '{key}' in its entry number {number}.")
+    return str(video[key])
 
 
 def relative_path(path: str, source: Path, place: str) -> str:

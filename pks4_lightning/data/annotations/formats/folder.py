@@ -1,0 +1,49 @@
+"""A folder per class, of videos or of folders of pictures."""
+
+from pathlib import Path
+
+from pks4_lightning.data.annotations.entry import Entry
+from pks4_lightning.data.annotations.locating import in_source
+from pks4_lightning.data.annotations.record import DataFormat, Part
+from pks4_lightning.data.annotations.walking import find_clips
+from pks4_lightning.data.video.container import VIDEO_SUFFIXES
+
+__all__ = ["FOLDER"]
+
+
+def read_folder(part: Part) -> list[Entry]:
+    """Read a folder of class folders that hold videos, or folders of pictures, at any depth.
+
+    Args:
+        part: The folder of a split.
+
+    Raises:
+        ValueError: If a video lies beside the class folders.
+    """
+    source = part.source
+    if not source.is_dir():
+        raise ValueError(f"'{source}' is not a folder of class folders.")
+    entries = []
+    for video in find_clips(source):
+        label, _, rest = video.partition("/")
+        is_file = Path(video).suffix.lower() in VIDEO_SUFFIXES
+        if not rest and is_file:
+            raise ValueError(f"'{source}' holds the video '{video}' beside its class folders; "
+                             "every video must lie in the folder of its class.")  # fmt: skip
+        if not rest:
+            raise ValueError(f"'{source}' holds pictures in '{video}' and no folders there; the "
+                             "pictures of a video lie in CLASS/VIDEO/.")  # fmt: skip
+        entries.append(Entry(video, label, f"'{video}'"))
+    return entries
+
+
+FOLDER = DataFormat(
+    name="folder",
+    read=read_folder,
+    recognises=lambda sniffed: sniffed.path.is_dir(),
+    splits={"train": ("train",), "val": ("val", "validation"), "test": ("test",)},
+    folders=("",),
+    is_folder=True,
+    locate=in_source,
+    is_anybodys=True,
+)

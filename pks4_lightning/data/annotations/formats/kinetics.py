@@ -1,0 +1,107 @@
+"""Kinetics-400, 600 and 700: CSV files ``label,youtube_id,time_start,time_end,split``."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from pks4_lightning.data.annotations.entry import Entry, relative_path
+from pks4_lightning.data.annotations.formats.tables import read_table, rows_of_split
+from pks4_lightning.data.annotations.locating import by_file_name
+from pks4_lightning.data.annotations.record import DataFormat, Part, Published, Sniffed
+
+__all__ = ["KINETICS"]
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("youtube_id", "time_start", "time_end")  # test splits may come without labels
+
+
+def read_kinetics(part: Part) -> list[Entry]:
+    """Read the table; rows of other splits are left out if it holds several.
+
+    Args:
+        part: The CSV file.
+
+    Returns:
+        An entry per clip and label. Rows that are repeated count once; a clip under two labels is
+        two entries, as whoever scores by that list counts it.
+
+    Raises:
+        ValueError: If a column is absent or a time is no number.
+    """
+    source = part.source
+    columns, rows = read_table(source)
+    absent = [name for name in _COLUMNS if name not in columns]
+    if absent:
+        raise ValueError(f"'{source}' has no column '{absent[0]}'; Kinetics' CSV files have the "
+                         "columns label,youtube_id,time_start,time_end,split.")  # fmt: skip
+    entries: dict[tuple[str, str | None], Entry] = {}
+    split, chosen = rows_of_split(rows, "split", part.split)
+    for number, row in chosen:
+        place = f"line {number}"
+        try:
+            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
+        except ValueError:
+            raise ValueError(
+                f"'{source}' has the times '{row['time_start']}' and '{row['time_end']}' at "
+                f"{place}; they must be seconds."
+            ) from None
+        video = relative_path(f"{row['youtube_id']}_{start:06d}_{end:06d}", source, place)
+        label = row.get("label") or None
+        entries.setdefault((video, label), Entry(video, label, place, split=split))
+    twice = Counter(video for video, _ in entries) - Counter({video for video, _ in entries})
+    if twice:
+        logger.warning(
+            "'%s' gives %d clips more than one label, such as '%s'; each counts once per label.",
+            source, len(twice), next(iter(twice)),
+        )  # fmt: skip
+    return list(entries.values())
+
+
+def is_kinetics(sniffed: Sniffed) -> bool:
+    """Tell whether a table has the columns of Kinetics."""
+    return set(_COLUMNS) <= {column.strip() for column in sniffed.first_line.split(",")}
+
+
+def _file_names(entries: Sequence[Entry]) -> list[list[str]]:
+    """Return ``ID_000012_000022``, ``ID_12_22`` and ``ID``, as copies name their files."""
+    # a file named by the YouTube video alone is this clip only if no other clip is of it
+    clips_of = Counter(entry.video.rsplit("_", 2)[0] for entry in entries)
+    names = []
+    for entry in entries:
+        video, start, end = entry.video.rsplit("_", 2)
+        alone = [video] if clips_of[video] == 1 else []
+        names.append([entry.video, f"{video}_{int(start)}_{int(end)}", *alone])
+    return names
+
+
+_USUAL = [f"kinetics{dash}{number}" for number in (400, 600, 700) for dash in ("-", "")]
+
+KINETICS = DataFormat(
+    name="kinetics",
+    read=read_kinetics,
+    recognises=is_kinetics,
+    splits={
+        "train": (
+            "train.csv",
+            "train.txt",
+            *(f"{name}_train.csv" for name in _USUAL),
+            "kinetics_train.csv",
+        ),
+        "val": (
+            "validate.csv",
+            "val.csv",
+            "validation.csv",
+            "val.txt",
+            *(f"{name}_val.csv" for name in _USUAL),
+            "kinetics_val.csv",
+        ),
+    },
+    repeats=True,
+    locate=by_file_name(_file_names),
+    published=(
+        Published("Kinetics-400", 400, {"train": 246_535, "val": 19_907}, exact=False),
+        Published("Kinetics-600", 600, {"train": 392_622, "val": 30_000}, exact=False),
+        Published("Kinetics-700", 700, {"train": 545_317, "val": 35_000}, exact=False),
+    ),
+)

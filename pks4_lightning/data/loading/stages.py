@@ -1,0 +1,151 @@
+"""Datasets and loaders of a data module's stages: training, validation, testing, predicting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pks4_lightning.batch import Stage
+from pks4_lightning.data.annotations.reading import VideoList
+from pks4_lightning.data.clips.flexible import StepScales
+from pks4_lightning.data.clips.sampling import SegmentClipSampler
+from pks4_lightning.data.clips.scales import ClipScales
+from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels
+from pks4_lightning.data.counts import check_counts
+from pks4_lightning.data.inspection.manifest import KnownFiles
+from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.loading.loader import PREFETCHED_BATCHES, VideoLoader, video_loader
+from pks4_lightning.data.loading.memory_check import check_memory
+from pks4_lightning.data.loading.sampler import VideoSampler
+from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
+from pks4_lightning.data.loading.worker_activity import OpenFiles
+from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+
+__all__ = ["StageLoaders"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageLoaders:
+    """Makes the loaders of all stages.
+
+    Args:
+        clip_samplers: Which clips a video gives, by stage.
+        test_batch_size: Test videos per rank and batch; ``order`` has that of the other stages.
+        order: When the training videos come.
+        augmentation: Random changes of the training clips.
+        num_workers: Processes that decode; 0 decodes in the main process.
+        worker_timeout: Seconds that a worker may take for a video.
+
+    Raises:
+        ValueError: If a number is too small.
+    """
+
+    clip_samplers: Mapping[Stage, ClipSampler]
+    test_batch_size: int
+    order: TrainingOrder
+    augmentation: Augmentation
+    num_workers: int
+    worker_timeout: float
+
+    def __post_init__(self) -> None:
+        check_counts(test_batch_size=self.test_batch_size)
+        check_counts(0, num_workers=self.num_workers, worker_timeout=self.worker_timeout)
+
+    def dataset(
+        self,
+        stage: Stage,
+        videos: VideoList,
+        *,
+        scales: ClipScales,
+        label_names: Sequence[str],
+        known: KnownFiles | None,
+    ) -> VideoDataset:
+        """Return the clips of a stage.
+
+        Args:
+            stage: Training clips are augmented, and other videos stand in for undecodable ones.
+            videos: The videos.
+            scales: How large the clips are.
+            label_names: Names of all classes, by which mirrored classes are found.
+            known: What the manifest says of the videos.
+        """
+        training = stage == "train"
+        pairs = self.augmentation.flip_label_pairs
+        return VideoDataset(
+            videos,
+            clip_sampler=self.clip_samplers[stage],
+            num_frames=scales.num_frames,
+            frame_size=scales.frame_size,
+            resize=scales.resize,
+            seed=self.order.seed,
+            augmentation=self.augmentation if training else None,
+            flipped_labels=flipped_labels(label_names, pairs) if training else (),
+            substitute=training,
+            known=known,
+            open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)
+            if self.num_workers
+            else None,
+        )
+
+    def loader(
+        self,
+        stage: Stage,
+        dataset: VideoDataset,
+        *,
+        scales: ClipScales,
+        rank: Rank,
+        accumulation: int,
+    ) -> VideoLoader:
+        """Return the batches of a stage that a rank takes.
+
+        Args:
+            stage: Training batches come in a random order, each video ``num_repeats`` times.
+            dataset: Its clips.
+            scales: What the scales of training clips are drawn from.
+            rank: The process.
+            accumulation: Training batches per optimiser step.
+        """
+        requests = self._num_videos(stage)
+        if stage != "train":
+            order = VideoSampler(len(dataset), rank=rank.number, world_size=rank.world_size)
+        else:
+            order = self.order.sampler(len(dataset), rank)
+            requests *= self.order.num_repeats
+            if (draws := scales.draws()) is not None:
+                order.scales = StepScales(
+                    draws=draws,
+                    requests_per_batch=requests,
+                    batches_per_epoch=self.order.num_batches(len(dataset), rank),
+                    accumulation=accumulation,
+                )
+        return video_loader(
+            dataset,
+            order,
+            requests_per_batch=requests,
+            num_workers=self.num_workers,
+            drop_last=stage == "train" and len(order) >= requests,
+        )
+
+    def check_memory(self, stages: Sequence[Stage], scales: ClipScales) -> None:
+        """Refuse clips of which those in flight do not fit into the memory.
+
+        Args:
+            stages: What is to be loaded.
+            scales: How large the clips are, in training the largest that may be drawn.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        for stage in stages:
+            sampler = self.clip_samplers[stage]
+            views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
+            training = stage == "train"
+            length, size = scales.largest if training else (scales.num_frames, scales.frame_size)
+            check_memory(
+                stage,
+                clips=self._num_videos(stage) * views * (self.order.num_repeats if training else 1),
+                num_frames=length,
+                frame_size=size,
+                prefetched=PREFETCHED_BATCHES * self.num_workers,
+            )
+
+    def _num_videos(self, stage: Stage) -> int:
+        return self.test_batch_size if stage in ("test", "predict") else self.order.batch_size
