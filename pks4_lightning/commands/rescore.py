@@ -57,7 +57,7 @@ def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, A
         chosen: Numbers of views; ``None`` means all.
 
     Returns:
-        Rows with ``views``, ``num_videos``, ``top1``, ``top5`` and 95 % bootstrap intervals.
+        Rows with ``views``, ``num_videos``, ``top1``, ``top5`` and 95 % intervals.
 
     Raises:
         ValueError: If labels are not known, or a video lacks a view.

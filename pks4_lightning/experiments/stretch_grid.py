@@ -39,7 +39,7 @@ class Cell:
     top1: float
     """Share of the scored videos."""
     top1_low: float
-    """Lower end of its 95 % bootstrap interval."""
+    """Lower end of its 95 % confidence interval."""
     top1_high: float
     num_videos: int
     clips_per_second: float

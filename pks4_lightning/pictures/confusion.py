@@ -19,14 +19,19 @@ __all__ = ["confusion_matrix_figure"]
 _MOST_LABELS = 40
 _MOST_NUMBERS = 16
 _LINE_LENGTH = 32
+_LEAST_SIDE = 3.0  # inches, as all below
 
 
-def confusion_matrix_figure(counts: Int[np.ndarray, "K K"], label_names: Sequence[str]) -> Figure:
+def confusion_matrix_figure(
+    counts: Int[np.ndarray, "K K"], label_names: Sequence[str], *, with_all_names: bool = False
+) -> Figure:
     """Draw a confusion matrix, each row as shares of its true class.
 
     Args:
         counts: Videos per true class (row) and answer (column).
         label_names: In label order. They are written out up to 40 classes, and shares up to 16.
+        with_all_names: With more classes, number the columns and write number and name beside the
+            rows, small, to be read on a screen: 400 classes are about 5,000 pixels across.
 
     Returns:
         The picture; a class without videos leaves its row empty.
@@ -42,25 +47,41 @@ def confusion_matrix_figure(counts: Int[np.ndarray, "K K"], label_names: Sequenc
         )
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    labelled = num_classes <= _MOST_LABELS
-    side = max((0.4 if labelled else 0.035) * num_classes, 3.0)
-    room = 2.3 if labelled else 0.8
-    figure = new_figure(side + room + 1.2, side + room)
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
-    figure.colorbar(
-        image, ax=axes, label="share of the true class", fraction=0.04, format="{x:.0%}"
-    )
-    axes.set_xlabel("answer")
-    axes.set_ylabel("true class")
-    if labelled:
+    if num_classes <= _MOST_LABELS:
+        figure, axes, scale = _framed(0.4 * num_classes, left=2.3, below=2.3)
         names = [_fold(name) for name in label_names]
         axes.set_xticks(range(num_classes), names, rotation=90, fontsize=7)
         axes.set_yticks(range(num_classes), names, fontsize=7)
+    elif with_all_names:
+        figure, axes, scale = _framed(0.1 * num_classes, left=3.2, below=0.8)
+        names = [f"{_cut(name)}  {k}" for k, name in enumerate(label_names)]
+        axes.set_xticks(range(num_classes), map(str, range(num_classes)), rotation=90, fontsize=5)
+        axes.set_yticks(range(num_classes), names, fontsize=5)
+    else:
+        figure, axes, scale = _framed(0.035 * num_classes, left=0.8, below=0.8)
+    image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
+    figure.colorbar(image, cax=scale, label="share of the true class", format="{x:.0%}")
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
     if num_classes <= _MOST_NUMBERS:
         _write_shares(axes, shares)
     return figure
+
+
+def _framed(side: float, *, left: float, below: float) -> tuple[Figure, Axes, Axes]:
+    """Make a square with room for names on two sides, and a place for a scale to its right.
+
+    Measured out by hand: a layout engine cuts long names off, and takes half a minute for 400.
+    """
+    side = max(side, _LEAST_SIDE)
+    width, height = left + side + 1.0, below + side + 0.15
+    figure = new_figure(width, height)
+    square = figure.add_axes((left / width, below / height, side / width, side / height))
+    scale_height = min(side, 2 * _LEAST_SIDE)
+    scale = figure.add_axes(
+        ((left + side + 0.15) / width, below / height, 0.15 / width, scale_height / height)
+    )
+    return figure, square, scale
 
 
 def _write_shares(axes: Axes, shares: np.ndarray) -> None:
@@ -81,3 +102,8 @@ def _write_shares(axes: Axes, shares: np.ndarray) -> None:
 def _fold(name: str) -> str:
     """Break a long name into two lines and cut what does not fit."""
     return "\n".join(textwrap.wrap(name, _LINE_LENGTH, max_lines=2, placeholder=" …"))
+
+
+def _cut(name: str) -> str:
+    """Cut what does not fit into one long line."""
+    return textwrap.shorten(name, 2 * _LINE_LENGTH, placeholder=" …")

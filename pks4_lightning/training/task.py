@@ -14,22 +14,25 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanMetric
 
 from pks4_lightning.batch import ClipSource, VideoBatch
 from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
 from pks4_lightning.training.learning.chunked_forward import ChunkedForward
 from pks4_lightning.training.learning.mixing import mix_clips
-from pks4_lightning.training.learning.parameter_groups import parameter_groups
+from pks4_lightning.training.learning.parameter_groups import (
+    layer_ids,
+    no_weight_decay_names,
+    parameter_groups,
+)
 from pks4_lightning.training.learning.recipe import Recipe, lr_factor
 from pks4_lightning.training.learning.schedule import Schedule, resolve_schedule
 from pks4_lightning.training.lightning_internals import data_module, has_trainer
+from pks4_lightning.training.scoring.metrics import accuracies
 from pks4_lightning.training.scoring.view_aggregation import VideoScores, score_videos
 
 __all__ = ["VideoClassificationTask"]
@@ -75,8 +78,8 @@ class VideoClassificationTask(LightningModule):
         self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
         self.val_loss = MeanMetric()
-        self.val_metrics = _accuracies(self.config.num_classes, "val/")
-        self.test_metrics = _accuracies(self.config.num_classes, "test/video_")
+        self.val_metrics = accuracies("val/")
+        self.test_metrics = accuracies("test/video_")
 
     @property
     def source(self) -> ClipSource:
@@ -283,17 +286,3 @@ class VideoClassificationTask(LightningModule):
         """Load weights; anything missing, left over or of another shape is refused by name."""
         check_state_dict(state_dict, self.state_dict())
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
-
-
-def _accuracies(num_classes: int, prefix: str) -> MetricCollection:
-    """Top-1 and top-5 accuracy as integer sums, so that ranks and batches add up exactly."""
-    return MetricCollection(
-        {
-            f"top{k}": MulticlassAccuracy(
-                num_classes, top_k=min(k, num_classes), average="micro", validate_args=False
-            )
-            for k in (1, 5)
-        },
-        prefix=prefix,
-        compute_groups=False,
-    )

@@ -83,6 +83,21 @@ def test_names_are_written_out_up_to_forty_classes(num_classes, labelled):
     render(figure)
 
 
+def test_every_class_of_a_large_set_is_named_where_the_picture_is_for_a_screen():
+    names = [f"Pretending to put something {k} behind something else" for k in range(174)]
+    figure = confusion_matrix_figure(np.eye(174, dtype=int), names, with_all_names=True)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        f"{name}  {k}" for k, name in enumerate(names)
+    ]
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(k) for k in range(174)]
+    figure.draw_without_rendering()
+    cell = axes.get_window_extent().height / 174
+    name = axes.get_yticklabels()[0].get_window_extent()
+    assert name.height / 2 < cell < 2 * name.height  # lines of small print, one below the other
+    assert figure.get_window_extent().x0 <= name.x0
+
+
 def test_a_confusion_matrix_with_too_few_names_is_refused():
     with pytest.raises(ValueError, match="3 classes needs as many names, got 2"):
         confusion_matrix_figure(np.eye(3, dtype=int), ["a", "b"])

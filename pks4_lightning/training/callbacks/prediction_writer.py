@@ -101,7 +101,7 @@ class PredictionWriter(TaskCallback):
     ) -> None:
         """Write the batch of all ranks."""
         names = self.task.label_names or list(map(str, range(self.task.config.num_classes)))
-        scored = all_gather_objects(_predictions(outputs.on_cpu(), names, self.num_best))
+        scored = all_gather_objects(_predictions(outputs, names, self.num_best))
         failures = all_gather_objects(outputs.failures)
         if not trainer.is_global_zero:
             return

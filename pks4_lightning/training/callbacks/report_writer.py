@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pks4_lightning.files import atomic_write
 from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.prediction_files import prediction_file
 from pks4_lightning.training.scoring.predictions import Prediction, best_labels
@@ -34,8 +35,9 @@ class ReportWriter(TaskCallback):
     ``predictions.csv`` holds a row per video: path, label and the best classes with their scores,
     the mean softmax over the video's views, in the order of the annotations, every video once
     however many ranks took part. ``failed.csv`` names the videos that are missing or could not be
-    decoded; ``metrics.json`` accounts for every listed video. From ``view_scores.npz``
-    ``pks4 rescore`` scores any views again.
+    decoded; ``metrics.json`` accounts for every listed video. ``per_class.csv`` has accuracy,
+    precision and F1 of every class, ``confusion.csv`` and ``confusion.png`` what is taken for what.
+    From ``view_scores.npz`` ``pks4 rescore`` scores any views again.
 
     Args:
         num_best: How many classes to write per video.
@@ -55,7 +57,7 @@ class ReportWriter(TaskCallback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch's scores."""
-        self._outputs.append(outputs.on_cpu())
+        self._outputs.append(outputs)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, and account for the videos."""
@@ -84,8 +86,9 @@ class ReportWriter(TaskCallback):
         report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
         with atomic_write(folder / "metrics.json") as path:
             path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+        ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)
         Console().print(report.as_table())
-        logger.info("Wrote %s/{metrics.json,predictions.csv,view_scores.npz}.", folder)
+        logger.info("Wrote metrics.json and what it is made of to %s.", folder)
 
     def _gather(
         self, label_names: Sequence[str]

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.pictures.confusion import confusion_matrix_figure
 from pks4_lightning.pictures.contact_sheet import contact_sheet
+from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.scoring.class_report import confusion_counts
 from pks4_lightning.training.scoring.view_aggregation import VideoScores
 from pks4_lightning.training.task_callback import TaskCallback
 
@@ -29,14 +31,11 @@ class ValidationPictures(TaskCallback):
         self.num_clips = num_clips
         self._clips: list[Tensor] = []
         self._titles: list[str] = []
-        self._confusion: MulticlassConfusionMatrix | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start afresh."""
         self._clips, self._titles = [], []
-        self._confusion = MulticlassConfusionMatrix(
-            self.task.config.num_classes, validate_args=False
-        ).to(self.task.device)
+        self._confusion = np.zeros((self.task.config.num_classes,) * 2, dtype=np.int64)
 
     def on_validation_batch_end(
         self,
@@ -48,11 +47,8 @@ class ValidationPictures(TaskCallback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the batch and keep its first clips as long as there is room on the sheet."""
-        assert self._confusion is not None
         videos: VideoScores = outputs
-        if not len(videos.label):
-            return
-        self._confusion.update(videos.scores, videos.label)
+        self._confusion += confusion_counts(videos.scores.numpy(), videos.label.numpy())
         room = self.num_clips - len(self._clips)
         if room <= 0 or not trainer.is_global_zero:
             return
@@ -67,14 +63,13 @@ class ValidationPictures(TaskCallback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the pictures."""
-        assert self._confusion is not None
-        counts = self._confusion.compute()  # on every rank: it gathers
+        counts = np.sum(all_gather_objects([self._confusion]), axis=0)
         log = trainer.logger
         if not isinstance(log, TensorBoardLogger) or trainer.sanity_checking or not self._clips:
             return
         log.experiment.add_figure(
             "val/confusion",
-            confusion_matrix_figure(counts.cpu().numpy(), self.task.label_names),
+            confusion_matrix_figure(counts, self.task.label_names),
             trainer.global_step,
         )
         pixels = self.task.source.to_pixels(torch.stack(self._clips)).numpy()

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
 from pks4_lightning.training.scoring.view_scores import VideoResult, accuracy, interval
 
 __all__ = ["ScoreReport", "report_scores"]
@@ -21,10 +22,12 @@ class ScoreReport:
         num_scored: Videos that count in ``top1`` and ``top5``.
         top1: Share of the scored videos.
         top5: The same for the five best classes.
-        top1_interval: 95 % bootstrap confidence interval over the scored videos.
+        top1_interval: 95 % confidence interval (Wilson) over the scored videos.
         top5_interval: The same for the five best classes.
         top1_of_listed: Missing and failed videos counted as wrong.
         top5_of_listed: The same for the five best classes.
+        mean_class_accuracy: Top-1 of each class with scored videos, averaged over these classes.
+        macro_f1: F1 averaged over the classes that are the truth or the answer of a scored video.
     """
 
     num_listed: int
@@ -37,23 +40,28 @@ class ScoreReport:
     top5_interval: tuple[float, float]
     top1_of_listed: float
     top5_of_listed: float
+    mean_class_accuracy: float
+    macro_f1: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers for a JSON file, shares rounded to six digits."""
         return {
-            f"test/video_{name}" if name.startswith("top") else name: _rounded(value)
+            name if name.startswith("num_") else f"test/video_{name}": _rounded(value)
             for name, value in asdict(self).items()
         }
 
     def as_table(self) -> Table:
         """Return the numbers for a terminal."""
-        table = Table(title="Test", title_justify="left")
+        table = Table(title="Test", title_justify="left", caption_justify="left")
         for heading in ("", "top-1 %", "95 % interval", "top-5 %", "95 % interval"):
             table.add_column(heading, justify="left" if heading == "" else "right")
         table.add_row(
             f"{self.num_scored:,} videos scored",
             *_cells(self.top1, self.top1_interval),
             *_cells(self.top5, self.top5_interval),
+        )
+        table.caption = (
+            f"mean top-1 of a class {self.mean_class_accuracy:.2%}, macro F1 {self.macro_f1:.4f}"
         )
         lost = self.num_missing + self.num_failed
         if lost:
@@ -80,13 +88,16 @@ def report_scores(result: VideoResult, *, num_missing: int, num_failed: int) -> 
     for k in (1, 5):
         tops[f"top{k}"] = accuracy(result, k) if num_scored else 0.0
         tops[f"top{k}_of_listed"] = tops[f"top{k}"] * num_scored / max(1, num_listed)
+    classes = ClassReport(confusion_counts(result.scores, result.label))
     return ScoreReport(
         num_listed=num_listed,
         num_missing=num_missing,
         num_failed=num_failed,
         num_scored=num_scored,
-        top1_interval=interval(result, 1) if num_scored else (0.0, 1.0),
-        top5_interval=interval(result, 5) if num_scored else (0.0, 1.0),
+        top1_interval=interval(result, 1),
+        top5_interval=interval(result, 5),
+        mean_class_accuracy=classes.mean_accuracy,
+        macro_f1=classes.macro_f1,
         **tops,
     )
 

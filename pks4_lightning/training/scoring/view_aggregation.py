@@ -13,10 +13,11 @@ Dimensions:
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pks4_lightning.batch import VideoBatch
+from pks4_lightning.training.scoring.accuracy import mean_over_views
 
 __all__ = ["Failure", "VideoScores", "score_videos"]
 
@@ -29,7 +30,7 @@ class Failure(NamedTuple):
 
 
 class VideoScores(NamedTuple):
-    """Class scores of whole videos, and of the views they are the means of."""
+    """Class scores of whole videos, and of the views they are the means of, in main memory."""
 
     scores: Float[Tensor, "M K"]
     """Mean softmax over a video's views; rows sum to 1."""
@@ -42,17 +43,6 @@ class VideoScores(NamedTuple):
     """Row of ``scores`` that a view belongs to."""
     failures: list[Failure]
 
-    def on_cpu(self) -> "VideoScores":
-        """Return the same scores in main memory."""
-        return self._replace(
-            scores=self.scores.cpu(),
-            label=self.label.cpu(),
-            video_index=self.video_index.cpu(),
-            view_scores=self.view_scores.cpu(),
-            view_index=self.view_index.cpu(),
-            video_of_view=self.video_of_view.cpu(),
-        )
-
 
 def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores:
     """Average the softmax scores of each video's views; leave out clips that are not valid.
@@ -62,30 +52,40 @@ def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores
         batch: The views; ``video_index`` says which belong together.
 
     Returns:
-        One row per valid video, ordered by ``video_index``. There may be none.
+        One row per valid video, ordered by ``video_index``. There may be none. A video whose logits
+        are not finite is none: it is one of the failures.
     """
-    keep = batch["valid"]
-    view_scores = logits[keep].float().softmax(dim=-1)
-    videos, video_of_view, views_per_video = batch["video_index"][keep].unique(
-        return_inverse=True, return_counts=True
-    )
-    # A matrix product rather than index_add: the sum is in the same order on every device.
-    rows = torch.arange(len(videos), device=videos.device)
-    membership = (rows[:, None] == video_of_view[None, :]).float()
-    first_view = membership.argmax(dim=1) if len(videos) else videos
-    paths = [path for path, valid in zip(batch["video_path"], keep.tolist(), strict=True) if valid]
-    failed = dict.fromkeys(
-        Failure(path, reason)
-        for path, reason in zip(batch["video_path"], batch["failure"], strict=True)
-        if reason
-    )
+    logits, indices = logits.float().cpu(), batch["video_index"].cpu()
+    valid = batch["valid"].cpu()
+    not_finite = torch.isin(indices, indices[~logits.isfinite().all(dim=-1)])
+    keep = valid & ~not_finite
+    view_scores = logits[keep].softmax(dim=-1)
+    means = mean_over_views(view_scores.numpy(force=True), indices[keep].numpy())
+    first_view = torch.from_numpy(means.first_view)
+    rows = keep.nonzero().flatten()[first_view].tolist()
     return VideoScores(
-        scores=membership @ view_scores / views_per_video[:, None],
-        label=batch["label"][keep][first_view],
-        video_index=videos,
-        video_path=[paths[view] for view in first_view.tolist()],
+        scores=torch.from_numpy(means.scores),
+        label=batch["label"].cpu()[keep][first_view],
+        video_index=torch.from_numpy(means.video_index),
+        video_path=[batch["video_path"][row] for row in rows],
         view_scores=view_scores,
-        view_index=batch["view_index"][keep],
-        video_of_view=video_of_view,
-        failures=list(failed),
+        view_index=batch["view_index"].cpu()[keep],
+        video_of_view=torch.from_numpy(means.video_of_view),
+        failures=_failures(batch, valid & not_finite),
     )
+
+
+def _failures(batch: VideoBatch, not_finite: Bool[Tensor, " B"]) -> list[Failure]:
+    """Name every video that could not be decoded or scored, once."""
+    found: dict[Failure, None] = {}
+    for path, reason, overflowed in zip(
+        batch["video_path"], batch["failure"], not_finite.tolist(), strict=True
+    ):
+        if overflowed:
+            reason = (
+                f"The scores of {path} are not finite: the model's numbers do not fit into the "
+                "precision. Use --trainer.precision bf16-mixed or 32-true."
+            )
+        if reason:
+            found[Failure(path, reason)] = None
+    return list(found)

@@ -16,6 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pks4_lightning.files import atomic_write
+from pks4_lightning.training.scoring.accuracy import (
+    in_top_k,
+    mean_over_views,
+    wilson_interval,
+)
 
 __all__ = ["VideoResult", "ViewScores", "accuracy", "interval"]
 
@@ -62,13 +67,9 @@ class ViewScores:
         if views is not None:
             self._check(views)
             keep = np.isin(self.view_index, views)
-        videos, first, inverse, counts = np.unique(
-            self.video_index[keep], return_index=True, return_inverse=True, return_counts=True
-        )
-        total = np.zeros((len(videos), self.scores.shape[1]))
-        np.add.at(total, inverse, self.scores[keep])
-        means = (total / counts[:, None]).astype(np.float32)
-        return VideoResult(videos, self.label[keep][first], means)
+        videos = mean_over_views(self.scores[keep], self.video_index[keep])
+        label = self.label[keep][videos.first_view]
+        return VideoResult(videos.video_index, label, videos.scores)
 
     def _check(self, views: Sequence[int]) -> None:
         num_videos = len(np.unique(self.video_index))
@@ -121,34 +122,15 @@ def accuracy(result: VideoResult, k: int) -> float:
         result: At least one video.
         k: How many classes count.
     """
-    return float(_right(result, k).mean())
+    return float(in_top_k(result.scores, result.label, k).mean())
 
 
-def interval(
-    result: VideoResult, k: int, *, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return a bootstrap confidence interval of :func:`accuracy`, over videos.
-
-    A mean over videos drawn with replacement is a binomial share, so 10,000 draws cost nothing.
+def interval(result: VideoResult, k: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of :func:`accuracy`, by Wilson's method.
 
     Args:
-        result: At least one video.
+        result: Videos; of none, the interval is everything.
         k: How many classes count.
-        confidence: Share of the draws that lie inside.
-        seed: Seed of the draws.
     """
-    right = _right(result, k)
-    draws = np.random.default_rng(seed).binomial(len(right), right.mean(), size=10_000)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws / len(right), [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _right(result: VideoResult, k: int) -> np.ndarray:
-    """Whether each video's label is among its best classes; ties go to the lower class index."""
-    own = np.take_along_axis(result.scores, result.label[:, None], axis=1)
-    above = (result.scores > own).sum(axis=1)
-    classes = np.arange(result.scores.shape[1])
-    level = ((result.scores == own) & (classes < result.label[:, None])).sum(axis=1)
-    right: np.ndarray = above + level < k
-    return right
+    right = in_top_k(result.scores, result.label, k)
+    return wilson_interval(int(right.sum()), len(right))

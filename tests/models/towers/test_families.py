@@ -10,11 +10,14 @@ from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.class_route import ClassTokenRoute
 from pks4_lightning.models.classifier import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.layers import layer_ids, no_weight_decay_names
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config, without_weights
 from pks4_lightning.models.towers.families import FAMILIES
 from pks4_lightning.models.towers.published import PUBLISHED
-from pks4_lightning.training.learning.parameter_groups import parameter_groups
+from pks4_lightning.training.learning.parameter_groups import (
+    layer_ids,
+    no_weight_decay_names,
+    parameter_groups,
+)
 from tests.helpers.towers import CASES, plain_vectors
 
 BASELINE = {"use_scanner": False, "use_variation": False, "use_correlation": False}

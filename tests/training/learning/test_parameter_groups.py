@@ -2,8 +2,24 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from pks4_lightning.training.learning.parameter_groups import clean_name, parameter_groups
+from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.training.learning.parameter_groups import (
+    clean_name,
+    layer_ids,
+    no_weight_decay_names,
+    parameter_groups,
+)
 
+BACKBONE = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "patch_size": 8,
+    "image_size": 32,
+    "projection_dim": 8,
+}
 NAMES = {
     "embed": 0,
     "block1.w": 1,
@@ -12,6 +28,19 @@ NAMES = {
     "head.w": None,
     "pks4.A_log": None,
 }
+
+
+@pytest.fixture
+def classifier():
+    config = PKS4Config(
+        num_classes=5,
+        pretrained=False,
+        backbone_config=BACKBONE,
+        insert_after=2,
+        bidirectional=True,
+    )
+    with torch.device("meta"):
+        return build_classifier(config)
 
 
 def groups(names=NAMES, **options):
@@ -72,3 +101,47 @@ def test_frozen_parameters_are_left_out():
 def test_an_unknown_parameter_is_not_passed_over():
     with pytest.raises(KeyError, match="stranger"):
         groups([*NAMES, "stranger"])
+
+
+def test_every_parameter_has_a_layer(classifier):
+    assert set(layer_ids(classifier)) == {name for name, _ in classifier.named_parameters()}
+
+
+def test_layers_count_from_the_pixels(classifier):
+    ids = layer_ids(classifier)
+    tower = "backbone.vision_model."
+    for name in (
+        "embeddings.class_embedding",
+        "embeddings.patch_embedding.weight",
+        "embeddings.position_embedding.weight",
+        "pre_layrnorm.weight",
+        "pre_layrnorm.bias",
+    ):
+        assert ids[tower + name] == 0
+    assert ids[tower + "encoder.layers.0.mlp.fc1.weight"] == 1
+    assert ids[tower + "encoder.layers.2.layer_norm2.bias"] == 3
+    blocks = [depth for name, depth in ids.items() if ".encoder.layers." in name]
+    assert sorted(set(blocks)) == [1, 2, 3]
+
+
+def test_what_is_new_or_after_the_blocks_learns_at_the_full_rate(classifier):
+    ids = layer_ids(classifier)
+    full = {name for name, depth in ids.items() if depth is None}
+    expected = {name for name in ids if name.startswith(("pks4.", "class_route.", "head."))} | {
+        "backbone.vision_model.post_layernorm.weight",
+        "backbone.vision_model.post_layernorm.bias",
+        "backbone.visual_projection.weight",
+    }
+    assert full == expected
+
+
+def test_decay_spares_one_dimensional_parameters_embeddings_and_state_matrices(classifier):
+    expected = {name for name, parameter in classifier.named_parameters() if parameter.ndim <= 1}
+    expected |= {
+        "backbone.vision_model.embeddings.position_embedding.weight",
+        "pks4.scanner.A_log",
+        "pks4.backward_scanner.A_log",
+    }
+    assert no_weight_decay_names(classifier) == expected
+    assert "pks4.scanner.dt_proj.bias" in expected
+    assert "backbone.vision_model.embeddings.class_embedding" in expected

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from pks4_lightning.training.scoring.view_aggregation import score_videos
@@ -68,3 +69,25 @@ def test_a_failed_video_is_named_once_and_not_scored():
 
 def test_half_precision_logits_are_averaged_in_float32():
     assert score_videos(logits(2).bfloat16(), batch([0, 0])).scores.dtype == torch.float32
+
+
+def test_scores_are_the_same_under_autocast():
+    views = 9 * logits(4)
+    plain = score_videos(views, batch([3, 3, 5, 5]))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = score_videos(views, batch([3, 3, 5, 5]))
+    assert torch.equal(mixed.scores, plain.scores)
+    assert torch.equal(mixed.view_scores, plain.view_scores)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_video_with_logits_that_are_not_finite_is_named_and_not_scored(value):
+    views = logits(5)
+    views[1, 2] = value
+    given = batch([3, 3, 5, 5, 7], valid=[True, True, True, True, False])
+    videos = score_videos(views, given)
+    assert videos.video_index.tolist() == [5]
+    ((path, reason),) = videos.failures
+    assert path == "3.webm"
+    assert "scores of 3.webm are not finite" in reason
+    assert "--trainer.precision" in reason

@@ -5,6 +5,7 @@ import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.commands.rescore import rescore
+from pks4_lightning.training.scoring.accuracy import wilson_interval
 from pks4_lightning.training.scoring.score_report import report_scores
 from pks4_lightning.training.scoring.view_scores import VideoResult, ViewScores, accuracy, interval
 
@@ -62,15 +63,10 @@ def test_accuracy_counts_the_label_among_the_best():
     assert accuracy(result, 5) == 1
 
 
-def test_interval_is_the_bootstraps():
-    right = np.repeat([1.0, 0.0], [70, 30])
-    scores = np.stack([right, 1 - right], axis=1).astype(np.float32)
-    result = VideoResult(np.arange(100), np.zeros(100, int), scores)
-    generator = np.random.default_rng(1)
-    resampled = generator.choice(right, size=(20_000, 100)).mean(axis=1)
-    np.testing.assert_allclose(
-        interval(result, 1), np.quantile(resampled, [0.025, 0.975]), atol=0.011
-    )
+def test_interval_is_wilsons_of_the_videos_that_are_right():
+    scores = np.eye(6, dtype=np.float32)[[0, 1, 2, 3, 4, 5, 0, 0]]
+    result = VideoResult(np.arange(8), np.array([0, 1, 2, 3, 4, 5, 0, 0]), scores)
+    assert interval(result, 1) == wilson_interval(8, 8)
 
 
 def test_file_brings_everything_back(views, tmp_path):
@@ -90,12 +86,14 @@ def test_what_is_missing_or_failed_counts_as_wrong():
     assert report.top1 == 0.75
     assert report.top1_of_listed == pytest.approx(0.3)
     assert report.as_dict()["test/video_top1_of_listed"] == 0.3
+    assert report.as_dict()["test/video_mean_class_accuracy"] == 0.75
 
 
 def test_a_test_without_a_scored_video_is_reported_all_the_same():
     nothing = VideoResult(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), np.float32))
     report = report_scores(nothing, num_missing=3, num_failed=0)
     assert (report.num_listed, report.top1, report.top1_of_listed) == (3, 0.0, 0.0)
+    assert report.top1_interval == (0.0, 1.0)
 
 
 def test_command_scores_again(views, tmp_path, capsys):
