@@ -35,6 +35,7 @@ COMMANDS = {
         "retrieve",
         "nearest neighbours of test videos among training videos, by a checkpoint's features",
     ),
+    "configs": ("configs", "list, show and copy the configurations that come with the package"),
     "data index": (
         "data_index",
         "decode every file once; write the manifest and the quarantine list",
@@ -52,11 +53,11 @@ and `run(arguments)`, which returns the exit status or None. What is wrong it ra
 
 EXAMPLES = """\
 examples:
-  pks4 fit --config configs/ssv2.yaml --data.root /data/ssv2
+  pks4 fit --config ssv2 --data.root /data/ssv2
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --data.predict clip.mp4
   pks4 fit --help                            # what is used first, and how to see the rest
-  pks4 fit --config configs/ssv2.yaml --print_config   # what a file and the options come to
+  pks4 fit --config ssv2 --print_config      # what a file and the options come to
 """
 
 

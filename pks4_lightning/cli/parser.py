@@ -17,6 +17,7 @@ from jsonargparse import (  # type: ignore[attr-defined]  # the action is not in
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
+from pks4_lightning.cli.configs import find_config
 from pks4_lightning.cli.moved_modules import with_todays_modules
 from pks4_lightning.cli.safe_yaml import check_yaml, read_config
 
@@ -29,6 +30,20 @@ _load_yaml = get_loader("yaml")
 def _load_checked_yaml(text: str) -> Any:
     check_yaml(text)
     return _load_yaml(with_todays_modules(text))
+
+
+class _NamedConfig(ActionConfigFile):
+    """Takes a file, one of the package's configurations by its name, or the settings themselves."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
+        """Add the settings of the configuration to those before it."""
+        is_name = not value.lstrip().startswith(("{", "[")) and "\n" not in value
+        try:
+            found = str(find_config(value)) if is_name else value
+        except FileNotFoundError as error:
+            raise TypeError(str(error)) from None  # what jsonargparse takes for a user's mistake
+        ActionConfigFile.apply_config(parser, cfg, dest, found)
 
 
 class OneSentenceParser(LightningArgumentParser):
@@ -46,7 +61,9 @@ class OneSentenceParser(LightningArgumentParser):
     def add_config_option(self) -> None:
         """Add ``--config FILE``."""
         self.add_argument(
-            *("-c", "--config"), action=ActionConfigFile, help="a configuration, YAML or JSON"
+            *("-c", "--config"),
+            action=_NamedConfig,
+            help="a configuration: YAML or JSON, or the name of one of `pks4 configs`",
         )
 
     def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
@@ -101,7 +118,7 @@ class OneSentenceParser(LightningArgumentParser):
 def _way_out(sentence: str, parser: ArgumentParser) -> str:
     """Return the end of the sentence: the known key closest to an unknown one, if there is one."""
     if "arguments are required" in sentence:
-        return "; a configuration sets them: --config configs/ssv2.yaml."
+        return "; a configuration sets them: --config ssv2."
     unknown = re.search(
         r"unrecognized arguments: --([\w.]+)|does not accept option '([\w.]+)'", sentence
     )

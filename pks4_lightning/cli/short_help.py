@@ -92,8 +92,8 @@ FIRST: dict[str, tuple[Row, ...]] = {
 
 _EXAMPLES = {
     "fit": """\
-  pks4 fit --config configs/ssv2.yaml --data.root /data/ssv2
-  pks4 fit --config configs/ssv2.yaml --ckpt_path last     # goes on where it was stopped""",
+  pks4 fit --config ssv2 --data.root /data/ssv2
+  pks4 fit --config ssv2 --ckpt_path last    # goes on where it was stopped""",
     "validate": "  pks4 validate --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt",
     "test": """\
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt

@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   pks4 cost --paper                                  # the paper's cells beside ours
-  pks4 cost --config configs/ssv2.yaml
-  pks4 cost --config configs/ssv2.yaml --data.num_frames 32 --measure
+  pks4 cost --config ssv2
+  pks4 cost --config ssv2 --data.num_frames 32 --measure
   pks4 cost --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --json
-  pks4 cost --config configs/ssv2.yaml --scaling --out scaling.png
+  pks4 cost --config ssv2 --scaling --out scaling.png
 Any setting of `pks4 fit` may follow. Nothing is downloaded for OpenAI's four CLIP transformers.
 """
 

@@ -30,7 +30,7 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 EXAMPLE = """\
-  pks4 data check /data/ssv2 --config configs/ssv2.yaml --clips_per_second 200"""
+  pks4 data check /data/ssv2 --config ssv2 --clips_per_second 200"""
 _SPEED_SECONDS = 10.0
 _SPEED_CLIPS = 64
 

@@ -19,7 +19,7 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 EXAMPLE = """\
-  pks4 data show /data/ssv2 --config configs/ssv2.yaml --out clips.png"""
+  pks4 data show /data/ssv2 --config ssv2 --out clips.png"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

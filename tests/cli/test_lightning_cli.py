@@ -64,19 +64,6 @@ def test_every_shipped_config_builds(path, tmp_path):
     assert cli.model(video).shape == (1, classifier["num_classes"])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_says_what_it_is_for_and_how_it_is_run(path):
-    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    assert len(header) >= 2
-    if path.parent.name != "configs" or "tests" not in path.parts:
-        text = "\n".join(header)
-        relative = path.relative_to(ROOT)
-        assert f"pks4 fit --config {relative}" in text
-        assert "Ours:" in text
-        run = yaml.safe_load(path.read_text())["trainer"]["default_root_dir"]
-        assert f"pks4 test --ckpt_path {run}/checkpoints/best.ckpt" in text
-
-
 def test_training_leaves_what_a_person_looks_for(trained):
     files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
     assert {
