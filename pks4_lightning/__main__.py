@@ -36,6 +36,7 @@ COMMANDS = {
         "nearest neighbours of test videos among training videos, by a checkpoint's features",
     ),
     "configs": ("configs", "list, show and copy the configurations that come with the package"),
+    "stream": ("stream", "labels while a video runs: a file, a camera or an address"),
     "data index": (
         "data_index",
         "decode every file once; write the manifest and the quarantine list",

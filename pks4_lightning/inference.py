@@ -102,7 +102,7 @@ class TrainedClassifier:
         self.dtype = dtype
 
         resize = clip.resize
-        self._resize: Resize = resize if isinstance(resize, int) else (resize[0], resize[1])
+        self.resize: Resize = resize if isinstance(resize, int) else (resize[0], resize[1])
 
     @property
     def label_names(self) -> list[str]:
@@ -175,7 +175,7 @@ class TrainedClassifier:
         chosen = [
             sampler.select_frames(frames.num_frames, index, never) for index in range(num_clips)
         ]
-        clips = [frames.frames(numbers, self._resize) for numbers in chosen]
+        clips = [frames.frames(numbers, self.resize) for numbers in chosen]
         views = []
         for clip in clips:
             for crop in range(num_crops):
@@ -204,7 +204,7 @@ class TrainedClassifier:
         Args:
             clips: Any number of frames, and any size that whole patches cover.
         """
-        with self._autocast():
+        with self.autocast():
             return self.classifier(clips.to(self.device)).float()
 
     @torch.inference_mode()
@@ -219,7 +219,7 @@ class TrainedClassifier:
             num_crops: Crops of each clip, likewise.
         """
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
-        with self._autocast():
+        with self.autocast():
             return self.classifier.frame_vectors(clips).float().mean((0, 1))
 
     def _label(
@@ -229,7 +229,8 @@ class TrainedClassifier:
         scores = self.logits(clips).softmax(-1).mean(0, keepdim=True)
         return best_labels(scores.cpu().numpy(), self.label_names, num_best=num_best)[0]
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the classifier computes in its ``dtype``."""
         enabled = self.dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled)
 

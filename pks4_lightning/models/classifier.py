@@ -216,20 +216,11 @@ class PKS4Classifier(nn.Module):
             Logits of the mean over the frames answered so far, which are :attr:`delay` behind;
             not a number where there are none yet.
         """
-        stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
-        self._layout.stream = stream
-        try:
-            embeddings = self.frame_vectors(frames, None)
-        finally:
-            self._layout.stream = None
-        with without_autocast(embeddings.device):
-            answered = embeddings.new_ones(embeddings.shape[:2])
-            if stream.exists is not None:
-                answered = stream.exists.to(embeddings.dtype)
-            total = state.total.unsqueeze(1) + (embeddings * answered.unsqueeze(-1)).cumsum(1)
+        vectors, answered, modules = self._advance(frames, state, exists)
+        with without_autocast(vectors.device):
+            total = state.total.unsqueeze(1) + (vectors * answered.unsqueeze(-1)).cumsum(1)
             num_seen = state.num_seen.unsqueeze(1) + answered.cumsum(1)
             logits = self.head(total / num_seen.unsqueeze(-1))
-        modules = tuple(stream.states[module] for module in self._inserted)
         # slices would keep all frames in memory
         return logits, StreamState(modules, total[:, -1].clone(), num_seen[:, -1].clone())
 
@@ -248,6 +239,21 @@ class PKS4Classifier(nn.Module):
         frames = state.total.new_zeros(num_streams, 3, self.delay, rows * side, columns * side)
         logits, _ = self.steps(frames, state, frames.new_zeros(num_streams, self.delay))
         return logits
+
+    def _advance(
+        self, frames: Tensor, state: StreamState, exists: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Any, ...]]:
+        """Return the vectors of the frames that are answered, which of them exist, and states."""
+        stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
+        self._layout.stream = stream
+        try:
+            vectors = self.frame_vectors(frames)
+        finally:
+            self._layout.stream = None
+        answered = vectors.new_ones(vectors.shape[:2])
+        if stream.exists is not None:
+            answered = stream.exists.to(vectors.dtype)
+        return vectors, answered, tuple(stream.states[module] for module in self._inserted)
 
     def frame_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None

@@ -12,6 +12,9 @@ from pks4_lightning.timeline.sources import TimedFrames
 
 __all__ = ["Tick", "as_live", "at_rate", "latest_at_rate"]
 
+# Matroska rounds times to milliseconds, so a frame may seem to come after its tick
+_ROUNDING = 0.002
+
 
 class Tick(NamedTuple):
     """A frame to answer."""
@@ -32,8 +35,9 @@ def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
     """
     shown: av.VideoFrame | None = None
     tick = 0
+    tolerance = min(_ROUNDING, 0.1 / rate)
     for seconds, frame in frames:
-        while shown is not None and tick / rate < seconds - 1e-6:
+        while shown is not None and tick / rate < seconds - tolerance:
             yield Tick(tick / rate, shown, 0)
             tick += 1
         shown = frame

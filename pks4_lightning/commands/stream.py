@@ -1,0 +1,173 @@
+"""``pks4 stream``: labels while a video runs."""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from pks4_lightning.inference import load
+from pks4_lightning.timeline.follow import Answer, Follower, Mode, follower
+from pks4_lightning.timeline.overlay import write_overlay
+from pks4_lightning.timeline.pacing import Tick, as_live, at_rate, latest_at_rate
+from pks4_lightning.timeline.sources import open_source
+from pks4_lightning.training.scoring.predictions import Label, best_labels
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    parser.description = (
+        "Label a video while it runs: a file, a camera or an address. A line of JSON per answer, "
+        "with the time of its frame. Where answering takes longer than a frame, frames are dropped "
+        "and counted, never queued."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  pks4 stream --ckpt_path runs/causal/checkpoints/best.ckpt --source clip.mp4 --rate 4\n"
+        "  pks4 stream --ckpt_path best.ckpt --source 0 --out events.jsonl        # a camera\n"
+        "  pks4 stream --ckpt_path best.ckpt --source rtsp://host/path --device cuda\n"
+        "Train with model.classifier.causal true to stream exactly, at a cost that does not grow."
+    )
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint, or exported folder")
+    parser.add_argument(
+        "--source", required=True, help="video file, number of a camera, or an address (rtsp://)"
+    )
+    parser.add_argument("--rate", type=float, default=4.0, help="frames to answer per second (4)")
+    parser.add_argument("--every", type=int, default=1, help="write every so many answers (1)")
+    parser.add_argument("--num_best", type=int, default=5, help="classes per answer (5)")
+    parser.add_argument(
+        "--mode",
+        choices=["auto", "state", "window"],
+        default="auto",
+        help="follow by a state, or classify the last frames anew; auto: by a state if possible",
+    )
+    parser.add_argument("--live", action="store_true", help="give a file at its own pace")
+    parser.add_argument("--out", type=Path, help="file for the lines; default: printed")
+    parser.add_argument(
+        "--overlay", type=Path, help="copy of a file with the labels written into it (.mp4)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Follow a source to its end.
+
+    Args:
+        arguments: The command's.
+
+    Returns:
+        The exit status: 1 if there was nothing to answer.
+
+    Raises:
+        ValueError: If a number is out of range, or an overlay is asked for of a live source.
+        VideoDecodeError: If the source cannot be opened.
+    """
+    if not arguments.rate > 0:
+        raise ValueError(f"--rate is {arguments.rate:g}; it must be above 0 frames per second.")
+    for name in ("every", "num_best"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
+    model = load(arguments.ckpt_path, device=arguments.device)
+    mode: Mode = arguments.mode
+    following = follower(model, mode)
+    logger.info("%s", following.protocol)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(arguments.source))
+        if arguments.overlay is not None and source.is_live:
+            raise ValueError("--overlay copies a file; a camera or an address has none to copy.")
+        if arguments.out is None:
+            lines: TextIO = sys.stdout
+        else:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            lines = stack.enter_context(arguments.out.open("w", buffering=1))
+        if source.is_live or arguments.live:
+            frames = source.frames if source.is_live else as_live(source.frames)
+            ticks = stack.enter_context(latest_at_rate(frames, arguments.rate))
+        else:
+            ticks = stack.enter_context(nullcontext(at_rate(source.frames, arguments.rate)))
+        log = _Log(lines, model.label_names, every=arguments.every, num_best=arguments.num_best)
+        try:
+            for answer, tick, seconds in _answers(following, ticks):
+                log.add(answer, tick, seconds)
+        except KeyboardInterrupt:
+            logger.info("Interrupted.")
+    logger.info("%s", log.summary())
+    if arguments.overlay is not None and log.answers:
+        write_overlay(Path(arguments.source), arguments.overlay, log.caption_at)
+        logger.info("Wrote %s.", arguments.overlay)
+    return 0 if log.answers else 1
+
+
+def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answer, int, float]]:
+    """Give every answer with the ticks dropped before it and the seconds that it took."""
+    dropped = 0
+    for tick in ticks:
+        start = time.perf_counter()
+        answer = following.see(tick.time, tick.frame)
+        dropped += tick.dropped
+        if answer is not None:
+            yield answer, dropped, time.perf_counter() - start
+            dropped = 0
+    start = time.perf_counter()
+    for answer in following.end():
+        yield answer, 0, time.perf_counter() - start
+
+
+class _Log:
+    """Writes answers as lines, and remembers them for the overlay and the summary."""
+
+    def __init__(self, lines: TextIO, label_names: list[str], *, every: int, num_best: int) -> None:
+        self.answers: list[tuple[float, list[Label]]] = []
+        self._lines = lines
+        self._names = label_names
+        self._every, self._num_best = every, num_best
+        self._dropped = 0
+        self._seconds: list[float] = []
+
+    def add(self, answer: Answer, dropped: int, seconds: float) -> None:
+        """Take an answer in, and write it if it is its turn."""
+        best = best_labels(answer.scores.numpy()[None], self._names, num_best=self._num_best)[0]
+        self.answers.append((answer.time, best))
+        self._dropped += dropped
+        self._seconds.append(seconds)
+        if (len(self.answers) - 1) % self._every:
+            return
+        line: dict[str, Any] = {
+            "time": round(answer.time, 3),
+            "label": best[0].name,
+            "score": round(best[0].score, 4),
+            "best": [[label.name, round(label.score, 4)] for label in best],
+            "dropped": dropped,
+            "milliseconds": round(1e3 * seconds, 1),
+        }
+        self._lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def caption_at(self, seconds: float) -> list[Label]:
+        """Return the newest answer at a time; nothing before the first."""
+        times = [time for time, _ in self.answers]
+        number = int(np.searchsorted(times, seconds + 1e-6, side="right")) - 1
+        return self.answers[number][1] if number >= 0 else []
+
+    def summary(self) -> str:
+        """Return how many answers there were, and how long they took."""
+        if not self.answers:
+            return "The source gave no frame to answer."
+        middle, late = np.percentile(self._seconds, [50, 95])
+        return (
+            f"{len(self.answers)} answers, {self._dropped} frames dropped; "
+            f"{1e3 * middle:.0f} ms per answer (median), {1e3 * late:.0f} ms (95th percentile)."
+        )

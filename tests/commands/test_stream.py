@@ -1,0 +1,103 @@
+"""A stream's answers are those of whole clips, and every frame that is left out is counted."""
+
+import json
+
+import pytest
+import torch
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.data.video.video import Video
+
+
+@pytest.fixture(scope="module")
+def trainings(tiny_args, tmp_path_factory):
+    """Checkpoints of a causal classifier, and of one that waits for later frames."""
+    folder = tmp_path_factory.mktemp("streams")
+    settings = {"causal": "causal=true", "delayed": "class_route=none"}
+    for name, setting in settings.items():
+        arguments = ["fit", *tiny_args, f"--model.classifier.{setting}", "--trainer.max_epochs=1"]
+        run_cli([*arguments, f"--trainer.default_root_dir={folder / name}"])
+    return {name: folder / name / "checkpoints" / "last.ckpt" for name in settings}
+
+
+@pytest.fixture(scope="module")
+def clip(motion_set):
+    return sorted((motion_set / "videos").iterdir())[0]
+
+
+def answers_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["causal", "delayed"])
+def test_the_last_answer_is_that_of_the_whole_clip(trainings, clip, tmp_path, name):
+    out = tmp_path / "events.jsonl"
+    rate = Video(clip).num_frames / Video(clip).duration
+    arguments = ["stream", "--ckpt_path", str(trainings[name]), "--source", str(clip)]
+    assert main([*arguments, "--rate", str(rate), "--out", str(out), "--device", "cpu"]) == 0
+    lines = answers_of(out)
+    assert len(lines) == Video(clip).num_frames
+    assert [line["time"] for line in lines] == pytest.approx(Video(clip).times, abs=2e-3)
+    assert all(line["dropped"] == 0 for line in lines)
+    model = pks4_lightning.load(trainings[name], device="cpu")
+    frames = Video(clip).frames(range(Video(clip).num_frames), model.resize)
+    size = model.clip.frame_size
+    top, left = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
+    crops = frames[:, top : top + size, left : left + size].permute(3, 0, 1, 2)
+    whole = model.logits(model.normalise(crops.unsqueeze(0)))[0].softmax(-1)
+    scores = dict(lines[-1]["best"])
+    for label, score in scores.items():
+        expected = float(whole[model.label_names.index(label)])
+        assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_any_other_classifier_is_followed_in_windows(trained, clip, tmp_path, caplog):
+    out = tmp_path / "events.jsonl"
+    checkpoint = str(trained / "checkpoints" / "best.ckpt")
+    arguments = ["stream", "--ckpt_path", checkpoint, "--source", str(clip), "--rate", "5"]
+    assert main([*arguments, "--out", str(out), "--every", "2"]) == 0
+    assert "classified anew" in caplog.text
+    times = [line["time"] for line in answers_of(out)]
+    assert times == pytest.approx([0.4 * n for n in range(len(times))])
+    assert main([*arguments, "--mode", "state"]) == 1
+
+
+def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):
+    overlay = tmp_path / "seen.mp4"
+    arguments = ["stream", "--ckpt_path", str(trainings["causal"]), "--source", str(clip)]
+    out = ["--out", str(tmp_path / "events.jsonl"), "--overlay", str(overlay)]
+    assert main([*arguments, *out]) == 0
+    assert Video(overlay).num_frames == Video(clip).num_frames
+    seen, plain = (Video(path).frames([5], 64).float() for path in (overlay, clip))
+    assert (seen - plain).abs()[0, 32:].mean() > 3 * (seen - plain).abs()[0, :20].mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (["--source", "/nowhere.mp4"], "/nowhere.mp4"),
+        (["--rate", "0"], "--rate is 0"),
+        (["--every", "0"], "--every is 0"),
+        (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(trainings, clip, capfd, changes, reason):
+    given = ["stream", "--ckpt_path", str(trainings["causal"]), "--source", str(clip)]
+    assert main([*given, *changes]) == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("pks4: error: ")
+    assert reason in error
+
+
+def test_a_clip_shorter_than_the_delay_is_answered(trainings, tmp_path):
+    from tests.helpers.media import Clip, write_clip
+
+    clip = write_clip(tmp_path / "short", Clip(".mp4", num_frames=2))
+    out = tmp_path / "events.jsonl"
+    arguments = ["stream", "--ckpt_path", str(trainings["delayed"]), "--source", str(clip)]
+    assert main([*arguments, "--rate", "25", "--out", str(out)]) == 0
+    lines = answers_of(out)
+    assert len(lines) == 2
+    assert torch.tensor([line["score"] for line in lines]).isfinite().all()
