@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.models.pretrained import save_weights
 from pks4_lightning.training.checkpoints.trained import read_trained
 
@@ -21,9 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a clip with them as classifier.json. No file of the two can run code."
     )
     parser.epilog = (
-        "example: pks4 export-weights runs/ssv2_b16_f8/checkpoints/best.ckpt --out ssv2_b16_f8"
+        "example:\n  pks4 export-weights --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt "
+        "--out ssv2_b16_f8"
     )
-    parser.add_argument("checkpoint", type=Path, help="file that `pks4 fit` wrote")
+    parser.add_argument("--ckpt_path", type=Path, help="file that `pks4 fit` wrote")
+    # until version 0.3, as it was before every command took --ckpt_path
+    parser.add_argument("checkpoint", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
 
 
@@ -33,7 +37,10 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: The command's.
     """
-    export_weights(arguments.checkpoint, arguments.out)
+    checkpoint = arguments.ckpt_path or arguments.checkpoint
+    if checkpoint is None:
+        raise ArgumentsError("Which checkpoint? --ckpt_path names it.")
+    export_weights(checkpoint, arguments.out)
     sys.stdout.write(f"Wrote {arguments.out}.\n")
 
 

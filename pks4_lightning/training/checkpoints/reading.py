@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pks4_lightning.training.checkpoints.checksum import check_seal
+from pks4_lightning.training.checkpoints.other_files import refuse_other_files
 
 __all__ = [
     "check_finite",
@@ -39,8 +40,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     checkpoint, _ = load_checked(path, mmap=True)
     settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(settings, dict) or "classifier" not in settings:
+        keys = checkpoint if isinstance(checkpoint, dict) else ()
+        names = [key[:40] for key in keys if isinstance(key, str)][:4]
+        holds = f"it holds {', '.join(names)}" if names else "it holds nothing that has a name"
         raise ValueError(
-            f"{path} is not a checkpoint of pks4_lightning: it does not say which model it holds."
+            f"{path} is not a checkpoint of pks4_lightning but another program's: {holds}, and "
+            "does not say which model that is. An image tower goes to --model.classifier.backbone."
         )
     for name in ("hyper_parameters", "config"):
         try:
@@ -90,10 +95,11 @@ def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any
         ValueError: If it is damaged, or holds more than weights and plain values.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
         )
+    refuse_other_files(path)
     is_verified = check_seal(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
