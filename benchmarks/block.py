@@ -18,7 +18,8 @@ from rich.table import Table
 from torch import nn
 
 from pks4_lightning.insertion import ClipLayout
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.towers.published import PUBLISHED
 from pks4_lightning.ops.backend import scan_backend

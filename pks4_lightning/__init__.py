@@ -7,7 +7,8 @@ from pks4_lightning.lazy import lazy_names
 if TYPE_CHECKING:
     from pks4_lightning.data.datamodule import VideoDataModule
     from pks4_lightning.inference import load
-    from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+    from pks4_lightning.models.building import build_classifier
+    from pks4_lightning.models.classifier import PKS4Classifier
     from pks4_lightning.models.config import PKS4Config
     from pks4_lightning.models.pretrained import load_classifier
     from pks4_lightning.ops.scan.selective_scan import selective_scan

@@ -4,7 +4,7 @@ Hooks are bound methods of the modules they belong to, never closures: a deep co
 the classifier then carries hooks that call the copy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["ClipLayout", "HookPoints", "Hooked", "StreamFrames"]
+__all__ = ["ClipLayout", "HookPoints", "Hooked", "InnerPoints", "StreamFrames", "TowerPoints"]
 
 
 @dataclass
@@ -49,6 +49,19 @@ class ClipLayout:
     stream: StreamFrames | None = None
 
 
+class InnerPoints(NamedTuple):
+    """The parts of a block that only some modules need, and only some backbones name.
+
+    ``attention`` maps tokens to a tuple, mixed tokens first; ``queries`` and ``keys`` are its
+    projections, heads side by side. ``mlp`` maps normalised tokens to what is added to the stream.
+    """
+
+    attention: nn.Module
+    queries: nn.Module
+    keys: nn.Module
+    mlp: nn.Module
+
+
 class HookPoints(NamedTuple):
     """The places of one backbone block that hooks attach to.
 
@@ -61,6 +74,19 @@ class HookPoints(NamedTuple):
     block: nn.Module
     attention_norm: nn.Module
     attention_add: nn.Module
+    inner: InnerPoints | None = None
+
+
+class TowerPoints(NamedTuple):
+    """The places of a backbone with a class token, for what acts in more than one block.
+
+    ``embeddings`` puts out the first tokens, ``final_norm`` is made for the class token that
+    leaves the last block.
+    """
+
+    embeddings: nn.Module
+    blocks: Sequence[HookPoints]
+    final_norm: nn.Module
 
 
 class Hooked(nn.Module):

@@ -27,7 +27,7 @@ from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.files import remove_leftovers
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard

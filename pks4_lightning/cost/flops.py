@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pks4_lightning.cost.parameters import parts_of
-from pks4_lightning.models.classifier import PKS4Classifier
+from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["Flops", "count_flops", "total_flops"]
 
@@ -53,7 +52,7 @@ class Flops:
 
 
 def count_flops(
-    classifier: PKS4Classifier, *, num_frames: int, frame_size: int
+    classifier: VideoClassifier, *, num_frames: int, frame_size: int
 ) -> dict[str, Flops]:
     """Count the operations of every part in the forward pass of one clip.
 
@@ -74,20 +73,27 @@ def count_flops(
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         classifier(clip)
     by_module = counter.get_flop_counts()
-    names = {id(module): name for name, module in classifier.named_modules()}
+    names = {module: name for name, module in classifier.named_modules()}
+    root = type(classifier).__name__
 
     def counted(module: nn.Module) -> Counter[str]:
-        path = f"{type(classifier).__name__}.{names[id(module)]}"
-        return Counter(_named(by_module.get(path, {})))
+        path = f"{root}.{names[module]}"
+        if path in by_module:
+            return Counter(_named(by_module[path]))
+        # hooks call its children
+        return sum((counted(child) for child in module.children()), Counter())
 
-    operators = {part: counted(module) for part, module in parts_of(classifier).items()}
-    if classifier.pks4 is not None:  # it runs inside a hook of the tower, which is charged for it
-        operators["vision tower"].subtract(counted(classifier.pks4))
+    operators = {
+        part: sum((counted(module) for module in modules), Counter())
+        for part, modules in classifier.parts().items()
+    }
+    for part in classifier.parts_within():  # the tower is charged for what runs in its hooks
+        operators["vision tower"].subtract(operators[part])
     parts = {
-        part: _by_kind(counts, has_attention=part == "vision tower")
+        part: _by_kind(counts, has_attention=part != "correlation")
         for part, counts in operators.items()
     }
-    resize = Counter(_named(by_module[type(classifier).__name__]))
+    resize = Counter(_named(by_module[root]))
     resize.subtract(sum(operators.values(), Counter()))
     if any(resize.values()):
         parts["patch resize"] = _by_kind(+resize, has_attention=False)
@@ -111,7 +117,7 @@ def _named(counts: Mapping[Any, int]) -> dict[str, int]:
 
 
 def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
-    """Sort operators; a batched product is attention's in a tower, the correlation's elsewhere."""
+    """Sort operators; a batched product is the attention's, but for the correlation's own."""
     kinds = Counter[str]()
     for name, flops in operators.items():
         if "selective_scan" in name:

@@ -56,7 +56,7 @@ def scale_num_frames(
         frame_size: Side of a frame in pixels.
         lengths: Frames per clip.
     """
-    classifier = describe(config)
+    classifier = _described(config)
     for num_frames in lengths:
         yield _count(classifier, num_frames, frame_size)
 
@@ -68,7 +68,7 @@ def scale_frame_size(config: PKS4Config, *, num_frames: int) -> Iterator[Scaling
         config: The classifier. Where its patches do not cover a size, the nearest that they do.
         num_frames: Frames per clip.
     """
-    classifier = describe(config)
+    classifier = _described(config)
     unit = classifier.grid_size or classifier.own_patch_size
     for size in _FRAME_SIZES:
         yield _count(classifier, num_frames, round(size / unit) * unit)
@@ -89,6 +89,16 @@ def crossover(point: ScalingPoint) -> float:
     per_frame = point.attention_along_time / point.num_frames
     slope = point.attention_products / point.num_frames**2
     return (point.scanner / point.num_frames - per_frame) / slope + point.num_frames
+
+
+def _described(config: PKS4Config) -> PKS4Classifier:
+    classifier = describe(config)
+    if not isinstance(classifier, PKS4Classifier):
+        raise ValueError(
+            f"The scaling is that of PKS⁴ in an image transformer, not of "
+            f"{config.network or config.temporal}: leave --scaling out."
+        )
+    return classifier
 
 
 def _count(classifier: PKS4Classifier, num_frames: int, frame_size: int) -> ScalingPoint:

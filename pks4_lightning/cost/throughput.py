@@ -10,7 +10,7 @@ import torch
 
 from pks4_lightning.cost.memory import measured_peak
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import without_weights
 

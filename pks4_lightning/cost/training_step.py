@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pks4_lightning.models.classifier import PKS4Classifier
+from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["ClipBatch", "Precision", "TrainingStep"]
 
@@ -65,7 +65,7 @@ class TrainingStep:
         precision: Number types.
     """
 
-    def __init__(self, classifier: PKS4Classifier, clips: ClipBatch, precision: Precision) -> None:
+    def __init__(self, classifier: VideoClassifier, clips: ClipBatch, precision: Precision) -> None:
         self.classifier = classifier.train()
         self.optimizer = torch.optim.AdamW(classifier.parameters())
         self.clips = clips

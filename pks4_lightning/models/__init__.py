@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from pks4_lightning.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from pks4_lightning.models.building import build_classifier
     from pks4_lightning.models.class_route import ClassTokenRoute
-    from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+    from pks4_lightning.models.classifier import PKS4Classifier
     from pks4_lightning.models.config import PKS4Config
     from pks4_lightning.models.kinematic_prior import (
         CorrelationOperator,

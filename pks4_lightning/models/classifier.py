@@ -11,8 +11,7 @@ Dimensions:
     K: classes
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,18 +20,14 @@ from torch import Tensor, nn
 
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift, PooledRoute
-from pks4_lightning.models.config import ClassRoute, PKS4Config
+from pks4_lightning.models.config import ClassRoute
 from pks4_lightning.models.pks4 import PKS4Module
-from pks4_lightning.models.resolve import architecture_of, grid_size_of
 from pks4_lightning.models.towers.families import family_of
 from pks4_lightning.models.towers.family import TowerFamily
-from pks4_lightning.models.towers.weights import build_backbone
+from pks4_lightning.models.video_classifier import VideoClassifier, new_head
 from pks4_lightning.ops.autocast import without_autocast
-from pks4_lightning.ops.patch_resize import patch_size_of, resize_patches
 
-__all__ = ["PKS4Classifier", "StreamState", "build_classifier"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["PKS4Classifier", "StreamState"]
 
 _Route = ClassTokenRoute | PatchTokenShift | PooledRoute
 
@@ -51,7 +46,7 @@ class StreamState(NamedTuple):
     num_seen: Float[Tensor, " B"]
 
 
-class PKS4Classifier(nn.Module):
+class PKS4Classifier(VideoClassifier):
     """Classify clips from a per-frame image backbone with temporal modules hooked into it.
 
     Nothing of the backbone is edited. What stands for a frame is its own choice: CLIP's class
@@ -73,9 +68,6 @@ class PKS4Classifier(nn.Module):
             nothing reads the patches after block ``insert_after``.
     """
 
-    answers_prefixes: bool = False
-    """Whether training asks for the logits of every prefix of a clip, not of the whole only."""
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -87,15 +79,13 @@ class PKS4Classifier(nn.Module):
         insert_after: int = 8,
         grid_size: int | None = None,
     ) -> None:
-        super().__init__()
         config: Any = backbone.config
+        super().__init__(own_patch_size=config.patch_size, grid_size=grid_size)
         self.family = family_of(config.model_type, where="backbone")
         points = self.family.hook_points(backbone)
         _check_places(self.family, len(points), class_route, insert_after if pks4 else 1)
         self.backbone = backbone
         self.d_model: int = config.hidden_size
-        self.own_patch_size: int = config.patch_size
-        self.grid_size = grid_size
         self.causal = causal
         self.pks4 = pks4
         routes = _build_route(class_route, self.d_model, len(points), causal=causal)
@@ -104,47 +94,64 @@ class PKS4Classifier(nn.Module):
         self.pooled_route = (
             PooledRoute(d_frame, causal=causal) if class_route == "pooled_t1d" else None
         )
-        self.head = nn.Linear(d_frame, num_classes)
-        nn.init.trunc_normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = new_head(d_frame, num_classes)
 
         self._layout = ClipLayout(num_prefix_tokens=self.family.num_prefix_tokens(config))
-        inserted: list[tuple[Hooked | None, HookPoints]] = [
-            *zip(routes, points, strict=False),
-            (pks4, points[insert_after - 1]),
-            (self.pooled_route, points[-1]),
-        ]
-        self._inserted = [module for module, _ in inserted if module is not None]
+        inserted: list[tuple[Hooked, HookPoints]] = [*zip(routes, points, strict=False)]
+        if pks4 is not None:
+            inserted.append((pks4, points[insert_after - 1]))
+        if self.pooled_route is not None:
+            inserted.append((self.pooled_route, points[-1]))
+        self._inserted = [module for module, _ in inserted]
         for module, point in inserted:
-            if module is not None:
-                module.insert(point, self._layout)
+            module.insert(point, self._layout)
 
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
-        """Return the logits of each clip.
+        """Return the logits of each clip, see the base class.
 
         In training with :attr:`answers_prefixes` set, return those of every prefix of each clip.
-
-        Args:
-            video: Frames normalised with the backbone's mean and standard deviation, of any number
-                and of any size that whole patches cover. For grids other than the backbone's own,
-                position embeddings are interpolated.
-            patch_size: Side of a patch in pixels. The weights of the patch embedding are fitted to
-                sizes other than the backbone's own by FlexiViT's pseudo-inverse. ``None``: the
-                model's rule, see ``grid_size``.
-
-        Raises:
-            ValueError: If patches do not cover a frame exactly, or the backbone cannot take as
-                many.
         """
         embeddings = self.frame_vectors(video, patch_size)
-        # bfloat16 keeps three digits of a mean or a logit, too few to tell close classes apart
-        with without_autocast(embeddings.device):
-            if self.training and self.answers_prefixes:
-                num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
-                return self.head(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
-            return self.head(embeddings.mean(1))
+        if self.training and self.answers_prefixes:
+            num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
+            return self._classify(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
+        return self._classify(embeddings.mean(1))
+
+    def parts(self) -> dict[str, Sequence[nn.Module]]:
+        """Name the tower, what is inserted into it, and the head."""
+        encoder = None if self.pks4 is None else self.pks4.prior_encoder
+        parts = {
+            "vision tower": self.backbone,
+            "class-token route": self.class_route,
+            "correlation": encoder and encoder.correlation,
+            "variation": encoder and encoder.variation,
+            "KS4 scanner": self.pks4 and self.pks4.scanner,
+            "backward scanner": self.pks4 and self.pks4.backward_scanner,
+            "pooled route": self.pooled_route,
+            "head": self.head,
+        }
+        return {name: [part] for name, part in parts.items() if part is not None}
+
+    def parts_within(self) -> Sequence[str]:
+        """Name what hooks call."""
+        outside = ("vision tower", "pooled route", "head")
+        return [name for name in self.parts() if name not in outside]
+
+    def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
+        """Sort the tower's parts."""
+        for depth, path, part in self.family.parameters_by_depth(self.backbone):
+            yield depth, f"backbone.{path}", part
+
+    def undecayed_names(self) -> set[str]:
+        """Name what the tower's family knows of."""
+        last_parts = tuple(f".{last}" for last in self.family.undecayed)
+        return {
+            f"backbone.{name}"
+            for name, _ in self.backbone.named_parameters()
+            if f".{name}".endswith(last_parts)
+        }
 
     @property
     def delay(self) -> int:
@@ -264,77 +271,12 @@ class PKS4Classifier(nn.Module):
             video: As in :meth:`forward`.
             patch_size: The same.
         """
-        num_frames, (height, width) = video.shape[2], video.shape[3:]
-        patch_size = patch_size or self._patch_size(height, width)
-        frames = resize_patches(
-            video.transpose(1, 2).flatten(0, 1),
-            patch_size=patch_size,
-            weight_size=self.own_patch_size,
-        )
+        num_frames = video.shape[2]
+        frames, self._layout.grid_size = self._frames(video, patch_size)
         self._layout.num_frames = num_frames
-        self._layout.grid_size = (height // patch_size, width // patch_size)
         vectors = self.family.frame_vectors(self.backbone, frames)
         embeddings = vectors.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
         return embeddings if self.pooled_route is None else self.pooled_route(embeddings)
-
-    def _patch_size(self, height: int, width: int) -> int:
-        return patch_size_of(height, width, grid_size=self.grid_size, own_size=self.own_patch_size)
-
-
-def build_classifier(config: PKS4Config, load_weights: bool = True) -> PKS4Classifier:
-    """Build the classifier that a config describes.
-
-    Args:
-        config: The description.
-        load_weights: Read the backbone's weights if the config wants them. Off when a checkpoint
-            will fill them in: then neither network nor original weights are needed if
-            ``backbone_config`` is complete
-            (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
-
-    Returns:
-        The classifier, in training mode, on the current default device.
-
-    Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
-        ValueError: If ``backbone_config`` or ``insert_after`` do not fit, or the weights do not.
-    """
-    pretrained = config.pretrained and load_weights
-    fields = architecture_of(config, from_scratch=not pretrained)
-    pks4 = None
-    if config.use_scanner:
-        pks4 = PKS4Module(
-            fields["hidden_size"],
-            use_correlation=config.use_correlation,
-            use_variation=config.use_variation,
-            bidirectional=config.bidirectional,
-            context_frames=config.context_frames,
-            window_size=config.window_size,
-            d_prior=config.d_prior,
-            d_state=config.d_state,
-            d_conv=config.d_conv,
-            expand=config.expand,
-            dt_rank=config.dt_rank,
-            residual=config.residual,
-            causal=config.causal,
-        )
-    classifier = PKS4Classifier(
-        build_backbone(
-            fields,
-            weights=config.backbone if pretrained else None,
-            gradient_checkpointing=config.gradient_checkpointing,
-        ),
-        num_classes=config.num_classes,
-        class_route=config.class_route,
-        causal=config.causal,
-        pks4=pks4,
-        insert_after=config.insert_after,
-        grid_size=grid_size_of(config, fields),
-    )
-    if pretrained:
-        _report_new(classifier)
-    if config.compile:
-        classifier.compile()
-    return classifier
 
 
 def _check_places(
@@ -366,15 +308,3 @@ def _build_route(
             return [PatchTokenShift(causal=causal) for _ in range(num_blocks)]
         case "token_t1d" | "token_shift":
             return [ClassTokenRoute(d_model, kind=kind, causal=causal) for _ in range(num_blocks)]
-
-
-def _report_new(classifier: PKS4Classifier) -> None:
-    new = {
-        name: sum(parameter.numel() for parameter in part.parameters())
-        for name, part in classifier.named_children()
-        if name != "backbone"
-    }
-    logger.info(
-        "New by design, millions of parameters: %s.",
-        ", ".join(f"{name} {count / 1e6:.3f}" for name, count in new.items() if count),
-    )

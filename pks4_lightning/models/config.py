@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ClassRoute", "PKS4Config", "Residual"]
+__all__ = ["ClassRoute", "Network", "PKS4Config", "Residual", "Temporal"]
 
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
 Residual = Literal["single", "literal"]
+Temporal = Literal["pks4", "frame_average", "tsm", "st_adapter", "aim", "evl", "side4video"]
+Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,16 @@ class PKS4Config:
             values from 0 to 1) and ``size`` (pixels). Those given win over the backbone's own
             ``preprocessor_config.json``. None takes that, and where there is none, what the data is
             told, or else what is usual in the backbone's family.
+        temporal: What looks along time. ``pks4``: what the settings from ``class_route`` to
+            ``residual`` describe; the others do not read these. ``frame_average``: nothing; the
+            mean over frames. ``tsm``: a shift of patch tokens alone. ``st_adapter``, ``aim``,
+            ``evl``, ``side4video``: the methods of Table 1, on a frozen CLIP tower.
+        temporal_config: Settings of one of these four methods that are not its defaults, by the
+            names of its class in :mod:`pks4_lightning.peers` (``d_adapter``, ``num_layers``, ...).
+        network: A network that takes the place of the image transformer and of all that looks along
+            time. Its ``backbone`` is a published ``.pth`` file, its ``backbone_config`` sizes that
+            are not those published under its name (``hidden_size``, ``num_hidden_layers``,
+            ``image_size``, ``patch_size``, ``num_frames``, ``d_state``, ``drop_path_rate``).
         class_route: How class tokens exchange information between frames (Table 9): not at all;
             TSM, which shifts patch tokens instead; a depthwise convolution over time; a fixed
             shift of their channels. ``pooled_t1d`` is that convolution once, on the vectors that
@@ -74,6 +86,9 @@ class PKS4Config:
     pretrained: bool = True
     backbone_config: dict[str, Any] | None = None
     preprocessing: dict[str, Any] | None = None
+    temporal: Temporal = "pks4"
+    temporal_config: dict[str, Any] | None = None
+    network: Network | None = None
     class_route: ClassRoute = "token_t1d"
     use_scanner: bool = True
     use_variation: bool = True
@@ -116,6 +131,21 @@ class PKS4Config:
             raise ValueError(
                 f"window_size ({self.window_size}) must be odd and positive: the window is centred "
                 f"on a patch."
+            )
+        if self.temporal_config is not None and self.temporal in ("pks4", "frame_average", "tsm"):
+            raise ValueError(
+                f"temporal_config ({self.temporal_config}) is for st_adapter, aim, evl and "
+                f"side4video; temporal is {self.temporal}: leave it out."
+            )
+        if self.network is not None and self.temporal != "pks4":
+            raise ValueError(
+                f"network ({self.network}) takes the place of temporal ({self.temporal}): leave "
+                "one of them out."
+            )
+        if self.causal and (self.network is not None or self.temporal not in ("pks4", "tsm")):
+            raise ValueError(
+                f"causal (true) is not possible for {self.network or self.temporal}: only pks4 and "
+                "tsm can look back alone."
             )
         if self.causal and self.bidirectional:
             raise ValueError(

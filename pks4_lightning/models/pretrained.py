@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pks4_lightning.files import atomic_write, sha256_of
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["DESCRIPTION", "WEIGHTS", "ClipInput", "load_classifier", "save_weights"]
 
@@ -76,7 +77,7 @@ def save_weights(
         path.write_text(json.dumps(description, indent=2) + "\n")
 
 
-def load_classifier(folder: str | Path) -> tuple[PKS4Classifier, ClipInput]:
+def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
     """Rebuild a classifier that `pks4 export-weights` wrote. No network and no Lightning is needed.
 
     Args:

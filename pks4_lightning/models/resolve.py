@@ -9,12 +9,14 @@ from pks4_lightning.models.towers.architecture import (
     family_of_fields,
     tower_config,
 )
+from pks4_lightning.models.towers.family import IMAGENET
 from pks4_lightning.models.towers.preprocessing import (
     Preprocessing,
     default_preprocessing,
     read_preprocessing,
 )
 from pks4_lightning.models.towers.published import PUBLISHED
+from pks4_lightning.peers.building import PEERS, network_fields, peer_settings
 
 __all__ = [
     "architecture_of",
@@ -26,7 +28,7 @@ __all__ = [
 
 
 def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
-    """Fill in the backbone's whole architecture, ``grid_size``, and ``preprocessing`` if known.
+    """Fill in the whole architecture, ``grid_size``, and ``preprocessing`` if known.
 
     All in plain values. A checkpoint that saves the result can be reloaded without the network and
     without the backbone's folder.
@@ -37,13 +39,18 @@ def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
 
     Raises:
         FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
-        ValueError: If ``backbone_config``, ``grid_size`` or ``preprocessing`` do not fit it.
+        ValueError: If ``backbone_config``, ``grid_size`` or ``preprocessing`` do not fit it, or
+            ``temporal_config`` the method it is for.
     """
     fields = architecture_of(config, from_scratch=not config.pretrained)
     known = _known_preprocessing(config, fields)
+    settings = config.temporal_config
+    if config.temporal in PEERS:
+        settings = peer_settings(config.temporal, settings)
     return dataclasses.replace(
         config,
         backbone_config=fields,
+        temporal_config=settings,
         grid_size=grid_size_of(config, fields),
         preprocessing=None if known is None else dataclasses.asdict(known),
     )
@@ -60,6 +67,8 @@ def architecture_of(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]
         FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
         ValueError: If ``backbone_config`` does not fit it.
     """
+    if config.network is not None:
+        return network_fields(config.network, config.backbone_config)
     return backbone_fields(
         config.backbone, overrides=config.backbone_config, from_scratch=from_scratch
     )
@@ -76,6 +85,8 @@ def grid_size_of(config: PKS4Config, fields: dict[str, Any]) -> int | None:
         ValueError: If the backbone can take no such grid.
     """
     own = int(fields["image_size"]) // int(fields["patch_size"])
+    if config.network is not None:
+        return own if config.grid_size == "own" else config.grid_size
     family = family_of_fields(fields)
     if family.is_fixed(tower_config(fields)):
         if config.grid_size not in (None, "own", own):
@@ -100,7 +111,7 @@ def preprocessing_of(config: PKS4Config) -> Preprocessing:
     config = without_weights(config)
     if config.preprocessing is not None:
         return Preprocessing(**config.preprocessing)
-    return default_preprocessing(architecture_of(config, from_scratch=True))
+    return _usual_preprocessing(config, architecture_of(config, from_scratch=True))
 
 
 def without_weights(config: PKS4Config) -> PKS4Config:
@@ -137,13 +148,24 @@ def without_weights(config: PKS4Config) -> PKS4Config:
 
 def _looked_up(config: PKS4Config) -> bool:
     """Whether ``backbone`` says more than the description itself."""
-    return config.pretrained or not config.backbone_config
+    return config.network is None and (config.pretrained or not config.backbone_config)
+
+
+def _usual_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preprocessing:
+    """Return what is usual in the backbone's family, or what networks are published with."""
+    if config.network is None:
+        return default_preprocessing(fields)
+    size = int(fields["image_size"])
+    return Preprocessing(mean=list(IMAGENET.mean), std=list(IMAGENET.std), size=size)
 
 
 def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preprocessing | None:
     """Return what the description or the backbone says of it; ``None`` if neither does."""
     given = config.preprocessing or {}
-    if set(given) == {"mean", "std", "size"} or not _looked_up(config):
+    own: Preprocessing | None
+    if config.network is not None:
+        own = _usual_preprocessing(config, fields)
+    elif set(given) == {"mean", "std", "size"} or not _looked_up(config):
         own = default_preprocessing(fields) if given else None
     elif config.backbone in PUBLISHED:
         own = default_preprocessing(fields)
@@ -152,8 +174,13 @@ def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preproce
     if not given:
         return own
     try:
+<<<<<<< HEAD
         return Preprocessing.checked(
             {**dataclasses.asdict(own or default_preprocessing(fields)), **given}
         )
     except ValueError as error:
+=======
+        return dataclasses.replace(own or _usual_preprocessing(config, fields), **given)
+    except (TypeError, ValueError) as error:
+>>>>>>> b02e090 (wip peers in the builder)
         raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error

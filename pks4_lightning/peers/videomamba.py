@@ -93,17 +93,26 @@ class VideoMamba(nn.Module):
                 x = layer(x)
         return self.norm(x[:, 0])
 
-    def parts_by_depth(self) -> Iterator[tuple[int | None, str, nn.Module]]:
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Name the modules that it is made of, by what they do."""
+        layers = [layer for layer in self.layers if isinstance(layer, VideoMambaLayer)]
+        mixers = [layer.mixer for layer in layers]
+        return {
+            "embedding": [self.embedding],
+            "projections": [part for mixer in mixers for part in (mixer.in_proj, mixer.out_proj)],
+            "state spaces": [part for mixer in mixers for part in (mixer.ahead, mixer.back)],
+            "norms": [*(layer.norm for layer in layers), self.norm],
+        }
+
+    def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
         """Sort the network's parts by their distance from the pixels.
 
         Yields:
-            Depth, name and module: 0 for the embedding, ``i`` for layer ``i`` counted from 1,
-            ``None`` for what follows the layers.
+            Depth, name and module: 0 for the embedding, ``i`` for layer ``i`` counted from 1.
         """
         yield 0, "embedding", self.embedding
         for index, layer in enumerate(self.layers):
             yield index + 1, f"layers.{index}", layer
-        yield None, "norm", self.norm
 
     @torch.no_grad()
     def _scale_residual_branches(self) -> None:

@@ -17,9 +17,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from pks4_lightning.batch import ClipSource, VideoBatch
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import resolve_backbone_config
+from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
 from pks4_lightning.training.learning.chunked_forward import ChunkedForward
@@ -52,7 +53,7 @@ class VideoClassificationTask(LightningModule):
             data's; all else must fit. ``null``: the backbone's weights, and random ones.
     """
 
-    classifier: PKS4Classifier
+    classifier: VideoClassifier
     """Built by :meth:`configure_model`."""
     schedule: Schedule
     """What batch, accumulation, steps and learning rate came out; set when training starts."""

@@ -6,7 +6,7 @@ import torch
 from pks4_lightning.cost.memory import peak_of_step, saved_for_backward
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 
 CLIPS = ClipBatch(num_clips=3, num_frames=4, frame_size=32)

@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 
 BACKBONE = {

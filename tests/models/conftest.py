@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.config import PKS4Config
 
 TINY = {

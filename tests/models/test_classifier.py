@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.distributed.fsdp import fully_shard
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import resolve_backbone_config
 from tests.conftest import ROOT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.kinematic_prior import CorrelationOperator
 from pks4_lightning.pictures.motion_maps import _displacement, motion_figure, motion_maps

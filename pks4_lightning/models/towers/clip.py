@@ -9,7 +9,7 @@ Reference:
 
 from dataclasses import replace
 
-from pks4_lightning.models.towers.family import OPENAI, TowerFamily
+from pks4_lightning.models.towers.family import OPENAI, InnerNames, TowerFamily
 
 __all__ = ["CLIP", "METACLIP_2"]
 
@@ -39,6 +39,15 @@ CLIP = TowerFamily(
     blocks="vision_model.encoder.layers",
     attention_norm="layer_norm1",
     attention_add="self_attn",
+    inner=InnerNames(
+        attention="self_attn",
+        queries="self_attn.q_proj",
+        keys="self_attn.k_proj",
+        mlp="mlp",
+        embeddings="vision_model.embeddings",
+        final_norm="vision_model.post_layernorm",
+        projection="visual_projection",
+    ),
     # [sic], as transformers spells it
     before_blocks=("vision_model.embeddings", "vision_model.pre_layrnorm"),
     has_class_token=True,

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pks4_lightning.batch import CLIP_MEAN, CLIP_STD
-from pks4_lightning.insertion import HookPoints
+from pks4_lightning.insertion import HookPoints, InnerPoints, TowerPoints
 
-__all__ = ["IMAGENET", "OPENAI", "Colours", "TowerFamily"]
+__all__ = ["IMAGENET", "OPENAI", "Colours", "InnerNames", "TowerFamily"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,29 @@ class Colours:
 
 OPENAI = Colours(CLIP_MEAN, CLIP_STD)
 IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerNames:
+    """Names that the methods of :mod:`pks4_lightning.peers` need, which know class tokens only.
+
+    Args:
+        attention: Within a block.
+        queries: Within a block, its projection to queries.
+        keys: Within a block, its projection to keys.
+        mlp: Within a block.
+        embeddings: Path of the module that puts out the first tokens.
+        final_norm: Path of the norm of the class token behind the blocks.
+        projection: Path of what follows that norm, which these methods do without.
+    """
+
+    attention: str
+    queries: str
+    keys: str
+    mlp: str
+    embeddings: str
+    final_norm: str
+    projection: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +75,7 @@ class TowerFamily:
         attention_norm: Name, within a block, of the norm in front of the attention.
         attention_add: Name, within a block, of the module whose output is added to the residual
             stream. Where a block calls it a second time after the MLP, the first call counts.
+        inner: More names; ``None`` where the methods that need them cannot be used.
         before_blocks: Paths of what comes before the blocks and has parameters.
         has_class_token: Whether the first token is a class token.
         registers: Field that holds the number of register tokens, which follow the class token.
@@ -84,6 +108,7 @@ class TowerFamily:
     blocks: str
     attention_norm: str
     attention_add: str
+    inner: InnerNames | None = None
     before_blocks: tuple[str, ...] = ("embeddings",)
     has_class_token: bool
     registers: str | None = None
@@ -126,9 +151,39 @@ class TowerFamily:
                 block=block,
                 attention_norm=block.get_submodule(self.attention_norm),
                 attention_add=block.get_submodule(self.attention_add),
+                inner=None if self.inner is None else _inner_points(block, self.inner),
             )
             for block in self._blocks(tower)
         ]
+
+    def tower_points(self, tower: nn.Module) -> TowerPoints:
+        """Name the places of a tower, for methods that act in more than one block.
+
+        Args:
+            tower: The tower.
+
+        Raises:
+            ValueError: If the family is not one that these methods are made for.
+        """
+        if self.inner is None:
+            raise ValueError(
+                f"{self.name} is no tower for this method, which is made for CLIP's: choose a CLIP "
+                "backbone, or --model.classifier.temporal pks4, tsm or frame_average."
+            )
+        return TowerPoints(
+            embeddings=tower.get_submodule(self.inner.embeddings),
+            blocks=self.hook_points(tower),
+            final_norm=tower.get_submodule(self.inner.final_norm),
+        )
+
+    def drop_projection(self, tower: nn.Module) -> None:
+        """Leave out what follows the norm of the class token.
+
+        Args:
+            tower: The tower, of a family with inner names.
+        """
+        assert self.inner is not None
+        tower.set_submodule(self.inner.projection, nn.Identity())
 
     def parameters_by_depth(self, tower: nn.Module) -> Iterator[tuple[int, str, nn.Module]]:
         """Sort the tower's parts up to the last block by their distance from the pixels.
@@ -179,3 +234,12 @@ class TowerFamily:
         blocks = tower.get_submodule(self.blocks)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+
+def _inner_points(block: nn.Module, names: InnerNames) -> InnerPoints:
+    return InnerPoints(
+        attention=block.get_submodule(names.attention),
+        queries=block.get_submodule(names.queries),
+        keys=block.get_submodule(names.keys),
+        mlp=block.get_submodule(names.mlp),
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pks4_lightning.models.causal_start import as_causal_start
-from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.pretrained import load_classifier
+from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
 __all__ = ["start_from"]
@@ -20,7 +20,7 @@ _HEAD = "head."
 
 
 def start_from(
-    classifier: PKS4Classifier, source: str | Path, *, label_names: Sequence[str]
+    classifier: VideoClassifier, source: str | Path, *, label_names: Sequence[str]
 ) -> None:
     """Fill a classifier with the weights of another training.
 

@@ -12,17 +12,18 @@ from typing import Any
 from torch import nn
 from torch.nn import Parameter
 
-from pks4_lightning.models.classifier import PKS4Classifier
+from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["clean_name", "layer_ids", "no_weight_decay_names", "parameter_groups"]
 
 _UNDECAYED_NAMES = ("bias", "A_log", "D")
-_UNDECAYED_MODULES = (nn.LayerNorm, nn.BatchNorm2d, nn.Embedding)
+_UNDECAYED_ENDING = "_embedding"
+_UNDECAYED_MODULES = (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)
 
 _WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
 
 
-def layer_ids(classifier: PKS4Classifier) -> dict[str, int | None]:
+def layer_ids(classifier: VideoClassifier) -> dict[str, int | None]:
     """Give every parameter its depth, for layer-wise learning rate decay.
 
     Decided by structure: ask before the parameters are sharded or wrapped, which renames them.
@@ -36,31 +37,29 @@ def layer_ids(classifier: PKS4Classifier) -> dict[str, int | None]:
         everything new, and what the backbone has after the blocks: norm, projection, pooling head.
     """
     ids: dict[str, int | None] = dict.fromkeys(name for name, _ in classifier.named_parameters())
-    for depth, path, part in classifier.family.parameters_by_depth(classifier.backbone):
+    for depth, path, part in classifier.parts_by_depth():
         for name, _ in part.named_parameters():
-            ids[f"backbone.{path}.{name}"] = depth
+            ids[f"{path}.{name}"] = depth
     return ids
 
 
-def no_weight_decay_names(classifier: PKS4Classifier) -> set[str]:
+def no_weight_decay_names(classifier: VideoClassifier) -> set[str]:
     """Name the parameters that weight decay must leave alone.
 
-    These are norms, biases, LayerScale, embeddings of class, registers and positions, a pooling
-    head's query, ``A_log`` and ``D``. The patch embedding is a linear map of pixels and decays
+    These are norms, biases, LayerScale, embeddings of class, registers and positions, learned
+    queries, ``A_log`` and ``D``. The patch embedding is a linear map of pixels and decays
     like any other weight. Decided by structure, never by the number of dimensions, but ask before
     the parameters are wrapped and renamed.
 
     Args:
         classifier: The classifier.
     """
-    names = set()
+    names = classifier.undecayed_names()
     for module_name, module in classifier.named_modules():
         for name, _ in module.named_parameters(recurse=False):
-            if isinstance(module, _UNDECAYED_MODULES) or name in _UNDECAYED_NAMES:
+            by_name = name in _UNDECAYED_NAMES or name.endswith(_UNDECAYED_ENDING)
+            if by_name or isinstance(module, _UNDECAYED_MODULES):
                 names.add(f"{module_name}.{name}")
-    for name, _ in classifier.backbone.named_parameters():
-        if f".{name}".endswith(tuple(f".{last}" for last in classifier.family.undecayed)):
-            names.add(f"backbone.{name}")
     return names
 
 

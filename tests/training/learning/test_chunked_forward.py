@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.profiler import profile
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.chunked_forward import (
     ChunkedForward,

@@ -1,0 +1,114 @@
+"""What every method that is built around an image tower has to say for itself.
+
+Dimensions:
+    B: clips
+    C: RGB
+    I: images, ``B * T``, the frames of a clip one after the other
+    H, W: pixels
+    D: width of a clip's vector
+"""
+
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pks4_lightning.insertion import ClipLayout, HookPoints, TowerPoints
+
+__all__ = ["Peer", "Watch", "last_blocks"]
+
+
+class Peer(nn.Module):
+    """What a video model has beside the image tower and the head.
+
+    It is inserted into a tower before the tower's first forward pass. After each pass
+    :meth:`clip_vectors` makes one vector per clip of what it has seen there.
+
+    Args:
+        d_out: Width of these vectors.
+    """
+
+    learns_through_tower: ClassVar[bool]
+    """Whether gradients pass the tower. Where they do not, it runs without keeping activations."""
+
+    trained_in_tower: ClassVar[tuple[str, ...]] = ()
+    """Names of the tower's modules that train. The rest of the tower stays as it is; the peer's own
+    parameters all train."""
+
+    def __init__(self, d_out: int) -> None:
+        super().__init__()
+        self.d_out = d_out
+
+    def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
+        """Act in a tower from now on.
+
+        Args:
+            tower: The places that there are.
+            layout: How the tower's images make up clips, and patches an image.
+
+        Raises:
+            ValueError: If the tower is not deep enough.
+        """
+        raise NotImplementedError
+
+    def clip_vectors(self, frames: Float[Tensor, "I C H W"]) -> Float[Tensor, "B D"]:
+        """Return what the head reads, after a pass of the tower.
+
+        Args:
+            frames: What the tower was given.
+        """
+        raise NotImplementedError
+
+
+class Watch:
+    """Holds what a module of the tower was last given, or has put out, until somebody takes it."""
+
+    def __init__(self) -> None:
+        self._seen: Tensor | None = None
+
+    def what_enters(self, module: nn.Module) -> RemovableHandle:
+        """Watch the first input of a module from now on.
+
+        Args:
+            module: Any.
+        """
+        return module.register_forward_pre_hook(self._see_input)
+
+    def what_leaves(self, module: nn.Module) -> RemovableHandle:
+        """Watch the output of a module from now on.
+
+        Args:
+            module: One whose output is a tensor.
+        """
+        return module.register_forward_hook(self._see_output)
+
+    def take(self) -> Tensor:
+        """Return what was seen, and forget it."""
+        assert self._seen is not None, "the tower has not run"
+        seen, self._seen = self._seen, None
+        return seen
+
+    def _see_input(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._seen = args[0]
+
+    def _see_output(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
+        self._seen = output
+
+
+def last_blocks(tower: TowerPoints, num_layers: int) -> list[HookPoints]:
+    """Return the tower's last blocks, in their order.
+
+    Args:
+        tower: The tower.
+        num_layers: How many.
+
+    Raises:
+        ValueError: If the tower has fewer.
+    """
+    if not 1 <= num_layers <= len(tower.blocks):
+        raise ValueError(
+            f"num_layers ({num_layers}) must be between 1 and {len(tower.blocks)}, the number of "
+            "the tower's blocks."
+        )
+    return list(tower.blocks[-num_layers:])

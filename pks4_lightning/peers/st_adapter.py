@@ -1,0 +1,153 @@
+"""ST-Adapter: bottlenecks with a convolution over time, between the parts of frozen blocks.
+
+Reference:
+    Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning", NeurIPS 2022,
+    https://arxiv.org/abs/2206.13559.
+
+Dimensions:
+    B: clips
+    C: RGB
+    T: frames
+    H, W: pixels
+    L: tokens per frame, the class token first
+    P: patches per frame
+    D: width of the tower
+    I: images, ``B * T``
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, TowerPoints
+from pks4_lightning.peers.peer import Peer, Watch
+from pks4_lightning.peers.time_convolution import TimeConvolution
+
+__all__ = ["STAdapter", "STAdapterBlock", "TimeBottleneck"]
+
+
+class STAdapter(Peer):
+    """One or two adapters per block; the mean of the class tokens over frames, normalised.
+
+    Args:
+        d_model: Width of the tower.
+        num_blocks: Blocks of the tower.
+        per_block: 1: before the MLP. 2: before the attention as well.
+        d_adapter: Width of the bottlenecks.
+        dropout: In front of the head.
+
+    Raises:
+        ValueError: If ``per_block`` is another number.
+    """
+
+    learns_through_tower: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        num_blocks: int,
+        per_block: int = 1,
+        d_adapter: int = 384,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(d_model)
+        if per_block not in (1, 2):
+            raise ValueError(f"per_block ({per_block}) must be 1 or 2.")
+        self.blocks = nn.ModuleList(
+            STAdapterBlock(d_model, d_adapter=d_adapter, before_attention=per_block == 2)
+            for _ in range(num_blocks)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self._class_tokens = Watch()
+        self._layout = ClipLayout()
+        self._final_norm: tuple[nn.Module, ...] = ()  # the tower's: no module of this one
+
+    def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
+        """Act in every block, and watch what leaves the last one for the final norm."""
+        self._layout = layout
+        self._final_norm = (tower.final_norm,)
+        for adapters, points in zip(self.blocks, tower.blocks, strict=True):
+            assert isinstance(adapters, Hooked)
+            adapters.insert(points, layout)
+        self._class_tokens.what_enters(tower.final_norm)
+
+    def clip_vectors(self, frames: Float[Tensor, "I C H W"]) -> Float[Tensor, "B D"]:
+        """Average the class tokens, then normalise."""
+        class_tokens = self._class_tokens.take().unflatten(0, (-1, self._layout.num_frames))
+        (norm,) = self._final_norm
+        return self.dropout(norm.forward(class_tokens.mean(1)))  # past the watch
+
+
+class STAdapterBlock(Hooked):
+    """The adapters of one block.
+
+    Hooks cannot touch the residual stream inside a block; adding to what the attention adds to it
+    has the same effect in front of the MLP.
+
+    Args:
+        d_model: Width of the tower.
+        d_adapter: Width of the bottlenecks.
+        before_attention: Whether there is one in front of the attention too.
+    """
+
+    def __init__(self, d_model: int, *, d_adapter: int, before_attention: bool) -> None:
+        super().__init__()
+        self.before_attention = TimeBottleneck(d_model, d_adapter) if before_attention else None
+        self.before_mlp = TimeBottleneck(d_model, d_adapter)
+        self._residual: Tensor | None = None
+
+    def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
+        """Register the hooks on a block."""
+        if self.before_attention is not None:
+            yield points.block.register_forward_pre_hook(self._enter_block)
+        # inside what gradient checkpointing recomputes, so the residual is there again
+        yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
+        yield points.attention_add.register_forward_hook(self._leave_attention)
+
+    def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        tokens, *others = args
+        assert self.before_attention is not None
+        return (self._add(self.before_attention, to=tokens, of=tokens), *others)
+
+    def _keep_residual(self, _norm: nn.Module, args: tuple[Any, ...]) -> None:
+        self._residual = args[0]
+
+    def _leave_attention(self, _add: nn.Module, _args: Any, output: Any) -> Any:
+        assert self._residual is not None
+        residual, self._residual = self._residual, None
+        attended, *others = output
+        return (self._add(self.before_mlp, to=attended, of=residual + attended), *others)
+
+    def _add(
+        self, adapter: nn.Module, *, to: Float[Tensor, "I L D"], of: Float[Tensor, "I L D"]
+    ) -> Float[Tensor, "I L D"]:
+        """Add what an adapter makes of the patches; class tokens stay."""
+        class_token, patches = to.tensor_split([1], dim=1)
+        update = adapter(of[:, 1:].unflatten(0, (-1, self.layout.num_frames))).flatten(0, 1)
+        return torch.cat([class_token, patches + update], dim=1)
+
+
+class TimeBottleneck(nn.Module):
+    """Narrow, convolve over time, widen. It starts at zero: the convolution does.
+
+    Args:
+        d_model: Width read and written.
+        d_adapter: Width in between.
+    """
+
+    def __init__(self, d_model: int, d_adapter: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(d_model, d_adapter)
+        self.time = TimeConvolution(d_adapter)
+        self.up = nn.Linear(d_adapter, d_model)
+        for parameter in (*self.time.parameters(), self.down.bias, self.up.bias):
+            nn.init.zeros_(parameter)
+
+    def forward(self, patches: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
+        """Return what is to be added."""
+        return self.up(self.time(self.down(patches)))
