@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils import _pytree as pytree
 
-from pks4_lightning.models.classifier import PKS4Classifier, StreamState, build_classifier
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.classifier import PKS4Classifier, StreamState
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.towers.published import PUBLISHED
 

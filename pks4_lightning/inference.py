@@ -27,8 +27,8 @@ from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.video import Video
-from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.pretrained import ClipInput
+from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import load_trained
 from pks4_lightning.training.scoring.predictions import Label, best_labels
 
@@ -83,14 +83,14 @@ class TrainedClassifier:
         dtype: What to compute in.
     """
 
-    classifier: PKS4Classifier
+    classifier: VideoClassifier
     """The module: normalised clips to logits."""
     clip: ClipInput
     """Frames per clip, sizes, normalisation, class names."""
 
     def __init__(
         self,
-        classifier: PKS4Classifier,
+        classifier: VideoClassifier,
         clip: ClipInput,
         *,
         device: torch.device,
@@ -220,7 +220,7 @@ class TrainedClassifier:
         """
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
         with self.autocast():
-            return self.classifier.frame_vectors(clips).float().mean((0, 1))
+            return self.classifier.clip_vectors(clips).float().mean(0)
 
     def _label(
         self, video: VideoInput, num_best: int | None, num_clips: int, num_crops: int

@@ -113,11 +113,17 @@ class PKS4Classifier(VideoClassifier):
 
         In training with :attr:`answers_prefixes` set, return those of every prefix of each clip.
         """
+        if not (self.training and self.answers_prefixes):
+            return self._classify(self.clip_vectors(video, patch_size))
         embeddings = self.frame_vectors(video, patch_size)
-        if self.training and self.answers_prefixes:
-            num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
-            return self._classify(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
-        return self._classify(embeddings.mean(1))
+        num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
+        return self._classify(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
+
+    def clip_vectors(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B D"]:
+        """Return the mean over frames, see the base class."""
+        return self.frame_vectors(video, patch_size).mean(1)
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
         """Name the tower, what is inserted into it, and the head."""

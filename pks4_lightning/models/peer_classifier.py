@@ -3,9 +3,9 @@
 Dimensions:
     B: clips
     C: RGB
+    D: width of what the head reads
     T: frames
     H, W: pixels
-    K: classes
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,15 +56,15 @@ class PeerClassifier(VideoClassifier):
         for name in peer.trained_in_tower:
             getattr(points, name).requires_grad_(True)
 
-    def forward(
+    def clip_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
-    ) -> Float[Tensor, "B K"]:
-        """Return the logits of each clip, see the base class."""
+    ) -> Float[Tensor, "B D"]:
+        """Return what the peer makes of each clip, see the base class."""
         frames, self._layout.grid_size = self._frames(video, patch_size)
         self._layout.num_frames = video.shape[2]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.peer.learns_through_tower):
             self.family.frame_vectors(self.backbone, frames)
-        return self._classify(self.peer.clip_vectors(frames))
+        return self.peer.clip_vectors(frames)
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
         """Name tower, peer and head."""
@@ -102,12 +102,12 @@ class NetworkClassifier(VideoClassifier):
         self.network = network
         self.head = new_head(d_model, num_classes)
 
-    def forward(
+    def clip_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
-    ) -> Float[Tensor, "B K"]:
-        """Return the logits of each clip, see the base class."""
+    ) -> Float[Tensor, "B D"]:
+        """Return the network's vectors, see the base class."""
         frames, _ = self._frames(video, patch_size)
-        return self._classify(self.network(frames.unflatten(0, (len(video), -1)).transpose(1, 2)))
+        return self.network(frames.unflatten(0, (len(video), -1)).transpose(1, 2))
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
         """Name the network's parts and the head."""

@@ -174,13 +174,8 @@ def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preproce
     if not given:
         return own
     try:
-<<<<<<< HEAD
         return Preprocessing.checked(
-            {**dataclasses.asdict(own or default_preprocessing(fields)), **given}
+            {**dataclasses.asdict(own or _usual_preprocessing(config, fields)), **given}
         )
     except ValueError as error:
-=======
-        return dataclasses.replace(own or _usual_preprocessing(config, fields), **given)
-    except (TypeError, ValueError) as error:
->>>>>>> b02e090 (wip peers in the builder)
         raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error

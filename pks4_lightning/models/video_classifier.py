@@ -3,6 +3,7 @@
 Dimensions:
     B: clips
     C: RGB
+    D: width of what the head reads
     T: frames
     H, W: pixels
     I: images, ``B * T``
@@ -56,6 +57,17 @@ class VideoClassifier(nn.Module):
         Raises:
             ValueError: If patches do not cover a frame exactly, or the network cannot take as
                 many.
+        """
+        return self._classify(self.clip_vectors(video, patch_size))
+
+    def clip_vectors(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B D"]:
+        """Return what the head reads of each clip.
+
+        Args:
+            video: As in :meth:`forward`.
+            patch_size: The same.
         """
         raise NotImplementedError
 

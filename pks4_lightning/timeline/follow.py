@@ -18,6 +18,7 @@ from torch import Tensor
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.inference import TrainedClassifier
+from pks4_lightning.models.classifier import PKS4Classifier
 
 __all__ = ["Answer", "Follower", "Mode", "follower"]
 
@@ -81,6 +82,11 @@ class _ByState(Follower):
 
     def __init__(self, model: TrainedClassifier) -> None:
         super().__init__(model)
+        if not isinstance(model.classifier, PKS4Classifier):
+            raise ValueError(
+                "This classifier is not PKS⁴'s and keeps no state of a stream: classify it in "
+                "windows (--mode window)."
+            )
         self._classifier = model.classifier
         size = model.clip.frame_size
         self._state = self._classifier.initial_state(1, size=size)

@@ -7,7 +7,7 @@ from pks4_lightning.cost.flops import count_flops
 from pks4_lightning.cost.memory import peak_of_step
 from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.cost.training_step import ClipBatch, Precision
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from tests.helpers.towers import CASES
 
 T, P, D, LAYERS = 4, 16, 16, 3

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pks4_lightning.models.classifier import PKS4Classifier, build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput, load_classifier
+from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 
 __all__ = ["Trained", "load_trained", "read_trained"]
@@ -56,7 +57,7 @@ def read_trained(path: str | Path) -> Trained:
     )
 
 
-def load_trained(source: str | Path) -> tuple[PKS4Classifier, ClipInput]:
+def load_trained(source: str | Path) -> tuple[VideoClassifier, ClipInput]:
     """Rebuild a trained classifier. Neither network nor the backbone's folder is needed.
 
     Args:

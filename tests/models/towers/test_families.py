@@ -7,8 +7,8 @@ import torch
 from transformers import SiglipVisionConfig
 
 from pks4_lightning.insertion import ClipLayout
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.class_route import ClassTokenRoute
-from pks4_lightning.models.classifier import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config, without_weights
 from pks4_lightning.models.towers.families import FAMILIES

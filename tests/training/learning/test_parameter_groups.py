@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from pks4_lightning.models.classifier import build_classifier
+from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.parameter_groups import (
     clean_name,
