@@ -1,6 +1,7 @@
 """What every reader of annotations gives, and how it opens and checks what it reads."""
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from pks4_lightning.data.annotations.paths import UnsafePathError, check_name
 
 __all__ = [
     "Entry",
+    "listed_lines",
     "read_json",
     "read_lines",
     "read_objects",
@@ -18,6 +20,7 @@ __all__ = [
     "shortened",
     "split_of",
     "text_of",
+    "unquoted",
 ]
 
 _SPLIT_WORDS: dict[str, Split] = {
@@ -25,6 +28,8 @@ _SPLIT_WORDS: dict[str, Split] = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 # there is nothing in such a path that could be harmful; lists hold hundreds of thousands
 _PLAIN_PATH = re.compile(r"(?:[A-Za-z0-9_-][\w.-]*/)*[A-Za-z0-9_-][\w.-]*", re.ASCII)
@@ -64,6 +69,27 @@ def read_lines(source: Path) -> list[tuple[int, str]]:
     """Read the lines of a text file that are not blank, each with its number, counted from 1."""
     lines = enumerate(read_text(source).splitlines(), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def listed_lines(source: Path) -> list[tuple[int, str]]:
+    """Read the lines of a list that people write by hand, without its comments.
+
+    Args:
+        source: The list. A line that begins with ``#`` is a comment; a file of such a name is
+            listed as ``./#1.mp4``.
+    """
+    lines = read_lines(source)
+    kept = [(number, line) for number, line in lines if not line.startswith("#")]
+    if len(kept) < len(lines):
+        comments = len(lines) - len(kept)
+        logger.info("'%s': %d lines begin with # and are left out.", source, comments)
+    return kept
+
+
+def unquoted(text: str) -> str:
+    """Return a value without the quotation marks around it, if there are any."""
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if is_quoted else text
 
 
 def read_json(source: Path) -> Any:

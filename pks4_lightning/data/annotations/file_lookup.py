@@ -5,9 +5,11 @@ accounted for before a training begins.
 """
 
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from pks4_lightning.data.annotations.paths import UnsafePathError, file_inside
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
@@ -17,22 +19,40 @@ __all__ = ["FolderIndex", "by_stem", "fullest_folder"]
 _NUM_LOOKED_UP = 64
 
 
-class _Listing(NamedTuple):
+@dataclass(frozen=True)
+class _Listing:
     files: Mapping[str, bool]
     """By name: True for what may lead elsewhere, a link or neither file nor folder."""
     folders: Mapping[str, bool]
-    stems: Mapping[str, str]
-    """Names of videos by what they are without suffix and case."""
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether there is anything in the folder, or a folder at all."""
+        return bool(self.files or self.folders)
+
+    @cached_property
+    def alike(self) -> Mapping[str, str]:
+        """Names of files and folders by a spelling that systems agree on."""
+        return {_alike(name): name for name in (*self.files, *self.folders)}
+
+    @cached_property
+    def stems(self) -> Mapping[str, str]:
+        """Names of videos by what they are without suffix and case."""
+        videos = (name for name in sorted(self.files, reverse=True) if _stem(name) != name)
+        return {_alike(_stem(name)).casefold(): name for name in videos}
 
 
 class FolderIndex:
     """Finds listed videos below a folder.
 
+    Systems spell alike what they take for the same: accents in one character or two, suffixes in
+    either case, folders between slashes or, on Windows, back slashes. Such names are found. So is a
+    video that is listed without its suffix.
+
     Args:
         folder: What the listed paths are relative to; it may itself be a link.
         forgiving: Find a video under another suffix or in another case as well: published data
-            sets are passed on converted, and UCF-101's own folders and files differ in case. A
-            video that is listed without a suffix is found in any case.
+            sets are passed on converted, and UCF-101's own folders and files differ in case.
     """
 
     def __init__(self, folder: Path, *, forgiving: bool = False) -> None:
@@ -50,21 +70,34 @@ class FolderIndex:
         Raises:
             UnsafePathError: If links lead out of the folder, or it is a device or a pipe.
         """
+        found = self._find(video)
+        return self._find(video.replace("\\", "/")) if not found and "\\" in video else found
+
+    def _find(self, video: str) -> str | None:
         parent, _, name = video.rpartition("/")
         parent = self._spelled(parent)
         listing = self._listing(parent)
-        below = f"{parent}/" if parent else ""
-        if name in listing.files:
-            return self._checked(below + name, listing.files[name])
-        if name in listing.folders:
-            if listing.folders[name]:
-                self._check_folder(below + name)
-            return below + name
-        stem = _stem(name)
-        found = listing.stems.get(stem.casefold())
-        if found is None or not (self._forgiving or (stem == name and _stem(found) == name)):
+        found = self._name_in(listing, name)
+        if found is None:
             return None
-        return self._checked(below + found, listing.files[found])
+        path = f"{parent}/{found}" if parent else found
+        if found in listing.files:
+            return self._checked(path, listing.files[found])
+        if listing.folders[found]:
+            self._check_folder(path)
+        return path
+
+    def _name_in(self, listing: _Listing, name: str) -> str | None:
+        """Return the name that a listed file or folder has on the disk."""
+        if name in listing.files or name in listing.folders:
+            return name
+        if (found := listing.alike.get(_alike(name))) is not None:
+            return found
+        stem = _stem(name)
+        found = listing.stems.get(_alike(stem).casefold())
+        if found is None or self._forgiving:
+            return found
+        return found if stem == name and _alike(_stem(found)) == _alike(name) else None
 
     def _checked(self, path: str, is_link: bool) -> str:
         if is_link:
@@ -81,13 +114,16 @@ class FolderIndex:
 
     def _spelled(self, folder: str) -> str:
         """Return a folder as the disk spells it."""
-        if not folder or not self._forgiving:
+        if not folder or self._listing(folder).has_entries:
             return folder
         parent, _, name = folder.rpartition("/")
         parent = self._spelled(parent)
-        folders = self._listing(parent).folders
-        if name not in folders:
-            name = next((other for other in folders if other.casefold() == name.casefold()), name)
+        listing = self._listing(parent)
+        if name not in listing.folders:
+            name = listing.alike.get(_alike(name), name)
+        if name not in listing.folders and self._forgiving:
+            same = (other for other in listing.folders if other.casefold() == name.casefold())
+            name = next(same, name)
         return f"{parent}/{name}" if parent else name
 
     def _listing(self, below: str) -> _Listing:
@@ -97,7 +133,7 @@ class FolderIndex:
 
     def _list(self, below: str) -> _Listing:
         path = self.folder / below
-        files, folders, stems = {}, {}, {}
+        files, folders = {}, {}
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
@@ -106,12 +142,9 @@ class FolderIndex:
                     else:
                         files[entry.name] = entry.is_symlink() or not entry.is_file()
         except (FileNotFoundError, NotADirectoryError):
-            return _Listing({}, {}, {})
+            return _Listing({}, {})
         self._check_folder(below)
-        for name in sorted(files, reverse=True):
-            if (stem := _stem(name)) != name:
-                stems[stem.casefold()] = name
-        return _Listing(files, folders, stems)
+        return _Listing(files, folders)
 
 
 def fullest_folder(
@@ -144,6 +177,13 @@ def by_stem(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         found.setdefault(_stem(path.rpartition("/")[2]), path)
     return found
+
+
+def _alike(name: str) -> str:
+    """Return a name with accents in one form, and its suffix in small letters."""
+    stem, dot, suffix = name.rpartition(".")
+    alike = stem + dot + suffix.lower() if stem else name
+    return alike if alike.isascii() else unicodedata.normalize("NFC", alike)
 
 
 def _stem(name: str) -> str:

@@ -1,98 +1,132 @@
-"""Class names and their numbers."""
+"""Class names, their numbers, and what annotations may call them."""
 
 import difflib
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pks4_lightning.data.annotations.entry import Entry, read_json, read_lines
+from pks4_lightning.data.annotations.entry import Entry, shortened
 
-__all__ = [
-    "label_entries",
-    "match_label_order",
-    "names_from_entries",
-    "plain_template",
-    "read_label_names",
-]
+__all__ = ["ClassNames", "match_label_order", "plain_template", "positions"]
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.0*)?")
+_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+")
+_MOST_NUMBERS = 1_000
+_MOST_PER_LABEL = 10
 
 
-def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
-    """Read the names of all classes, in the order of their indices.
+@dataclass(frozen=True)
+class ClassNames:
+    """The classes of a data set.
 
     Args:
-        source: JSON that maps names to indices (Something-Something) or lists names, in one piece
-            or as a list of attributes (Diving-48); or a text file with a name per line, which an
-            index and a comma may precede or follow, or an index and a space precede (UCF-101).
-        first_index: What the file counts from: 1 in UCF-101's ``classInd.txt``.
-
-    Raises:
-        ValueError: If indices have gaps, or a name or index appears twice.
+        names: By class index.
+        source: What names them: a list of names, or the annotations of a split.
+        is_list: Whether that is a list of names, so that labels may be positions in it.
     """
-    content = read_json(source) if source.suffix.lower() == ".json" else _label_lines(source)
-    if isinstance(content, list):
-        names = [
-            plain_template(" ".join(map(str, name)) if isinstance(name, list) else str(name))
-            for name in content
-        ]
-    elif isinstance(content, dict):
-        by_index = {}
-        for name, index in content.items():
-            if not str(index).isdecimal() or int(index) in by_index:
-                raise ValueError(f"'{source}' gives the label '{name}' the index '{index}', "
-                                 "which is no number or is taken already.")  # fmt: skip
-            by_index[int(index)] = plain_template(name)
-        if sorted(by_index) != list(range(first_index, len(by_index) + first_index)):
-            raise ValueError(
-                f"'{source}' numbers {len(by_index)} labels from {min(by_index, default=0)} to "
-                f"{max(by_index, default=0)}; indices must run from {first_index} without gaps."
+
+    names: tuple[str, ...]
+    source: Path
+    is_list: bool
+
+    @classmethod
+    def of_entries(
+        cls, entries: Sequence[Entry], source: Path, *, are_numbers: bool
+    ) -> "ClassNames":
+        """Collect the classes of a split that comes without a list of them.
+
+        Args:
+            entries: The training split's.
+            source: Where they come from.
+            are_numbers: Whether labels that are whole numbers count the classes from 0, as in lists
+                and tables; elsewhere they are names like others.
+
+        Returns:
+            The names, sorted; every number from 0 to the largest where all labels are numbers of
+            classes.
+
+        Raises:
+            ValueError: If the numbers are negative, have fractions, or are too large to be numbers
+                of classes.
+        """
+        first: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.label is not None:
+                first.setdefault(_spelled(entry.label), entry)
+        if are_numbers:
+            _refuse_negative(first.values(), source)
+        if first and all(_NUMBER.fullmatch(name) or _FRACTION.fullmatch(name) for name in first):
+            if are_numbers:
+                names = _counted(list(first.values()), source)
+            else:
+                names = sorted(first, key=lambda name: (float(name), name))
+        else:
+            names = sorted(first)
+        return cls(tuple(names), source, is_list=False)
+
+    def indices(
+        self, entries: Sequence[Entry], source: Path, *, are_numbers: bool
+    ) -> tuple[int, ...]:
+        """Turn the labels of entries into class indices.
+
+        Args:
+            entries: Entries, each with a label. Case, underscores and brackets make no difference.
+            source: Where they come from, for messages.
+            are_numbers: Whether a number may stand for a class: for the one of that name, or where
+                all names are words and come from a list, for the one at that position.
+
+        Raises:
+            ValueError: If a label is absent, or stands for no class; the closest names are
+                suggested.
+        """
+        index_of = positions(self.names, self.source)
+        is_position = self.is_list and not self._are_counted
+        labels = []
+        for entry in entries:
+            if entry.label is None:
+                raise ValueError(f"'{source}' gives no label for '{entry.video}' at {entry.place}.")
+            label = index_of.get(_key(entry.label))
+            if label is None and are_numbers and (number := _number(entry.label)) is not None:
+                label = index_of.get(str(number))
+                if label is None and is_position and 0 <= number < len(self.names):
+                    label = number
+            if label is None:
+                raise ValueError(self._unknown(entry, source, are_numbers=are_numbers))
+            labels.append(label)
+        return tuple(labels)
+
+    @property
+    def _are_counted(self) -> bool:
+        """Whether names are numbers; one is enough for a list to be of names, not of positions."""
+        are_numbers = map(_NUMBER.fullmatch, self.names)
+        return any(are_numbers) if self.is_list else all(are_numbers)
+
+    def _unknown(self, entry: Entry, source: Path, *, are_numbers: bool) -> str:
+        """Return the sentence about a label that stands for no class."""
+        label, place = shortened(str(entry.label)), entry.place
+        number = _number(label) if are_numbers else None
+        if number is not None and number < 0:
+            return _negative(entry, source)
+        if number is not None and self.is_list != self._are_counted:
+            return (
+                f"'{source}' gives the label {label} at {place}; the {len(self.names)} known ones "
+                f"are 0 to {len(self.names) - 1}."
             )
-        names = [by_index[index] for index in sorted(by_index)]
-    else:
-        raise ValueError(f"'{source}' must map label names to indices, or list the names.")
-    if not names:
-        raise ValueError(f"'{source}' holds no labels.")
-    _positions(names, source)
-    return names
-
-
-def names_from_entries(entries: Sequence[Entry]) -> list[str]:
-    """Collect the class names of a split that comes without a list of them.
-
-    Args:
-        entries: The training split's.
-
-    Returns:
-        The names, sorted. Where all labels are whole numbers, every number from 0 to the largest.
-    """
-    names = {entry.label for entry in entries if entry.label is not None}
-    if names and all(name.isdecimal() for name in names):
-        return [str(index) for index in range(max(map(int, names)) + 1)]
-    return sorted({plain_template(name) for name in names})
-
-
-def label_entries(entries: Sequence[Entry], names: Sequence[str], source: Path) -> tuple[int, ...]:
-    """Turn the entries' labels into class indices.
-
-    Args:
-        entries: Entries, each with a label.
-        names: Names of all classes. Case, underscores and brackets make no difference.
-        source: Where the entries come from, for messages.
-
-    Raises:
-        ValueError: If a label is absent or not among the names; the closest names are suggested.
-    """
-    position = _positions(names, source)
-    labels = []
-    for entry in entries:
-        if entry.label is None:
-            raise ValueError(f"'{source}' gives no label for '{entry.video}' at {entry.place}.")
-        label = position.get(_key(entry.label))
-        if label is None and entry.label.isdecimal() and int(entry.label) < len(names):
-            label = int(entry.label)
-        if label is None:
-            raise ValueError(_unknown_label(entry, names, source))
-        labels.append(label)
-    return tuple(labels)
+        if are_numbers and not self.is_list and (number is None) == self._are_counted:
+            kinds = ("a number", "names") if number is not None else ("a name", "numbers")
+            return (
+                f"'{source}' gives the label '{label}' at {place}, {kinds[0]}, and '{self.source}' "
+                f"{kinds[1]} the classes ({', '.join(map(repr, self.names[:3]))}); spell them "
+                "alike, or set data.labels to a list of the names in the order of the numbers."
+            )
+        by_key = {_key(name): name for name in self.names}
+        close = [by_key[key] for key in difflib.get_close_matches(_key(label), by_key, n=3)]
+        hint = f"the closest known ones are {', '.join(map(repr, close))}" if close else (
+            f"it resembles none of the {len(self.names)} known ones"
+        )  # fmt: skip
+        return f"'{source}' gives the unknown label '{label}' at {place}; {hint}."
 
 
 def match_label_order(*, data: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
@@ -135,26 +169,16 @@ def plain_template(name: str) -> str:
     return re.sub(r"\[([^\]]*)\]", r"\1", name).strip()
 
 
-def _label_lines(source: Path) -> dict[str, str] | list[str]:
-    lines = [line for _, line in read_lines(source)]
-    if lines and {"id", "name"} <= set(lines[0].split(",")):
-        lines = lines[1:]
-    for pattern, name, index in (
-        (r"(\d+)\s*,\s*(.+)", 2, 1),
-        (r"(.+?)\s*[,;]\s*(\d+)", 1, 2),
-        (r"(\d+)\s+(\S.*)", 2, 1),
-    ):
-        matches = [match for line in lines if (match := re.fullmatch(pattern, line))]
-        if lines and len(matches) == len(lines):
-            return {match[name].strip('"'): match[index] for match in matches}
-    return lines
+def positions(names: Sequence[str], source: Path) -> dict[str, int]:
+    """Return the index of every class by one spelling of its name.
 
+    Args:
+        names: By class index.
+        source: What names them, for the message.
 
-def _key(name: str) -> str:
-    return " ".join(plain_template(name).replace("_", " ").split()).casefold()
-
-
-def _positions(names: Sequence[str], source: Path) -> dict[str, int]:
+    Raises:
+        ValueError: If two of them differ in their spelling only.
+    """
     position: dict[str, int] = {}
     for index, name in enumerate(names):
         if position.setdefault(_key(name), index) != index:
@@ -165,16 +189,55 @@ def _positions(names: Sequence[str], source: Path) -> dict[str, int]:
     return position
 
 
-def _unknown_label(entry: Entry, names: Sequence[str], source: Path) -> str:
-    label = str(entry.label)
-    if label.isdecimal():
-        return (
-            f"'{source}' gives the label {label} at {entry.place}; the {len(names)} known ones "
-            f"are 0 to {len(names) - 1}."
+def _counted(firsts: Sequence[Entry], source: Path) -> list[str]:
+    """Return every number from 0 to the largest label.
+
+    Args:
+        firsts: The first entry of every label; all labels are numbers.
+        source: Where they come from.
+    """
+    largest, at_largest = -1, None
+    for entry in firsts:
+        number = _number(str(entry.label))
+        if number is None:
+            raise ValueError(
+                f"'{source}' gives the label {entry.label} at {entry.place}; numbers of classes "
+                "are whole, so if it is a name, set data.labels to a file with a name per line."
+            )
+        if number > largest:
+            largest, at_largest = number, entry
+    if at_largest and largest >= max(_MOST_NUMBERS, _MOST_PER_LABEL * len(firsts)):
+        raise ValueError(
+            f"'{source}' gives the label {at_largest.label} at {at_largest.place}, too large a "
+            f"number for one of {len(firsts)} different classes that count from 0; if it is a "
+            "name, set data.labels to a file with a name per line."
         )
-    by_key = {_key(name): name for name in names}
-    close = [by_key[key] for key in difflib.get_close_matches(_key(label), by_key, n=3)]
-    hint = f"the closest known ones are {', '.join(map(repr, close))}" if close else (
-        f"it resembles none of the {len(names)} known ones"
-    )  # fmt: skip
-    return f"'{source}' gives the unknown label '{label}' at {entry.place}; {hint}."
+    return [str(index) for index in range(largest + 1)]
+
+
+def _refuse_negative(entries: Iterable[Entry], source: Path) -> None:
+    for entry in entries:
+        number = _number(str(entry.label))
+        if number is not None and number < 0:
+            raise ValueError(_negative(entry, source))
+
+
+def _negative(entry: Entry, source: Path) -> str:
+    return (
+        f"'{source}' gives the label {entry.label} at {entry.place}; numbers of classes count from "
+        "0, so leave videos without a class out of it."
+    )
+
+
+def _number(label: str) -> int | None:
+    """Return the whole number that a label is, if it is one; ``1.0`` is 1."""
+    return int(label.partition(".")[0]) if _NUMBER.fullmatch(label) else None
+
+
+def _spelled(name: str) -> str:
+    """Return a name in one of the two forms that Unicode has for accents."""
+    return unicodedata.normalize("NFC", plain_template(name))
+
+
+def _key(name: str) -> str:
+    return " ".join(_spelled(name).replace("_", " ").split()).casefold()

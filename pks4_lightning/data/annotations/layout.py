@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.entry import Entry
-from pks4_lightning.data.annotations.labels import (
-    label_entries,
-    names_from_entries,
-    read_label_names,
-)
+from pks4_lightning.data.annotations.file_lookup import FolderIndex
+from pks4_lightning.data.annotations.label_lists import read_label_names
+from pks4_lightning.data.annotations.labels import ClassNames
 from pks4_lightning.data.annotations.locating import Search
+from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import (
     FORMATS,
     FormatName,
@@ -86,15 +85,13 @@ class DataLayout:
         self._fold = fold
         self._allow_missing = allow_missing
         self._frame_template = frame_template
-        self._label_names: list[str] | None = None
+        self._classes: ClassNames | None = None
         self._read: dict[Split, list[Entry]] = {}
         self._sources: dict[Split, _Source] = {}
 
     def label_names(self) -> list[str]:
         """Return the names of all classes, in the order of their indices."""
-        if self._label_names is None:
-            self._label_names = self._read_label_names()
-        return self._label_names
+        return list(self._class_names().names)
 
     def read(self, split: Split) -> VideoList:
         """Read a split and find its videos.
@@ -117,7 +114,7 @@ class DataLayout:
             else:
                 sentence = "No test split with labels: the validation split '%s' stands in for it."
             logger.info(sentence, source)
-        names = self.label_names()
+        classes, are_numbers = self._class_names(), not record.labels_are_names
         search = Search(source, self.root, self._videos, record.videos)
         folder, found = record.locate(search, entries)
         present = [(entry, path) for entry, path in zip(entries, found, strict=True) if path]
@@ -129,9 +126,9 @@ class DataLayout:
             str(source),
             str(folder),
             tuple(path for _, path in present),
-            label_entries(kept, names, source),
+            classes.indices(kept, source, are_numbers=are_numbers),
             missing=tuple(entry.video for entry in absent),
-            missing_labels=label_entries(absent, names, source),
+            missing_labels=classes.indices(absent, source, are_numbers=are_numbers),
             listed_frames=listed,
             frame_template=self._frame_template,
             split=actual,
@@ -143,22 +140,28 @@ class DataLayout:
             self._read[split] = read_entries(source, record, split=split, fold=self._fold)
         return self._read[split]
 
-    def _read_label_names(self) -> list[str]:
+    def _class_names(self) -> ClassNames:
+        if self._classes is None:
+            self._classes = self._find_class_names()
+        return self._classes
+
+    def _find_class_names(self) -> ClassNames:
         named = self._named["labels"]
         source, record, _ = self._first_source()
         place = record.find_labels(self.root) if named is None else self._existing("labels", named)
         if place is not None:
             first_index = record.first_label if place.name in record.labels else 0
-            return read_label_names(place, first_index=first_index)
+            names = read_label_names(place, first_index=first_index)
+            return ClassNames(tuple(names), place, is_list=True)
         if record.needs_labels:
             raise FileNotFoundError(
                 f"There is no {record.labels[0]} in '{self.root}' or its folder 'labels'; set "
                 "data.labels to the file that numbers the templates."
             )
         if record.label_names is not None:
-            return record.label_names(source)
-        first: Split = "train" if self._has("train") else "val"
-        return names_from_entries(self._entries(first))
+            return ClassNames(tuple(record.label_names(source)), source, is_list=True)
+        entries = self._entries("train" if self._has("train") else "val")
+        return ClassNames.of_entries(entries, source, are_numbers=not record.labels_are_names)
 
     def _has(self, split: Split) -> bool:
         try:
@@ -238,7 +241,7 @@ class DataLayout:
         """Say what is missing, or refuse it if it is more than allowed."""
         if not absent:
             return
-        first = f"'{absent[0].video}' ({absent[0].place})"
+        first = f"'{absent[0].video}' ({absent[0].place}{_other_spelling(folder, absent[0].video)})"
         if len(absent) == len(entries):
             raise FileNotFoundError(
                 f"None of the {len(entries)} videos of '{source}' is in "
@@ -259,6 +262,15 @@ class DataLayout:
             logger.warning("%s; training goes on without them.", counted)
         else:
             logger.warning("%s; they are counted as missing.", counted)
+
+
+def _other_spelling(folder: Path, video: str) -> str:
+    """Return what the disk has instead of a video that is listed in another spelling."""
+    try:
+        found = FolderIndex(folder, forgiving=True).find(video)
+    except UnsafePathError:
+        found = None
+    return f"; the disk has '{found}'" if found else ""
 
 
 def _rounded_up(share: float) -> float:

@@ -1,7 +1,12 @@
 """Videos without labels, to predict."""
 
+import logging
+import os
 from pathlib import Path
 
+from pks4_lightning.data.annotations.entry import listed_lines, unquoted
+from pks4_lightning.data.annotations.file_lookup import FolderIndex
+from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.walking import find_clips
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
@@ -9,7 +14,7 @@ from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
 
 __all__ = ["list_for_prediction"]
 
-_NUM_LOOKED_UP = 64
+logger = logging.getLogger(__name__)
 
 
 def list_for_prediction(target: str | None, *, frame_template: str | None = None) -> VideoList:
@@ -17,11 +22,15 @@ def list_for_prediction(target: str | None, *, frame_template: str | None = None
 
     Args:
         target: A video file; a folder, searched at any depth; a folder of pictures; or a text file
-            with a path per line, absolute or relative to that file.
+            with a path per line, absolute or relative to that file. Lines that begin with ``#`` are
+            comments.
         frame_template: Name of the pictures, where videos are folders of them.
 
+    Returns:
+        The videos; those of a text file that are not on the disk are its missing ones.
+
     Raises:
-        FileNotFoundError: If it does not exist.
+        FileNotFoundError: If it does not exist, or none of the videos that it lists.
         ValueError: If it holds no videos, or none is named.
     """
     if target is None:
@@ -29,6 +38,7 @@ def list_for_prediction(target: str | None, *, frame_template: str | None = None
             "data.predict is not set; it names a video, a folder of videos or a list of them."
         )
     path = Path(target).expanduser()
+    absent: list[str] = []
     if path.is_dir():
         folder, paths = path, find_clips(path)
         if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
@@ -38,30 +48,50 @@ def list_for_prediction(target: str | None, *, frame_template: str | None = None
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         folder, paths = path.parent, [path.name]
     else:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise ValueError(
-                f"data.predict names '{target}', which is neither a video "
-                f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
-            ) from None
-        folder, paths = path.parent, [line.strip() for line in lines if line.strip()]
+        folder = path.parent
+        paths, absent = _look_up(path)
     if not paths:
         raise ValueError(f"data.predict names '{target}', which holds no videos.")
-    videos = VideoList(
-        str(path), str(folder), tuple(paths), (-1,) * len(paths), frame_template=frame_template
+    return VideoList(
+        str(path),
+        str(folder),
+        tuple(paths),
+        (-1,) * len(paths),
+        missing=tuple(absent),
+        missing_labels=(-1,) * len(absent),
+        frame_template=frame_template,
     )
-    _look_up_some(videos)
-    return videos
 
 
-def _look_up_some(videos: VideoList) -> None:
-    """Look whether videos exist: the first, and some spread over the list (disks may be slow)."""
-    step = max(1, len(videos) // _NUM_LOOKED_UP)
-    looked_up = range(0, len(videos), step)
-    absent = [videos.path(index) for index in looked_up if not Path(videos.path(index)).exists()]
+def _look_up(source: Path) -> tuple[list[str], list[str]]:
+    """Return what a text file lists: the paths of what is there, and what is not, as written."""
+    try:
+        lines = [unquoted(line) for _, line in listed_lines(source)]
+    except ValueError:
+        raise ValueError(
+            f"data.predict names '{source}', which is neither a video "
+            f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
+        ) from None
+    index = FolderIndex(Path("/"))  # a list of one's own may lead anywhere
+    folder = os.path.abspath(source.parent).rstrip("/") + "/"  # noqa: PTH100 - links stay as they are
+    found, absent = [], []
+    for line in lines:
+        listed = Path(line).expanduser()
+        path = os.path.abspath(source.parent / listed)  # noqa: PTH100 - same
+        try:
+            there = index.find(path.removeprefix("/"))
+        except UnsafePathError:
+            there = None
+        if there is None:
+            absent.append(line)
+        else:
+            found.append(f"/{there}" if listed.is_absolute() else f"/{there}".removeprefix(folder))
     if absent:
-        raise FileNotFoundError(
-            f"{len(absent)} of {len(looked_up)} videos looked up in '{videos.source}' do not exist,"
-            f" such as '{absent[0]}'; correct the list."
+        sentence = (
+            f"{len(absent)} of the {len(lines)} videos that '{source}' lists do not exist, such as "
+            f"'{absent[0]}'"
         )
+        if not found:
+            raise FileNotFoundError(f"{sentence}; correct the list.")
+        logger.warning("%s; they are counted as missing.", sentence)
+    return found, absent

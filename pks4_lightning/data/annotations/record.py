@@ -55,7 +55,7 @@ class Sniffed:
     def first_line(self) -> str:
         """The first line of the file that says something; empty for a folder."""
         lines = [] if self.path.is_dir() else read_lines(self.path)
-        return lines[0][1] if lines else ""
+        return next((line for _, line in lines if not line.startswith("#")), "")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ class DataFormat:
         first_label: What that list counts from.
         label_names: Reads the class names from the annotations; ``None`` takes the training
             labels, sorted.
-        is_numbered: Whether digits as a label may be the number of a class rather than its name.
+        labels_are_names: Whether a label of digits is a name, as that of a folder is. Elsewhere it
+            may be the number of a class.
         videos: Usual folders of the videos, below the root.
         locate: Finds the listed videos on disk.
         has_test_labels: Whether the authors publish the labels of the test split.
@@ -119,7 +120,7 @@ class DataFormat:
     needs_labels: bool = False
     first_label: int = 0
     label_names: Callable[[Path], list[str]] | None = None
-    is_numbered: bool = False
+    labels_are_names: bool = False
     videos: tuple[str, ...] = ("",)
     locate: Locate = by_path
     has_test_labels: bool = True

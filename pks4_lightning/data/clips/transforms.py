@@ -6,6 +6,7 @@ Dimensions:
     S: side of the square that the model sees, in pixels
 """
 
+import difflib
 import logging
 import math
 import re
@@ -42,9 +43,10 @@ class Augmentation:
         scale: Smallest and largest area of the random crop, as a share of the frame.
         ratio: Smallest and largest width over height of the crop.
         flip: Probability of a horizontal flip.
-        flip_label_pairs: Pairs of class indices that a flip turns into each other. ``null`` finds
-            them by name: classes that differ by left and right, or by clockwise and anticlockwise;
-            a class whose counterpart is missing is then never flipped. An empty list swaps none.
+        flip_label_pairs: Pairs of classes that a flip turns into each other, by name, or by index
+            where the names mirror each other. ``null`` finds them by name: classes that differ by
+            left and right, or by clockwise and anticlockwise; a class whose counterpart is missing
+            is then never flipped. An empty list swaps none.
         grayscale: Probability of losing all colour.
         randaugment_num_ops: Operations drawn per clip; 0 turns RandAugment off.
         randaugment_magnitude: Mean strength of an operation, 0 to 10.
@@ -58,7 +60,7 @@ class Augmentation:
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
-    flip_label_pairs: list[tuple[int, int]] | None = None
+    flip_label_pairs: list[tuple[int | str, int | str]] | None = None
     grayscale: float = 0.0
     randaugment_num_ops: int = 0
     randaugment_magnitude: float = 7.0
@@ -164,7 +166,7 @@ def crop_clip(
 
 
 def flipped_labels(
-    label_names: Sequence[str], pairs: Sequence[tuple[int, int]] | None
+    label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]] | None
 ) -> tuple[int, ...]:
     """Say for every class which class its mirrored clips belong to.
 
@@ -176,25 +178,62 @@ def flipped_labels(
         A class index per class; -1 where a clip must not be mirrored.
 
     Raises:
-        ValueError: If a pair names a class that does not exist.
+        ValueError: If a pair names a class that does not exist, or a class is in two pairs, or the
+            names of a pair of indices do not mirror each other: they are of another list.
     """
+    if pairs is None:
+        return _mirrored_by_name(label_names)
     mirrored = list(range(len(label_names)))
-    if pairs is not None:
-        for one, other in pairs:
-            if not (0 <= one < len(mirrored) and 0 <= other < len(mirrored)):
-                raise ValueError(
-                    f"augmentation.flip_label_pairs holds ({one}, {other}); the classes are 0 to "
-                    f"{len(mirrored) - 1}."
-                )
-            mirrored[one], mirrored[other] = other, one
-        return tuple(mirrored)
+    paired: set[int] = set()
+    for pair in pairs:
+        one, other = (_class_of(label, label_names) for label in pair)
+        if {one, other} & paired:
+            raise ValueError(
+                f"augmentation.flip_label_pairs holds {_shown(pair)}, of which one class is in "
+                "another pair already; a flip turns a class into one other."
+            )
+        paired |= {one, other}
+        names = label_names[one], label_names[other]
+        are_named = not all(name.isdecimal() for name in names)
+        by_index = all(isinstance(label, int) for label in pair)
+        if by_index and are_named and _plain(names[1]) != _swap_sides(_plain(names[0])):
+            raise ValueError(
+                f"augmentation.flip_label_pairs holds {_shown(pair)}, which are '{names[0]}' and "
+                f"'{names[1]}' here and do not mirror each other; leave it out, so that pairs are "
+                "found by name, or name the classes that a flip swaps."
+            )
+        mirrored[one], mirrored[other] = other, one
+    return tuple(mirrored)
+
+
+def _class_of(label: int | str, label_names: Sequence[str]) -> int:
+    """Return the index of a class that is given by index or by name."""
+    if isinstance(label, str):
+        names = [_plain(name) for name in label_names]
+        if _plain(label) in names:
+            return names.index(_plain(label))
+        close = difflib.get_close_matches(_plain(label), names, n=1)
+        hint = f"; the closest is '{label_names[names.index(close[0])]}'" if close else ""
+        raise ValueError(f"augmentation.flip_label_pairs names '{label}', which is none of the "
+                         f"{len(names)} classes{hint}.")  # fmt: skip
+    if not 0 <= label < len(label_names):
+        raise ValueError(
+            f"augmentation.flip_label_pairs holds {label}; the classes are 0 to "
+            f"{len(label_names) - 1}."
+        )
+    return label
+
+
+def _shown(pair: tuple[int | str, int | str]) -> str:
+    return f"[{pair[0]}, {pair[1]}]"
+
+
+def _mirrored_by_name(label_names: Sequence[str]) -> tuple[int, ...]:
     position = {_plain(name): index for index, name in enumerate(label_names)}
-    lonely = []
-    for index, name in enumerate(label_names):
-        swapped = _swap_sides(_plain(name))
-        mirrored[index] = position.get(swapped, NEVER_FLIP)
-        if mirrored[index] == NEVER_FLIP:
-            lonely.append(name)
+    mirrored = [position.get(_swap_sides(_plain(name)), NEVER_FLIP) for name in label_names]
+    lonely = [
+        name for name, other in zip(label_names, mirrored, strict=True) if other == NEVER_FLIP
+    ]
     if lonely:
         logger.warning(
             "%d classes have a side in their name and no mirrored counterpart, such as '%s'; "
@@ -208,6 +247,10 @@ def flipped_labels(
 _OPPOSITE = {
     "left": "right",
     "right": "left",
+    "leftward": "rightward",
+    "rightward": "leftward",
+    "leftwards": "rightwards",
+    "rightwards": "leftwards",
     "clockwise": "anticlockwise",
     "anticlockwise": "clockwise",
 }

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import torch
 from torch import Tensor
@@ -175,7 +176,7 @@ def check_label_names(*, saved: Sequence[str], data: Sequence[str]) -> None:
     if len(saved) != len(data):
         raise ValueError(f"The checkpoint knows {len(saved)} classes, the data {len(data)}.")
     for index, (trained, given) in enumerate(zip(saved, data, strict=True)):
-        if trained != given:
+        if normalize("NFC", trained) != normalize("NFC", given):
             raise ValueError(
                 f"Class {index} is {trained!r} in the checkpoint and {given!r} in the data: its "
                 "scores would count for the wrong class. If only the order differs, add "

@@ -1,14 +1,12 @@
 import json
+import unicodedata
+from pathlib import Path
 
 import pytest
 
 from pks4_lightning.data.annotations.entry import Entry
-from pks4_lightning.data.annotations.labels import (
-    label_entries,
-    match_label_order,
-    names_from_entries,
-    read_label_names,
-)
+from pks4_lightning.data.annotations.label_lists import read_label_names
+from pks4_lightning.data.annotations.labels import ClassNames, match_label_order
 
 
 def write(path, content):
@@ -24,6 +22,7 @@ def write(path, content):
         ("labels.txt", "Hold something\nThrowing something\n"),
         ("labels.csv", "id,name\n1,Throwing something\n0,Hold something\n"),
         ("classes.txt", "Throwing something, 1\nHold something, 0"),
+        ("names.txt", '\ufeff"Hold something"\n"Throwing something"\n'),
     ],
 )
 def test_reads_label_names_by_index(tmp_path, name, content):
@@ -47,41 +46,132 @@ def test_label_names_must_be_clear(tmp_path, content, message):
         read_label_names(write(tmp_path / "labels.json", content))
 
 
+LIST = Path("train.txt")
+
+
+def entries(*labels):
+    return [Entry(f"{n}.mp4", label, f"line {n}") for n, label in enumerate(labels, start=1)]
+
+
+def of(*labels, are_numbers=True):
+    return ClassNames.of_entries(entries(*labels), LIST, are_numbers=are_numbers)
+
+
+def listed(*names):
+    return ClassNames(names, Path("labels.txt"), is_list=True)
+
+
+def indices(classes, *labels, are_numbers=True):
+    return classes.indices(entries(*labels), Path("val.txt"), are_numbers=are_numbers)
+
+
 def test_names_are_the_sorted_labels():
-    entries = [Entry(str(i), label, "") for i, label in enumerate(["jump", "dive", "jump"])]
-    assert names_from_entries(entries) == ["dive", "jump"]
+    assert of("jump", "dive", "jump").names == ("dive", "jump")
+    assert of("jump", "dive", are_numbers=False).names == ("dive", "jump")
 
 
-def test_numbers_as_labels_are_indices(tmp_path):
-    entries = [Entry(str(i), label, "") for i, label in enumerate(["10", "2"])]
-    names = names_from_entries(entries)
-    assert names == [str(i) for i in range(11)]
-    assert label_entries(entries, names, tmp_path) == (10, 2)
-    assert label_entries(entries[1:], ["a", "b", "c"], tmp_path) == (2,)
+def test_underscores_and_case_of_labels_make_no_difference():
+    assert indices(listed("something", "riding a bike"), "Riding_a bike", "[something]") == (1, 0)
 
 
-def test_underscores_and_case_of_labels_make_no_difference(tmp_path):
-    entries = [Entry("1", "Riding_a bike", ""), Entry("2", "[something]", "")]
-    assert label_entries(entries, ["something", "riding a bike"], tmp_path) == (1, 0)
+@pytest.mark.parametrize("labels", [("10", "2"), ("10.0", "2.0"), ("2.", "+10"), ("010", "02")])
+def test_numbers_in_lists_count_the_classes(labels):
+    classes = of(*labels)
+    assert classes.names == tuple(map(str, range(11)))
+    assert indices(classes, "10", "2.0", "0") == (10, 2, 0)
 
 
-def test_an_unknown_label_is_named_with_the_closest_ones(tmp_path):
-    names = ["Holding something", "Folding something", "Throwing something", "Riding a bike"]
-    entry = Entry("7", "Holdin something", "id 7")
-    with pytest.raises(ValueError, match="unknown label 'Holdin something' at id 7") as caught:
-        label_entries([entry], names, tmp_path / "train.json")
-    assert "train.json" in str(caught.value)
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("1", "2", "3"), ("1", "2", "3")),
+        (("007", "010"), ("007", "010")),
+        (("2019", "2020"), ("2019", "2020")),
+        (("10", "9", "1"), ("1", "9", "10")),
+        (("20210405", "20210406"), ("20210405", "20210406")),
+        (("0.0", "10.0", "2.0", "2.5"), ("0.0", "2.0", "2.5", "10.0")),
+        (("-1", "0", "1"), ("-1", "0", "1")),
+        (("1", "walk", "2"), ("1", "2", "walk")),
+    ],
+)
+def test_digits_as_names_of_folders_are_names(folders, names):
+    classes = of(*folders, are_numbers=False)
+    assert classes.names == names
+    assert indices(classes, *names, are_numbers=False) == tuple(range(len(names)))
+    with pytest.raises(ValueError, match=r"gives the unknown label '0' at|unknown label '4'"):
+        indices(classes, "4" if "0" in names else "0", are_numbers=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("20210405", "20210406"), r"20210406 at line 2, too large .* of 2 different .*name"),
+        (("0", "2147483647"), r"2147483647 at line 2, too large a number"),
+        (("2019", "2020"), "2020 at line 2, too large"),
+        (("0.5", "1"), r"0.5 at line 1; numbers of classes are whole, .*data.labels"),
+        (("0", "-1"), r"-1 at line 2; numbers of classes count from 0, so leave"),
+        (("walk", "-1"), "-1 at line 2"),
+        (("1.0", "-2.0"), r"-2.0 at line 2"),
+    ],
+)
+def test_numbers_that_count_no_classes_are_refused(labels, message):
+    with pytest.raises(ValueError, match=f"^'train.txt' gives the label {message}"):
+        of(*labels)
+
+
+def test_many_classes_may_have_large_numbers():
+    assert len(of(*map(str, range(0, 9_000, 10))).names) == 8_991
+    assert len(of("0", "999").names) == 1_000
+
+
+def test_a_number_is_a_position_in_a_list_of_names_only():
+    assert indices(listed("a", "b", "c"), "2", "0.0", "b") == (2, 0, 1)
+    assert indices(listed("2019", "2020"), "2020") == (1,), "a name is a name first"
+    with pytest.raises(ValueError, match=r"unknown label '0' at line 1"):
+        indices(listed("2019", "2020"), "0")
+    with pytest.raises(ValueError, match=r"label 3 at line 1; the 3 known ones are 0 to 2"):
+        indices(listed("a", "b", "c"), "3")
+    with pytest.raises(ValueError, match=r"unknown label '1' at line 1"):
+        indices(listed("a", "b", "c"), "1", are_numbers=False)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        (("walk", "run"), "0", r"'0' at line 1, a number, and 'train.txt' names .*'run', 'walk'"),
+        (("walk", "run"), "1.0", r"'1.0' at line 1, a number, and 'train.txt' names"),
+        (("0", "1"), "walk", r"'walk' at line 1, a name, and 'train.txt' numbers .*'0', '1'"),
+        (("walk", "3"), "1", r"'1' at line 1, a number, and 'train.txt' names"),
+    ],
+)
+def test_names_in_one_split_and_numbers_in_another_are_refused(train, val, message):
+    with pytest.raises(ValueError, match=rf"^'val.txt' gives the label {message}.*data.labels"):
+        indices(of(*train), val)
+
+
+def test_accents_in_either_form_are_the_same_name():
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    assert of(one, two).names == (one,)
+    assert indices(listed(two, "bar"), one) == (0,)
+    assert match_label_order(data=[one], wanted=[two]) == (0,)
+
+
+def test_an_unknown_label_is_named_with_the_closest_ones():
+    classes = listed("Holding something", "Folding something", "Throwing something", "Riding")
+    with pytest.raises(ValueError, match="unknown label 'Holdin something' at line 1") as caught:
+        indices(classes, "Holdin something")
+    assert "val.txt" in str(caught.value)
     assert "'Holding something', 'Folding something'" in str(caught.value)
-    assert "bike" not in str(caught.value)
+    assert "Riding" not in str(caught.value)
     with pytest.raises(ValueError, match="resembles none of the 4"):
-        label_entries([entry._replace(label="xyz")], names, tmp_path)
-    with pytest.raises(ValueError, match="the label 4 at id 7; the 4 known ones are 0 to 3"):
-        label_entries([entry._replace(label="4")], names, tmp_path)
+        indices(classes, "xyz")
+    with pytest.raises(ValueError, match="the label 4 at line 1; the 4 known ones are 0 to 3"):
+        indices(classes, "4")
 
 
-def test_a_label_that_is_absent_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no label for '7' at id 7"):
-        label_entries([Entry("7", None, "id 7")], ["a"], tmp_path)
+def test_a_label_that_is_absent_is_named():
+    with pytest.raises(ValueError, match=r"no label for '1.mp4' at line 1"):
+        indices(listed("a"), None)
 
 
 @pytest.mark.parametrize(

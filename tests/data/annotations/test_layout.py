@@ -1,10 +1,14 @@
 import json
 import logging
+import unicodedata
 
 import pytest
 
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.prediction import list_for_prediction
+
+NFC = unicodedata.normalize("NFC", "café.webm")
+NFD = unicodedata.normalize("NFD", "café.webm")
 
 
 def touch(root, *names):
@@ -210,6 +214,67 @@ def test_prediction_takes_a_video_a_folder_or_a_list(tmp_path):
     listed = list_for_prediction(str(tmp_path / "list.txt"))
     assert listed.path(0) == str(tmp_path / "in/deep/a.webm")
     assert listed.path(1) == str(tmp_path / "in/b.mp4")
+    assert listed.missing == ()
+
+
+def test_a_list_to_predict_is_read_as_people_and_systems_write_it(tmp_path, caplog):
+    touch(tmp_path, "in/my clip.mp4", "in/b.mp4", "in/-0IErS_cisg.webm", "in/#1.mp4", f"in/{NFD}")
+    lines = [
+        "# chosen by hand", '"in/my clip.mp4"', "in\\b.MP4", "./in/-0IErS_cisg.webm",
+        "in/#1.mp4", f"'in/{NFC}'", "#in/not this.mp4", "in/gone.mp4",
+    ]  # fmt: skip
+    (tmp_path / "list.txt").write_bytes("\ufeff".encode() + "\r\n".join(lines).encode())
+    listed = list_for_prediction(str(tmp_path / "list.txt"))
+    names = ("my clip.mp4", "b.mp4", "-0IErS_cisg.webm", "#1.mp4", NFD)
+    assert listed.paths == tuple(f"in/{name}" for name in names)
+    assert (listed.missing, listed.missing_labels) == (("in/gone.mp4",), (-1,))
+    assert "1 of the 6 videos" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.txt", "{0} run\n{1} walk\n"),
+        ("train.txt", '# mine\n"{0}" run\n\n#gone.mp4 walk\n{1} walk\n'),
+        ("train.csv", '# mine\n\npath,label\n"{0}",run\n# a comment\n{1},walk\n'),
+        ("train_videofolder.txt", "{0} 3 0\n'{1}' 3 1\n"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("listed", "on_disk"),
+    [
+        (f"a/{NFC}", f"a/{NFD}"),
+        (f"a/{NFD}", f"a/{NFC}"),
+        (f"{NFC[:4]}/1.webm", f"{NFD[:5]}/1.webm"),
+        ("a\\1.webm", "a/1.webm"),
+        ("a/1.WEBM", "a/1.webm"),
+        ("a/1.webm", "a/1.Webm"),
+        ("-9 a.webm", "-9 a.webm"),
+        ("a\\b 1.MKV", "a/b 1.mkv"),
+    ],
+)
+def test_systems_spell_paths_differently(tmp_path, name, content, listed, on_disk):
+    touch(tmp_path, on_disk, "2.mp4")
+    (tmp_path / name).write_text(content.format(listed, "2.mp4"))
+    kind = "frames" if "folder" in name else "auto"
+    train = DataLayout(str(tmp_path), annotation_format=kind).read("train")
+    assert train.paths == (on_disk, "2.mp4")
+    assert train.labels == (0, 1)
+
+
+def test_a_path_in_another_case_is_named_as_the_disk_has_it(tmp_path):
+    touch(tmp_path, "Clips/A.mp4", "Clips/b.mp4")
+    (tmp_path / "train.txt").write_text("clips/a.mp4 0\nClips/b.mp4 1\n")
+    with pytest.raises(
+        FileNotFoundError, match=r"'clips/a.mp4' \(line 1; the disk has 'Clips/A.mp4'\)"
+    ):
+        DataLayout(str(tmp_path)).read("train")
+
+
+def test_lines_keep_their_numbers_beside_comments(tmp_path):
+    (tmp_path / "train.csv").write_text("# mine\n\npath,label\n# one more\n\na.mp4\n")
+    with pytest.raises(ValueError, match=r"has 1 values at line 6 and 2 columns"):
+        DataLayout(str(tmp_path)).read("train")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +282,7 @@ def test_prediction_takes_a_video_a_folder_or_a_list(tmp_path):
     [
         ("none.mp4", None, FileNotFoundError, "names '.*none.mp4', which does not exist"),
         ("list.txt", b"", ValueError, "holds no videos"),
-        ("list.txt", b"none.mp4\n", FileNotFoundError, "1 of 1 videos looked up"),
+        ("list.txt", b"none.mp4\n", FileNotFoundError, "1 of the 1 videos that .*list.txt. lists"),
         ("clip.bin", b"\xff\xfe", ValueError, "neither a video .* nor a list"),
     ],
 )

@@ -104,6 +104,11 @@ def test_flips_swap_the_labels_of_mirrored_classes():
         (["turning_clockwise", "turning_anticlockwise"], (1, 0)),
         (["Turning clockwise", "Turning counter-clockwise"], (1, 0)),
         (["moving left", "moving right", "copyright", "leftovers"], (1, 0, 2, 3)),
+        (["left-hand wave", "right-hand wave"], (1, 0)),
+        (
+            ["moving leftwards", "Moving_Rightwards", "sliding rightward", "sliding leftward"],
+            (1, 0, 3, 2),
+        ),
     ],
 )
 def test_mirrored_classes_are_found_by_name(names, expected):
@@ -117,10 +122,34 @@ def test_a_class_without_its_counterpart_is_never_flipped(caplog):
 
 
 def test_named_pairs_replace_the_search():
-    assert flipped_labels(["a", "b", "c", "move left"], [(0, 2)]) == (2, 1, 0, 3)
+    names = ["a", "b", "c", "move left"]
+    assert flipped_labels(names, [("a", "c")]) == (2, 1, 0, 3)
+    assert flipped_labels(names, [("A", 2)]) == (2, 1, 0, 3)
     assert flipped_labels(SSV2_PAIRS, []) == (0, 1, 2, 3, 4, 5)
-    with pytest.raises(ValueError, match=r"holds \(0, 9\); the classes are 0 to 1"):
-        flipped_labels(["a", "b"], [(0, 9)])
+    assert flipped_labels(SSV2_PAIRS, [(0, 1), (5, 4)]) == (1, 0, 2, 3, 5, 4)
+    assert flipped_labels(["0", "1", "2"], [(0, 2)]) == (2, 1, 0), "nothing to check by"
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs", "message"),
+    [
+        (["a", "b"], [(0, 9)], r"holds 9; the classes are 0 to 1"),
+        (["a", "b"], [(-1, 1)], r"holds -1; the classes are 0 to 1"),
+        (
+            SSV2_PAIRS,
+            [(0, 2)],
+            rf"holds \[0, 2\], which are '{SSV2_PAIRS[0]}' and .* do not mirror",
+        ),
+        (["a", "b"], [(0, 1)], r"'a' and 'b' here and do not mirror each other; leave it out"),
+        (["Holding", *SSV2_PAIRS], [(0, 1), (2, 3)], r"\[0, 1\].*do not mirror"),
+        (SSV2_PAIRS, [(0, 1), (1, 0)], r"holds \[1, 0\], of which one class is in another pair"),
+        (["waving left", "b"], [("waving lefts", "b")], r"names 'waving lefts'.*is 'waving left'"),
+        (["waving left", "b"], [("xyz", "b")], r"names 'xyz', which is none of the 2 classes\."),
+    ],
+)
+def test_pairs_that_are_of_another_list_are_refused(names, pairs, message):
+    with pytest.raises(ValueError, match=message):
+        flipped_labels(names, pairs)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ BREAKFAST = DataFormat(
     read=read_breakfast,
     recognises=is_breakfast,
     splits={"train": _FOLDERS, "test": _FOLDERS},
+    labels_are_names=True,
     folders=("",),
     is_folder=True,
     locate=in_source,

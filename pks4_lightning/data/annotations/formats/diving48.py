@@ -39,7 +39,6 @@ DIVING48 = DataFormat(
     ),
     splits={"train": ("Diving48_V2_train.json",), "test": ("Diving48_V2_test.json",)},
     labels=("Diving48_vocab.json",),
-    is_numbered=True,
     videos=("rgb", "Diving48_rgb/rgb", "videos", ""),
     published=(Published("Diving-48 V2", 48, {"train": 15_027, "val": 1_970}),),
 )

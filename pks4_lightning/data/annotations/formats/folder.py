@@ -42,6 +42,7 @@ FOLDER = DataFormat(
     read=read_folder,
     recognises=lambda sniffed: sniffed.path.is_dir(),
     splits={"train": ("train",), "val": ("val", "validation"), "test": ("test",)},
+    labels_are_names=True,
     folders=("",),
     is_folder=True,
     locate=in_source,

@@ -62,6 +62,7 @@ HMDB51 = DataFormat(
     read=read_hmdb51,
     recognises=is_hmdb51,
     splits={"train": _FOLDERS, "test": _FOLDERS},
+    labels_are_names=True,
     folders=("",),
     is_folder=True,
     videos=("hmdb51_org", "HMDB51", "videos", ""),

@@ -2,7 +2,7 @@
 
 import csv
 
-from pks4_lightning.data.annotations.entry import Entry, read_lines
+from pks4_lightning.data.annotations.entry import Entry, listed_lines, unquoted
 from pks4_lightning.data.annotations.locating import as_written
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 
@@ -19,11 +19,11 @@ def read_list(part: Part) -> list[Entry]:
         ValueError: If a line reads otherwise.
     """
     entries = []
-    for number, line in read_lines(part.source):
+    for number, line in listed_lines(part.source):
         if "," in line:
             fields = [field.strip() for field in next(csv.reader([line]))]
         else:
-            fields = line.rsplit(maxsplit=1)
+            fields = [unquoted(field) for field in line.rsplit(maxsplit=1)]
         if len(fields) != 2 or not all(fields):
             raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line is "
                              "'path label' or 'path,label'.")  # fmt: skip
@@ -41,12 +41,12 @@ def read_frame_list(part: Part) -> list[Entry]:
         ValueError: If a line reads otherwise, or promises no frames.
     """
     entries = []
-    for number, line in read_lines(part.source):
+    for number, line in listed_lines(part.source):
         fields = line.rsplit(maxsplit=2)
         if len(fields) != 3 or not fields[1].isdecimal() or int(fields[1]) < 1:
             raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line is "
                              "'folder num_frames label'.")  # fmt: skip
-        entries.append(Entry(fields[0], fields[2], f"line {number}", int(fields[1])))
+        entries.append(Entry(unquoted(fields[0]), fields[2], f"line {number}", int(fields[1])))
     return entries
 
 
@@ -70,7 +70,6 @@ LIST = DataFormat(
         "test": ("test.txt", "test.csv"),
     },
     labels=("labels.txt", "classes.txt"),
-    is_numbered=True,
     videos=("", "videos"),
     locate=as_written,
     is_anybodys=True,
@@ -86,7 +85,6 @@ FRAMES = DataFormat(
         "test": ("test.txt", "test_videofolder.txt"),
     },
     labels=("labels.txt", "classes.txt", "category.txt"),
-    is_numbered=True,
     videos=("", "frames", "rawframes", "20bn-something-something-v2-frames"),
     locate=as_written,
     is_anybodys=True,

@@ -64,7 +64,8 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
     """Read a table with a header.
 
     Args:
-        source: Values are separated by commas, semicolons or tabs.
+        source: Values are separated by commas, semicolons or tabs. Lines that begin with ``#`` are
+            comments.
 
     Returns:
         Its columns, and its rows by line; every value stripped.
@@ -73,15 +74,18 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
         ValueError: If a column appears twice, or a row has more or fewer values than columns.
     """
     lines = read_text(source).splitlines()
-    header = lines[0] if lines else ""
+    # blank lines in the place of comments, so that the others keep their numbers
+    lines = ["" if line.startswith("#") else line for line in lines]
+    above = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    header = lines[above] if lines else ""
     columns = _columns(header)
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(f"'{source}' has two columns '{twice[0]}'.")
     rows = []
-    reader = csv.reader(lines[1:], delimiter=_delimiter(header))
+    reader = csv.reader(lines[above + 1 :], delimiter=_delimiter(header))
     for values in reader:
-        number = reader.line_num + 1
+        number = above + 1 + reader.line_num
         if not any(value.strip() for value in values):
             continue
         if len(values) != len(columns):
@@ -158,7 +162,6 @@ CSV = DataFormat(
     },
     serves=_serves,
     labels=("labels.txt", "classes.txt"),
-    is_numbered=True,
     videos=("", "videos"),
     locate=as_written,
     is_anybodys=True,

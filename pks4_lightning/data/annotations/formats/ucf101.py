@@ -38,6 +38,7 @@ UCF101 = DataFormat(
     read=read_ucf101,
     recognises=lambda sniffed: _LINE.fullmatch(sniffed.first_line) is not None,
     splits={"train": ("trainlist0{fold}.txt",), "test": ("testlist0{fold}.txt",)},
+    labels_are_names=True,
     folders=(
         "ucfTrainTestlist",
         "UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist",
