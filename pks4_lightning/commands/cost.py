@@ -22,7 +22,7 @@ from pks4_lightning.paper.cost_tables import cell_table, report_tables, scaling_
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 
-__all__ = ["add_arguments", "curves", "run"]
+__all__ = ["add_arguments", "cells_as_json", "curves", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -106,25 +106,34 @@ def run(arguments: argparse.Namespace) -> int:
 def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:
     cells = paper_cells(tables, measured=measured)
     if as_json:
-        _write(
-            [
-                {
-                    "table": cell.table,
-                    "row": cell.row,
-                    "column": cell.column,
-                    "paper": cell.paper,
-                    "ours": round(cell.ours, 6),
-                    "deviation": round(cell.deviation, 6),
-                }
-                for cell in cells
-            ]
-        )
+        sys.stdout.write(cells_as_json(cells))
     else:
         Console().print(cell_table(cells), *_reasons(tables), sep="\n")
     failed = [cell for cell in cells if cell.status == "fails"]
     for cell in failed:
         sys.stderr.write(f"pks4: {_sentence(cell)}\n")
     return 1 if failed else 0
+
+
+def cells_as_json(cells: Sequence[Cell]) -> str:
+    """Return what ``pks4 cost --paper --json`` prints.
+
+    Args:
+        cells: Those of the tables.
+    """
+    return _as_json(
+        [
+            {
+                "table": cell.table,
+                "row": cell.row,
+                "column": cell.column,
+                "paper": cell.paper,
+                "ours": round(cell.ours, 6),
+                "deviation": round(cell.deviation, 6),
+            }
+            for cell in cells
+        ]
+    )
 
 
 def _reasons(tables: Sequence[int]) -> list[str]:
@@ -147,7 +156,7 @@ def _sentence(cell: Cell) -> str:
 def _report(settings: CostSettings, *, measured: bool, as_json: bool) -> None:
     report = cost_report(settings, measured=measured)
     if as_json:
-        _write(report)
+        sys.stdout.write(_as_json(report))
     else:
         Console().print(*report_tables(report), sep="\n")
 
@@ -161,12 +170,8 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
         scaling_figure(curves(lengths), curves(sizes), crossover=equal).savefig(path)
     if as_json:
         rows = {"num_frames": lengths, "frame_size": sizes}
-        _write(
-            {
-                "crossover_frames": equal,
-                **{axis: [asdict(point) for point in points] for axis, points in rows.items()},
-            }
-        )
+        said = {axis: [asdict(point) for point in points] for axis, points in rows.items()}
+        sys.stdout.write(_as_json({"crossover_frames": equal, **said}))
     else:
         Console().print(*scaling_tables(lengths, sizes, equal), f"Drawn in {out}.", sep="\n")
 
@@ -188,5 +193,5 @@ def curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:
     }
 
 
-def _write(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,67 @@
+"""A wheel in an environment of its own does what the README says, far from the source tree."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+pytest.importorskip("hatchling")
+
+
+@pytest.fixture(scope="module")
+def pks4(tmp_path_factory):
+    """Run a program of an environment that holds the wheel, and the rest of this one below it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    python = [sys.executable, "-m"]
+    build = [*python, "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    home = folder / "env"
+    venv.create(home, symlinks=True)
+    (site,) = home.glob("lib/*/site-packages")
+    (site / "heavy.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    install = ["pip", "--python", str(home), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*python, *install, str(wheel)], check=True, capture_output=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def run(program, *arguments):
+        command = [str(home / "bin" / program), *arguments]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_it_is_the_wheel_that_answers(pks4):
+    code = "import pks4_lightning; print(pks4_lightning.PKS4Config, pks4_lightning.__file__)"
+    name, _, path = pks4("python", "-c", code).strip().rpartition(" ")
+    assert name == "<class 'pks4_lightning.models.config.PKS4Config'>"
+    assert "site-packages" in Path(path).parts
+    assert not Path(path).is_relative_to(ROOT)
+
+
+def test_configurations_travel(pks4):
+    settings = yaml.safe_load(pks4("pks4", "fit", "--config", "ssv2", "--print_config"))
+    assert settings["model"]["classifier"]["num_classes"] == 174
+    assert settings["data"]["format"] == "ssv2"
+    listed = pks4("pks4", "configs").splitlines()
+    names = {line.split()[0] for line in listed}
+    files = (ROOT / "configs").rglob("*.yaml")
+    assert names == {str(path.relative_to(ROOT / "configs").with_suffix("")) for path in files}
+
+
+def test_the_demo_and_the_papers_tables_travel(pks4):
+    assert pks4("pks4", "demo", "--help").startswith("usage: pks4 demo")
+    cells = json.loads(pks4("pks4", "cost", "--paper", "--table", "2", "--json"))
+    assert {cell["table"] for cell in cells} == {2}
