@@ -1,13 +1,14 @@
 """Atomic writes, the checksum of a file, and files that come with the package."""
 
+import csv
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_write", "find_packaged", "remove_leftovers", "sha256_of"]
+__all__ = ["atomic_write", "find_packaged", "remove_leftovers", "sha256_of", "write_csv"]
 
 
 @contextmanager
@@ -75,6 +76,21 @@ def sha256_of(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Write a table, whole or not at all.
+
+    Args:
+        path: The file.
+        header: Names of the columns.
+        lines: Values of each line.
+    """
+    with (
+        atomic_write(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([header, *lines])
 
 
 def _umask() -> int:

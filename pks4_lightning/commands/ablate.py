@@ -1,22 +1,27 @@
 """``pks4 ablate``: the rows of the paper's Tables 5 to 9, trained, tested, beside the paper's."""
 
 import argparse
+import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from pks4_lightning.cli.arguments import take_settings
-from pks4_lightning.cli.settings import resolve
+from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms
+from pks4_lightning.experiments.comparison import compare, comparison_table
+from pks4_lightning.experiments.cross_validation import cross_validate
+from pks4_lightning.experiments.folds import read_clips
 from pks4_lightning.experiments.model_cost import num_blocks
-from pks4_lightning.experiments.plan import commands_of, plan_trials
+from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
-from pks4_lightning.files import find_packaged
+from pks4_lightning.files import atomic_write, find_packaged
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,6 +35,7 @@ examples:
   pks4 ablate --seeds 0 1 2 --jobs 2                   # all tables on a small set that it makes
   pks4 ablate --config ssv2 --data.root /data/ssv2 --table 5
   pks4 ablate --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
+  pks4 ablate --config my.yaml --data.train clips.csv --table 5 --folds 5 --seeds 0 1 2
 Any setting of `pks4 fit` may follow, for all rows alike. What is finished is not done again, equal
 settings are trained once. After --print, the same command without it collects the results.
 """
@@ -62,6 +68,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument(
+        "--folds",
+        type=int,
+        help="grouped cross-validation: data.train is a table with the columns path, label and "
+        "group, and whole groups are held out",
+    )
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=[],
+        help="with --folds: base_lr, chosen for each row and fold on an inner split",
+    )
+    parser.add_argument(
         "--print",
         action="store_true",
         dest="only_print",
@@ -89,17 +108,55 @@ def run(arguments: argparse.Namespace) -> None:
     if settings["data"]["root"] == own_data:
         generate_motion_dataset(out / "data", **_NUM_VIDEOS, settings=HARD)
     _require_data(settings["data"]["root"])
+    if arguments.folds is not None:
+        _cross_validate(arguments, arms, base, settings)
+        return
     trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
     results = run_trials(trials, out=out, jobs=arguments.jobs)
-    # in a file, as wide as the tables are; rich would take 80 columns
-    console = Console(width=None if sys.stdout.isatty() else 110)
     for number in dict.fromkeys(arguments.table):
         rows = [arm for arm in arms if arm.table == number]
-        console.print(results_table(rows, results, title=f"Table {number}"))
+        _console().print(results_table(rows, results, title=f"Table {number}"))
     logger.info("%s", out / RESULTS)
+
+
+def _cross_validate(
+    arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
+) -> None:
+    """Compare the rows of each table on held-out groups of clips."""
+    data = settings["data"]
+    if data["train"] is None:
+        raise ValueError(
+            "Folds are made of clips in groups: set --data.train to a table with the columns path, "
+            "label and group."
+        )
+    if arguments.only_print:
+        raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
+    right = cross_validate(
+        arms,
+        read_clips(Path(data["root"], data["train"])),
+        num_folds=arguments.folds,
+        out=arguments.out,
+        base=base,
+        seeds=arguments.seeds,
+        rates=arguments.rates,
+        jobs=arguments.jobs,
+    )
+    summary = {}
+    for number in dict.fromkeys(arguments.table):
+        rows = compare({arm.row: right[arm.row] for arm in arms if arm.table == number})
+        summary[f"Table {number}"] = rows
+        _console().print(comparison_table(rows, title=f"Table {number}"))
+    with atomic_write(arguments.out / "comparison.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    logger.info("%s/{results.csv,answers.csv,comparison.json}", arguments.out)
+
+
+def _console() -> Console:
+    # in a file, as wide as the tables are; rich would take 80 columns
+    return Console(width=None if sys.stdout.isatty() else 110)
 
 
 def _require_data(root: str | None) -> None:

@@ -11,7 +11,7 @@ from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.experiments.settings import training_hash
 from pks4_lightning.paper.tables import Row
 
-__all__ = ["Arm", "Trial", "by_training", "commands_of", "plan_trials"]
+__all__ = ["Arm", "Fold", "Trial", "by_training", "commands_of", "plan_trials"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,21 @@ class Arm:
     paper: Row | None = None
     """What the paper prints for it."""
 
+    @property
+    def row(self) -> str:
+        """Its name, after the table it belongs to."""
+        return f"Table {self.table}, {self.name}" if self.table else self.name
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A part of the videos that is held out for the test."""
+
+    number: int = 0
+    """Counted from 1; 0 stands for the data set's own split."""
+    arguments: tuple[str, ...] = ()
+    """What it adds to the arguments of ``pks4 fit``: where the videos are, no settings."""
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -39,16 +54,12 @@ class Trial:
     """All settings of the training."""
     folder: Path
     """Of the training; arms that differ in test views alone share it."""
-
-    @property
-    def row(self) -> str:
-        """The arm, and the table it belongs to."""
-        return f"Table {self.arm.table}, {self.arm.name}" if self.arm.table else self.arm.name
+    fold: int = 0
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"{self.row}, seed {self.seed}"
+        return f"{self.arm.row}, seed {self.seed}{f', fold {self.fold}' if self.fold else ''}"
 
     @property
     def test_folder(self) -> Path:
@@ -74,16 +85,22 @@ class Trial:
 
 
 def plan_trials(
-    arms: Sequence[Arm], *, base: Sequence[str] = (), seeds: Sequence[int] = (0,), out: Path
+    arms: Sequence[Arm],
+    *,
+    out: Path,
+    base: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    fold: Fold = Fold(),
 ) -> list[Trial]:
     """List what there is to train and test, all arms with one seed before the next seed.
 
     Args:
         arms: The rows of the tables.
-        base: Arguments of ``pks4 fit`` that all arms share.
-        seeds: Of the weights, the order of the videos and all that is drawn; each once.
         out: Folder of all trainings. Each has a folder in it that ends in the hash of its
             settings, so arms with equal settings are trained once.
+        base: Arguments of ``pks4 fit`` that all arms share.
+        seeds: Of the weights, the order of the videos and all that is drawn; each once.
+        fold: Which videos are held out.
 
     Raises:
         ValueError: If the arguments are no settings of ``pks4 fit``.
@@ -94,14 +111,15 @@ def plan_trials(
         digest = training_hash(resolved)
         found = sorted(out.glob(f"*{digest}"))
         folders.setdefault(digest, found[0] if found else out / f"{_slug(arm.name)}-{digest}")
+    place = f"_fold{fold.number}" if fold.number else ""
     trials = []
     for seed in dict.fromkeys(seeds):
         for arm, resolved in zip(arms, settings, strict=True):
-            folder = folders[training_hash(resolved)] / f"seed{seed}"
+            folder = folders[training_hash(resolved)] / f"seed{seed}{place}"
             repeat = ("--seed_everything", str(seed), "--data.seed", str(seed))
             start = ("--trainer.default_root_dir", str(folder), "--ckpt_path", "auto")
-            fit = ("fit", *base, *arm.arguments, *repeat, *start)
-            trials.append(Trial(arm, seed, fit, resolved, folder))
+            fit = ("fit", *base, *arm.arguments, *fold.arguments, *repeat, *start)
+            trials.append(Trial(arm, seed, fit, resolved, folder, fold.number))
     return trials
 
 

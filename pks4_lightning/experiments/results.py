@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from pks4_lightning.experiments.plan import Arm
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_csv
 
 __all__ = [
     "Result",
@@ -43,6 +43,8 @@ class Result:
     """Of the training, in MiB: allocated on a GPU, resident on a CPU."""
     commit: str
     config_hash: str
+    fold: int = 0
+    """That was held out, counted from 1; 0 for the data set's own split."""
     measures: dict[str, float] = field(default_factory=dict)
     """Other shares, 0 to 1, that an experiment is about; a column of the file each."""
 
@@ -58,6 +60,8 @@ class Result:
 _COSTS = {"params": ("params", ",.0f"), "gflops": ("GFLOPs", ".3g"), "seconds": ("seconds", ",.0f")}
 """Heading and format of what a table shows of a model's cost."""
 _COLUMNS = {name: kind for name, kind in get_type_hints(Result).items() if name != "measures"}
+_ADDED = ("fold",)
+"""Columns that the files of earlier versions do not have."""
 
 
 def read_results(path: Path) -> list[Result]:
@@ -78,14 +82,14 @@ def read_results(path: Path) -> list[Result]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or ()
-        missing = [name for name in _COLUMNS if name not in names]
+        missing = [name for name in _COLUMNS if name not in (*names, *_ADDED)]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}.")
         others = [name for name in names if name not in _COLUMNS]
         results = []
         for line in reader:
             try:
-                values = {name: kind(line[name]) for name, kind in _COLUMNS.items()}
+                values = {n: kind(line[n]) for n, kind in _COLUMNS.items() if n in line}
                 measures = {name: float(line[name]) for name in others if line[name]}
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}.") from None
@@ -100,19 +104,16 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
         path: Where to write.
         results: In the file's order.
     """
-    lines = [
-        {**{name: getattr(result, name) for name in _COLUMNS}, **result.measures}
-        for result in results
-    ]
-    columns = dict.fromkeys((*_COLUMNS, *(name for line in lines for name in line)))
-    with atomic_write(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns))
-        writer.writeheader()
-        writer.writerows(lines)
+    names = list(dict.fromkeys((*_COLUMNS, *(name for each in results for name in each.measures))))
+    lines = (
+        [getattr(each, name) if name in _COLUMNS else each.measures.get(name, "") for name in names]
+        for each in results
+    )
+    write_csv(path, names, lines)
 
 
 def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
-    """Put results into a file; those of other tables, rows and seeds stay in it.
+    """Put results into a file; those of other tables, rows, seeds and folds stay in it.
 
     Args:
         path: The results file; made if it is not there.
@@ -125,7 +126,8 @@ def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
         ValueError: If the file is no results file.
     """
     before = read_results(path) if path.is_file() else []
-    merged = {(each.table, each.row, each.seed): each for each in (*before, *results)}
+    both = (*before, *results)
+    merged = {(each.table, each.row, each.seed, each.fold): each for each in both}
     after = sorted(merged.values(), key=lambda each: each.table)
     if after != before:
         write_results(path, after)
@@ -147,7 +149,7 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
         groups.setdefault((result.table, result.row), []).append(result)
     rows = []
     for (table, name), group in groups.items():
-        row: dict[str, Any] = {"table": table, "row": name, "seeds": len(group)}
+        row: dict[str, Any] = {"table": table, "row": name, "seeds": _num_seeds(group)}
         row |= {"params": group[0].params, "gflops": group[0].gflops}
         for measure in ("top1", "top5", *group[0].measures, "seconds"):
             values = [each.value(measure) for each in group]
@@ -208,9 +210,13 @@ def results_table(
             *(_mean(found, name, _COSTS[name][1]) for name in costs),
             *(cells.get(name, "–") for name in ("top1", "top5") if has_paper),
             *(_with_spread([each.value(name) for each in found]) for name in shares),
-            str(len(found)),
+            str(_num_seeds(found)),
         )
     return table
+
+
+def _num_seeds(results: Sequence[Result]) -> int:
+    return len({result.seed for result in results})
 
 
 def _mean(results: Sequence[Result], name: str, form: str) -> str:

@@ -86,19 +86,20 @@ def _result(trial: Trial, measure: Measure | None) -> Result:
         peak_memory_mb=cost["peak_memory_mb"],
         commit=cost["commit"],
         config_hash=config_hash(trial.settings),
+        fold=trial.fold,
         measures=dict(measure(trial)) if measure else {},
     )
 
 
 def _require_same_settings(trials: Iterable[Trial], before: Iterable[Result]) -> None:
     """Refuse to mix results of different settings in one row."""
-    planned = {_row(trial): trial for trial in trials}
+    planned = {(trial.arm.table, trial.arm.name, trial.fold): trial for trial in trials}
     for result in before:
-        trial = planned.get((result.table, result.row))
+        trial = planned.get((result.table, result.row, result.fold))
         if trial is not None and config_hash(trial.settings) != result.config_hash:
             raise ValueError(
-                f"{trial.row} has results of other settings (config_hash {result.config_hash}): "
-                "choose another --out."
+                f"{trial.arm.row} has results of other settings (config_hash "
+                f"{result.config_hash}): choose another --out."
             )
 
 
@@ -125,7 +126,3 @@ def _chain(group: Sequence[Trial], record: Callable[[Trial], None]) -> Chain:
         on_success=lambda: record(last),
         lock=first.folder / "running.lock",
     )
-
-
-def _row(trial: Trial) -> tuple[int, str]:
-    return trial.arm.table, trial.arm.name

@@ -1,12 +1,11 @@
 """The grid of lengths and resolutions, and the file that keeps its finished cells."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, write_csv
 
 __all__ = [
     "Cell",
@@ -151,13 +150,8 @@ class Results:
         with atomic_write(self.folder / "results.json") as path:
             content = {"settings": self.settings, "digests": self.digests, "cells": cells}
             path.write_text(json.dumps(content, indent=1) + "\n")
-        with (
-            atomic_write(self.folder / "results.csv") as path,
-            path.open("w", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, [field.name for field in fields(Cell)])
-            writer.writeheader()
-            writer.writerows(cells)
+        names = [field.name for field in fields(Cell)]
+        write_csv(self.folder / "results.csv", names, ([cell[n] for n in names] for cell in cells))
 
 
 def best_within(cells: Sequence[Cell], budget: float) -> Cell:

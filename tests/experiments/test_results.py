@@ -51,7 +51,7 @@ def test_other_measures_are_columns_of_their_own(tmp_path):
     path = tmp_path / "results.csv"
     measured = replace(ONE, measures={"pair": 0.5, "direction": 0.25})
     write_results(path, [OTHER, measured])
-    assert path.read_text().splitlines()[0].endswith(",config_hash,pair,direction")
+    assert path.read_text().splitlines()[0].endswith(",config_hash,fold,pair,direction")
     assert read_results(path) == [OTHER, measured]
 
 

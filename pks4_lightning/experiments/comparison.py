@@ -1,0 +1,163 @@
+"""Models compared on the same clips and seeds, with intervals that account for both.
+
+A model is trained with every seed and answers for every clip. Its answers are alike for one clip
+whatever the seed, and for one seed whatever the clip, so neither all answers nor the clips alone
+are the sample. With X[s, c] = mean + seed[s] + clip[c] + rest[s, c], the variance of the mean is
+var(seed) / S + var(clip) / C + var(rest) / (S C). The two mean squares, between clips and between
+seeds, add up to that with var(rest) counted twice: an interval that is a little too wide where
+seeds make no difference, and not too narrow where they do.
+
+Reference:
+    Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
+    Bulletin 2 (1946), for the degrees of freedom of a sum of mean squares.
+
+Dimensions:
+    S: seeds
+    C: clips
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from rich import box
+from rich.table import Table
+
+__all__ = [
+    "Estimate",
+    "Right",
+    "compare",
+    "comparison_table",
+    "estimate",
+    "student_t_quantile",
+]
+
+Right = Mapping[str, Bool[np.ndarray, "S C"]]
+"""Row of a table to whether each seed's models are right about each clip."""
+
+
+class Estimate(NamedTuple):
+    """A mean and its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estimate:
+    """Estimate a mean over clips and seeds, both of them a sample of all that could have been.
+
+    Args:
+        values: What each training says of each clip: 1 where it is right and 0 elsewhere; for the
+            difference of two models, paired by seed and clip, -1, 0 or 1.
+        level: Share of such intervals that hold the true mean.
+
+    Returns:
+        The mean and its interval. With one seed the interval accounts for the clips alone.
+
+    Raises:
+        ValueError: If there are fewer than two clips, or no seed.
+    """
+    num_seeds, num_clips = values.shape
+    if num_clips < 2 or num_seeds < 1:
+        raise ValueError(f"{num_seeds} seeds and {num_clips} clips give no interval.")
+    mean = float(values.mean())
+    squares = [(num_seeds * float(values.mean(axis=0).var(ddof=1)), num_clips - 1)]
+    if num_seeds > 1:
+        squares.append((num_clips * float(values.mean(axis=1).var(ddof=1)), num_seeds - 1))
+    total = sum(square for square, _ in squares)
+    if total == 0.0:  # all alike: the rule of three, for what is so rare that no clip shows it
+        half = -math.log(1.0 - level) / num_clips
+        return Estimate(mean, mean - half, mean + half)
+    freedom = total**2 / sum(square**2 / degrees for square, degrees in squares)
+    half = student_t_quantile(0.5 + level / 2.0, freedom) * math.sqrt(total / values.size)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def compare(right: Right) -> list[dict[str, Any]]:
+    """Estimate every row's accuracy, and its difference from the first row's.
+
+    Args:
+        right: The first row is what the others are compared with.
+
+    Returns:
+        One dictionary per row: ``row``, ``seeds``, ``clips``, ``top1`` and, but for the first,
+        ``difference``, paired by clip and seed; each with the ends of its 95 % interval over clips
+        and seeds under ``_low`` and ``_high``.
+    """
+    reference = next(iter(right.values())).astype(float)
+    rows: list[dict[str, Any]] = []
+    for name, answers in right.items():
+        row: dict[str, Any] = {"row": name, "seeds": len(answers), "clips": answers.shape[1]}
+        values = {"top1": answers.astype(float)}
+        if rows:
+            values["difference"] = answers - reference
+        for measure, matrix in values.items():
+            found = estimate(matrix)
+            row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
+        rows.append(row)
+    return rows
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
+    """Lay a comparison out for a terminal.
+
+    Args:
+        rows: From :func:`compare`.
+        title: Of the table.
+    """
+    first = rows[0]
+    table = Table(
+        title=f"{title}: {first['clips']} clips out of fold, {first['seeds']} seeds",
+        caption=f"top-1 in %, and less that of {first['row']}, paired by clip and seed; 95 % "
+        "intervals over clips and seeds",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("row", overflow="fold")
+    for heading in ("top-1", "interval", "difference", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        accuracy = _shown(row, "top1", ".1f")
+        table.add_row(row["row"], *accuracy, *_shown(row, "difference", "+.1f"))
+    return table
+
+
+def student_t_quantile(share: float, freedom: float) -> float:
+    """Return the value that a share of Student's t distribution lies below.
+
+    Args:
+        share: Between 0.5 and 1.
+        freedom: Degrees of freedom, 1 or more; rounded down, which widens an interval.
+    """
+    low, high = 0.0, 1e6
+    while high - low > 1e-9 * max(1.0, low):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if _t_below(middle, int(freedom)) < share else (low, middle)
+    return high
+
+
+def _t_below(t: float, freedom: int) -> float:
+    """The distribution function for whole degrees of freedom (Abramowitz and Stegun, 26.7.3-4)."""
+    theta = math.atan2(t, math.sqrt(freedom))
+    cos_squared = math.cos(theta) ** 2
+    is_odd = freedom % 2
+    term = math.cos(theta) if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, freedom, 2):
+        total += term
+        term *= cos_squared * k / (k + 1)
+    between = math.sin(theta) * total
+    if is_odd:
+        between = 2.0 / math.pi * (theta + between)
+    return 0.5 + between / 2.0
+
+
+def _shown(row: Mapping[str, Any], measure: str, form: str) -> tuple[str, str]:
+    if measure not in row:
+        return "–", ""
+    mean, low, high = (100.0 * row[measure + end] for end in ("", "_low", "_high"))
+    return f"{mean:{form}}", f"{low:{form}} … {high:{form}}"

@@ -1,0 +1,202 @@
+"""Grouped cross-validation: every arm on the same folds with the same seeds, scored out of fold.
+
+For few clips, where one split would leave too few of them to test on. Every clip is tested once
+with every seed, by models that have seen nothing of its group. No test clip chooses anything: the
+weights are those of the last epoch, and learning rates are chosen, for each arm and fold, on an
+inner split of the training clips, whose held-out part is the fold that comes next.
+"""
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from pks4_lightning.experiments.comparison import Right
+from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, write_split
+from pks4_lightning.experiments.plan import Arm, Fold, Trial, plan_trials
+from pks4_lightning.experiments.results import Result
+from pks4_lightning.experiments.runner import run_trials
+from pks4_lightning.files import write_csv
+
+__all__ = ["best_rate", "cross_validate"]
+
+logger = logging.getLogger(__name__)
+
+_RATE = "--model.recipe.base_lr"
+_LAST_WEIGHTS = ("--best_checkpoint.monitor", "null")
+
+
+def cross_validate(
+    arms: Sequence[Arm],
+    clips: Sequence[GroupedClip],
+    *,
+    num_folds: int,
+    out: Path,
+    base: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    rates: Sequence[float] = (),
+    jobs: int = 1,
+) -> Right:
+    """Train and test every arm on every fold with every seed, unless it is finished.
+
+    Args:
+        arms: What to compare.
+        clips: All clips.
+        num_folds: Parts that are held out in turn.
+        out: Folder of everything that is written: the folds, the trainings, ``results.csv`` with a
+            line for each of them, ``answers.csv`` with a line for each clip.
+        base: Arguments of ``pks4 fit`` that all arms share; ``data.root`` is what the clips' paths
+            are relative to.
+        seeds: Of the trainings.
+        rates: Values of ``model.recipe.base_lr`` to choose from. None: the settings' own.
+        jobs: Trainings side by side.
+
+    Returns:
+        The answers, pooled over the folds; a clip that cannot be decoded counts as wrong.
+
+    Raises:
+        CommandError: If a training or a test fails; what is finished stays.
+        ValueError: If there are fewer groups than folds, a fold would lack a class, there are too
+            few folds to choose a rate, or ``out`` holds other folds or results of other settings.
+    """
+    if len(rates) > 1 and num_folds < 3:
+        raise ValueError(
+            f"{num_folds} folds leave no inner split to choose a rate on: ask for at least 3 "
+            "folds, or for one rate."
+        )
+    seeds = list(dict.fromkeys(seeds))
+    folds = grouped_folds(clips, num_folds)
+    _keep_folds(out / "folds.csv", clips, folds)
+    base = (*base, *_LAST_WEIGHTS)
+    numbers = range(1, num_folds + 1)
+    if len(rates) == 1:
+        arms = [_with_rate(arm, rates[0], named=False) for arm in arms]
+    chosen = {number: list(arms) for number in numbers}
+    if len(rates) > 1:
+        inner = [
+            _fold(out / "rates", clips, folds, test=number % num_folds + 1, unused=number)
+            for number in numbers
+        ]
+        chosen = _choose_rates(
+            arms, inner, rates, base=base, seed=seeds[0], out=out / "rates", jobs=jobs
+        )
+    trials = [
+        trial
+        for number in numbers
+        for trial in plan_trials(
+            chosen[number],
+            out=out,
+            base=base,
+            seeds=seeds,
+            fold=_fold(out, clips, folds, test=number),
+        )
+    ]
+    trials.sort(key=lambda trial: seeds.index(trial.seed))
+    run_trials(trials, out=out, jobs=jobs)
+    return _pool(trials, clips, seeds, out / "answers.csv")
+
+
+def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Result]) -> float:
+    """Return the rate with the highest top-1 on a fold's inner split.
+
+    Args:
+        arm: Whose rate.
+        fold: Which fold.
+        rates: Candidates; of equals, the first.
+        results: Of the inner splits.
+    """
+    top1 = {(each.table, each.row): each.top1 for each in results if each.fold == fold}
+    return max(rates, key=lambda rate: top1[arm.table, _with_rate(arm, rate, named=True).name])
+
+
+def _choose_rates(
+    arms: Sequence[Arm],
+    inner: Sequence[Fold],
+    rates: Sequence[float],
+    *,
+    base: Sequence[str],
+    seed: int,
+    out: Path,
+    jobs: int,
+) -> dict[int, list[Arm]]:
+    """Return the arms of each fold with the rate that does best on its inner split."""
+    candidates = [_with_rate(arm, rate, named=True) for arm in arms for rate in rates]
+    trials = [
+        trial
+        for fold in inner
+        for trial in plan_trials(candidates, out=out, base=base, seeds=[seed], fold=fold)
+    ]
+    results = run_trials(trials, out=out, jobs=jobs)
+    chosen: dict[int, list[Arm]] = {fold.number: [] for fold in inner}
+    for number, with_rates in chosen.items():
+        for arm in arms:
+            rate = best_rate(arm, number, rates, results)
+            with_rates.append(_with_rate(arm, rate, named=False))
+            logger.info("%s, fold %d: base_lr %g", arm.row, number, rate)
+    return chosen
+
+
+def _with_rate(arm: Arm, rate: float, *, named: bool) -> Arm:
+    name = f"{arm.name}, base_lr {rate:g}" if named else arm.name
+    return replace(arm, name=name, arguments=(*arm.arguments, _RATE, str(rate)))
+
+
+def _fold(
+    out: Path,
+    clips: Sequence[GroupedClip],
+    folds: Sequence[int],
+    *,
+    test: int,
+    unused: int | None = None,
+) -> Fold:
+    """Write the lists of a fold; one with an unused part is that part's inner split."""
+    number = test if unused is None else unused
+    path = (out / "lists" / f"fold{number}.csv").absolute()
+    write_split(path, clips, folds, test=test, unused=unused)
+    named = [part for split in ("train", "val", "test") for part in (f"--data.{split}", str(path))]
+    return Fold(number, ("--data.format", "csv", *named))
+
+
+def _keep_folds(path: Path, clips: Sequence[GroupedClip], folds: Sequence[int]) -> None:
+    """Write down the folds; refuse a folder that holds others."""
+    lines = [
+        [clip.path, clip.label, clip.group, str(fold)]
+        for clip, fold in zip(clips, folds, strict=True)
+    ]
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            if list(csv.reader(file))[1:] != lines:
+                raise ValueError(f"{path} holds folds of other clips: choose another --out.")
+        return
+    write_csv(path, ["path", "label", "group", "fold"], lines)
+
+
+def _pool(
+    trials: Sequence[Trial], clips: Sequence[GroupedClip], seeds: Sequence[int], path: Path
+) -> Right:
+    """Gather the answers of all folds, and keep them in a file."""
+    place = {clip.path: index for index, clip in enumerate(clips)}
+    right = {trial.arm.row: np.zeros((len(seeds), len(clips)), dtype=bool) for trial in trials}
+    lines = []
+    for trial in trials:
+        row = trial.arm.row
+        with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
+            for line in csv.DictReader(file):
+                name = _listed(line["video_path"], place)
+                is_right = line["label"] == line["top1"]
+                right[row][seeds.index(trial.seed), place[name]] = is_right
+                lines.append(
+                    [trial.arm.row, trial.seed, trial.fold, name, line["label"], line["top1"]]
+                )
+    write_csv(path, ["row", "seed", "fold", "path", "label", "top1"], lines)
+    return right
+
+
+def _listed(video: str, known: Mapping[str, int]) -> str:
+    """Return the listed path that a path on the disk ends in."""
+    parts = PurePosixPath(video).parts
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next(tail for tail in tails if tail in known)

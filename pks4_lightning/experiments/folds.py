@@ -1,0 +1,135 @@
+"""Grouped folds: clips that were filmed together are held out together."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pks4_lightning.files import write_csv
+
+__all__ = ["GroupedClip", "grouped_folds", "read_clips", "write_split"]
+
+_COLUMNS = ("path", "label", "group")
+
+
+@dataclass(frozen=True)
+class GroupedClip:
+    """A video, its class, and what else was filmed with it."""
+
+    path: str
+    label: str
+    group: str
+    """Of the scene, the person or the recording: what must not be in training and test alike."""
+
+
+def read_clips(source: Path) -> list[GroupedClip]:
+    """Read a table of clips and their groups.
+
+    Args:
+        source: A CSV file with the columns ``path``, ``label`` and ``group``, and any others.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column or a value is missing, or a clip is listed twice.
+    """
+    if not source.is_file():
+        raise FileNotFoundError(f"There is no table of clips {source}.")
+    with source.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{source} has no column {', '.join(missing)}; clips are grouped by a table with "
+                "the columns path, label and group."
+            )
+        clips = []
+        for line in reader:
+            values = [(line[name] or "").strip() for name in _COLUMNS]
+            if not all(values):
+                raise ValueError(f"{source} lacks a value at line {reader.line_num}.")
+            clips.append(GroupedClip(*values))
+    twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
+    if twice:
+        raise ValueError(f"{source} lists {twice[0]} twice.")
+    return clips
+
+
+def grouped_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
+    """Deal clips into folds, whole groups at a time, classes as evenly as groups allow.
+
+    The largest group comes first; each goes to the fold that leaves the classes most evenly spread.
+    Nothing is drawn, so equal clips give equal folds, in whatever order they are listed.
+
+    Args:
+        clips: All clips.
+        num_folds: 2 or more.
+
+    Returns:
+        The fold of every clip, counted from 1.
+
+    Raises:
+        ValueError: If there are fewer groups than folds, or a fold would lack a class.
+    """
+    if num_folds < 2:
+        raise ValueError(f"folds ({num_folds}) must be at least 2: one is held out.")
+    labels = sorted({clip.label for clip in clips})
+    groups = sorted({clip.group for clip in clips})
+    if len(groups) < num_folds:
+        raise ValueError(
+            f"{len(groups)} groups do not make {num_folds} folds: ask for at most {len(groups)}, "
+            "or group the clips more finely."
+        )
+    # counts[g, c]: clips of class c in group g
+    counts = np.zeros((len(groups), len(labels)))
+    for clip in clips:
+        counts[groups.index(clip.group), labels.index(clip.label)] += 1
+    order = sorted(range(len(groups)), key=lambda group: (-counts[group].sum(), groups[group]))
+    held = np.zeros((num_folds, len(labels)))
+    fold_of: dict[str, int] = {}
+    for group in order:
+        spread = [_spread(held, counts[group], fold) for fold in range(num_folds)]
+        best = min(range(num_folds), key=lambda fold: (spread[fold], held[fold].sum(), fold))
+        held[best] += counts[group]
+        fold_of[groups[group]] = best + 1
+    for fold, label in np.argwhere(held == 0):
+        raise ValueError(
+            f"Fold {fold + 1} of {num_folds} would have no clip of the class {labels[label]!r}, "
+            f"whose {int(counts[:, label].sum())} clips are of "
+            f"{np.count_nonzero(counts[:, label])} groups: ask for fewer folds."
+        )
+    return [fold_of[clip.group] for clip in clips]
+
+
+def write_split(
+    path: Path,
+    clips: Sequence[GroupedClip],
+    folds: Sequence[int],
+    *,
+    test: int,
+    unused: int | None = None,
+) -> None:
+    """Write a table that `pks4 fit` and `pks4 test` read as ``data.format csv``.
+
+    Args:
+        path: The table.
+        clips: All clips.
+        folds: The fold of each.
+        test: The fold that is held out; all others are training clips.
+        unused: A fold that is neither.
+    """
+    lines = [
+        [clip.path, clip.label, "test" if fold == test else "train"]
+        for clip, fold in zip(clips, folds, strict=True)
+        if fold != unused
+    ]
+    write_csv(path, ["path", "label", "split"], lines)
+
+
+def _spread(held: np.ndarray, group: np.ndarray, fold: int) -> float:
+    """How unevenly the classes would lie in the folds with one group more in one of them."""
+    after = held.copy()
+    after[fold] += group
+    return float((after / np.maximum(after.sum(axis=0), 1)).var(axis=0).sum())

@@ -1,0 +1,110 @@
+"""Intervals over clips and seeds: how often they hold the truth, on results that are made up."""
+
+import io
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pks4_lightning.experiments.comparison import (
+    compare,
+    comparison_table,
+    estimate,
+    student_t_quantile,
+)
+
+# from the tables of Student's distribution
+QUANTILES = [(1, 12.7062), (2, 4.3027), (3, 3.1824), (8, 2.3060), (87, 1.9876)]
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), QUANTILES)
+def test_quantiles_are_students(freedom, quantile):
+    assert student_t_quantile(0.975, freedom) == pytest.approx(quantile, abs=5e-5)
+
+
+@pytest.mark.parametrize("num_seeds", [3, 5])
+@pytest.mark.parametrize(
+    ("of_seeds", "of_clips"), [(0.0, 0.0), (0.0, 1.0), (0.15, 1.0), (0.3, 0.5)]
+)
+def test_an_interval_holds_the_true_difference_as_often_as_it_says(num_seeds, of_seeds, of_clips):
+    """Two models' answers to 88 clips, drawn from logits with effects of clips and of seeds."""
+    rng = np.random.default_rng(0)
+    num_clips, repeats = 88, 1000
+
+    def answers(shift, clip):
+        seed = rng.normal(0.0, of_seeds, (num_seeds, 1))
+        logit = shift + clip + seed + rng.normal(0.0, 1.0, (num_seeds, num_clips))
+        return (logit > 0).astype(float)
+
+    def difference(size, count):
+        clip = rng.normal(0.0, of_clips, (1, count))
+        return answers(size, clip) - answers(0.0, clip)
+
+    spread = (1.0 + of_seeds**2 + of_clips**2) ** 0.5
+    truth = NormalDist(0.0, spread).cdf(0.6) - 0.5
+    hits, widths = 0, []
+    for _ in range(repeats):
+        found = estimate(difference(0.6, num_clips))
+        hits += found.low <= truth <= found.high
+        widths.append(found.high - found.low)
+    # a share of 1000 has a standard error of 0.7 %; a little too wide where seeds do not differ
+    assert 0.925 <= hits / repeats <= 0.999
+    assert np.mean(widths) < 0.7
+
+
+def test_clips_alone_would_promise_too_much():
+    """Why seeds count: what one seed does to all clips is not seen between the clips."""
+    rng = np.random.default_rng(0)
+    values = 0.5 + rng.normal(0.0, 0.1, (3, 1)) + rng.normal(0.0, 0.1, (3, 200))
+    both = estimate(values)
+    clips = estimate(values.mean(axis=0, keepdims=True))
+    assert both.high - both.low > 3 * (clips.high - clips.low)
+
+
+def test_one_seed_is_students_interval_over_clips():
+    values = np.array([[1.0, 0.0, 1.0, 1.0]])
+    found = estimate(values)
+    half = 3.1824 * values.std(ddof=1) / 2.0
+    assert found == pytest.approx((0.75, 0.75 - half, 0.75 + half), abs=1e-4)
+
+
+def test_no_error_in_88_clips_is_no_proof_that_there_is_none():
+    found = estimate(np.ones((3, 88)))
+    assert found.mean == 1.0
+    assert found.low == pytest.approx(1 - 3 / 88, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 5)])
+def test_too_few_values_are_refused(shape):
+    with pytest.raises(ValueError, match="give no interval"):
+        estimate(np.zeros(shape))
+
+
+@pytest.fixture
+def right():
+    rng = np.random.default_rng(0)
+    hard = rng.random((1, 100))
+    return {name: rng.random((3, 100)) * 0.2 + hard < share for name, share in
+            (("average", 0.3), ("KS⁴", 0.5), ("full", 0.9))}  # fmt: skip
+
+
+def test_rows_are_compared_with_the_first_pair_by_pair(right):
+    average, ks4, full = compare(right)
+    assert (average["seeds"], average["clips"]) == (3, 100)
+    assert "difference" not in average
+    assert full["difference"] == pytest.approx(full["top1"] - average["top1"])
+    # what is hard for one is hard for the other: pairs tell more than two accuracies
+    assert ks4["difference_low"] > 0
+    paired = ks4["difference_high"] - ks4["difference_low"]
+    assert paired < ks4["top1_high"] - ks4["top1_low"]
+
+
+def test_a_table_shows_percent_with_intervals(right):
+    text = io.StringIO()
+    Console(width=80, file=text).print(comparison_table(compare(right), title="arms"))
+    lines = text.getvalue().split("\n")
+    assert "arms: 100 clips out of fold, 3 seeds" in lines[0]
+    (line,) = [line for line in lines if line.strip().startswith("full")]
+    assert line.count("…") == 2
+    assert "+" in line

@@ -1,0 +1,145 @@
+"""Grouped cross-validation: what is trained on what, and what is chosen by what."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.experiments.cross_validation import best_rate, cross_validate
+from pks4_lightning.experiments.folds import GroupedClip
+from pks4_lightning.experiments.plan import Arm
+from pks4_lightning.experiments.results import Result, read_results
+from tests.conftest import TINY
+
+ARM = Arm("full", table=5)
+CLIPS = [
+    GroupedClip(f"{label}{scene}.mp4", label, f"scene{scene}")
+    for scene in range(6)
+    for label in "ab"
+]
+
+
+@pytest.fixture(scope="module")
+def clips(motion_set, tmp_path_factory):
+    """A table of the motion set's videos, each class in three groups; and the videos' folder."""
+    entries = [
+        entry
+        for split in ("train", "validation", "test")
+        for entry in json.loads((motion_set / "labels" / f"{split}.json").read_text())
+    ]
+    seen = {}
+    lines = []
+    for entry in entries:
+        label = entry["template"].replace("[", "").replace("]", "")
+        group = seen[label] = seen.get(label, -1) + 1
+        lines.append((f"{entry['id']}.webm", label, f"take {group % 3}"))
+    path = tmp_path_factory.mktemp("clips") / "clips.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "group"), *lines])
+    return path
+
+
+@pytest.fixture
+def validate(clips, motion_set, tmp_path):
+    """Arguments of the smallest cross-validation: one row, two folds, one epoch."""
+    return [
+        *("ablate", "--config", str(TINY), "--table", "6", "--out", str(tmp_path / "out")),
+        *("--data.root", str(motion_set / "videos"), "--data.train", str(clips)),
+        *("--data.augmentation.flip_label_pairs", "null", "--trainer.max_epochs", "1"),
+        *("--folds", "2", "--jobs", "2"),
+    ]
+
+
+def test_every_clip_is_tested_once_by_models_that_have_not_seen_its_group(
+    validate, clips, tmp_path, capsys
+):
+    assert main(validate) == 0
+    out = tmp_path / "out"
+    with (out / "folds.csv").open(newline="") as file:
+        fold_of = {line["path"]: line for line in csv.DictReader(file)}
+    with (out / "answers.csv").open(newline="") as file:
+        answers = list(csv.DictReader(file))
+    assert sorted(each["path"] for each in answers) == sorted(fold_of)
+    assert all(each["fold"] == fold_of[each["path"]]["fold"] for each in answers)
+    right = sum(each["label"] == each["top1"] for each in answers)
+
+    (row,) = json.loads((out / "comparison.json").read_text())["Table 6"]
+    assert row["top1"] == pytest.approx(right / len(answers))
+    assert row["clips"] == len(answers) == 35
+    assert f"{100 * row['top1']:.1f}" in capsys.readouterr().out
+    results = read_results(out / "results.csv")
+    assert [(each.row, each.seed, each.fold) for each in results] == [
+        ("1 of 2", 0, 1),
+        ("1 of 2", 0, 2),
+    ]
+    for number in ("1", "2"):
+        (folder,) = out.glob(f"*/seed0_fold{number}")
+        saved = (folder / "config.yaml").read_text()
+        assert f"lists/fold{number}.csv" in saved
+        assert "monitor: val/" not in saved, "no test clip chooses the weights"
+
+    assert main([*validate[:-4], "--folds", "3"]) == 1
+    assert "holds folds of other clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folds", "9"], "3 groups do not make 9 folds"),
+        (["--folds", "2", "--rates", "1e-3", "1e-4"], "no inner split to choose a rate on"),
+        (["--folds", "2", "--print"], "--print cannot list"),
+        (["--folds", "2", "--data.train", "null"], "set --data.train to a table"),
+    ],
+)
+def test_what_cannot_be_validated_is_said_in_one_sentence(
+    validate, tmp_path, capsys, arguments, message
+):
+    assert main([*validate, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rate_is_chosen_for_each_row_and_fold_by_its_inner_split():
+    common = dict.fromkeys(("params", "gflops", "top5", "seconds", "peak_memory_mb"), 0)
+    one = Result(**common, table=5, row="", seed=0, top1=0, commit="", config_hash="")
+    results = [
+        replace(one, row=f"full, base_lr {rate}", fold=fold, top1=top1)
+        for fold, rate, top1 in (
+            *((1, "0.1", 0.5), (1, "0.01", 0.7)),
+            *((2, "0.1", 0.6), (2, "0.01", 0.4)),
+            *((3, "0.1", 0.5), (3, "0.01", 0.5)),
+        )
+    ]
+    chosen = [best_rate(ARM, fold, [0.1, 0.01], results) for fold in (1, 2, 3)]
+    assert chosen == [0.01, 0.1, 0.1], "of equals, the first"
+
+
+def test_a_class_that_a_fold_would_lack_is_refused_before_anything_is_written(tmp_path):
+    rare = GroupedClip("c.mp4", "c", "scene0")
+    with pytest.raises(ValueError, match="would have no clip of the class 'c'"):
+        cross_validate([ARM], [*CLIPS, rare], num_folds=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_rates_are_chosen_on_clips_that_are_not_tested(validate, tmp_path):
+    rates = ["--rates", "0.032", "0.0001"]
+    assert main([*validate[:-4], "--folds", "3", "--jobs", "2", *rates]) == 0
+    out = tmp_path / "out"
+    inner = read_results(out / "rates" / "results.csv")
+    assert len(inner) == 2 * 3
+    with (out / "folds.csv").open(newline="") as file:
+        fold_of = {line["path"]: int(line["fold"]) for line in csv.DictReader(file)}
+    for number in (1, 2, 3):
+        with (out / "rates" / "lists" / f"fold{number}.csv").open(newline="") as file:
+            listed = {line["path"]: line["split"] for line in csv.DictReader(file)}
+        assert {fold_of[path] for path in listed} == {1, 2, 3} - {number}
+    for result in read_results(out / "results.csv"):
+        best = max(each.top1 for each in inner if each.fold == result.fold)
+        (folder,) = out.glob(f"*/seed0_fold{result.fold}")
+        used = (folder / "config.yaml").read_text().split("base_lr: ")[1].split()[0]
+        assert best in [each.top1 for each in inner if each.row.endswith(f"{float(used):g}")]
