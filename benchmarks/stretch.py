@@ -64,7 +64,7 @@ def training(name, options):
     folder = options.out / name
     return Command(
         f"training {name}",
-        ("fit", "--config", "pks4_lightning/demo/configs/pks4.yaml", *settings(name, options)),
+        ("fit", "--config", "demo/pks4", *settings(name, options)),
         folder / "fit.log",
         folder / "progress.json",
     )

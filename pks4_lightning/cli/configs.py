@@ -10,10 +10,7 @@ __all__ = ["config_names", "config_purpose", "find_config", "shipped_config"]
 
 def config_names() -> list[str]:
     """Return the names of all configurations, such as ``ssv2`` and ``flexible/all``."""
-    folder = _folder()
-    files = folder.rglob("*.yaml")
-    names = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
-    return sorted(names, key=lambda name: ("/" in name, name))
+    return sorted(_files(), key=lambda name: ("/" in name, name))
 
 
 def shipped_config(name: str) -> Path:
@@ -26,10 +23,10 @@ def shipped_config(name: str) -> Path:
         FileNotFoundError: If there is none of that name; the nearest are named.
     """
     plain = name.removeprefix("./").removeprefix("configs/").removesuffix(".yaml")
-    known = config_names()
-    if plain in known:
-        return _folder() / f"{plain}.yaml"
-    close = difflib.get_close_matches(plain, known, cutoff=0.5)
+    files = _files()
+    if plain in files:
+        return files[plain]
+    close = difflib.get_close_matches(plain, files, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise FileNotFoundError(
         f"There is no configuration '{name}', neither a file nor one of the package's; {hint}"
@@ -56,8 +53,16 @@ def config_purpose(path: Path) -> str:
         return file.readline().lstrip("# ").rstrip()
 
 
-def _folder() -> Path:
-    """Return the folder of the configurations: in a wheel, or at the top of the source tree."""
+def _files() -> dict[str, Path]:
+    """Return the files of all configurations by their names."""
     package = Path(pks4_lightning.__file__).parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    installed = package / "configs"  # in a wheel; in the source tree they lie at the top
+    folders = {
+        "": installed if installed.is_dir() else package.parent / "configs",
+        "demo/": package / "demo" / "configs",
+    }
+    return {
+        prefix + path.relative_to(folder).with_suffix("").as_posix(): path
+        for prefix, folder in folders.items()
+        for path in folder.rglob("*.yaml")
+    }

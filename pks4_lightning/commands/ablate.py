@@ -21,13 +21,13 @@ from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
-from pks4_lightning.files import atomic_write, find_packaged
+from pks4_lightning.files import atomic_write
 
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
-_DEMO = "pks4_lightning/demo/configs/ablation.yaml"
+_DEMO = "demo/ablation"
 _NUM_VIDEOS = {"num_train": 1000, "num_val": 120, "num_test": 480}
 
 EXAMPLES = """\
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
     own_data = ""
     if not any(each.startswith("--config=") for each in base):
         own_data = str(out / "data")
-        base = ["--config", find_packaged(_DEMO), "--data.root", own_data, *base]
+        base = ["--config", _DEMO, "--data.root", own_data, *base]
     settings = resolve(base)
     arms = ablation_arms(arguments.table, num_blocks=num_blocks(settings))
     if settings["data"]["root"] == own_data:

@@ -14,13 +14,13 @@ from pks4_lightning.experiments.ablations import FRAME_AVERAGING
 from pks4_lightning.experiments.plan import Arm, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import run_trials
-from pks4_lightning.files import atomic_write, find_packaged
+from pks4_lightning.files import atomic_write
 
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
-_CONFIG = "pks4_lightning/demo/configs/pks4.yaml"
+_CONFIG = "demo/pks4"
 _ARMS = (Arm(MODELS["pks4"]), Arm(MODELS["baseline"], FRAME_AVERAGING))
 
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         num_val=arguments.num_val,
         num_test=arguments.num_test,
     )
-    base = ["--config", find_packaged(_CONFIG), "--data.root", str(data)]
+    base = ["--config", _CONFIG, "--data.root", str(data)]
     if arguments.epochs is not None:
         base += ["--trainer.max_epochs", str(arguments.epochs)]
     trials = plan_trials(_ARMS, base=base, seeds=arguments.seeds, out=out)
