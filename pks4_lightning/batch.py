@@ -83,6 +83,10 @@ class ClipSource(Protocol):
         """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
         ...
 
+    def test_split(self) -> tuple[Split, str]:
+        """The split that a test scores, and what lists it; the validation split if need be."""
+        ...
+
     def leave_out(self, paths: Collection[str]) -> None:
         """Predict only the other videos. Valid after ``setup``."""
         ...

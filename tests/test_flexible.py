@@ -177,7 +177,7 @@ def test_a_given_resize_is_kept(trained, tmp_path):
             f"--trainer.default_root_dir={tmp_path}",
         ]
     )
-    assert cli.datamodule.resize == 20
+    assert cli.datamodule.scales.resize == 20
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pks4_lightning.cli.data_settings import (
     manifest_of,
     read_splits,
 )
-from pks4_lightning.data.annotations.walking import find_clips
+from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import quarantine_path
 from pks4_lightning.data.inspection.quarantine import manifest_paths
@@ -69,7 +69,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise FileNotFoundError(f"There is no folder '{root}'; name the folder of the data set.")
     if not paths:
         logger.info("All videos below '%s', whether an annotation lists them or not.", root)
-        paths = set(find_clips(root))
+        walked = walk(root)
+        paths = set(walked.clips)
+        for remark in walked.unread_remarks():
+            logger.warning("%s", remark)
     folders = {path for path in paths if (root / path).is_dir()}
     if folders:
         logger.info("%d folders of pictures are not indexed; reading them checks them.",

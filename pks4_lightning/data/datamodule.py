@@ -1,5 +1,6 @@
 """The data module: from a folder of videos to batches of clips on the device."""
 
+import os
 from collections.abc import Collection, Sequence
 from functools import partial
 
@@ -9,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour, Stage, VideoBatch
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour, Split, Stage, VideoBatch
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.data.annotations.reading import FormatName, VideoList
@@ -207,11 +208,6 @@ class VideoDataModule(LightningDataModule):
         return self.scales.frame_size
 
     @property
-    def resize(self) -> Resize:
-        """Scaling of the frames before they are cropped to ``frame_size``."""
-        return self.scales.resize
-
-    @property
     def label_names(self) -> list[str]:
         """Names of all classes, by class index; empty until a labelled split has been read."""
         return self._splits.label_names
@@ -261,6 +257,11 @@ class VideoDataModule(LightningDataModule):
     def missing_videos(self, split: Stage) -> list[str]:
         """Return what the annotations of a split list and the disk does not hold."""
         return list(self._splits.videos[split].missing)
+
+    def test_split(self) -> tuple[Split, str]:
+        """Return the split that a test scores, and what lists it, relative to ``root``."""
+        videos = self.videos("test")
+        return videos.split or "test", os.path.relpath(videos.source, self.root or ".")
 
     def leave_out(self, paths: Collection[str]) -> None:
         """Predict only the other videos; those to leave out as :class:`VideoList` gives them."""

@@ -115,6 +115,7 @@ def test_checkpoint_alone_is_enough_to_test(trained, tmp_path):
     in_five = sum(row["label"] in [row[f"top{k}"] for k in range(1, 6)] for row in predictions)
     assert metrics["test/video_top5"] == pytest.approx(in_five / 11, abs=1e-6)
     assert metrics["num_scored"] == metrics["num_listed"] == 11
+    assert (metrics["split"], metrics["annotations"]) == ("test", "labels/test.json")
 
 
 def test_views_are_averaged_as_softmax_per_video(trained, tmp_path):

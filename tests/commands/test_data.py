@@ -184,6 +184,21 @@ def test_a_video_listed_in_two_splits_and_an_empty_class_are_errors():
     ]
 
 
+def test_videos_that_are_not_read_and_empty_classes_are_named(tmp_path):
+    splits = {}
+    for split in ("train", "val"):
+        for name in ("x/1.mp4", "x/2.rmvb", "z/notes.txt"):
+            (tmp_path / split / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / split / name).touch()
+        folder = str(tmp_path / split)
+        splits[split] = VideoList(folder, folder, ("x/1.mp4",), (0,))
+    report = check_data(splits, None, str(tmp_path), label_names=["x"])
+    assert [sentence.split(" ", 1)[0] for sentence in report.wrong] == ["1", "1"]
+    assert "formats that are not read (1 .rmvb), such as 'x/2.rmvb'" in report.wrong[0]
+    assert "val' without a video that is read: 'z' (1 .txt)" in report.wrong[1]
+    assert "(1 .rmvb)" in report.notes[0], "a training without some videos is a training"
+
+
 def test_copies_within_a_split_are_a_note():
     splits = {"train": listed("a", "b", "c")}
     records = {path: record(path, sha256="same" if path in "ab" else "") for path in "abc"}

@@ -279,6 +279,15 @@ def test_prediction_needs_no_root_and_no_labels(tmp_path, write_video):
     assert data.videos("predict").labels == (-1,)
 
 
+def test_a_test_says_which_split_it_scores(ssv2_root):
+    data = make(ssv2_root)
+    data.setup("test")
+    assert data.test_split() == ("val", "labels/validation.json")
+    data = make(ssv2_root, test="labels/train.json")
+    data.setup("test")
+    assert data.test_split() == ("test", "labels/train.json")
+
+
 def test_videos_of_a_split_are_listed_by_video_index(ssv2_root):
     data = make(ssv2_root)
     data.setup("test")
@@ -341,7 +350,7 @@ def test_is_built_from_yaml_with_a_sampler_of_pytorchvideo(ssv2_root, read_numbe
     parser.add_class_arguments(VideoDataModule, "data")
     settings = json.dumps({"data": {**YAML, "root": str(ssv2_root)}})
     data = parser.instantiate(parser.parse_string(settings)).data
-    assert data.resize == (32, 40)
+    assert data.scales.resize == (32, 40)
     assert data.augmentation == Augmentation(
         scale=(0.5, 1.0), flip_label_pairs=[(1, 2)], randaugment_num_ops=2
     )

@@ -8,7 +8,7 @@ from pks4_lightning.data.annotations.entry import listed_lines, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.data.annotations.walking import find_clips
+from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
 
@@ -40,7 +40,10 @@ def list_for_prediction(target: str | None, *, frame_template: str | None = None
     path = Path(target).expanduser()
     absent: list[str] = []
     if path.is_dir():
-        folder, paths = path, find_clips(path)
+        walked = walk(path)
+        folder, paths = path, walked.clips
+        for remark in walked.unread_remarks():
+            logger.warning("%s", remark)
         if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
             folder, paths = path.parent, [path.name]
     elif not path.is_file():

@@ -3,10 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.record import Published
+from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.inspection.probe import FileRecord
 from pks4_lightning.data.inspection.quarantine import manifest_paths
 
@@ -125,6 +127,8 @@ def _check_files(
         findings.append(
             f"{split.missing} of {split.listed} {name} videos are missing, such as {_some(named)}."
         )
+    if Path(videos.source) == Path(videos.folder):  # class folders, not a list of files
+        findings += walk(Path(videos.source)).remarks()
     damaged = [record for record in bad if record.status != "missing"]
     if damaged:
         kinds = Counter(record.status for record in damaged)

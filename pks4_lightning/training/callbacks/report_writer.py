@@ -83,7 +83,14 @@ class ReportWriter(TaskCallback):
         failed.log_total()
         prediction_file(folder, "csv", num_best=num_best).write(predictions)
         views.save(folder / "view_scores.npz")
-        report = report_scores(result, num_missing=len(missing), num_failed=len(failures))
+        split, annotations = self.task.source.test_split()
+        report = report_scores(
+            result,
+            split=split,
+            annotations=annotations,
+            num_missing=len(missing),
+            num_failed=len(failures),
+        )
         with atomic_write(folder / "metrics.json") as path:
             path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
         ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)

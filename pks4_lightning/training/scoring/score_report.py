@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from pks4_lightning.batch import Split
 from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
 from pks4_lightning.training.scoring.view_scores import VideoResult, accuracy, interval
 
@@ -16,6 +17,8 @@ class ScoreReport:
     """Accounts for every listed video.
 
     Args:
+        split: What was scored: the validation split where there is no test split with labels.
+        annotations: The file or folder that lists the videos.
         num_listed: Videos in the annotations.
         num_missing: Listed, but not on disk.
         num_failed: On disk, but not decodable.
@@ -30,6 +33,8 @@ class ScoreReport:
         macro_f1: F1 averaged over the classes that are the truth or the answer of a scored video.
     """
 
+    split: Split
+    annotations: str
     num_listed: int
     num_missing: int
     num_failed: int
@@ -46,13 +51,19 @@ class ScoreReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers for a JSON file, shares rounded to six digits."""
         return {
-            name if name.startswith("num_") else f"test/video_{name}": _rounded(value)
+            f"test/video_{name}" if isinstance(value, float | tuple) else name: _rounded(value)
             for name, value in asdict(self).items()
         }
 
     def as_table(self) -> Table:
         """Return the numbers for a terminal."""
-        table = Table(title="Test", title_justify="left", caption_justify="left")
+        split = {"train": "training", "val": "validation", "test": "test"}[self.split]
+        stands_in = "" if self.split == "test" else ", as there is no test split with labels"
+        table = Table(
+            title=f"Test on the {split} split, {self.annotations}{stands_in}",
+            title_justify="left",
+            caption_justify="left",
+        )
         for heading in ("", "top-1 %", "95 % interval", "top-5 %", "95 % interval"):
             table.add_column(heading, justify="left" if heading == "" else "right")
         table.add_row(
@@ -74,11 +85,20 @@ class ScoreReport:
         return table
 
 
-def report_scores(result: VideoResult, *, num_missing: int, num_failed: int) -> ScoreReport:
+def report_scores(
+    result: VideoResult,
+    *,
+    split: Split,
+    annotations: str,
+    num_missing: int,
+    num_failed: int,
+) -> ScoreReport:
     """Account for a test.
 
     Args:
         result: The videos that were scored; there may be none.
+        split: The split that they are.
+        annotations: What lists them.
         num_missing: Videos that are listed and not on disk.
         num_failed: Videos that could not be decoded.
     """
@@ -90,6 +110,8 @@ def report_scores(result: VideoResult, *, num_missing: int, num_failed: int) -> 
         tops[f"top{k}_of_listed"] = tops[f"top{k}"] * num_scored / max(1, num_listed)
     classes = ClassReport(confusion_counts(result.scores, result.label))
     return ScoreReport(
+        split=split,
+        annotations=annotations,
         num_listed=num_listed,
         num_missing=num_missing,
         num_failed=num_failed,

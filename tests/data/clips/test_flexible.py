@@ -229,13 +229,13 @@ class TestFittingTheModel:
         data = self.data(frame_size=290, resize=(330, 440))
         data.match_patches(patch_size=16, grid_size=14)
         assert data.frame_size == 294
-        assert data.resize == (335, 446)
+        assert data.scales.resize == (335, 446)
 
     def test_sizes_that_fit_are_left_alone(self):
         for size, patch_size, grid_size in ((224, 16, None), (224, 16, 14), (48, 8, None)):
             data = self.data(frame_size=size, resize=256)
             data.match_patches(patch_size=patch_size, grid_size=grid_size)
-            assert (data.frame_size, data.resize) == (size, 256)
+            assert (data.frame_size, data.scales.resize) == (size, 256)
 
     def test_fixed_patches_refuse_what_they_do_not_cover(self):
         data = self.data(frame_size=230, resize=256)

@@ -78,10 +78,13 @@ def test_file_brings_everything_back(views, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["view_scores.npz"]
 
 
+TESTED = {"split": "test", "annotations": "test.csv"}
+
+
 def test_what_is_missing_or_failed_counts_as_wrong():
     scores = np.eye(6, dtype=np.float32)[[0, 1, 2, 0]]
     result = VideoResult(np.arange(4), np.array([0, 1, 2, 5]), scores)
-    report = report_scores(result, num_missing=2, num_failed=4)
+    report = report_scores(result, **TESTED, num_missing=2, num_failed=4)
     assert (report.num_listed, report.num_scored) == (10, 4)
     assert report.top1 == 0.75
     assert report.top1_of_listed == pytest.approx(0.3)
@@ -91,9 +94,25 @@ def test_what_is_missing_or_failed_counts_as_wrong():
 
 def test_a_test_without_a_scored_video_is_reported_all_the_same():
     nothing = VideoResult(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), np.float32))
-    report = report_scores(nothing, num_missing=3, num_failed=0)
+    report = report_scores(nothing, **TESTED, num_missing=3, num_failed=0)
     assert (report.num_listed, report.top1, report.top1_of_listed) == (3, 0.0, 0.0)
     assert report.top1_interval == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("split", "title"),
+    [
+        ("test", "Test on the test split, labels/test.json"),
+        ("val", "Test on the validation split, labels/test.json, as there is no test split with"),
+    ],
+)
+def test_a_report_says_which_split_was_scored(split, title):
+    scores = np.eye(3, dtype=np.float32)
+    result = VideoResult(np.arange(3), np.arange(3), scores)
+    where = {"split": split, "annotations": "labels/test.json"}
+    report = report_scores(result, **where, num_missing=0, num_failed=0)
+    assert report.as_table().title.startswith(title)
+    assert {key: report.as_dict()[key] for key in where} == where
 
 
 def test_command_scores_again(views, tmp_path, capsys):

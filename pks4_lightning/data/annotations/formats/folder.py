@@ -1,14 +1,17 @@
 """A folder per class, of videos or of folders of pictures."""
 
+import logging
 from pathlib import Path
 
 from pks4_lightning.data.annotations.entry import Entry
 from pks4_lightning.data.annotations.locating import in_source
 from pks4_lightning.data.annotations.record import DataFormat, Part
-from pks4_lightning.data.annotations.walking import find_clips
+from pks4_lightning.data.annotations.walking import suffixes_of, walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 
 __all__ = ["FOLDER"]
+
+logger = logging.getLogger(__name__)
 
 
 def read_folder(part: Part) -> list[Entry]:
@@ -18,13 +21,21 @@ def read_folder(part: Part) -> list[Entry]:
         part: The folder of a split.
 
     Raises:
-        ValueError: If a video lies beside the class folders.
+        ValueError: If a video lies beside the class folders, or there is none that is read.
     """
     source = part.source
     if not source.is_dir():
         raise ValueError(f"'{source}' is not a folder of class folders.")
+    walked = walk(source)
+    if not walked.clips:
+        files = [*walked.unread, *(file for files in walked.empty.values() for file in files)]
+        held = f" ({suffixes_of(sorted(set(files)))})" if files else ""
+        raise ValueError(f"'{source}' lists no videos: none of its files is one that is read"
+                         f"{held}; the videos of a class lie in a folder of its name.")  # fmt: skip
+    for remark in walked.remarks():
+        logger.warning("%s", remark)
     entries = []
-    for video in find_clips(source):
+    for video in walked.clips:
         label, _, rest = video.partition("/")
         is_file = Path(video).suffix.lower() in VIDEO_SUFFIXES
         if not rest and is_file:

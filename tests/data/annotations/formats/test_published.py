@@ -444,6 +444,22 @@ def test_what_the_format_is_taken_for_is_said(name, request, caplog):
     assert re.search(rf"data.format: '\S+' is read as {name}\.", caplog.text)
     assert caplog.text.count("no validation split: the test split stands in for it") == 1
     assert DataLayout(str(root), annotation_format=name).read("train") == layout.read("train")
+    assert [layout.read(split).split for split in ("train", "val", "test")] == [
+        "train", "test", "test"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "scored"),
+    [(("train", "val"), ("val", "val")), (("train", "test"), ("test", "test")),
+     (("train", "val", "test"), ("val", "test"))],
+)  # fmt: skip
+def test_a_split_of_a_table_that_stands_in_for_another_is_known(tmp_path, rows, scored):
+    lines = [f"{number}.mp4,a,{split}" for number, split in enumerate(rows)]
+    write(tmp_path / "metadata.csv", "path,label,split\n" + "\n".join(lines))
+    touch(tmp_path, *(f"{number}.mp4" for number in range(len(rows))))
+    layout = DataLayout(str(tmp_path))
+    assert tuple(layout.read(split).split for split in ("val", "test")) == scored
 
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "diving48", "coin"])
