@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "av", "pytorchvideo", "kornia")
+PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "av", "pytorchvideo", "pillow")
 OPTIONAL_PACKAGES = ("triton", "mamba-ssm", "mambapy")
 
 

@@ -63,6 +63,10 @@ class ClipSource(Protocol):
     """Videos per rank and micro-batch, repeats not counted."""
     label_names: list[str]
 
+    def train_labels(self) -> Sequence[int]:
+        """Class of every training video. Valid once ``setup("fit")`` has run."""
+        ...
+
     def num_train_batches(self) -> int:
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
         ...

@@ -158,7 +158,7 @@ def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
         read.clear()
         with torch.no_grad():
             for batch in data.test_dataloader():
-                task(data.to_model_input(batch, training=False))
+                task(data.to_model_input(batch))
         sets += [torch.cat(read).numpy(), np.array(data.videos(split).labels)]
     expected = retrieval_scores(*sets, ks=(1, 3))
     assert {name: report[name] for name in expected} == pytest.approx(expected, abs=1e-6)

@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 
-import numpy as np
 import torch
 
 from pks4_lightning.cli.data_settings import add_data_arguments, data_of
@@ -46,20 +45,16 @@ def run(arguments: argparse.Namespace) -> None:
     """
     data = data_of(arguments)
     split = arguments.split
-    training = split == "train"
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loaders = {
         "train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader
     }  # fmt: skip
     dataset = loaders[split]().dataset
     num_videos = len(data.videos(split))
-    draw = generator("show", data.seed, arguments.epoch)
+    draw = generator("show", data.order.seed, arguments.epoch)
     chosen = torch.randperm(num_videos, generator=draw)[: arguments.num_shown].tolist()
     requests = [VideoRequest(index, arguments.epoch, 0, valid=True) for index in chosen]
     batch = join_views([dataset[request] for request in requests])
-    seen = data.to_pixels(data.to_model_input(batch, training=training)).numpy()
-    plain = batch["video"].permute(0, 2, 3, 4, 1).numpy()
-    clips: list[np.ndarray] = []
     titles: list[str] = []
     for place, (label, path) in enumerate(
         zip(batch["label"].tolist(), batch["video_path"], strict=True)
@@ -67,13 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
         name = data.label_names[label] if label >= 0 else "no label"
         view = int(batch["view_index"][place])
         title = f"{name}  ({os.path.relpath(path, str(data.root))}, view {view})"
-        if training and not np.array_equal(plain[place], seen[place]):
-            clips.append(plain[place])
-            titles.append(f"{title}\nsampled and cropped")
-            title = "as the model sees it"
-        clips.append(seen[place])
         titles.append(batch["failure"][place] or title)
-    figure = contact_sheet(np.stack(clips), titles)
+    clips = data.to_pixels(data.to_model_input(batch)).numpy()
+    figure = contact_sheet(clips, titles)
     with atomic_write(arguments.out) as target:
         figure.savefig(target)
     logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), arguments.out)

@@ -16,7 +16,6 @@ from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.data.annotations.reading import FormatName, VideoList
 from pks4_lightning.data.clips.flexible import FlexibleScales
 from pks4_lightning.data.clips.normalisation import Normalisation
-from pks4_lightning.data.clips.randaugment import augment_clips
 from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
     RandomSegmentClipSampler,
@@ -26,7 +25,7 @@ from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.quarantine import FailureCount
 from pks4_lightning.data.loading.stages import StageLoaders
-from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
+from pks4_lightning.data.loading.training_order import Rank, RepeatFrames, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import videos_at_work
 from pks4_lightning.data.splits import SplitVideos
 from pks4_lightning.data.video.frame_source import Resize
@@ -84,6 +83,10 @@ class VideoDataModule(LightningDataModule):
         test_batch_size: Test videos per rank and batch. ``null``: as many as keep the views of a
             batch at or below ``batch_size``, at least 1.
         num_repeats: Clips drawn from every video of a training batch (repeated augmentation).
+        repeat_frames: ``drawn``: each of these clips has frames of its own. ``shared``: all crop
+            and change the same frames, which takes half the decoding where there are two.
+        balanced: Let all classes come equally often in training: the videos of small classes
+            several times per epoch, those of large ones not all.
         num_clips: Test clips per video.
         num_crops: Test crops per clip: left, centre and right for 3.
         num_workers: Processes that decode; 0 decodes in the main process.
@@ -129,6 +132,8 @@ class VideoDataModule(LightningDataModule):
         batch_size: int = 16,
         test_batch_size: int | None = None,
         num_repeats: int = 1,
+        repeat_frames: RepeatFrames = "drawn",
+        balanced: bool = False,
         num_clips: int = 1,
         num_crops: int = 1,
         num_workers: int = 4,
@@ -154,7 +159,13 @@ class VideoDataModule(LightningDataModule):
             seed=seed,
         )
         self.normalisation = Normalisation(mean, std)
-        self.order = TrainingOrder(batch_size=batch_size, num_repeats=num_repeats, seed=seed)
+        self.order = TrainingOrder(
+            batch_size=batch_size,
+            num_repeats=num_repeats,
+            repeat_frames=repeat_frames,
+            balanced=balanced,
+            seed=seed,
+        )
         if test_batch_size is None:
             test_batch_size = max(1, batch_size // (num_clips * num_crops))
         testing = test_sampler or CentredSegmentClipSampler(
@@ -193,8 +204,6 @@ class VideoDataModule(LightningDataModule):
         self.frame_template = frame_template
         self.batch_size = batch_size
         self.manifest = manifest
-        self.seed = seed
-        self.augmentation = augmentation
         self._splits = SplitVideos(manifest)
 
     @property
@@ -239,6 +248,10 @@ class VideoDataModule(LightningDataModule):
     def videos(self, split: Stage) -> VideoList:
         """Return the videos of a split that ``setup`` has read, as ``video_index`` counts them."""
         return self._splits.videos[split]
+
+    def train_labels(self) -> Sequence[int]:
+        """Return the class of every training video."""
+        return self.videos("train").labels
 
     def match_labels(self, label_names: Sequence[str]) -> None:
         """Number the classes as a model does; only if ``remap_labels`` is set.
@@ -330,37 +343,21 @@ class VideoDataModule(LightningDataModule):
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002 - Lightning's
-        """Augment training clips and normalise all, on the device.
-
-        Args:
-            batch: Clips of 8-bit values.
-            dataloader_idx: Not used.
-
-        Returns:
-            The batch with float32 clips.
+        """Normalise clips of 8-bit values, on the device; count the videos that failed in training.
 
         Raises:
             ValueError: One batch after too many videos have failed, if nobody who knows
                 :meth:`refusal` has ended the training by then.
         """
-        training = self.trainer is not None and self.trainer.training
-        if training:
+        if self.trainer is not None and self.trainer.training:
             if (refusal := self.refusal()) is not None:
                 raise ValueError(refusal)
             self.failures.add(batch["failure"])
-        return {**batch, "video": self.to_model_input(batch, training=training)}
+        return {**batch, "video": self.to_model_input(batch)}
 
-    def to_model_input(self, batch: VideoBatch, *, training: bool) -> Tensor:
-        """Return a batch's clips as the model sees them: augmented if ``training``, normalised.
-
-        Args:
-            batch: Clips of 8-bit values, on any device.
-            training: Apply the random augmentations.
-        """
-        video, mean = batch["video"].float() / 255, self.normalisation.mean
-        if training:
-            video = augment_clips(video, batch["draw_seed"], self.augmentation, fill=mean)
-        return self.normalisation.normalise(video)
+    def to_model_input(self, batch: VideoBatch) -> Tensor:
+        """Return a batch's clips of 8-bit values as the model sees them: normalised."""
+        return self.normalisation.normalise(batch["video"].float() / 255)
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
         """Undo the normalisation of clips, for a person to look at."""

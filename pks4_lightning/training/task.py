@@ -24,7 +24,8 @@ from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
 from pks4_lightning.training.learning.chunked_forward import ChunkedForward
-from pks4_lightning.training.learning.mixing import mix_clips
+from pks4_lightning.training.learning.loss import class_weights, cross_entropy
+from pks4_lightning.training.learning.mixing import TwinWarning, mix_clips
 from pks4_lightning.training.learning.parameter_groups import (
     layer_ids,
     no_weight_decay_names,
@@ -78,6 +79,8 @@ class VideoClassificationTask(LightningModule):
             )
         self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
+        self._class_weights: Tensor | None = None
+        self._twins = TwinWarning()
         self.val_loss = MeanMetric()
         self.val_metrics = accuracies("val/")
         self.test_metrics = accuracies("test/video_")
@@ -135,6 +138,11 @@ class VideoClassificationTask(LightningModule):
             grid_size=architecture.grid_size,
         )
         if stage == "fit":
+            self._class_weights = class_weights(
+                self.recipe.class_weights,
+                source.train_labels(),
+                num_classes=self.config.num_classes,
+            )
             self.schedule = resolve_schedule(self.recipe, source, self.trainer)
             self.trainer.accumulate_grad_batches = self.schedule.accumulation
 
@@ -194,16 +202,28 @@ class VideoClassificationTask(LightningModule):
             recipe=self.recipe,
             rng=rng,
         )
+        self._twins.watch(batch["video_path"], self.recipe)
         logits = self(video, batch.get("patch_size"), batch.get("relative_cost", 1.0)).float()
-        loss = self._loss(logits if logits.ndim == 2 else logits[:, -1], target)
+        loss = self.loss(logits if logits.ndim == 2 else logits[:, -1], target)
         if logits.ndim == 3:
             of_each_prefix = target.repeat_interleave(logits.shape[1], dim=0)
-            loss = loss + self.recipe.prefix_loss * self._loss(logits.flatten(0, 1), of_each_prefix)
+            loss = loss + self.recipe.prefix_loss * self.loss(logits.flatten(0, 1), of_each_prefix)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(target))
         return loss
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, label_smoothing=self.recipe.label_smoothing)
+    def loss(self, logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+        """Return the recipe's loss; a callback may put another function in its place.
+
+        Args:
+            logits: Of the clips, in float32.
+            target: Label distributions, mixed where the clips are; rows sum to 1.
+        """
+        return cross_entropy(
+            logits,
+            target,
+            label_smoothing=self.recipe.label_smoothing,
+            weights=self._class_weights,
+        )
 
     def validation_step(  # type: ignore[override]  # callbacks take the scores
         self, batch: VideoBatch, batch_idx: int

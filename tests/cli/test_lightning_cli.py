@@ -126,7 +126,7 @@ def test_views_are_averaged_as_softmax_per_video(trained, tmp_path):
     assert batch["video_index"].tolist() == [0] * 6
     task = VideoClassificationTask.load_from_checkpoint(checkpoint, weights_only=True).eval()
     with torch.no_grad():
-        logits = task(cli.datamodule.to_model_input(batch, training=False))
+        logits = task(cli.datamodule.to_model_input(batch))
     score, index = logits.softmax(-1).mean(0).max(0)
     first = rows(tmp_path / "test" / "predictions.csv")[0]
     assert first["top1"] == cli.model.label_names[index]

@@ -67,5 +67,5 @@ def test_a_data_module_can_be_had_alone(tiny_args):
     data = data_module(resolve([*tiny_args, "--data.flexible.frame_sizes=[32, 48]"]))
     data.setup("fit")
     assert len(data.videos("train")) == 16
-    assert data.augmentation.flip_label_pairs == [(0, 1)]
+    assert data.loaders.augmentation.flip_label_pairs == [(0, 1)]
     assert data.scales.flexible.frame_sizes == [32, 48]

@@ -128,7 +128,7 @@ def test_pixels_come_back_from_what_the_model_sees(ssv2_root):
     data = make(ssv2_root)
     data.setup("fit")
     batch = batches(data, "val")[0]
-    pixels = data.to_pixels(data.to_model_input(batch, training=False))
+    pixels = data.to_pixels(data.to_model_input(batch))
     assert torch.equal(pixels, batch["video"].permute(0, 2, 3, 4, 1))
 
 
@@ -162,19 +162,6 @@ def test_the_model_gets_normalised_floats(ssv2_root):
     raw = batch["video"].double() / 255
     expected = torch.stack([raw[:, 0] * 2 - 1, raw[:, 1] * 4 - 1, raw[:, 2]], dim=1)
     torch.testing.assert_close(video.double(), expected)
-
-
-def test_device_augmentation_is_for_training_and_a_function_of_the_seed(ssv2_root):
-    strong = Augmentation(randaugment_num_ops=4, randaugment_probability=1.0)
-    data = make(ssv2_root, augmentation=strong)
-    data.setup("fit")
-    first, again, next_epoch = (batches(data, "train", epoch=epoch)[0] for epoch in (0, 0, 1))
-    plain = data.to_model_input(first, training=False)
-    augmented = data.to_model_input(first, training=True)
-    assert not torch.equal(plain, augmented)
-    assert torch.equal(augmented, data.to_model_input(again, training=True))
-    first["draw_seed"] = next_epoch["draw_seed"]
-    assert not torch.equal(augmented, data.to_model_input(first, training=True))
 
 
 class Recorder(LightningModule):
@@ -261,7 +248,7 @@ def test_a_trainer_augments_training_clips_only(trainer, ssv2_root):
     data = make(ssv2_root, augmentation=gray, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     model = Recorder()
     data.setup("fit")
-    coloured = data.to_model_input(batches(data, "val")[0], training=False)
+    coloured = data.to_model_input(batches(data, "val")[0])
     trainer.fit(model, datamodule=data)
     for batch in model.seen["train"]:
         assert torch.equal(batch["video"][:, 0], batch["video"][:, 2])
@@ -351,7 +338,7 @@ def test_is_built_from_yaml_with_a_sampler_of_pytorchvideo(ssv2_root, read_numbe
     settings = json.dumps({"data": {**YAML, "root": str(ssv2_root)}})
     data = parser.instantiate(parser.parse_string(settings)).data
     assert data.scales.resize == (32, 40)
-    assert data.augmentation == Augmentation(
+    assert data.loaders.augmentation == Augmentation(
         scale=(0.5, 1.0), flip_label_pairs=[(1, 2)], randaugment_num_ops=2
     )
     data.setup("fit")

@@ -1,166 +1,149 @@
-"""Augmentation on the device: RandAugment and grayscale, the same for all frames of a clip.
+"""RandAugment and grayscale in the loader's workers, on 8-bit frames; the same for all of a clip.
 
-Reference:
+References:
     Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced search space",
     2019, https://arxiv.org/abs/1909.13719.
+    Its form for ATM, whose recipe the paper shares, is timm's ``rand-m7-n4-mstd0.5-inc1``: four
+    operations drawn with replacement, each carried out with probability 0.5, at a strength drawn
+    from a normal distribution, in the variant in which a greater strength always changes the
+    picture more. It comes before the crop: a warp acts on the whole frame, and the levels that
+    equalize and autocontrast stretch are the whole frame's.
 
-The strengths are those known as ``rand-m7-n4-mstd0.5-inc1``: operations drawn with replacement,
-each carried out with probability 0.5, at a strength drawn from a normal distribution, in the
-variant in which a greater strength always changes the picture more. The operations are kornia's.
-What differs from the original on 8-bit pictures: values stay real numbers between operations, warps
-are always bilinear, and uncovered pixels take the mean colour of the normalisation.
+The operations are Pillow's. Warps are bilinear; uncovered pixels are grey.
 
 Dimensions:
-    B: clips
     T: frames
     H, W: pixels
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import UInt8
+from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from pks4_lightning.data.clips.transforms import Augmentation
-from pks4_lightning.data.seeding import generator
 
-__all__ = ["OPERATIONS", "augment_clips"]
+__all__ = ["OPERATIONS", "grayscale", "randaugment"]
 
-Operation = Callable[[Tensor, float, float, Tensor], Tensor]
-"""Frames, strength from 0 to 1, sign, fill colour to frames."""
+Operation = Callable[[Image.Image, float, float], Image.Image]
+"""Picture, strength from 0 to 1, sign to picture."""
+
+_GREY = (128, 128, 128)
 
 
-def augment_clips(
-    video: Float[Tensor, "B 3 T H W"],
-    draw_seed: Int[Tensor, " B"],
-    augmentation: Augmentation,
-    *,
-    fill: Sequence[float],
-) -> Float[Tensor, "B 3 T H W"]:
-    """Apply RandAugment and grayscale to clips with values from 0 to 1.
+def randaugment(
+    frames: UInt8[Tensor, "T H W 3"], augmentation: Augmentation, draw: torch.Generator
+) -> UInt8[Tensor, "T H W 3"]:
+    """Apply a few random operations, the same ones to every frame.
 
     Args:
-        video: Clips.
-        draw_seed: What the draws of each clip depend on, and nothing else.
-        augmentation: Probabilities and strengths.
-        fill: RGB colour of uncovered pixels, 0 to 1.
+        frames: Whole frames, before the crop.
+        augmentation: Number, strength and probability of the operations.
+        draw: Source of every random choice.
 
     Returns:
-        Clips with values from 0 to 1; the input where nothing is switched on.
+        The frames; the input itself where no operation is carried out.
     """
-    if augmentation.randaugment_num_ops == 0 and augmentation.grayscale == 0:
-        return video
-    colour = torch.tensor(list(fill), dtype=video.dtype, device=video.device)
-    clips = []
-    for clip, seed in zip(video, draw_seed.tolist(), strict=True):
-        draw = generator("device", seed)
-        frames = clip.transpose(0, 1)
-        for _ in range(augmentation.randaugment_num_ops):
-            frames = _random_operation(frames, augmentation, draw, colour)
-        if float(torch.rand((), generator=draw)) < augmentation.grayscale:
-            frames = _gray(frames)
-        clips.append(frames.transpose(0, 1))
-    return torch.stack(clips)
+    drawn = [_draw(augmentation, draw) for _ in range(augmentation.randaugment_num_ops)]
+    steps = [step for step in drawn if step is not None]
+    if not steps:
+        return frames
+    changed = []
+    for frame in frames.numpy():
+        picture = Image.fromarray(frame)
+        for operation, strength, sign in steps:
+            picture = operation(picture, strength, sign)
+        changed.append(np.asarray(picture))
+    return torch.from_numpy(np.stack(changed))
 
 
-def _random_operation(
-    frames: Tensor, augmentation: Augmentation, draw: torch.Generator, fill: Tensor
-) -> Tensor:
+def grayscale(frames: UInt8[Tensor, "T H W 3"]) -> UInt8[Tensor, "T H W 3"]:
+    """Take the colour away, by the luma of ITU-R 601.
+
+    Args:
+        frames: RGB frames.
+    """
+    gray = [np.asarray(Image.fromarray(frame).convert("L")) for frame in frames.numpy()]
+    return torch.from_numpy(np.stack(gray))[..., None].expand_as(frames)
+
+
+def _draw(
+    augmentation: Augmentation, draw: torch.Generator
+) -> tuple[Operation, float, float] | None:
+    """Draw an operation, its strength and its sign; ``None`` where it is not carried out."""
     chosen = int(torch.randint(len(OPERATIONS), (), generator=draw))
     happens, side = torch.rand(2, generator=draw).tolist()
     offset = float(torch.randn((), generator=draw)) * augmentation.randaugment_std
     if happens >= augmentation.randaugment_probability:
-        return frames
+        return None
     strength = min(max(augmentation.randaugment_magnitude + offset, 0.0), 10.0) / 10
-    sign = 1.0 if side < 0.5 else -1.0
-    operation = list(OPERATIONS.values())[chosen]
-    return operation(frames, strength, sign, fill).clamp(0, 1)
+    return list(OPERATIONS.values())[chosen], strength, 1.0 if side < 0.5 else -1.0
 
 
-def _gray(frames: Tensor) -> Tensor:
-    from kornia.color import rgb_to_grayscale
-
-    return rgb_to_grayscale(frames).expand_as(frames)
+def _auto_contrast(picture: Image.Image, _strength: float, _sign: float) -> Image.Image:
+    return ImageOps.autocontrast(picture)
 
 
-def _auto_contrast(frames: Tensor, _strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import normalize_min_max
-
-    return normalize_min_max(frames)
+def _equalize(picture: Image.Image, _strength: float, _sign: float) -> Image.Image:
+    return ImageOps.equalize(picture)
 
 
-def _equalize(frames: Tensor, _strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import equalize
-
-    return equalize(frames)
+def _invert(picture: Image.Image, _strength: float, _sign: float) -> Image.Image:
+    return ImageOps.invert(picture)
 
 
-def _invert(frames: Tensor, _strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    return 1 - frames
+def _rotate(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    angle = 30 * strength * sign
+    return picture.rotate(angle, resample=Image.Resampling.BILINEAR, fillcolor=_GREY)
 
 
-def _posterize(frames: Tensor, strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import posterize
-
-    return posterize(frames, 4 - int(4 * strength))
-
-
-def _solarize(frames: Tensor, strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    return torch.where(frames < 1 - strength, frames, 1 - frames)
+def _posterize(picture: Image.Image, strength: float, _sign: float) -> Image.Image:
+    bits = 4 - int(4 * strength)  # may be 0, which Pillow's own function refuses
+    return picture.point([value & ~(2 ** (8 - bits) - 1) for value in range(256)] * 3)
 
 
-def _solarize_add(frames: Tensor, strength: float, _sign: float, _fill: Tensor) -> Tensor:
-    return torch.where(frames < 0.5, frames + 110 / 255 * strength, frames)
+def _solarize(picture: Image.Image, strength: float, _sign: float) -> Image.Image:
+    return ImageOps.solarize(picture, threshold=256 - int(256 * strength))
 
 
-def _color(frames: Tensor, strength: float, sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import adjust_saturation_with_gray_subtraction
-
-    return adjust_saturation_with_gray_subtraction(frames, _factor(strength, sign))
-
-
-def _contrast(frames: Tensor, strength: float, sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import adjust_contrast_with_mean_subtraction
-
-    return adjust_contrast_with_mean_subtraction(frames, _factor(strength, sign))
+def _solarize_add(picture: Image.Image, strength: float, _sign: float) -> Image.Image:
+    added = int(110 * strength)
+    return picture.point([min(v + added, 255) if v < 128 else v for v in range(256)] * 3)
 
 
-def _brightness(frames: Tensor, strength: float, sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import adjust_brightness_accumulative
-
-    return adjust_brightness_accumulative(frames, _factor(strength, sign))
+def _color(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return ImageEnhance.Color(picture).enhance(_factor(strength, sign))
 
 
-def _sharpness(frames: Tensor, strength: float, sign: float, _fill: Tensor) -> Tensor:
-    from kornia.enhance import sharpness
-
-    return sharpness(frames, _factor(strength, sign))
+def _contrast(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(_factor(strength, sign))
 
 
-def _rotate(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    angle = math.radians(30 * strength * sign)
-    cos, sin = math.cos(angle), math.sin(angle)
-    return _warp(frames, ((cos, sin), (-sin, cos)), (0.0, 0.0), fill)
+def _brightness(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return ImageEnhance.Brightness(picture).enhance(_factor(strength, sign))
 
 
-def _shear_x(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    return _warp(frames, ((1.0, 0.3 * strength * sign), (0.0, 1.0)), (0.0, 0.0), fill)
+def _sharpness(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return ImageEnhance.Sharpness(picture).enhance(_factor(strength, sign))
 
 
-def _shear_y(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    return _warp(frames, ((1.0, 0.0), (0.3 * strength * sign, 1.0)), (0.0, 0.0), fill)
+def _shear_x(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return _affine(picture, (1, 0.3 * strength * sign, 0, 0, 1, 0))
 
 
-def _translate_x(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    shift = 0.45 * strength * sign * frames.shape[-1]
-    return _warp(frames, ((1.0, 0.0), (0.0, 1.0)), (shift, 0.0), fill)
+def _shear_y(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return _affine(picture, (1, 0, 0, 0.3 * strength * sign, 1, 0))
 
 
-def _translate_y(frames: Tensor, strength: float, sign: float, fill: Tensor) -> Tensor:
-    shift = 0.45 * strength * sign * frames.shape[-2]
-    return _warp(frames, ((1.0, 0.0), (0.0, 1.0)), (0.0, shift), fill)
+def _translate_x(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return _affine(picture, (1, 0, 0.45 * strength * sign * picture.width, 0, 1, 0))
+
+
+def _translate_y(picture: Image.Image, strength: float, sign: float) -> Image.Image:
+    return _affine(picture, (1, 0, 0, 0, 1, 0.45 * strength * sign * picture.height))
 
 
 def _factor(strength: float, sign: float) -> float:
@@ -168,26 +151,14 @@ def _factor(strength: float, sign: float) -> float:
     return 1 + 0.9 * strength * sign
 
 
-def _warp(
-    frames: Tensor,
-    linear: tuple[tuple[float, float], tuple[float, float]],
-    shift: tuple[float, float],
-    fill: Tensor,
-) -> Tensor:
-    """Map pixel positions by ``linear`` about the centre, then move them by ``shift`` (x, y)."""
-    from kornia.geometry.transform import warp_affine
-
-    height, width = frames.shape[-2:]
-    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2])
-    matrix = torch.tensor(linear, dtype=torch.float32)
-    offset = centre - matrix @ centre + torch.tensor(shift)
-    affine = torch.cat([matrix, offset[:, None]], dim=1).to(frames)
-    return warp_affine(
-        frames,
-        affine.expand(len(frames), 2, 3),
-        (height, width),
-        padding_mode="fill",
-        fill_value=fill,
+def _affine(picture: Image.Image, source: tuple[float, ...]) -> Image.Image:
+    """Take each pixel (x, y) from (ax + by + c, dx + ey + f), from the top left corner."""
+    return picture.transform(
+        picture.size,
+        Image.Transform.AFFINE,
+        source,
+        resample=Image.Resampling.BILINEAR,
+        fillcolor=_GREY,
     )
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, get_worker_info
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import Scale, scaled_resize
+from pks4_lightning.data.clips.randaugment import grayscale, randaugment
 from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length, plan_views
 from pks4_lightning.data.clips.transforms import (
     NEVER_FLIP,
@@ -56,8 +57,8 @@ class VideoDataset(Dataset[VideoBatch]):
         frame_size: Side of the square clips, in pixels, where the request names no scale.
         resize: Scaling of the frames before they are cropped, for crops of ``frame_size``.
         seed: Seed of every random draw, together with what the request says.
-        augmentation: Random crops and flips of training clips; ``None`` gives the fixed crops of
-            validation and testing.
+        augmentation: Random changes, crops and flips of training clips; ``None`` gives the fixed
+            crops of validation and testing.
         flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
         substitute: Let other videos stand in for those that cannot be decoded.
         known: What the manifest says of the files, where there is one.
@@ -91,6 +92,7 @@ class VideoDataset(Dataset[VideoBatch]):
         self.known = known
         self.open_files = open_files
         self._has_mentioned = False
+        self._shared: tuple[VideoRequest | None, list[tuple[View, Tensor]]] = (None, [])
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -171,10 +173,43 @@ class VideoDataset(Dataset[VideoBatch]):
         return Video(path, num_frames=self.known.num_frames(video_index))
 
     def _views(self, request: VideoRequest, path: str) -> VideoBatch:
-        draw_seed = stable_seed(
-            "clip", self.seed, request.epoch, request.video_index, request.repeat
+        draw_seed = self._draw_seed(request)
+        views = self._frames(request, path)
+        seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, len(views))]
+        size = self._scale(request).frame_size
+        clips, labels = [], []
+        for (view, frames), seed in zip(views, seeds, strict=True):
+            clip, label = self._crop(
+                frames, view, seed, self.videos.labels[request.video_index], size
+            )
+            clips.append(clip)
+            labels.append(label)
+        numbers = [view.clip_index * view.num_crops + view.crop_index for view, _ in views]
+        return VideoBatch(
+            video=torch.stack(clips),
+            label=torch.tensor(labels),
+            video_index=torch.full((len(views),), request.video_index),
+            view_index=torch.tensor(numbers),
+            valid=torch.ones(len(views), dtype=torch.bool),
+            draw_seed=torch.tensor(seeds),
+            video_path=[path] * len(views),
+            failure=[""] * len(views),
         )
-        scale = self._scale(request)
+
+    def _draw_seed(self, request: VideoRequest) -> int:
+        index = request.video_index
+        return stable_seed("clip", self.seed, request.epoch, index, request.repeat)
+
+    def _frames(self, request: VideoRequest, path: str) -> list[tuple[View, Tensor]]:
+        """Decode the frames of all views, or take those of the repeat before, if they are shared.
+
+        Repeats follow each other in one worker, so the last ones are all that need be kept.
+        """
+        if request.frames_of is not None:
+            request = request._replace(repeat=request.frames_of)
+            if request == self._shared[0]:
+                return self._shared[1]
+        draw_seed, scale = self._draw_seed(request), self._scale(request)
         resize = scaled_resize(self.resize, old=self.frame_size, new=scale.frame_size)
         sampler = of_length(self.clip_sampler, scale.num_frames)
         video = self._open(request.video_index, path)
@@ -188,28 +223,15 @@ class VideoDataset(Dataset[VideoBatch]):
                 continue
             break
         position = {frame: place for place, frame in enumerate(needed)}
-        seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, len(views))]
-        clips, labels = [], []
-        for view, seed in zip(views, seeds, strict=True):
+        decoded = []
+        for view in views:
             chosen = [position[frame] for frame in view.frames]
             # the usual case of a single clip; copying would take as long as scaling does
             picked = frames if chosen == list(range(len(needed))) else frames[chosen]
-            clip, label = self._crop(
-                picked, view, seed, self.videos.labels[request.video_index], scale.frame_size
-            )
-            clips.append(clip)
-            labels.append(label)
-        numbers = [view.clip_index * view.num_crops + view.crop_index for view in views]
-        return VideoBatch(
-            video=torch.stack(clips),
-            label=torch.tensor(labels),
-            video_index=torch.full((len(views),), request.video_index),
-            view_index=torch.tensor(numbers),
-            valid=torch.ones(len(views), dtype=torch.bool),
-            draw_seed=torch.tensor(seeds),
-            video_path=[path] * len(views),
-            failure=[""] * len(views),
-        )
+            decoded.append((view, picked))
+        if request.frames_of is not None:
+            self._shared = request, decoded
+        return decoded
 
     def _mention_repeats(self, video_frames: int, num_frames: int, path: str) -> None:
         """Say once, from one process, that videos are shorter than the clips asked of them."""
@@ -231,7 +253,7 @@ class VideoDataset(Dataset[VideoBatch]):
     def _crop(
         self, frames: Tensor, view: View, draw_seed: int, label: int, size: int
     ) -> tuple[Tensor, int]:
-        """Cut out and mirror a view; return it with its label."""
+        """Change, cut out and mirror a view; return it with its label."""
         height, width = frames.shape[1:3]
         if self.augmentation is None:
             box = spatial_crop_box(
@@ -242,6 +264,10 @@ class VideoDataset(Dataset[VideoBatch]):
                 num_crops=view.num_crops,
             )
             return crop_clip(frames, box, size=size), label
+        colour = generator("appearance", draw_seed)
+        frames = randaugment(frames, self.augmentation, colour)
+        if float(torch.rand((), generator=colour)) < self.augmentation.grayscale:
+            frames = grayscale(frames)
         draw = generator("crop", draw_seed)
         box = random_crop_box(height, width, self.augmentation, draw)
         flip = float(torch.rand((), generator=draw)) < self.augmentation.flip

@@ -1,6 +1,7 @@
 """Which video comes when, on which rank."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +26,8 @@ class VideoRequest(NamedTuple):
     """False where the request only keeps the ranks in step; nothing is decoded for it."""
     scale: Scale | None = None
     """How large the clips are where that is drawn; else all have the data module's."""
+    frames_of: int | None = None
+    """Repeat whose frames this one crops; ``None``: it has frames of its own."""
 
 
 class VideoSampler(Sampler[VideoRequest]):
@@ -36,7 +39,11 @@ class VideoSampler(Sampler[VideoRequest]):
 
     Args:
         num_videos: Videos in the split, at least 1.
-        num_repeats: Requests per video and epoch.
+        num_repeats: Requests each time that a video comes.
+        share_frames: Let the repeats of a video crop the same frames.
+        balanced_labels: The class of each video, where all classes are to come equally often: the
+            videos of small classes several times per epoch, those of large ones not all. An epoch
+            stays as long. ``None``: every video comes once.
         shuffle: Draw a new order every epoch; otherwise the order of the annotations.
         uneven: What happens to the videos that cannot be shared out evenly: ``pad`` keeps them and
             gives the other ranks requests that are not valid; ``drop`` leaves them to another
@@ -54,6 +61,8 @@ class VideoSampler(Sampler[VideoRequest]):
         num_videos: int,
         *,
         num_repeats: int = 1,
+        share_frames: bool = False,
+        balanced_labels: Sequence[int] | None = None,
         shuffle: bool = False,
         uneven: Literal["pad", "drop"] = "pad",
         seed: int = 0,
@@ -64,6 +73,8 @@ class VideoSampler(Sampler[VideoRequest]):
             raise ValueError(f"num_videos is {num_videos}; there is nothing to sample from.")
         self.num_videos = num_videos
         self.num_repeats = num_repeats
+        self.share_frames = share_frames
+        self.balanced_labels = balanced_labels
         self.shuffle = shuffle
         self.uneven = uneven
         self.seed = seed
@@ -136,8 +147,9 @@ class VideoSampler(Sampler[VideoRequest]):
         if not self.shuffle:
             return list(range(self.num_videos))
         draw = generator("order", self.seed, self.epoch)
-        order: list[int] = torch.randperm(self.num_videos, generator=draw).tolist()
-        return order
+        if self.balanced_labels is not None:
+            return _balanced_order(self.balanced_labels, draw)
+        return _permuted(range(self.num_videos), draw)
 
     def __len__(self) -> int:
         return self.num_videos_per_rank * self.num_repeats
@@ -153,10 +165,17 @@ class VideoSampler(Sampler[VideoRequest]):
             yield request._replace(scale=self.scales.at(request.epoch, position))
 
     def _requests(self, epoch: int) -> Iterator[VideoRequest]:
-        mine = self.order()[self.rank :: self.world_size][: self.num_videos_per_rank]
-        for index in mine:
-            for repeat in range(self.num_repeats):
-                yield VideoRequest(index, epoch, repeat, valid=True)
+        # a video that comes again has other draws, on whichever rank it does
+        times: Counter[int] = Counter()
+        firsts = []
+        for index in self.order():
+            firsts.append((index, self.num_repeats * times[index]))
+            times[index] += 1
+        mine = firsts[self.rank :: self.world_size][: self.num_videos_per_rank]
+        for index, first in mine:
+            frames_of = first if self.share_frames else None
+            for repeat in range(first, first + self.num_repeats):
+                yield VideoRequest(index, epoch, repeat, valid=True, frames_of=frames_of)
         for _ in range(self.num_videos_per_rank - len(mine)):
             for repeat in range(self.num_repeats):
                 yield VideoRequest(0, epoch, repeat, valid=False)
@@ -190,3 +209,22 @@ class TokenBudget(Sampler[list[VideoRequest]]):
             kept = repeats * scales.draws.num_videos(scale, len(batch) // repeats)
             scale = scale._replace(cost=scale.cost * kept / len(batch))
             yield [request._replace(scale=scale) for request in batch[:kept]]
+
+
+def _balanced_order(labels: Sequence[int], draw: torch.Generator) -> list[int]:
+    """Draw as many videos as there are, as many of each class; a class's videos take turns."""
+    videos: dict[int, list[int]] = {}
+    for index, label in enumerate(labels):
+        videos.setdefault(label, []).append(index)
+    share, rest = divmod(len(labels), len(videos))
+    lucky = set(_permuted(sorted(videos), draw)[:rest])
+    chosen: list[int] = []
+    for label in sorted(videos):
+        count, mine = share + (label in lucky), videos[label]
+        turns = -(-count // len(mine))
+        chosen += [index for _ in range(turns) for index in _permuted(mine, draw)][:count]
+    return _permuted(chosen, draw)
+
+
+def _permuted(items: Sequence[int], draw: torch.Generator) -> list[int]:
+    return [items[place] for place in torch.randperm(len(items), generator=draw).tolist()]

@@ -107,7 +107,7 @@ class StageLoaders:
         if stage != "train":
             order = VideoSampler(len(dataset), rank=rank.number, world_size=rank.world_size)
         else:
-            order = self.order.sampler(len(dataset), rank)
+            order = self.order.sampler(dataset.videos.labels, rank)
             requests *= self.order.num_repeats
             if (draws := scales.draws()) is not None:
                 order.scales = StepScales(

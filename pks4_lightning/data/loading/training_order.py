@@ -1,13 +1,16 @@
 """Which training videos come when, on which rank; and from where on in a run that is resumed."""
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.loading.sampler import VideoSampler
 
-__all__ = ["Rank", "TrainingOrder"]
+__all__ = ["Rank", "RepeatFrames", "TrainingOrder"]
+
+RepeatFrames = Literal["drawn", "shared"]
 
 
 class Rank(NamedTuple):
@@ -23,16 +26,29 @@ class TrainingOrder:
     Args:
         batch_size: Videos per rank and micro-batch.
         num_repeats: Clips drawn from every video of a batch.
+        repeat_frames: Whether these clips have frames of their own (``drawn``) or crop the same
+            ones (``shared``).
+        balanced: Let all classes come equally often.
         seed: Seed of the order.
 
     Raises:
         ValueError: If a number is not positive.
     """
 
-    def __init__(self, *, batch_size: int, num_repeats: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        num_repeats: int,
+        repeat_frames: RepeatFrames,
+        balanced: bool,
+        seed: int,
+    ) -> None:
         check_counts(batch_size=batch_size, num_repeats=num_repeats)
         self.batch_size = batch_size
         self.num_repeats = num_repeats
+        self.repeat_frames = repeat_frames
+        self.balanced = balanced
         self.seed = seed
         self._start: dict[str, int] | None = None
         """The sampler's state at the start of this process's training; ``None`` at a run's."""
@@ -54,19 +70,21 @@ class TrainingOrder:
                 f"{num_videos} training videos cannot be shared by {rank.world_size} ranks; lower "
                 "trainer.devices or trainer.num_nodes."
             )
-        per_rank = self.sampler(num_videos, rank).num_videos_per_rank
+        per_rank = self.sampler([0] * num_videos, rank).num_videos_per_rank
         return max(1, per_rank // self.batch_size)
 
-    def sampler(self, num_videos: int, rank: Rank) -> VideoSampler:
+    def sampler(self, labels: Sequence[int], rank: Rank) -> VideoSampler:
         """Return a sampler of the training videos, which begins where the run is to go on.
 
         Args:
-            num_videos: Training videos.
+            labels: Class of every training video.
             rank: The process that it is for.
         """
         sampler = VideoSampler(
-            num_videos,
+            len(labels),
             num_repeats=self.num_repeats,
+            share_frames=self.repeat_frames == "shared",
+            balanced_labels=labels if self.balanced else None,
             shuffle=True,
             uneven="drop",
             seed=self.seed,
@@ -102,4 +120,5 @@ class TrainingOrder:
         return {
             "data.seed": self.seed,
             "training videos": f"{len(videos)} (sha256 {digest.hexdigest()[:12]})",
+            **({"data.balanced": True} if self.balanced else {}),
         }

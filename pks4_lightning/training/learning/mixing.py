@@ -12,6 +12,9 @@ Dimensions:
     K: classes
 """
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -19,7 +22,9 @@ from torch import Tensor
 
 from pks4_lightning.training.learning.recipe import Recipe
 
-__all__ = ["mix_clips"]
+__all__ = ["TwinWarning", "mix_clips"]
+
+logger = logging.getLogger(__name__)
 
 
 def mix_clips(
@@ -60,6 +65,40 @@ def mix_clips(
         own_share = float(rng.beta(recipe.mixup_alpha, recipe.mixup_alpha))
         mixed = own_share * video + (1 - own_share) * video.flip(0)
     return mixed, own_share * one_hot + (1 - own_share) * one_hot.flip(0)
+
+
+class TwinWarning:
+    """Says once that clips of one video are mixed with each other, which mixes nothing.
+
+    A clip's partner stands at its place from the end. With repeated augmentation the clips of a
+    video stand next to each other, so an odd number of videos leaves the middle one to itself.
+    """
+
+    def __init__(self) -> None:
+        self._is_due = True
+
+    def watch(self, video_path: Sequence[str], recipe: Recipe) -> None:
+        """Look at a batch.
+
+        Args:
+            video_path: Of its clips, in their order.
+            recipe: Says whether it is mixed.
+        """
+        mixes = recipe.mix_prob > 0 and max(recipe.mixup_alpha, recipe.cutmix_alpha) > 0
+        if not self._is_due or not mixes:
+            return
+        half = len(video_path) // 2
+        pairs = list(zip(video_path, reversed(video_path), strict=True))[:half]
+        twins = [one for one, other in pairs if one == other]
+        if twins:
+            self._is_due = False
+            logger.warning(
+                "Mixup and cutmix mix clips of one video with each other, in %d of the %d pairs of "
+                "a batch (such as '%s'): an even --data.batch_size avoids it.",
+                len(twins),
+                half,
+                twins[0],
+            )
 
 
 def _box(height: int, width: int, area: float, rng: np.random.Generator) -> tuple[slice, slice]:

@@ -37,6 +37,9 @@ class Recipe:
             flexible training draws clips that cost more than ``data.num_frames`` and
             ``data.frame_size``, as many fewer go through at a time.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
+        class_weights: What the loss of each class counts: a number per class in the order of the
+            labels, or ``balanced``, inversely proportional to the number of its training videos.
+            ``null``: all alike. (``data.balanced`` draws small classes more often instead.)
         mixup_alpha: Beta parameter of mixup; 0 switches it off.
         cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
         mix_prob: Probability that a batch is mixed at all.
@@ -60,6 +63,7 @@ class Recipe:
     reference_batch: int | None = 128
     clips_per_pass: int | Literal["auto"] | None = None
     label_smoothing: float = 0.1
+    class_weights: Literal["balanced"] | list[float] | None = None
     mixup_alpha: float = 0.8
     cutmix_alpha: float = 1.0
     mix_prob: float = 1.0
@@ -85,6 +89,10 @@ class Recipe:
                 raise ValueError(
                     f"recipe.{name} must lie between 0 and 1, got {getattr(self, name)}."
                 )
+        if isinstance(self.class_weights, list) and not all(w >= 0 for w in self.class_weights):
+            raise ValueError(
+                f"recipe.class_weights must not be negative, got {min(self.class_weights)}."
+            )
         if self.layer_decay > 1:
             raise ValueError(f"recipe.layer_decay must be at most 1, got {self.layer_decay}.")
         if self.min_lr > self.base_lr:

@@ -1,101 +1,202 @@
+"""RandAugment: every operation against its formula, and how operations are drawn."""
+
+import math
+from collections import Counter
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from pks4_lightning.data.clips.randaugment import OPERATIONS, augment_clips
+from pks4_lightning.data.clips.randaugment import OPERATIONS, grayscale, randaugment
 from pks4_lightning.data.clips.transforms import Augmentation
 
-FILL = (0.4, 0.5, 0.6)
-ALL_OPS = Augmentation(randaugment_num_ops=4, randaugment_probability=1.0, grayscale=0.2)
+STRENGTH = 0.7
+HEIGHT, WIDTH = 24, 40
+GREY = 128
 
 
-def noise(*shape, seed=0):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_all_frames_of_a_clip_get_the_same_draw():
-    still = noise(6, 3, 1, 32, 32).expand(6, 3, 5, 32, 32)
-    out = augment_clips(still, torch.arange(6), ALL_OPS, fill=FILL)
-    assert not torch.equal(out, still)
-    assert torch.equal(out, out[:, :, :1].expand_as(out))
-
-
-def test_clips_differ_by_their_seeds_alone():
-    clip = noise(1, 3, 2, 32, 32)
-    out = augment_clips(
-        clip.repeat(5, 1, 1, 1, 1), torch.tensor([7, 8, 7, 9, 10]), ALL_OPS, fill=FILL
+def pictures(num=1, seed=0):
+    """Noise that is smooth in places, has a dark corner, and does not fill the range."""
+    draw = np.random.default_rng(seed)
+    coarse = draw.integers(20, 230, size=(num, HEIGHT // 4, WIDTH // 4, 3))
+    fine = coarse.repeat(4, axis=1).repeat(4, axis=2) + draw.integers(
+        -9, 10, (num, HEIGHT, WIDTH, 3)
     )
-    assert torch.equal(out[0], out[2])
-    assert not torch.equal(out[0], out[1])
-    alone = augment_clips(clip, torch.tensor([9]), ALL_OPS, fill=FILL)
-    assert torch.equal(alone[0], out[3])
+    fine[:, :6, :6] = 15
+    return fine.astype(np.uint8)
 
 
-def test_global_generators_are_left_alone():
-    state = torch.random.get_rng_state()
-    augment_clips(noise(4, 3, 2, 16, 16), torch.arange(4), ALL_OPS, fill=FILL)
-    assert torch.equal(torch.random.get_rng_state(), state)
+def luma(x):
+    return np.floor((x @ np.array([19595, 38470, 7471]) + 2**15) / 2**16)
 
 
-def test_nothing_switched_on_changes_nothing():
-    clips = noise(2, 3, 2, 16, 16)
-    assert augment_clips(clips, torch.arange(2), Augmentation(), fill=FILL) is clips
-    never = Augmentation(randaugment_num_ops=4, randaugment_probability=0.0)
-    assert torch.equal(augment_clips(clips, torch.arange(2), never, fill=FILL), clips)
+def blended(base, x, sign):
+    return np.clip(base + (1 + 0.9 * STRENGTH * sign) * (x - base), 0, 255)
 
 
-def test_an_operation_happens_as_often_as_asked():
-    clips = noise(1, 3, 1, 8, 8).expand(400, 3, 1, 8, 8)
-    half = Augmentation(randaugment_num_ops=1, randaugment_probability=0.5)
-    out = augment_clips(clips, torch.arange(400), half, fill=FILL)
-    changed = sum(not torch.equal(a, b) for a, b in zip(out, clips, strict=True))
-    assert 160 <= changed <= 240
+def smoothed(x):
+    """A mean over 3 × 3 pixels in which the middle counts five times; the border stays."""
+    inner = sum(
+        np.roll(x, (dy, dx), (0, 1)) * (5 if dy == dx == 0 else 1)
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+    )
+    out = x.copy()
+    out[1:-1, 1:-1] = inner[1:-1, 1:-1] / 13
+    return out
 
 
-def test_grayscale_takes_the_colour_from_as_many_clips_as_asked():
-    clips = noise(1, 3, 2, 8, 8).expand(300, 3, 2, 8, 8)
-    out = augment_clips(clips, torch.arange(300), Augmentation(grayscale=0.2), fill=FILL)
-    gray = sum(torch.equal(clip[0], clip[2]) for clip in out)
-    assert 40 <= gray <= 82
+def stretched(x):
+    low, high = x.min((0, 1)), x.max((0, 1))
+    return (x - low) * 255 / (high - low)
 
 
+def equalized(x):
+    out = np.empty_like(x)
+    for channel in range(3):
+        values = x[..., channel].astype(int)
+        counts = np.bincount(values.ravel(), minlength=256)
+        step = (counts.sum() - counts[counts > 0][-1]) // 255
+        below = np.cumsum(counts) - counts
+        out[..., channel] = np.minimum((step // 2 + below) // step, 255)[values]
+    return out
+
+
+def warped(x, source):
+    """Take every pixel from a place of the picture, bilinearly; positions of corners are whole."""
+    out = np.full_like(x, GREY)
+    for row in range(HEIGHT):
+        for column in range(WIDTH):
+            from_x, from_y = source(column + 0.5, row + 0.5)
+            if 0 <= from_x < WIDTH and 0 <= from_y < HEIGHT:
+                left, top = from_x - 0.5, from_y - 0.5
+                x0, y0 = math.floor(left), math.floor(top)
+                pixel = 0
+                for dx, across in ((0, 1 - left + x0), (1, left - x0)):
+                    for dy, down in ((0, 1 - top + y0), (1, top - y0)):
+                        near = min(max(y0 + dy, 0), HEIGHT - 1), min(max(x0 + dx, 0), WIDTH - 1)
+                        pixel = pixel + across * down * x[near]
+                out[row, column] = pixel
+    return out
+
+
+def turned(x, sign):
+    angle = math.radians(-30 * STRENGTH * sign)
+    cos, sin = math.cos(angle), math.sin(angle)
+
+    def source(column, row):
+        across, down = column - WIDTH / 2, row - HEIGHT / 2
+        return cos * across + sin * down + WIDTH / 2, cos * down - sin * across + HEIGHT / 2
+
+    return warped(x, source)
+
+
+FORMULAS = {
+    "auto_contrast": lambda x, _: stretched(x),
+    "equalize": lambda x, _: equalized(x),
+    "invert": lambda x, _: 255 - x,
+    "rotate": turned,
+    "posterize": lambda x, _: x // 64 * 64,  # 4 - int(2.8) bits are left
+    "solarize": lambda x, _: np.where(x < 256 - 179, x, 255 - x),
+    "solarize_add": lambda x, _: np.where(x < 128, np.minimum(x + 77, 255), x),
+    "color": lambda x, sign: blended(luma(x)[..., None], x, sign),
+    "contrast": lambda x, sign: blended(np.floor(luma(x).mean() + 0.5), x, sign),
+    "brightness": lambda x, sign: blended(0, x, sign),
+    "sharpness": lambda x, sign: blended(np.floor(smoothed(x) + 0.5), x, sign),
+    # from the top left corner: the first row and column stay where they are
+    "shear_x": lambda x, s: warped(x, lambda u, v: (u + 0.3 * STRENGTH * s * v, v)),
+    "shear_y": lambda x, s: warped(x, lambda u, v: (u, v + 0.3 * STRENGTH * s * u)),
+    "translate_x": lambda x, s: warped(x, lambda u, v: (u + 0.45 * STRENGTH * s * WIDTH, v)),
+    "translate_y": lambda x, s: warped(x, lambda u, v: (u, v + 0.45 * STRENGTH * s * HEIGHT)),
+}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_change_pictures_and_stay_in_range(name):
-    frames = noise(2, 3, 24, 24) * 0.8 + 0.1
-    out = OPERATIONS[name](frames, 0.7, 1.0, torch.tensor(FILL)).clamp(0, 1)
-    assert out.shape == frames.shape
-    assert (out - frames).abs().mean() > 0.02
+def test_an_operation_is_its_formula(name, sign):
+    (picture,) = pictures()
+    ours = OPERATIONS[name](Image.fromarray(picture), STRENGTH, sign)
+    expected = FORMULAS[name](picture.astype(float), sign)
+    error = np.abs(np.asarray(ours, float) - expected)
+    assert error.max() <= 1.01, (error.max(), np.argwhere(error > 1.01)[:5])
+    assert np.abs(expected - picture).mean() > 3
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["rotate", "color", "contrast", "brightness", "sharpness", "shear_x", "shear_y", "translate_x",
-     "translate_y", "solarize", "solarize_add"],
-)  # fmt: skip
+    "name", set(OPERATIONS) - {"auto_contrast", "equalize", "invert", "posterize"}
+)
 def test_strength_zero_is_no_change_and_more_is_more(name):
-    frames = torch.nn.functional.avg_pool2d(noise(1, 3, 64, 64), 9, 1, 4)
-    frames = (frames - frames.min()) / (frames.max() - frames.min()) * 0.99
+    (picture,) = pictures()
     changes = [
-        (OPERATIONS[name](frames, strength, 1.0, torch.tensor(FILL)) - frames).abs().mean()
-        for strength in (0.0, 0.3, 0.6)
+        np.abs(
+            np.asarray(OPERATIONS[name](Image.fromarray(picture), s, 1.0), float) - picture
+        ).mean()
+        for s in (0.0, 0.3, 0.6)
     ]
-    assert changes[0] < 1e-3
+    assert changes[0] == 0
     assert changes[0] < changes[1] < changes[2]
 
 
-def test_translations_move_by_a_share_of_the_frame_and_fill_with_the_mean():
-    frames = noise(1, 3, 20, 40)
-    out = OPERATIONS["translate_x"](frames, 0.5, 1.0, torch.tensor(FILL))
-    torch.testing.assert_close(out[..., 9:], frames[..., :31], atol=1e-4, rtol=0)
-    torch.testing.assert_close(out[0, :, 10, 3], torch.tensor(FILL), atol=1e-4, rtol=0)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_greatest_strength_can_be_drawn(name):
+    for sign in (1.0, -1.0):
+        OPERATIONS[name](Image.fromarray(pictures()[0]), 1.0, sign)
 
 
-def test_rotation_turns_about_the_centre():
-    frames = noise(1, 3, 21, 21)
-    thrice = OPERATIONS["rotate"](frames, 3.0, 1.0, torch.tensor(FILL))
-    torch.testing.assert_close(thrice, torch.rot90(frames, 1, (2, 3)), atol=1e-3, rtol=0)
+def draws(augmentation, monkeypatch, *, num=3000):
+    """Return what is carried out in many draws: name, strength and sign of each operation."""
+    done = []
+    for name in OPERATIONS:
+
+        def note(picture, strength, sign, name=name):
+            done.append((name, strength, sign))
+            return picture
+
+        monkeypatch.setitem(OPERATIONS, name, note)
+    frame = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
+    for seed in range(num):
+        randaugment(frame, augmentation, torch.Generator().manual_seed(seed))
+    return done
 
 
-def test_posterize_keeps_two_bits_at_strength_seven():
-    frames = noise(1, 3, 32, 32)
-    out = OPERATIONS["posterize"](frames, 0.7, 1.0, torch.tensor(FILL))
-    assert len(out.unique()) == 4
+def test_operations_signs_and_strengths_are_drawn_as_the_recipe_says(monkeypatch):
+    done = draws(Augmentation(randaugment_num_ops=4), monkeypatch)
+    assert len(done) == pytest.approx(3000 * 4 * 0.5, rel=0.05)  # each with probability 0.5
+    names = Counter(name for name, _, _ in done)
+    assert names.keys() == OPERATIONS.keys()
+    for count in names.values():
+        assert count == pytest.approx(len(done) / 15, rel=0.2)
+    assert Counter(sign for _, _, sign in done)[1.0] == pytest.approx(len(done) / 2, rel=0.05)
+    strengths = np.array([strength for _, strength, _ in done])
+    assert strengths.mean() == pytest.approx(0.7, abs=0.003)
+    assert strengths.std() == pytest.approx(0.05, abs=0.003)
+
+
+def test_strengths_stay_between_0_and_10(monkeypatch):
+    wild = Augmentation(randaugment_num_ops=1, randaugment_std=20.0, randaugment_probability=1.0)
+    strengths = [strength for _, strength, _ in draws(wild, monkeypatch, num=300)]
+    assert (min(strengths), max(strengths)) == (0.0, 1.0)
+
+
+def test_all_frames_of_a_clip_get_the_same_operations():
+    still = torch.from_numpy(pictures()).expand(5, -1, -1, -1)
+    for seed in range(6):
+        strong = Augmentation(randaugment_num_ops=4, randaugment_probability=1.0)
+        out = randaugment(still, strong, torch.Generator().manual_seed(seed))
+        assert not torch.equal(out, still)
+        assert torch.equal(out, out[:1].expand_as(out))
+
+
+def test_nothing_switched_on_changes_nothing():
+    frames = torch.from_numpy(pictures(2))
+    never = Augmentation(randaugment_num_ops=4, randaugment_probability=0.0)
+    for augmentation in (Augmentation(), never):
+        assert randaugment(frames, augmentation, torch.Generator()) is frames
+
+
+def test_gray_frames_hold_the_luma():
+    frames = pictures(2)
+    gray = grayscale(torch.from_numpy(frames)).numpy()
+    assert np.array_equal(gray, np.repeat(luma(frames.astype(float))[..., None], 3, axis=-1))

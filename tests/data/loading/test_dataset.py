@@ -7,6 +7,7 @@ from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.loading.dataset import VideoDataset, join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import stable_seed
+from pks4_lightning.data.video.video import Video
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,62 @@ def test_a_flip_swaps_the_label(videos):
     drawn = list(clips_of_epochs(videos, (2, 1, 0)))
     assert {flipped for flipped, _ in drawn} == {True, False}
     assert all(label == (2 if flipped else 0) for flipped, label in drawn)
+
+
+def test_randaugment_sees_the_whole_frame_before_the_crop(videos, monkeypatch):
+    seen = []
+
+    def note(frames, augmentation, draw):
+        seen.append((tuple(frames.shape), float(torch.rand((), generator=draw))))
+        return 255 - frames
+
+    monkeypatch.setattr("pks4_lightning.data.loading.dataset.randaugment", note)
+    whole = Augmentation(scale=(1.0, 1.0), ratio=(1.5, 1.5), flip=0.0)
+    inverted = make(videos, augmentation=whole)[0]["video"]
+    make(videos, augmentation=whole)[0]
+    make(videos, augmentation=whole)[1]
+    monkeypatch.undo()
+    assert [shape for shape, _ in seen] == [(4, 64, 96, 3)] * 3
+    assert seen[0] == seen[1] != seen[2]  # a function of the clip's seed
+    plain = make(videos, augmentation=whole)[0]["video"]
+    torch.testing.assert_close(255 - inverted.int(), plain.int(), atol=1, rtol=0)
+
+
+def test_validation_clips_are_not_changed(videos, monkeypatch):
+    monkeypatch.setattr("pks4_lightning.data.loading.dataset.randaugment", None)
+    make(videos)[0]
+
+
+def test_as_many_clips_as_asked_lose_their_colour(videos, monkeypatch):
+    where = "pks4_lightning.data.loading.dataset.grayscale"
+    monkeypatch.setattr(where, torch.zeros_like)  # the videos are gray as they are
+    augmentation = Augmentation(grayscale=0.3)
+    dataset = make(videos, augmentation=augmentation, frame_size=16)
+    requests = [VideoRequest(2, epoch, 0, valid=True) for epoch in range(200)]
+    assert 40 <= sum(not dataset[request]["video"].any() for request in requests) <= 80
+
+
+def test_repeats_that_share_frames_decode_once_and_crop_anew(videos, monkeypatch):
+    decoded = []
+    frames_of = Video.frames
+
+    def count(video, indices, resize):
+        decoded.append(tuple(indices))
+        return frames_of(video, indices, resize)
+
+    monkeypatch.setattr(Video, "frames", count)
+    dataset = make(videos, sampler=RandomSegmentClipSampler(4), augmentation=Augmentation())
+    repeats = [VideoRequest(0, 0, repeat, valid=True, frames_of=0) for repeat in (0, 1)]
+    first, second = (dataset[request]["video"] for request in repeats)
+    assert len(decoded) == 1
+    assert not torch.equal(first, second)
+    other = dataset[VideoRequest(0, 0, 2, valid=True, frames_of=2)]
+    assert len(decoded) == 2
+    assert decoded[0] != decoded[1]
+    assert torch.equal(dataset[repeats[1]]["video"], second)  # whatever came in between
+    # of its own frames, the second repeat decodes others
+    assert not torch.equal(dataset[VideoRequest(0, 0, 1, valid=True)]["video"], second)
+    assert other["video_index"].tolist() == [0]
 
 
 def test_a_class_that_must_not_be_mirrored_is_not(videos):

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 
@@ -141,3 +143,56 @@ def test_an_epoch_may_be_resumed_by_another_number_of_ranks():
 def test_a_position_within_a_video_or_beyond_the_epoch_is_refused(position):
     with pytest.raises(ValueError, match=rf"position is {position}; .* num_repeats"):
         VideoSampler(13, num_repeats=2).state_dict(position=position)
+
+
+LABELS = [0] * 40 + [1] * 8 + [2] * 3 + [5]
+
+
+@pytest.mark.parametrize("world_size", WORLDS)
+def test_balanced_classes_come_equally_often(world_size):
+    for epoch in range(2):
+        ranks = requests(
+            len(LABELS), epoch=epoch, world_size=world_size, shuffle=True, balanced_labels=LABELS
+        )
+        seen = [r.video_index for rank in ranks for r in rank if r.valid]
+        assert Counter(LABELS[index] for index in seen) == {0: 13, 1: 13, 2: 13, 5: 13}
+        for label in (0, 1, 2):  # the videos of a class take turns
+            times = [seen.count(index) for index, own in enumerate(LABELS) if own == label]
+            assert max(times) - min(times) <= 1
+
+
+def test_classes_that_cannot_share_an_epoch_evenly_take_turns_at_it():
+    labels = [0, 0, 0, 1, 2]
+    counts = [
+        Counter(
+            labels[r.video_index]
+            for r in requests(5, epoch=e, shuffle=True, balanced_labels=labels)[0]
+        )
+        for e in range(12)
+    ]
+    assert all(sorted(count.values()) == [1, 2, 2] for count in counts)
+    assert {min(count, key=count.get) for count in counts} == {0, 1, 2}
+
+
+def test_a_video_that_comes_again_in_an_epoch_has_other_draws():
+    ranks = requests(len(LABELS), world_size=2, shuffle=True, balanced_labels=LABELS, num_repeats=2)
+    drawn = [(r.video_index, r.repeat) for rank in ranks for r in rank]
+    assert len(set(drawn)) == len(drawn) == 2 * len(LABELS)
+
+
+def test_repeats_share_the_frames_of_the_first_of_them():
+    (alone,) = requests(
+        len(LABELS), shuffle=True, balanced_labels=LABELS, num_repeats=2, share_frames=True
+    )
+    assert all(r.frames_of == r.repeat // 2 * 2 for r in alone)
+    assert {r.repeat for r in alone} > {0, 1, 2, 3}
+    assert all(r.frames_of is None for r in requests(5, num_repeats=2)[0])
+
+
+def test_a_balanced_epoch_goes_on_where_it_was_left():
+    sampler = VideoSampler(len(LABELS), shuffle=True, balanced_labels=LABELS, num_repeats=2)
+    sampler.set_epoch(3)
+    whole = list(sampler)
+    again = VideoSampler(len(LABELS), shuffle=True, balanced_labels=LABELS, num_repeats=2)
+    again.load_state_dict(sampler.state_dict(position=10))
+    assert list(again) == whole[10:]
