@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.training.learning.mixing import mix_clips
+from pks4_lightning.training.learning.mixing import TwinWarning, mix_clips
 from pks4_lightning.training.learning.recipe import Recipe
 
 B, T, SIZE, K = 4, 3, 16, 5
@@ -69,3 +69,35 @@ def test_switched_off_gives_one_hot_labels(recipe):
 def test_both_kinds_come_up_when_both_are_on():
     whole = {bool(mix(Recipe(), seed)[0][0].unique().numel() == 1) for seed in range(20)}
     assert whole == {True, False}, "mixup leaves a clip uniform, cutmix does not"
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.8, 3.0])
+def test_shares_are_drawn_from_betas_distribution(alpha):
+    recipe = Recipe(mixup_alpha=alpha, cutmix_alpha=0.0)
+    shares = np.array([float(mix(recipe, seed)[1][0, 0]) for seed in range(1500)])
+    # Beta(a, a) has the variance 1 / (4 (2 a + 1))
+    assert shares.mean() == pytest.approx(0.5, abs=0.03)
+    assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("paths", "num_twins"),
+    [
+        ("aabb", 0),  # two clips of two videos: a with b
+        ("aabbcc", 1),  # of three: b with itself
+        ("aa", 1),
+        ("abcba", 2),  # drawn twice, as balanced classes may
+        ("abc", 0),  # a clip alone in the middle stays as it is
+        ("a", 0),
+    ],
+)
+def test_clips_of_one_video_that_are_mixed_are_named_once(paths, num_twins, caplog):
+    warning = TwinWarning()
+    warning.watch(list(paths), Recipe(mix_prob=0.0))
+    assert caplog.messages == []
+    for _ in range(2):
+        warning.watch(list(paths), Recipe())
+    assert len(caplog.messages) == (num_twins > 0)
+    if num_twins:
+        assert f"in {num_twins} of the {len(paths) // 2} pairs" in caplog.text
+        assert "an even --data.batch_size avoids it" in caplog.text
