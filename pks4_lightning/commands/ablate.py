@@ -146,7 +146,7 @@ def _cross_validate(
     )
     summary = {}
     for number in dict.fromkeys(arguments.table):
-        rows = compare({arm.row: right[arm.row] for arm in arms if arm.table == number})
+        rows = compare({arm.name: right[arm.row] for arm in arms if arm.table == number})
         summary[f"Table {number}"] = rows
         _console().print(comparison_table(rows, title=f"Table {number}"))
     with atomic_write(arguments.out / "comparison.json") as path:

@@ -109,8 +109,9 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
         title: Of the table.
     """
     first = rows[0]
+    seeds = f"{first['seeds']} seed{'s' * (first['seeds'] > 1)}"
     table = Table(
-        title=f"{title}: {first['clips']} clips out of fold, {first['seeds']} seeds",
+        title=f"{title}: {first['clips']} clips out of fold, {seeds}",
         caption=f"top-1 in %, and less that of {first['row']}, paired by clip and seed; 95 % "
         "intervals over clips and seeds",
         title_justify="left",

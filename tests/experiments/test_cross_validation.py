@@ -52,6 +52,7 @@ def validate(clips, motion_set, tmp_path):
     ]
 
 
+@pytest.mark.timeout(600)
 def test_every_clip_is_tested_once_by_models_that_have_not_seen_its_group(
     validate, clips, tmp_path, capsys
 ):
@@ -126,6 +127,7 @@ def test_a_class_that_a_fold_would_lack_is_refused_before_anything_is_written(tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_rates_are_chosen_on_clips_that_are_not_tested(validate, tmp_path):
     rates = ["--rates", "0.032", "0.0001"]
     assert main([*validate[:-4], "--folds", "3", "--jobs", "2", *rates]) == 0

@@ -1,0 +1,37 @@
+"""Files that come with the package, and tables that are whole or not there."""
+
+import pytest
+
+from pks4_lightning.files import find_packaged, write_csv
+from tests.conftest import ROOT
+
+WEIGHTS = "pks4_lightning/demo/tiny_clip/weights"
+
+
+def test_what_comes_with_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_packaged(WEIGHTS) == str(ROOT / WEIGHTS)
+    (tmp_path / WEIGHTS).mkdir(parents=True)
+    assert find_packaged(WEIGHTS) == WEIGHTS, "one below the current folder wins"
+
+
+@pytest.mark.parametrize(
+    "path", ["openai/clip-vit-base-patch16", "/data/tower", "pks4_lightning_b"]
+)
+def test_other_paths_and_hub_ids_stay_as_they_are(path):
+    assert find_packaged(path) == path
+
+
+def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path):
+    path = tmp_path / "table.csv"
+    write_csv(path, ["a", "b"], [[1, "x, y"]])
+    assert path.read_text() == 'a,b\n1,"x, y"\n'
+
+    def lines():
+        yield [2, "z"]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_csv(path, ["a", "b"], lines())
+    assert path.read_text() == 'a,b\n1,"x, y"\n'
+    assert list(tmp_path.iterdir()) == [path]
