@@ -45,6 +45,10 @@ COMMANDS = {
         "data_check",
         "missing, damaged and duplicated videos, class counts, decoding speed; one picture",
     ),
+    "data split": (
+        "data_split",
+        "deal videos without splits into training, validation and test, by class and group",
+    ),
     "data show": ("data_show", "a contact sheet of what the model will see"),
     "demo": ("demo", "the whole job on a small embedded data set"),
     "demo-data": ("demo_data", "only the demo's videos, in SSV2's format"),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +22,19 @@ from pks4_lightning.data.annotations.reading import (
     read_entries,
 )
 from pks4_lightning.data.annotations.record import DataFormat
+from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import check_frame_template
 
-__all__ = ["DataLayout"]
+__all__ = ["AnnotationSource", "DataLayout"]
 
 logger = logging.getLogger(__name__)
 
+_NUM_LOOKED_AT = 1_000
 
-class _Source(NamedTuple):
+
+class AnnotationSource(NamedTuple):
+    """Where the annotations of a split are, and how they are read."""
+
     path: Path
     record: DataFormat
     split: Split
@@ -87,11 +93,11 @@ class DataLayout:
         self._frame_template = frame_template
         self._classes: ClassNames | None = None
         self._read: dict[Split, list[Entry]] = {}
-        self._sources: dict[Split, _Source] = {}
+        self._sources: dict[Split, AnnotationSource] = {}
 
     def label_names(self) -> list[str]:
         """Return the names of all classes, in the order of their indices."""
-        return list(self._class_names().names)
+        return list(self.classes().names)
 
     def read(self, split: Split) -> VideoList:
         """Read a split and find its videos.
@@ -105,8 +111,8 @@ class DataLayout:
             ValueError: If the annotations are malformed, hold an unknown label, or name a file
                 outside of the videos' folder.
         """
-        source, record, actual = self._source(split)
-        entries = self._entries(split)
+        source, record, actual = self.source(split)
+        entries = self.entries(split)
         actual = entries[0].split or actual
         if actual != split:
             if split == "val":
@@ -114,7 +120,7 @@ class DataLayout:
             else:
                 sentence = "No test split with labels: the validation split '%s' stands in for it."
             logger.info(sentence, source)
-        classes, are_numbers = self._class_names(), not record.labels_are_names
+        classes, are_numbers = self.classes(), not record.labels_are_names
         search = Search(source, self.root, self._videos, record.videos)
         folder, found = record.locate(search, entries)
         present = [(entry, path) for entry, path in zip(entries, found, strict=True) if path]
@@ -134,13 +140,19 @@ class DataLayout:
             split=actual,
         )
 
-    def _entries(self, split: Split) -> list[Entry]:
+    def entries(self, split: Split) -> list[Entry]:
+        """Read the annotations of a split, without looking for its videos.
+
+        Args:
+            split: Which one.
+        """
         if split not in self._read:
-            source, record, _ = self._source(split)
+            source, record, _ = self.source(split)
             self._read[split] = read_entries(source, record, split=split, fold=self._fold)
         return self._read[split]
 
-    def _class_names(self) -> ClassNames:
+    def classes(self) -> ClassNames:
+        """Return the classes, and what annotations may call them."""
         if self._classes is None:
             self._classes = self._find_class_names()
         return self._classes
@@ -160,35 +172,42 @@ class DataLayout:
             )
         if record.label_names is not None:
             return ClassNames(tuple(record.label_names(source)), source, is_list=True)
-        entries = self._entries("train" if self._has("train") else "val")
+        entries = self.entries("train" if self._has("train") else "val")
         return ClassNames.of_entries(entries, source, are_numbers=not record.labels_are_names)
 
     def _has(self, split: Split) -> bool:
         try:
-            self._source(split)
+            self.source(split)
         except FileNotFoundError:
             if self._named[split] is not None:
                 raise
             return False
         return True
 
-    def _first_source(self) -> _Source:
+    def _first_source(self) -> AnnotationSource:
         """The split whose labels define the classes: training, if it is there."""
         if self._has("train"):
-            return self._source("train")
-        source = self._source("val")
+            return self.source("train")
+        source = self.source("val")
         logger.warning("No training annotations: the classes are those of '%s'.", source.path)
         return source
 
-    def _source(self, split: Split) -> _Source:
-        """Return a split's annotation file or folder, and its format."""
+    def source(self, split: Split) -> AnnotationSource:
+        """Return where a split's annotations are, and how they are read.
+
+        Args:
+            split: Which one.
+
+        Raises:
+            FileNotFoundError: If they cannot be found.
+        """
         if split not in self._sources:
             source = self._sources[split] = self._find_source(split)
             if self._format is None:
                 logger.info("data.format: '%s' is read as %s.", source.path, source.record.name)
         return self._sources[split]
 
-    def _find_source(self, split: Split) -> _Source:
+    def _find_source(self, split: Split) -> AnnotationSource:
         named = self._named[split]
         if named is not None:
             return self._with_format(self._existing(split, named), split)
@@ -198,16 +217,16 @@ class DataLayout:
                 if split != "test" or self._is_labelled(source):
                     return source
         if split == "test":
-            return self._source("val")
+            return self.source("val")
         raise FileNotFoundError(
             f"No annotations of the {split} split in '{self.root}' (looked for "
-            f"{self._looked_for(split)}); set data.{split}."
+            f"{self._looked_for(split)}); set data.{split}{self._way_to_splits(split)}."
         )
 
-    def _with_format(self, path: Path, split: Split) -> _Source:
+    def _with_format(self, path: Path, split: Split) -> AnnotationSource:
         record = self._format or detect_format(path)
         stands_in = split == "val" and not record.has_validation
-        return _Source(path, record, "test" if stands_in else split)
+        return AnnotationSource(path, record, "test" if stands_in else split)
 
     def _formats(self) -> list[DataFormat]:
         return list(FORMATS.values()) if self._format is None else [self._format]
@@ -219,7 +238,20 @@ class DataLayout:
         names = (name.format(fold=self._fold) or "the folder itself" for name in chosen)
         return ", ".join(sorted(dict.fromkeys(names), key=len))
 
-    def _is_labelled(self, source: _Source) -> bool:
+    def _way_to_splits(self, split: Split) -> str:
+        """Say how folders of videos that have no splits come by them, if there are such folders."""
+        if split == "val" and self._has("train"):
+            path, record, _ = self.source("train")
+            if not (record.is_folder and record.is_anybodys and path.is_relative_to(self.root)):
+                return ""
+            held_out = f" --data.train {path.relative_to(self.root)}"
+        elif any(_holds_a_video(folder) for folder in self.root.iterdir() if folder.is_dir()):
+            held_out = ""
+        else:
+            return ""
+        return f", or hold some of the videos out by `pks4 data split {self.root}{held_out}`"
+
+    def _is_labelled(self, source: AnnotationSource) -> bool:
         """Tell whether a test split was published with its labels."""
         entries = read_entries(source.path, source.record, split="test", fold=self._fold)
         return entries[0].label is not None
@@ -262,6 +294,12 @@ class DataLayout:
             logger.warning("%s; training goes on without them.", counted)
         else:
             logger.warning("%s; they are counted as missing.", counted)
+
+
+def _holds_a_video(folder: Path) -> bool:
+    """Tell whether a video, or a folder with one, lies in a folder."""
+    found = (*islice(folder.glob("*"), _NUM_LOOKED_AT), *islice(folder.glob("*/*"), _NUM_LOOKED_AT))
+    return any(path.suffix.lower() in VIDEO_SUFFIXES for path in found)
 
 
 def _other_spelling(folder: Path, video: str) -> str:

@@ -161,7 +161,7 @@ CSV = DataFormat(
         "test": ("test.csv", *_TABLES_OF_ALL_SPLITS),
     },
     serves=_serves,
-    labels=("labels.txt", "classes.txt"),
+    labels=("labels.txt", "classes.txt", "labels.csv"),
     videos=("", "videos"),
     locate=as_written,
     is_anybodys=True,

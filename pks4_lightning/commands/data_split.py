@@ -1,0 +1,165 @@
+"""``pks4 data split``: deal videos that have no splits into training, validation and test."""
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from pks4_lightning.batch import Split
+from pks4_lightning.cli.data_settings import add_data_arguments, data_of
+from pks4_lightning.data.annotations.entry import Entry, relative_path
+from pks4_lightning.data.annotations.formats.tables import read_table
+from pks4_lightning.data.annotations.splitting import deal_into_splits
+from pks4_lightning.files import atomic_write, write_csv
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE = """\
+  pks4 data split /my/videos                     # /my/videos/CLASS/*.mp4
+  pks4 data split /my/videos --group folder      # CLASS/PERSON/*.mp4: a person in one split only
+  pks4 data split /my/videos --data.train clips.csv --group person --val 0.2 --test 0.2"""
+LABELS = "labels.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    add_data_arguments(parser, example=EXAMPLE)
+    parser.add_argument("--val", type=float, default=0.1, help="share to validate on (%(default)g)")
+    parser.add_argument(
+        "--test", type=float, default=0.1,
+        help="share to test on (%(default)g); 0: tests take the validation split",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", metavar="folder|COLUMN",
+        help="keep together what lies in a folder of one name below the classes' folders, or has "
+        "one value in a column of the table",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="another one deals otherwise")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write ``train.csv``, ``val.csv``, ``test.csv`` and ``labels.csv`` into the root.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        FileExistsError: If one of them is there.
+        ValueError: If shares or groups make no splits, or the data set has splits of its own.
+    """
+    shares = _shares(arguments.val, arguments.test)
+    # what comes later wins, so a list of one's own is taken if one is named
+    arguments.settings = ["--data.train=.", *arguments.settings]
+    data = data_of(arguments)
+    layout = data.layout()
+    root = layout.root
+    source, record, _ = layout.source("train")
+    if not record.is_anybodys:
+        raise ValueError(f"'{source}' is read as {record.name}, which has splits of its own.")
+    for name in (*(f"{split}.csv" for split in ("train", "val", "test")), LABELS):
+        if (root / name).exists():
+            raise FileExistsError(
+                f"'{root / name}' is there already; move it away, or give a list that is to be "
+                "split another name (--data.train LIST)."
+            )
+    entries, classes = layout.entries("train"), layout.classes()
+    indices = classes.indices(entries, source, are_numbers=not record.labels_are_names)
+    labels = [classes.names[index] for index in indices]
+    groups = _groups(entries, source, arguments.group, has_class_folders=record.is_folder)
+    splits = deal_into_splits(labels, groups, shares, seed=arguments.seed)
+    folder = _folder_of_videos(source, root) if record.is_folder else Path()
+    paths = [_listed(folder, entry, source) for entry in entries]
+    with atomic_write(root / LABELS) as path:
+        names = (f"{index},{name}\n" for index, name in enumerate(classes.names))
+        path.write_text("id,name\n" + "".join(names), encoding="utf-8")
+    for split in shares:
+        lines = [
+            [path, label]
+            for path, label, chosen in zip(paths, labels, splits, strict=True)
+            if chosen == split
+        ]
+        write_csv(root / f"{split}.csv", ["path", "label"], lines)
+    _report(labels, groups, splits, list(shares), root)
+
+
+def _shares(val: float, test: float) -> dict[Split, float]:
+    """Return the share of every split that is not empty."""
+    if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+        raise ValueError(
+            f"--val {val:g} and --test {test:g} are no shares: validation needs some of the "
+            "videos, and training what is left."
+        )
+    shares: dict[Split, float] = {"train": 1 - val - test, "val": val, "test": test}
+    return {split: share for split, share in shares.items() if share}
+
+
+def _folder_of_videos(source: Path, root: Path) -> Path:
+    """Return where class folders are below the root."""
+    if not source.is_relative_to(root):
+        raise ValueError(
+            f"'{source}' is not below '{root}', which the lists would be in; name a folder that "
+            "holds both."
+        )
+    return source.relative_to(root)
+
+
+def _listed(folder: Path, entry: Entry, source: Path) -> str:
+    """Return a video's path as it stands in a list that is read again."""
+    path = folder / entry.video
+    if path.is_absolute():
+        return str(path)
+    # a line that begins with # would be a comment
+    return f"./{relative_path(path.as_posix(), source, entry.place)}"
+
+
+def _groups(
+    entries: Sequence[Entry], source: Path, group: str | None, *, has_class_folders: bool
+) -> list[str]:
+    """Return the group of every video; a video without one is a group by itself."""
+    alone = [f"\0{entry.video}" for entry in entries]
+    if group is None:
+        return alone
+    if group == "folder":
+        folders = [PurePosixPath(entry.video).parts[:-1][has_class_folders:] for entry in entries]
+        if not any(folders):
+            raise ValueError(f"--group folder groups by folders below those of the classes, and no "
+                             f"video of '{source}' lies in one.")  # fmt: skip
+        return [
+            (folder[0] if has_class_folders else "/".join(folder)) if folder else own
+            for folder, own in zip(folders, alone, strict=True)
+        ]
+    if source.is_dir():
+        raise ValueError(f"--group {group} names a column, and '{source}' is a folder; its videos "
+                         "are grouped by --group folder.")  # fmt: skip
+    columns, rows = read_table(source)
+    if group.casefold() not in columns:
+        raise ValueError(f"'{source}' has no column '{group}' to group by; it has "
+                         f"{', '.join(columns)}.")  # fmt: skip
+    group_of = {f"line {number}": row[group.casefold()] for number, row in rows}
+    return [group_of[entry.place] or own for entry, own in zip(entries, alone, strict=True)]
+
+
+def _report(
+    labels: Sequence[str],
+    groups: Sequence[str],
+    splits: Sequence[Split],
+    wanted: Sequence[Split],
+    root: Path,
+) -> None:
+    num_videos = Counter(splits)
+    num_groups = Counter(split for _, split in set(zip(groups, splits, strict=True)))
+    has = set(zip(labels, splits, strict=True))
+    for split in wanted:
+        absent = sorted({label for label in labels if (label, split) not in has})
+        named = ", ".join(f"'{label}'" for label in absent[:3])
+        lacks = f", none of {len(absent)} classes, such as {named}" if absent else ""
+        of_groups = f" of {num_groups[split]} groups" if len(set(groups)) < len(groups) else ""
+        logger.info("%s.csv: %d videos%s%s", split, num_videos[split], of_groups, lacks)
+    logger.info("Written to %s; pks4 fit --data.root %s finds them.", root, root)

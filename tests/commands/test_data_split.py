@@ -1,0 +1,151 @@
+"""``pks4 data split``: what it writes, the data module finds by itself."""
+
+import csv
+import shutil
+
+import pytest
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.annotations.layout import DataLayout
+
+SPLITS = ("train", "val", "test")
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def split(*arguments):
+    return main(["data", "split", *map(str, arguments)])
+
+
+def read(root, **options):
+    layout = DataLayout(str(root), **options)
+    names = layout.label_names()
+    found = {}
+    for name in SPLITS:
+        videos = layout.read(name)
+        assert videos.split == name
+        found[name] = {
+            path: names[label] for path, label in zip(videos.paths, videos.labels, strict=True)
+        }
+    return found
+
+
+def error_of(capsys):
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+CLASSES = {
+    "words": ("jump", "run"),
+    "digits": ("1", "2", "3"),
+    "years": ("2019", "2020"),
+    "dates": ("20210405", "20210406"),
+    "zeros": ("007", "010"),
+    "numbered": ("01 jump", "02 run"),
+    "signs": ("#1", "a, b", "café"),
+    "negative": ("-1", "0"),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_class_folders_are_dealt_into_lists_that_are_found(tmp_path, kind, caplog):
+    names = CLASSES[kind]
+    videos = [f"{name}/clip {number}, b.mp4" for name in names for number in range(20)]
+    touch(tmp_path, *videos)
+    with caplog.at_level("INFO"):
+        assert split(tmp_path) == 0
+    found = read(tmp_path)
+    assert DataLayout(str(tmp_path)).label_names() == list(names)
+    assert [len(found[name]) for name in SPLITS] == [16 * len(names), *(2 * len(names),) * 2]
+    assert sorted(path for part in found.values() for path in part) == sorted(videos)
+    assert all(
+        path.split("/")[0] == label for part in found.values() for path, label in part.items()
+    )
+    assert f"train.csv: {16 * len(names)} videos" in caplog.text
+
+
+def test_a_seed_repeats_itself(tmp_path):
+    touch(tmp_path / "one", *(f"{name}/{number}.mp4" for name in "ab" for number in range(30)))
+    for other in ("two", "three"):
+        shutil.copytree(tmp_path / "one", tmp_path / other)
+    for name, seed in {"one": 1, "two": 1, "three": 2}.items():
+        assert split(tmp_path / name, "--seed", seed) == 0
+    assert read(tmp_path / "one") == read(tmp_path / "two") != read(tmp_path / "three")
+
+
+def test_people_with_folders_of_their_own_stay_together(tmp_path):
+    touch(tmp_path, *(f"{name}/person {number % 12}/{number}.mp4"
+                      for name in ("jump", "run") for number in range(60)))  # fmt: skip
+    assert split(tmp_path, "--group", "folder", "--val", 0.25, "--test", 0.25) == 0
+    people = [{path.split("/")[1] for path in part} for part in read(tmp_path).values()]
+    assert sum(map(len, people)) == 12
+    assert [len(part) for part in people] == [6, 3, 3]
+
+
+def test_a_table_is_grouped_by_its_column_and_keeps_its_numbers(tmp_path):
+    rows = [(f"clips/{number}.mp4", number % 3, f"s{number % 10}") for number in range(90)]
+    touch(tmp_path, *(path for path, _, _ in rows))
+    with (tmp_path / "all.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "Scene"), *rows])
+    arguments = ("--data.train", "all.csv", "--group", "scene", "--test", 0, "--val", 0.2)
+    assert split(tmp_path, *arguments) == 0
+    layout = DataLayout(str(tmp_path))
+    train, val = layout.read("train"), layout.read("val")
+    assert layout.label_names() == ["0", "1", "2"]
+    assert len(train) + len(val) == 90
+    scene_of = {path: scene for path, _, scene in rows}
+    assert {scene_of[path] for path in train.paths}.isdisjoint(scene_of[p] for p in val.paths)
+    assert layout.read("test").split == "val", "without test videos the validation split is scored"
+
+
+def test_training_folders_without_validation_can_be_dealt(tmp_path):
+    touch(tmp_path, *(f"train/{name}/{number}.mp4" for name in "ab" for number in range(10)))
+    with pytest.raises(
+        FileNotFoundError, match=r"of the val split .*split \S+ --data.train train`"
+    ):
+        DataLayout(str(tmp_path)).read("val")
+    assert split(tmp_path, "--data.train", "train") == 0
+    assert {path.split("/")[0] for path in read(tmp_path)["val"]} == {"train"}
+
+
+def test_the_refusal_of_a_training_names_the_command(tmp_path):
+    touch(tmp_path, "jump/1.mp4", "run/x/2.mp4")
+    with pytest.raises(FileNotFoundError, match=rf"train split .*`pks4 data split {tmp_path}`"):
+        DataLayout(str(tmp_path)).read("train")
+    (tmp_path / "empty" / "notes").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"set data.train\.$"):
+        DataLayout(str(tmp_path / "empty")).read("train")
+
+
+def test_what_is_there_is_never_replaced(tmp_path, capsys):
+    touch(tmp_path, "a/1.mp4", "a/2.mp4", "a/3.mp4")
+    (tmp_path / "val.csv").write_text("mine")
+    assert split(tmp_path) == 1
+    assert "val.csv' is there already; move it away" in error_of(capsys)
+    assert (tmp_path / "val.csv").read_text() == "mine"
+    assert not (tmp_path / "train.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--val", 0.6, "--test", 0.4], "--val 0.6 and --test 0.4 are no shares"),
+        (["--val", 0], "--val 0 and --test 0.1 are no shares"),
+        (["--group", "folder"], "--group folder groups by folders below those of the classes"),
+        (["--group", "person"], "--group person names a column, and '"),
+        (["--data.train", "all.csv", "--group", "who"], "has no column 'who' to group by; it has"),
+        (["--data.train", "all.csv", "--group", "one"], "1 groups, 1 of which hold all"),
+        (["--data.train", "gone.csv"], "data.train names '"),
+        (["--data.format", "ssv2", "--data.train", "all.csv"], "is read as ssv2, which has splits"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, capsys, arguments, sentence):
+    touch(tmp_path, *(f"a/{number}.mp4" for number in range(9)))
+    rows = "".join(f"a/{number}.mp4,x,1\n" for number in range(9))
+    (tmp_path / "all.csv").write_text("path,label,one\n" + rows)
+    assert split(tmp_path, *arguments) == 1
+    assert sentence in error_of(capsys)
+    assert not (tmp_path / "train.csv").exists()
