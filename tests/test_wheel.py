@@ -58,10 +58,17 @@ def test_configurations_travel(pks4):
     listed = pks4("pks4", "configs").splitlines()
     names = {line.split()[0] for line in listed}
     files = (ROOT / "configs").rglob("*.yaml")
-    assert names == {str(path.relative_to(ROOT / "configs").with_suffix("")) for path in files}
+    shipped = {str(path.relative_to(ROOT / "configs").with_suffix("")) for path in files}
+    assert names == shipped | {"demo/pks4", "demo/ablation"}
 
 
 def test_the_demo_and_the_papers_tables_travel(pks4):
     assert pks4("pks4", "demo", "--help").startswith("usage: pks4 demo")
+    code = (
+        "from pks4_lightning.cli.settings import resolve\n"
+        "from pks4_lightning.experiments.model_cost import num_blocks\n"
+        "print(num_blocks(resolve(['--config=demo/ablation'])))"
+    )
+    assert pks4("python", "-c", code) == "4\n", "the tiny tower's folder is found as well"
     cells = json.loads(pks4("pks4", "cost", "--paper", "--table", "2", "--json"))
     assert {cell["table"] for cell in cells} == {2}
