@@ -10,6 +10,8 @@ import torch
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.commands.retrieve import _features
+from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.training.scoring.retrieval import retrieval_scores
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
@@ -177,6 +179,15 @@ def test_retrieval_refuses_what_makes_no_sense(trained, tmp_path, capsys, args, 
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert main(["retrieve", f"--ckpt_path={checkpoint}", f"--out={tmp_path}", *args]) == 1
     assert words in error(capsys)
+
+
+def test_retrieval_gives_no_video_the_label_of_one_that_has_gone(trained, motion_set, tmp_path):
+    first, second = sorted((motion_set / "videos").iterdir())[:2]
+    paths = (str(first), str(tmp_path / "gone.webm"), str(second))
+    videos = VideoList("list", "/", paths, (0, 1, 2))
+    checkpoint = str(trained / "checkpoints" / "last.ckpt")
+    with pytest.raises(FileNotFoundError, match=r"1 videos have gone .*gone.webm'; run it again"):
+        _features(checkpoint, videos, tmp_path / "features", [])
 
 
 def test_a_causal_training_starts_warm_from_one_that_looks_both_ways(

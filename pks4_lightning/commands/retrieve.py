@@ -112,6 +112,12 @@ def _features(
         cli.trainer.predict(
             cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, return_predictions=False
         )
+    if missing := cli.datamodule.missing_videos("predict"):
+        # indices count the videos that are there, labels those that were
+        raise FileNotFoundError(
+            f"{len(missing)} videos have gone since the annotations were read, such as "
+            f"'{missing[0]}'; run it again."
+        )
     features, indices = recorder.per_video()
     return features, np.array(videos.labels)[indices]
 
