@@ -292,7 +292,8 @@ def test_trains_under_bfloat16_autocast(make_classifier, video):
 def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
     # in a process of its own: shapes that are checked at run time would break the graph
     script = ROOT / "tests" / "helpers" / "compare_compiled.py"
-    run = subprocess.run([sys.executable, script, backend], capture_output=True, text=True)
+    towers = ["clip", "siglip", "dinov2 registers", "dinov3"]
+    run = subprocess.run([sys.executable, script, backend, *towers], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
