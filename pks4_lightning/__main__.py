@@ -50,6 +50,7 @@ COMMANDS = {
         "deal videos without splits into training, validation and test, by class and group",
     ),
     "data show": ("data_show", "a contact sheet of what the model will see"),
+    "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
     "demo": ("demo", "the whole job on a small embedded data set"),
     "demo-data": ("demo_data", "only the demo's videos, in SSV2's format"),
 }

@@ -8,12 +8,29 @@ Dimensions:
 """
 
 from collections.abc import Collection, Sequence
-from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, runtime_checkable
+from typing import (
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    runtime_checkable,
+)
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "ClipSource", "Colour", "Split", "Stage", "VideoBatch"]
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "ClipSource",
+    "Colour",
+    "FrameInput",
+    "Split",
+    "Stage",
+    "VideoBatch",
+]
 
 Split: TypeAlias = Literal["train", "val", "test"]
 """A labelled part of a data set."""
@@ -27,10 +44,24 @@ CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
 """What OpenAI's CLIP was trained with (``clip/clip.py``, ``Normalize``)."""
 
 
+class FrameInput(NamedTuple):
+    """What frames are made into for a model."""
+
+    mean: Colour
+    """They are normalised with; for values from 0 to 1."""
+    std: Colour
+    size: int
+    """Side of the square, in pixels."""
+
+    def as_settings(self) -> dict[str, list[float] | int]:
+        """Return plain values, as a configuration or a checkpoint holds them."""
+        return {"mean": list(self.mean), "std": list(self.std), "size": self.size}
+
+
 class VideoBatch(TypedDict):
     """Clips with their labels, as the data module hands them over.
 
-    ``video`` arrives normalised with CLIP's mean and standard deviation; before
+    ``video`` arrives normalised with the model's mean and standard deviation; before
     ``on_after_batch_transfer`` it holds the raw pixels, 0 to 255.
     """
 
@@ -69,6 +100,13 @@ class ClipSource(Protocol):
 
     def num_train_batches(self) -> int:
         """Micro-batches per epoch on each rank. Valid once ``setup("fit")`` has run."""
+        ...
+
+    def match_frames(self, wanted: FrameInput, *, is_known: bool) -> FrameInput:
+        """Make frames as a model wants them where the settings leave it open, and say how.
+
+        With ``is_known``, refuse to normalise them otherwise.
+        """
         ...
 
     def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:

@@ -47,7 +47,7 @@ def data_of(arguments: argparse.Namespace) -> VideoDataModule:
     given = ["--model.classifier.num_classes=1", *arguments.settings, "--data.num_workers=0"]
     if arguments.root is not None:
         given.append(f"--data.root={arguments.root}")
-    data = data_module(resolve(given))
+    data = data_module(resolve(given, looks_up=False))
     if data.root is None:
         raise ValueError(f"Which data? pks4 {arguments.command} ROOT names its folder.")
     return data

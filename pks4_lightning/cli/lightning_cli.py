@@ -22,6 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
+from pks4_lightning.cli.frame_settings import fill_in_frames
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.data.clips.flexible import scaled_resize
@@ -113,12 +114,14 @@ class PKS4CLI(LightningCLI):
             path = self._starting_point(parser, arguments)
         if path is None:
             self.config = parser.parse_args(arguments)
+            fill_in_frames(self.config.get(self.config.get("subcommand"), self.config))
             return
         saved = saved_settings(path, command=arguments[0])
         # A setting that stands further to the right wins, so the checkpoint's stand first.
         self.config = parser.parse_args(
             [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:], f"--ckpt_path={path}"]
         )
+        fill_in_frames(self.config[arguments[0]])
         if arguments[0] != "fit":
             resize_as_trained(saved.get("data", {}), self.config[arguments[0]].data)
             saved.get("data", {}).pop("predict", None)  # what to label is no change

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pks4_lightning.cli.errors import ArgumentsError
+from pks4_lightning.cli.frame_settings import fill_in_frames
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.training.callbacks.last_checkpoint import LastCheckpoint
@@ -77,19 +78,24 @@ def add_settings(parser: LightningArgumentParser) -> None:
     parser.add_lightning_class_args(Watchdog, "watchdog")
 
 
-def resolve(arguments: Sequence[str], *, checkpoint: str | None = None) -> Settings:
+def resolve(
+    arguments: Sequence[str], *, checkpoint: str | None = None, looks_up: bool = True
+) -> Settings:
     """Return the settings that arguments of ``pks4 fit`` come to. Nothing is built or written.
 
     Args:
         arguments: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``; what stands
             further to the right wins.
         checkpoint: A training's checkpoint, whose settings the arguments change.
+        looks_up: Look the backbone up for the settings of frames that are left to it. Off, these
+            stay null.
 
     Returns:
         All settings of a training, defaults filled in.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
+        FileNotFoundError: If there is no such checkpoint, or the backbone is looked up and not
+            there.
         ValueError: If it is no checkpoint of ours, or the arguments do not parse.
     """
     before = []
@@ -98,6 +104,8 @@ def resolve(arguments: Sequence[str], *, checkpoint: str | None = None) -> Setti
     parser = _settings_parser()
     try:
         parsed = parser.parse_args([*before, *arguments])
+        if looks_up:
+            fill_in_frames(parsed)
         plain: Settings = json.loads(parser.dump(parsed, format="json", skip_unset=False))
     except argparse.ArgumentError as error:
         raise ArgumentsError(parser.one_sentence(error.message)) from None

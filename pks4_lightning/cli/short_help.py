@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 _CLIPS = (
     Row("data.num_frames", 8, "frames of a clip"),
-    Row("data.frame_size", 224, "side of the square that the model sees, in pixels"),
+    Row("data.frame_size", None, "pixels of a side; null: the backbone's own"),
 )
 _VIEWS = (
     Row("data.num_clips", 1, "clips of a video whose scores are averaged"),
@@ -56,7 +56,7 @@ FIRST: dict[str, tuple[Row, ...]] = {
             "hub id or folder",
         ),
         Row("model.classifier.insert_after", 8, "backbone block after which PKS⁴ stands"),
-        Row("model.classifier.class_route", "token_t1d", "none, tsm, token_t1d, token_shift"),
+        Row("model.classifier.class_route", "token_t1d", "none, tsm, token_t1d, …, pooled_t1d"),
         Row("model.classifier.gradient_checkpointing", False, "less memory, a third slower"),
         Row("model.init_from", None, "start from these weights: checkpoint or export"),
         Row("model.recipe.base_lr", 0.0007, "learning rate at reference_batch videos a step"),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,11 +11,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour, Split, Stage, VideoBatch
+from pks4_lightning.batch import Colour, FrameInput, Split, Stage, VideoBatch
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.data.annotations.reading import FormatName, VideoList
 from pks4_lightning.data.clips.flexible import FlexibleScales
+from pks4_lightning.data.clips.frame_settings import CLIP_INPUT, FrameSettings
 from pks4_lightning.data.clips.normalisation import Normalisation
 from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
@@ -74,9 +76,11 @@ class VideoDataModule(LightningDataModule):
         frame_template: Name of the pictures where videos are folders of them, such as
             ``img_{:05d}.jpg``. ``null``: found.
         num_frames: Frames per clip.
-        frame_size: Side of the square that the model sees, in pixels.
+        frame_size: Side of the square that the model sees, in pixels. ``null``: that of the
+            pictures which its backbone was trained with.
         resize: Scaling of the frames before they are cropped, in training and testing alike: the
-            length of the shorter side, or height and width, in pixels.
+            length of the shorter side, or height and width, in pixels. ``null``: 256 on the shorter
+            side, or 8/7 of a ``frame_size`` above 256.
         flexible: What the scale of training clips is drawn from, anew for every optimiser step.
             Validation and test clips have ``num_frames`` and ``frame_size``.
         batch_size: Training and validation videos per rank and micro-batch.
@@ -99,7 +103,8 @@ class VideoDataModule(LightningDataModule):
             with another video in its place, before the training stops. One always may.
         seed: Seed of the order and of every random draw.
         augmentation: Random changes of the training clips.
-        mean: RGB mean that clips are normalised with, for values from 0 to 1; CLIP's.
+        mean: RGB mean that clips are normalised with, for values from 0 to 1. ``null``: that of the
+            model's backbone.
         std: RGB standard deviation, likewise.
         train_sampler: A pytorchvideo ``ClipSampler`` in place of ours. It gives spans of seconds,
             over which the frames are spread evenly.
@@ -126,8 +131,8 @@ class VideoDataModule(LightningDataModule):
         allow_missing: float = 0.01,
         frame_template: str | None = None,
         num_frames: int = 8,
-        frame_size: int = 224,
-        resize: Resize = 256,
+        frame_size: int | None = None,
+        resize: Resize | None = None,
         flexible: FlexibleScales = FlexibleScales(),  # noqa: B008 - frozen
         batch_size: int = 16,
         test_batch_size: int | None = None,
@@ -142,8 +147,8 @@ class VideoDataModule(LightningDataModule):
         max_bad_fraction: float = 0.001,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
-        mean: Colour = CLIP_MEAN,
-        std: Colour = CLIP_STD,
+        mean: Colour | None = None,
+        std: Colour | None = None,
         train_sampler: ClipSampler | None = None,
         val_sampler: ClipSampler | None = None,
         test_sampler: ClipSampler | None = None,
@@ -151,14 +156,16 @@ class VideoDataModule(LightningDataModule):
         super().__init__()
         check_counts(num_clips=num_clips, num_crops=num_crops)
         check_counts(0, max_bad_fraction=max_bad_fraction)
+        self._frames = FrameSettings(frame_size=frame_size, resize=resize, mean=mean, std=std)
+        start = self._frames.completed(CLIP_INPUT)
         self.scales = ClipScales(
             num_frames=num_frames,
-            frame_size=frame_size,
-            resize=resize,
+            frame_size=start.size,
+            resize=self._frames.resize_for(start.size),
             flexible=flexible,
             seed=seed,
         )
-        self.normalisation = Normalisation(mean, std)
+        self.normalisation = Normalisation(start.mean, start.std)
         self.order = TrainingOrder(
             batch_size=batch_size,
             num_repeats=num_repeats,
@@ -254,12 +261,9 @@ class VideoDataModule(LightningDataModule):
         return self.videos("train").labels
 
     def match_labels(self, label_names: Sequence[str]) -> None:
-        """Number the classes as a model does; only if ``remap_labels`` is set.
+        """Number the classes as a model does, by its names; only if ``remap_labels`` is set.
 
         Call it before the loaders are made.
-
-        Args:
-            label_names: The model's class names, by output.
 
         Raises:
             ValueError: If a name is among the data's or the model's only.
@@ -329,11 +333,16 @@ class VideoDataModule(LightningDataModule):
         """Return why no training goes on with this data: too much of it could not be decoded."""
         return self.failures.refusal(num_videos=len(self.videos("train")))
 
-    def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
-        """Settle on frames that a model can cut into patches; call it before loaders are made.
+    def match_frames(self, wanted: FrameInput, *, is_known: bool) -> FrameInput:
+        """Take over what the settings leave to the model (:meth:`FrameSettings.completed`)."""
+        agreed = self._frames.completed(wanted, is_known=is_known)
+        resize = self._frames.resize_for(agreed.size)
+        self.scales = replace(self.scales, frame_size=agreed.size, resize=resize)
+        self.normalisation = Normalisation(agreed.mean, agreed.std)
+        return agreed
 
-        Arguments and errors are those of :meth:`ClipScales.matched`.
-        """
+    def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
+        """Settle on frames that a model can cut into patches, after :meth:`match_frames`."""
         self.scales = self.scales.matched(patch_size=patch_size, grid_size=grid_size)
 
     def mean_draws(self) -> dict[str, float]:
@@ -364,12 +373,7 @@ class VideoDataModule(LightningDataModule):
         return self.normalisation.to_pixels(video)
 
     def layout(self) -> DataLayout:
-        """Return the reader of the annotations below ``root``, with all settings.
-
-        Raises:
-            FileNotFoundError: If the root does not exist.
-            ValueError: If it is not set.
-        """
+        """Return the reader of the annotations below ``root``, which must be set and there."""
         if self.root is None:
             raise ValueError("data.root is not set; it names the folder of the data set.")
         return self._layout(self.root, allow_missing=self.allow_missing)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from pks4_lightning.batch import FrameInput
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.towers.architecture import (
     backbone_fields,
@@ -11,7 +12,7 @@ from pks4_lightning.models.towers.architecture import (
 )
 from pks4_lightning.models.towers.family import IMAGENET
 from pks4_lightning.models.towers.preprocessing import (
-    Preprocessing,
+    checked,
     default_preprocessing,
     read_preprocessing,
 )
@@ -52,7 +53,7 @@ def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
         backbone_config=fields,
         temporal_config=settings,
         grid_size=grid_size_of(config, fields),
-        preprocessing=None if known is None else dataclasses.asdict(known),
+        preprocessing=None if known is None else known.as_settings(),
     )
 
 
@@ -98,7 +99,7 @@ def grid_size_of(config: PKS4Config, fields: dict[str, Any]) -> int | None:
     return own if config.grid_size == "own" else config.grid_size
 
 
-def preprocessing_of(config: PKS4Config) -> Preprocessing:
+def preprocessing_of(config: PKS4Config) -> FrameInput:
     """Return what frames are made into for a classifier: as known, else as its family has it.
 
     Args:
@@ -110,7 +111,7 @@ def preprocessing_of(config: PKS4Config) -> Preprocessing:
     """
     config = without_weights(config)
     if config.preprocessing is not None:
-        return Preprocessing(**config.preprocessing)
+        return checked(config.preprocessing)
     return _usual_preprocessing(config, architecture_of(config, from_scratch=True))
 
 
@@ -140,7 +141,7 @@ def without_weights(config: PKS4Config) -> PKS4Config:
             config,
             pretrained=False,
             backbone_config=whole,
-            preprocessing=dataclasses.asdict(known),
+            preprocessing=known.as_settings(),
         )
     resolved = resolve_backbone_config(config)
     return dataclasses.replace(resolved, pretrained=False, compile=False)
@@ -151,18 +152,17 @@ def _looked_up(config: PKS4Config) -> bool:
     return config.network is None and (config.pretrained or not config.backbone_config)
 
 
-def _usual_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preprocessing:
+def _usual_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> FrameInput:
     """Return what is usual in the backbone's family, or what networks are published with."""
     if config.network is None:
         return default_preprocessing(fields)
-    size = int(fields["image_size"])
-    return Preprocessing(mean=list(IMAGENET.mean), std=list(IMAGENET.std), size=size)
+    return FrameInput(IMAGENET.mean, IMAGENET.std, int(fields["image_size"]))
 
 
-def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preprocessing | None:
+def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> FrameInput | None:
     """Return what the description or the backbone says of it; ``None`` if neither does."""
     given = config.preprocessing or {}
-    own: Preprocessing | None
+    own: FrameInput | None
     if config.network is not None:
         own = _usual_preprocessing(config, fields)
     elif set(given) == {"mean", "std", "size"} or not _looked_up(config):
@@ -174,8 +174,7 @@ def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> Preproce
     if not given:
         return own
     try:
-        return Preprocessing.checked(
-            {**dataclasses.asdict(own or _usual_preprocessing(config, fields)), **given}
-        )
+        usual = own or _usual_preprocessing(config, fields)
+        return checked({**usual.as_settings(), **given})
     except ValueError as error:
         raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error

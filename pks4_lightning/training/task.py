@@ -16,10 +16,10 @@ from torch.distributed.fsdp import fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
-from pks4_lightning.batch import ClipSource, VideoBatch
+from pks4_lightning.batch import ClipSource, FrameInput, VideoBatch
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.resolve import resolve_backbone_config
+from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict
@@ -79,6 +79,7 @@ class VideoClassificationTask(LightningModule):
             )
         self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
+        self._frames: FrameInput | None = None
         self._class_weights: Tensor | None = None
         self._twins = TwinWarning()
         self.val_loss = MeanMetric()
@@ -97,6 +98,8 @@ class VideoClassificationTask(LightningModule):
             return
         # A checkpoint brings the weights: it needs neither network nor backbone folder.
         self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
+        if self._frames is not None:
+            self._rebuilt_by = replace(self._rebuilt_by, preprocessing=self._frames.as_settings())
         if self.init_from is None:
             classifier = build_classifier(self.config)
         else:
@@ -133,6 +136,8 @@ class VideoClassificationTask(LightningModule):
         architecture = resolve_backbone_config(self.config)
         assert architecture.backbone_config is not None
         assert architecture.grid_size != "own"
+        wanted = preprocessing_of(self.config)
+        self._frames = source.match_frames(wanted, is_known=architecture.preprocessing is not None)
         source.match_patches(
             patch_size=architecture.backbone_config["patch_size"],
             grid_size=architecture.grid_size,

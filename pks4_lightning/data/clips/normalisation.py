@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour
+from pks4_lightning.batch import Colour
 
 __all__ = ["Normalisation"]
 
@@ -20,8 +20,8 @@ class Normalisation:
         std: RGB.
     """
 
-    mean: Colour = CLIP_MEAN
-    std: Colour = CLIP_STD
+    mean: Colour
+    std: Colour
 
     def normalise(self, video: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 3 T H W"]:
         """Return clips as the model sees them.

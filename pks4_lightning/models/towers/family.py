@@ -16,7 +16,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pks4_lightning.batch import CLIP_MEAN, CLIP_STD
+from pks4_lightning.batch import CLIP_MEAN, CLIP_STD, Colour
 from pks4_lightning.insertion import HookPoints, InnerPoints, TowerPoints
 
 __all__ = ["IMAGENET", "OPENAI", "Colours", "InnerNames", "TowerFamily"]
@@ -26,8 +26,8 @@ __all__ = ["IMAGENET", "OPENAI", "Colours", "InnerNames", "TowerFamily"]
 class Colours:
     """RGB mean and standard deviation that frames are normalised with, for values from 0 to 1."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Colour
+    std: Colour
 
 
 OPENAI = Colours(CLIP_MEAN, CLIP_STD)

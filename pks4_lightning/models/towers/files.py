@@ -5,13 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import (
-    HfApi,
-    constants,
-    hf_hub_download,
-    snapshot_download,
-    try_to_load_from_cache,
-)
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -21,7 +15,7 @@ from huggingface_hub.errors import (
 
 from pks4_lightning.files import find_packaged
 
-__all__ = ["WEIGHT_FILES", "fetch", "read_json", "require"]
+__all__ = ["WEIGHT_FILES", "hub_reason", "read_json", "require"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +27,6 @@ WEIGHT_FILES = (
 )
 """Those that transformers reads, in its order of preference."""
 
-_DESCRIPTIONS = ("config.json", "preprocessor_config.json", "processor_config.json")
 _HUB_TIMEOUT = 5.0
 
 
@@ -69,7 +62,7 @@ def require(backbone: str, any_of: tuple[str, ...]) -> None:
     except Exception as error:
         raise FileNotFoundError(
             f"The backbone {backbone!r} is no local folder, is not in the Hugging Face cache "
-            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({_reason(error, backbone)}); "
+            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({hub_reason(error, backbone)}); "
             f"run `pks4 tower fetch {backbone} --out FOLDER` where there is a network, and point "
             f"--model.classifier.backbone to that folder."
         ) from error
@@ -107,46 +100,13 @@ def read_json(backbone: str, name: str) -> dict[str, Any] | None:
     return content
 
 
-def fetch(backbone: str, folder: Path) -> list[str]:
-    """Download the files of a tower that a training reads, and no others.
+def hub_reason(error: Exception, backbone: str) -> str:
+    """Say in a few words why the hub gave nothing.
 
     Args:
+        error: What its client raised.
         backbone: Hub id.
-        folder: Where they come to lie; made if need be.
-
-    Returns:
-        Their names.
-
-    Raises:
-        FileNotFoundError: If the hub has no such tower, or cannot be reached.
     """
-    try:
-        found = {file.rfilename for file in HfApi().model_info(backbone).siblings or ()}
-        weights = next((name for name in WEIGHT_FILES if name in found), None)
-        if weights is None or "config.json" not in found:
-            raise FileNotFoundError(
-                f"{backbone} has no config.json with weights of transformers beside it: "
-                f"{', '.join(sorted(found)) or 'it is empty'}."
-            )
-        wanted = [name for name in _DESCRIPTIONS if name in found] + [weights]
-        if weights.endswith(".index.json"):
-            parts = json.loads(Path(hf_hub_download(backbone, weights)).read_text())["weight_map"]
-            wanted += sorted(set(parts.values()))
-        snapshot_download(backbone, local_dir=folder, allow_patterns=wanted)
-    except FileNotFoundError:
-        raise
-    except HFValidationError:
-        raise FileNotFoundError(
-            f"{backbone!r} is no hub id; one looks like google/siglip2-base-patch16-224."
-        ) from None
-    except Exception as error:
-        raise FileNotFoundError(
-            f"{backbone} cannot be fetched ({_reason(error, backbone)})."
-        ) from error
-    return wanted
-
-
-def _reason(error: Exception, backbone: str) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     if isinstance(error, GatedRepoError):

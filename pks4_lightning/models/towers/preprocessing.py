@@ -1,52 +1,38 @@
 """What a tower's pictures looked like: mean, standard deviation and size."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+from pks4_lightning.batch import Colour, FrameInput
 from pks4_lightning.models.towers.architecture import family_of_fields
 from pks4_lightning.models.towers.files import read_json, require
 
-__all__ = ["Preprocessing", "default_preprocessing", "read_preprocessing"]
+__all__ = ["checked", "default_preprocessing", "read_preprocessing"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """What frames are made into before a tower sees them."""
+def checked(values: Mapping[str, Any]) -> FrameInput:
+    """Return what a file or settings say of frames.
 
-    mean: list[float]
-    """RGB mean that they are normalised with, for values from 0 to 1."""
-    std: list[float]
-    """RGB standard deviation, likewise."""
-    size: int
-    """Side of the square in pixels."""
+    Args:
+        values: ``mean``, ``std`` and ``size``.
 
-    @classmethod
-    def checked(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """Make one of values that come from a file or from settings.
-
-        Args:
-            values: ``mean``, ``std`` and ``size``.
-
-        Raises:
-            ValueError: If there is anything else, there are not three means and three positive
-                deviations, or the size is no number of pixels.
-        """
-        unknown = values.keys() - {"mean", "std", "size"}
-        if unknown:
-            raise ValueError(f"there is no {min(unknown)}, only mean, std and size")
-        mean, std, size = values["mean"], values["std"], values["size"]
-        for name, colour in (("mean", mean), ("std", std)):
-            if not isinstance(colour, list | tuple) or list(map(_is_number, colour)) != [True] * 3:
-                raise ValueError(f"{name} {colour!r} must be three numbers, for red, green, blue")
-        if min(std) <= 0:
-            raise ValueError(f"std {std} must be positive")
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"size {size!r} must be a number of pixels")
-        return cls(mean=[float(x) for x in mean], std=[float(x) for x in std], size=size)
+    Raises:
+        ValueError: If there is anything else, there are not three means and three positive
+            deviations, or the size is no number of pixels.
+    """
+    unknown = values.keys() - {"mean", "std", "size"}
+    if unknown:
+        raise ValueError(f"there is no {min(unknown)}, only mean, std and size")
+    mean, std = (_colour(name, values[name]) for name in ("mean", "std"))
+    size = values["size"]
+    if min(std) <= 0:
+        raise ValueError(f"std {list(std)} must be positive")
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"size {size!r} must be a number of pixels")
+    return FrameInput(mean, std, size)
 
 
-def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> Preprocessing | None:
+def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> FrameInput | None:
     """Read the preprocessor file of a tower.
 
     Args:
@@ -69,7 +55,7 @@ def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> Preprocessin
     defaults = default_preprocessing(fields)
     normalises = raw.get("do_normalize", True)
     try:
-        found = Preprocessing.checked(
+        found = checked(
             {
                 "mean": raw.get("image_mean", defaults.mean) if normalises else [0.0] * 3,
                 "std": raw.get("image_std", defaults.std) if normalises else [1.0] * 3,
@@ -78,10 +64,10 @@ def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> Preprocessin
         )
     except ValueError as error:
         raise ValueError(f"The preprocessor file of {backbone} is refused: {error}.") from error
-    return replace(found, size=_whole_patches(found.size, fields))
+    return found._replace(size=_whole_patches(found.size, fields))
 
 
-def default_preprocessing(fields: Mapping[str, Any]) -> Preprocessing:
+def default_preprocessing(fields: Mapping[str, Any]) -> FrameInput:
     """Return what is usual in a tower's family, for one without a preprocessor file.
 
     Args:
@@ -89,11 +75,7 @@ def default_preprocessing(fields: Mapping[str, Any]) -> Preprocessing:
     """
     family = family_of_fields(fields)
     size = min(fields["image_size"], family.frame_size or fields["image_size"])
-    return Preprocessing(
-        mean=list(family.colours.mean),
-        std=list(family.colours.std),
-        size=_whole_patches(size, fields),
-    )
+    return FrameInput(family.colours.mean, family.colours.std, _whole_patches(size, fields))
 
 
 def _size(raw: Mapping[str, Any], default: int) -> Any:
@@ -113,5 +95,9 @@ def _whole_patches(size: int, fields: Mapping[str, Any]) -> int:
     return max(size // patch, 1) * patch
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _colour(name: str, value: Any) -> Colour:
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    if len(numbers) != 3 or not all(type(number) in (int, float) for number in numbers):
+        raise ValueError(f"{name} {value!r} must be three numbers, for red, green and blue")
+    red, green, blue = map(float, numbers)
+    return red, green, blue

@@ -10,7 +10,6 @@ import transformers
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
 from pks4_lightning.models.towers.architecture import backbone_fields
-from pks4_lightning.models.towers.files import fetch
 from pks4_lightning.models.towers.weights import build_backbone
 from tests.helpers.towers import CASES
 
@@ -155,7 +154,7 @@ class TestPreprocessing:
     def test_without_a_file_nothing_is_known_and_the_familys_is_taken(self, tower, case, mean):
         config = describe(tower(case))
         assert resolve_backbone_config(config).preprocessing is None
-        assert preprocessing_of(config).mean == mean
+        assert list(preprocessing_of(config).mean) == mean
         assert preprocessing_of(config).size == 32
 
     def test_what_is_given_wins(self, tower):
@@ -169,7 +168,7 @@ class TestPreprocessing:
 
     def test_pictures_that_are_not_normalised_keep_their_values(self, tower):
         found = preprocessing_of(describe(tower(preprocessor={**IMAGENET, "do_normalize": False})))
-        assert (found.mean, found.std) == ([0.0] * 3, [1.0] * 3)
+        assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
 
     @pytest.mark.parametrize(
         ("file", "words"),
@@ -190,17 +189,3 @@ class TestPreprocessing:
     def test_settings_that_make_no_sense_are_refused(self, tower, given):
         with pytest.raises(ValueError, match=r"preprocessing \(.*\) is refused"):
             preprocessing_of(describe(tower(), preprocessing=given))
-
-
-@pytest.mark.parametrize(
-    ("backbone", "sentence"),
-    [
-        ("google/vit-base-patch16-224", r"224 cannot be fetched \(HF_HUB_OFFLINE is set\)"),
-        ("not a name", r"'not a name' is no hub id; one looks like google/siglip2"),
-    ],
-)
-def test_a_tower_that_cannot_be_fetched_is_said(monkeypatch, tmp_path, backbone, sentence):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=sentence):
-        fetch(backbone, tmp_path / "tower")
-    assert not (tmp_path / "tower").exists()
