@@ -9,38 +9,29 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pks4_lightning.data.video.frame_source import Resize, resized
+from pks4_lightning.data.video.orientation import Orientation
 
-__all__ = ["RgbConverter", "stacked"]
+__all__ = ["RgbConverter", "stacked", "upright_size"]
 
 
 class RgbConverter:
-    """Converts frames to RGB.
+    """Converts frames to RGB."""
 
-    Args:
-        apply_rotation: Turn frames as their display matrix says, as players do.
-    """
-
-    def __init__(self, *, apply_rotation: bool) -> None:
-        self._apply_rotation = apply_rotation
+    def __init__(self) -> None:
         self._scaler = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
+    def convert(
+        self, frame: av.VideoFrame, orientation: Orientation, size: tuple[int, int]
+    ) -> UInt8[np.ndarray, "H W 3"]:
         """Convert, scale and turn one frame.
 
         Args:
             frame: As decoded.
-            resize: Scaling, after rotation.
+            orientation: How it is to be turned.
+            size: Height and width afterwards, in pixels.
         """
-        quarters = round(frame.rotation / 90) % 4 if self._apply_rotation else 0
-        height, width = frame.height, frame.width
-        if quarters % 2:
-            height, width = width, height
-        height, width = resized(height, width, resize)
-        if quarters % 2:
-            height, width = width, height
-        picture = self._scaled(frame, height, width)
-        return np.rot90(picture, quarters) if quarters else picture
+        height, width = reversed(size) if orientation.swaps_sides else size
+        return orientation.apply(self._scaled(frame, height, width))
 
     def _scaled(
         self, frame: av.VideoFrame, height: int, width: int
@@ -57,6 +48,13 @@ class RgbConverter:
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
             planes[channel] = rows[:, :width]
         return planes.transpose(1, 2, 0)
+
+
+def upright_size(frame: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:
+    """Return the height and width that a frame has once it is turned."""
+    if orientation.swaps_sides:
+        return frame.width, frame.height
+    return frame.height, frame.width
 
 
 def stacked(pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> UInt8[Tensor, "T H W 3"]:

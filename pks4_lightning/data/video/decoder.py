@@ -8,7 +8,7 @@ from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.packets import Run, plan_runs
 from pks4_lightning.data.video.stream import EncodedStream
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "damaged_frame"]
 
 
 class Decoder:
@@ -81,7 +81,7 @@ class Decoder:
         try:
             return self._codec.decode(packet)
         except av.error.InvalidDataError:
-            if self._has_begun or not self._stream.may_begin_late:
+            if self._has_begun or not self._stream.may_begin_late or packet.is_keyframe:
                 raise
             return []
 
@@ -90,6 +90,11 @@ class Decoder:
         for frame in frames:
             # a file cut out of a longer one may begin with frames that lack what they refer to
             if self._stream.strict and frame.is_corrupt and self._has_begun:
-                raise VideoDecodeError.of(self._stream.name, "the decoder finds a frame damaged")
+                raise damaged_frame(self._stream.name)
             self._has_begun |= not frame.is_corrupt
             yield frame
+
+
+def damaged_frame(name: str) -> VideoDecodeError:
+    """Return the error about a file with a frame that the decoder marks."""
+    return VideoDecodeError.of(name, "the decoder finds a frame damaged", "flagged_corrupt")

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import UInt8
 from torch import Tensor
 
 from pks4_lightning.data.video.container import MAX_PIXELS
+from pks4_lightning.data.video.conversion import RgbConverter, stacked, upright_size
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_source import FrameSource, Resize, resized
+from pks4_lightning.data.video.orientation import exif_orientation
 
 __all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template"]
 
@@ -31,7 +32,8 @@ class FrameFolder(FrameSource):
     """A folder of numbered pictures, read as a video is.
 
     The pictures are counted from the lowest number there is, 0 and 1 being usual; a gap is refused,
-    because a frame that got lost would shift all that follow.
+    because a frame that got lost would shift all that follow. They are turned as their EXIF tags
+    say.
 
     Args:
         folder: Holds the pictures: JPEG, PNG or WebP.
@@ -47,6 +49,7 @@ class FrameFolder(FrameSource):
         self, folder: str | Path, *, template: str | None = None, num_frames: int | None = None
     ) -> None:
         self._folder = str(folder)
+        self._converter = RgbConverter()
         self._files = self._series(template)
         if num_frames is not None and len(self._files) < num_frames:
             raise self._error(
@@ -74,7 +77,7 @@ class FrameFolder(FrameSource):
         pictures = {index: self._picture(self._files[index], resize) for index in set(indices)}
         if len({picture.shape for picture in pictures.values()}) > 1:
             raise self._error("its frames are not all of the same size")
-        return torch.from_numpy(np.stack([pictures[index] for index in indices]))
+        return stacked([pictures[index] for index in indices])
 
     def _error(self, reason: str) -> VideoDecodeError:
         return VideoDecodeError.of(self._folder, reason)
@@ -129,10 +132,9 @@ class FrameFolder(FrameSource):
             raise self._error(f"'{name}' cannot be decoded ({reason.lower()})") from error
         if len(shown) != 1:
             raise self._error(f"'{name}' holds {len(shown)} pictures")
-        height, width = resized(shown[0].height, shown[0].width, resize)
-        return shown[0].to_ndarray(
-            format="rgb24", height=height, width=width, interpolation="BILINEAR"
-        )
+        orientation = exif_orientation(data)
+        size = resized(*upright_size(shown[0], orientation), resize)
+        return self._converter.convert(shown[0], orientation, size)
 
 
 def check_frame_template(template: str) -> tuple[str, str]:

@@ -118,13 +118,19 @@ def presentation_order(packets: Sequence[Packet]) -> list[int] | None:
         packets: All packets of the video.
 
     Returns:
-        ``None`` where only decoding from the beginning tells: stamps are missing or appear twice,
-        or decoding cannot begin with the first packet.
+        ``None`` where only decoding from the beginning tells: stamps are missing, appear twice or
+        begin anew, as in files that were joined, or decoding cannot begin with the first packet.
     """
     shown = [place for place, packet in enumerate(packets) if packet.is_shown]
     stamps = {packet.stamp for packet in packets}
     if not packets[0].is_entry or None in stamps or len(stamps) < len(packets):
         return None
+    latest = _stamp(packets[0])
+    for packet in packets[1:]:
+        # what comes before an entry is shown before it
+        if packet.is_entry and _stamp(packet) < latest:
+            return None
+        latest = max(latest, _stamp(packet))
     return sorted(shown, key=lambda place: _stamp(packets[place]))
 
 

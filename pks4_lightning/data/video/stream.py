@@ -11,17 +11,15 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import Float64
 
-from pks4_lightning.data.video.container import (
-    MAX_PACKETS,
-    find_missing_end,
-    open_video,
-    set_up_decoder,
-)
+from pks4_lightning.data.video.completeness import CompletenessCheck
+from pks4_lightning.data.video.container import open_video, set_up_decoder
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.packets import Packet, PacketReader
 
 __all__ = ["EncodedStream", "read_stream"]
 
+MAX_PACKETS = 2_000_000
+"""Nineteen hours at 30 frames a second; a longer table of packets is an attack on the memory."""
 _FALLBACK_FRAME_RATE = Fraction(25)
 _KEPT_BYTES = 64 * 2**20
 """Of packets in memory; the rest of a longer file is read again when it is decoded."""
@@ -36,7 +34,13 @@ class EncodedStream:
     """Used in messages."""
     strict: bool
     """Damage is to be reported."""
+    container: str
+    """FFmpeg's name for the format of the file."""
     codec: VideoCodecContext
+    size: tuple[int, int]
+    """Height and width of the frames as stored, by the header, in pixels."""
+    pixel_aspect: Fraction
+    """Width of a pixel divided by its height."""
     packets: list[Packet]
     """All of them, in the order of the file."""
     times: Float64[np.ndarray, " num_frames"]
@@ -73,35 +77,36 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
     """
     packets: list[Packet] = []
     kept = 0
-    last_duration = 0
     with open_video(file, name) as (container, stream):
         set_up_decoder(stream.codec_context, strict=strict)
         reader = PacketReader(stream.codec_context)
-        for packet in container.demux(stream):
-            if packet.size == 0:
+        check = CompletenessCheck(container, stream)
+        for packet in container.demux():
+            check.note(packet)
+            if packet.stream is not stream or packet.size == 0:
                 continue
             kept += packet.size
-            if strict and packet.is_corrupt:
-                raise VideoDecodeError.of(name, "a part of it is missing")
             packets.append(reader.describe(packet, keep=kept <= _KEPT_BYTES))
-            last_duration = packet.duration or 0
             if len(packets) > MAX_PACKETS:
-                raise VideoDecodeError.of(name, f"it has more than {MAX_PACKETS} frames")
-        stamps = [packet.stamp for packet in packets]
+                reason = f"it has more than {MAX_PACKETS} frames"
+                raise VideoDecodeError.of(name, reason, "too_large")
+        if not any(packet.is_shown for packet in packets):
+            raise VideoDecodeError.of(name, "it contains no video frames", "zero_frames")
+        wrong = check.fault([packet.stamp for packet in packets])
+        if strict and wrong is not None:
+            fault, reason = wrong
+            raise VideoDecodeError.of(name, reason, fault)
         rate = stream.average_rate or stream.guessed_rate or _FALLBACK_FRAME_RATE
-        missing = find_missing_end(container, stream, stamps, last_duration)
-        codec, time_base = stream.codec_context, stream.time_base
-    if not any(packet.is_shown for packet in packets):
-        raise VideoDecodeError.of(name, "it contains no video frames")
-    if strict and missing is not None:
-        raise VideoDecodeError.of(name, missing)
-    return EncodedStream(
-        file, name, strict, codec, packets,
-        times=_times(packets, rate, time_base),
-        frame_seconds=float(1 / rate),
-        may_begin_late=reader.knows_entries and not packets[0].is_entry,
-        skips_unreferenced=reader.skips_unreferenced,
-    )  # fmt: skip
+        return EncodedStream(
+            file, name, strict, container.format.name, stream.codec_context,
+            size=(stream.height, stream.width),
+            pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+            packets=packets,
+            times=_times(packets, rate, stream.time_base),
+            frame_seconds=float(1 / rate),
+            may_begin_late=reader.knows_entries and not packets[0].is_entry,
+            skips_unreferenced=reader.skips_unreferenced,
+        )  # fmt: skip
 
 
 def _times(

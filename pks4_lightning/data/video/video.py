@@ -9,22 +9,27 @@ to the last one wanted. Only wanted frames are converted to RGB and scaled.
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import av
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from pks4_lightning.data.video.container import MAX_PIXELS
-from pks4_lightning.data.video.conversion import RgbConverter, stacked
-from pks4_lightning.data.video.decoder import Decoder
+from pks4_lightning.data.video.conversion import RgbConverter, stacked, upright_size
+from pks4_lightning.data.video.decoder import Decoder, damaged_frame
 from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError, ffmpeg_errors
-from pks4_lightning.data.video.frame_source import FrameSource, Resize
+from pks4_lightning.data.video.frame_source import FrameSource, Resize, resized
+from pks4_lightning.data.video.orientation import UPRIGHT, Orientation, frame_orientation
 from pks4_lightning.data.video.packets import presentation_order
 from pks4_lightning.data.video.stream import read_stream
 
 __all__ = ["Video"]
+
+
+class _SizeInDoubtError(Exception):
+    """A frame has another size than the header says; only the first one tells what size counts."""
 
 
 class Video(FrameSource):
@@ -67,14 +72,18 @@ class Video(FrameSource):
             source = file
             self._name = video_name or str(getattr(file, "name", "video"))
         self._strict = strict
-        self._stream = read_stream(source, self._name, strict=strict)
-        self._decoder = Decoder(self._stream)
-        self._converter = RgbConverter(apply_rotation=apply_rotation)
-        self._places = presentation_order(self._stream.packets)
-        self._times = self._stream.times
+        self._apply_rotation = apply_rotation
+        self.stream = read_stream(source, self._name, strict=strict)
+        """What the file holds."""
+        self._decoder = Decoder(self.stream)
+        self._converter = RgbConverter()
+        self._size: tuple[int, int] | None = None
+        self._size_is_certain = False
+        self._places = presentation_order(self.stream.packets)
+        self._times = self.stream.times
         self.num_frames = len(self._times)
-        if num_frames is not None and 0 < num_frames < self.num_frames:
-            self._shorten(num_frames)
+        if num_frames:
+            self._set_num_frames(num_frames)
 
     @property
     def name(self) -> str:
@@ -84,7 +93,7 @@ class Video(FrameSource):
     @property
     def duration(self) -> float:
         """Seconds from the first frame's start to the last frame's end."""
-        return float(self._times[-1]) + self._stream.frame_seconds
+        return float(self._times[-1]) + self.stream.frame_seconds
 
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
@@ -92,23 +101,12 @@ class Video(FrameSource):
         """Decode the frames with these numbers; see :meth:`FrameSource.frames`."""
         self._check_range(indices)
         wanted = sorted(set(indices))
-        pictures: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
         with ffmpeg_errors(self._name):
-            if self._places is not None:
-                for number, frame in self._decoder.needed(self._places, wanted):
-                    pictures[number] = self._to_rgb(frame, resize)
-            if len(pictures) < len(wanted):
-                self._places = None
-                number = -1
-                for number, frame in enumerate(self._decoder.everything()):
-                    if number in wanted:
-                        pictures[number] = self._to_rgb(frame, resize)
-                    if number == wanted[-1]:
-                        break
-                else:
-                    self._end_early(number + 1)
-        if len({picture.shape for picture in pictures.values()}) > 1:
-            raise VideoDecodeError.of(self._name, "its frames are of different sizes")
+            try:
+                pictures = self._pictures(wanted, resize)
+            except _SizeInDoubtError:
+                self._take_size_of(next(self._decoder.everything()))
+                pictures = self._pictures(wanted, resize)
         return stacked([pictures[index] for index in indices])
 
     def in_order(
@@ -121,6 +119,8 @@ class Video(FrameSource):
         number = -1
         with ffmpeg_errors(self._name):
             for number, frame in enumerate(self._decoder.everything()):
+                if number == 0:
+                    self._take_size_of(frame)
                 if number == wanted:
                     yield number, self._to_rgb(frame, resize)
                     wanted = next(waiting, None)
@@ -128,22 +128,108 @@ class Video(FrameSource):
                     return
         self._end_early(number + 1)
 
+    def every_frame(self) -> Iterator[av.VideoFrame]:
+        """Decode the whole video in the order in which it is shown; convert nothing.
+
+        Afterwards ``num_frames`` is what decoding gives.
+
+        Raises:
+            VideoDecodeError: As :meth:`frames`, or if no frame can be decoded.
+        """
+        num_frames = 0
+        with ffmpeg_errors(self._name):
+            for frame in self._decoder.everything():
+                self._check(frame)
+                num_frames += 1
+                yield frame
+        self._set_num_frames(num_frames)
+
+    def _pictures(
+        self, wanted: Sequence[int], resize: Resize | None
+    ) -> dict[int, UInt8[np.ndarray, "H W 3"]]:
+        """Decode frames and convert them.
+
+        Args:
+            wanted: Their numbers, rising.
+            resize: Scaling.
+        """
+        pictures: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+        if self._places is not None:
+            for number, frame in self._decoder.needed(self._places, wanted):
+                pictures[number] = self._to_rgb(frame, resize)
+        if len(pictures) < len(wanted):
+            self._places = None
+            number = -1
+            for number, frame in enumerate(self._decoder.everything()):
+                if number in wanted:
+                    pictures[number] = self._to_rgb(frame, resize)
+                if number == wanted[-1]:
+                    break
+            else:
+                self._end_early(number + 1)
+        return pictures
+
     def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
+        """Convert a frame; one of another size than the first is scaled to that of the first."""
+        self._check(frame)
+        orientation = self._orientation(frame)
+        size = upright_size(frame, orientation)
+        if self._size is None and (frame.height, frame.width) == self.stream.size:
+            self._size = size
+        if size != self._size and not self._size_is_certain:
+            raise _SizeInDoubtError
+        assert self._size is not None
+        return self._converter.convert(frame, orientation, resized(*self._size, resize))
+
+    def _take_size_of(self, first: av.VideoFrame) -> None:
+        self._size = upright_size(first, self._orientation(first))
+        self._size_is_certain = True
+
+    def _check(self, frame: av.VideoFrame) -> None:
         if frame.width * frame.height > MAX_PIXELS:
             size = f"{frame.width} × {frame.height}"
-            raise VideoDecodeError.of(self._name, f"its frames of {size} are too large")
+            raise VideoDecodeError.of(
+                self._name, f"its frames of {size} are too large", "too_large"
+            )
         if self._strict and frame.is_corrupt:
-            raise VideoDecodeError.of(self._name, "the decoder finds a frame damaged")
-        return self._converter.convert(frame, resize)
+            raise damaged_frame(self._name)
 
-    def _end_early(self, num_frames: int) -> None:
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        return frame_orientation(frame) if self._apply_rotation else UPRIGHT
+
+    def _end_early(self, num_frames: int) -> NoReturn:
         """Put the number of frames right, and say so."""
-        if num_frames == 0:
-            raise VideoDecodeError.of(self._name, "none of its frames can be decoded")
-        self._shorten(num_frames)
+        self._set_num_frames(num_frames)
         raise FewerFramesError(f"'{self._name}' ends after {num_frames} frames.")
 
-    def _shorten(self, num_frames: int) -> None:
-        self.num_frames = num_frames
-        self._times = self._times[:num_frames]
+    def _set_num_frames(self, num_frames: int) -> None:
+        """Put the number of frames right, once decoding has told it."""
+        if num_frames == 0:
+            reason = f"none of its {self.num_frames} frames can be decoded"
+            raise VideoDecodeError.of(self._name, reason, "zero_frames")
+        if num_frames == self.num_frames:
+            return
         self._places = None
+        self._times = _fitted(
+            self.stream.times, num_frames, self.stream.frame_seconds,
+            at_end=self.stream.may_begin_late,
+        )  # fmt: skip
+        self.num_frames = num_frames
+
+
+def _fitted(
+    times: Float64[np.ndarray, " packets"], num_frames: int, frame_seconds: float, *, at_end: bool
+) -> Float64[np.ndarray, " num_frames"]:
+    """Choose the times of the packets that gave frames.
+
+    Args:
+        times: Of all packets.
+        num_frames: Frames there are.
+        frame_seconds: How far apart further frames are, should there be more of them than packets.
+        at_end: The packets that gave none are those at the beginning.
+    """
+    if num_frames <= len(times):
+        chosen = times[len(times) - num_frames :] if at_end else times[:num_frames]
+        return chosen - chosen[0]
+    further = np.arange(1, num_frames - len(times) + 1) * frame_seconds
+    return np.concatenate([times, times[-1] + further])

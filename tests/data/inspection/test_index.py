@@ -143,8 +143,10 @@ def test_what_is_wrong_is_told_apart(tmp_path, originals, write_video):
         "vp9.webm": "ok",
     }
     assert records["empty.mp4"].reason == "the file is empty"
-    assert records["cut.mp4"].reason == "it ends in the middle of a frame"
-    assert records["half.webm"].reason.startswith("its header promises 2.00 seconds and it ends at")
+    assert records["cut.mp4"].reason == "its end is missing: it stops in the middle of a frame"
+    assert records["half.webm"].reason.startswith(
+        "its end is missing: its header promises 2.00 seconds and it ends at"
+    )
 
 
 PROBE = """

@@ -136,6 +136,6 @@ def test_files_larger_than_what_is_kept_of_them_are_read_again(tmp_path, monkeyp
     whole = Video(path).frames([3, 30, 59])
     monkeypatch.setattr(stream_module, "_KEPT_BYTES", path.stat().st_size // 2)
     video = Video(path)
-    assert sum(packet.data is not None for packet in video._stream.packets) < 60
+    assert sum(packet.data is not None for packet in video.stream.packets) < 60
     np.testing.assert_array_equal(video.frames([3, 30, 59]), whole)
     assert [read_number(frame) for frame in video.frames([59, 0]).numpy()] == [59, 0]

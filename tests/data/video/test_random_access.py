@@ -122,16 +122,16 @@ def test_hidden_pictures_have_no_number(tmp_path, codec):
 
 def test_a_container_s_mark_alone_is_no_place_to_begin(tmp_path):
     video = Video(make(tmp_path, "intra refresh"))
-    marked = [packet.data.is_keyframe for packet in video._stream.packets]
+    marked = [packet.data.is_keyframe for packet in video.stream.packets]
     assert sum(marked) > 1
-    assert [packet.is_entry for packet in video._stream.packets] == [True] + [False] * 59
+    assert [packet.is_entry for packet in video.stream.packets] == [True] + [False] * 59
 
 
 def test_pictures_that_no_other_needs_are_not_decoded(tmp_path):
     video = Video(make(tmp_path, "mp4-gop250-bf3-even"))
     everything = [frame.pts for frame in video._decoder.everything()]
     places = video._places[:]
-    runs = plan_runs(video._stream.packets, [places[0], places[40]])
+    runs = plan_runs(video.stream.packets, [places[0], places[40]])
     some = [frame.pts for frame in video._decoder.decode(runs, frozenset((places[0], places[40])))]
     assert {everything[0], everything[40]} <= set(some) < set(everything[:42])
     assert len(some) < 30
