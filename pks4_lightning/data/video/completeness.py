@@ -40,6 +40,7 @@ class CompletenessCheck:
         self._end = 0
         self._last_duration = 0
         self._end_of_others = 0.0
+        self._last_durations: dict[int, int] = {}
 
     def note(self, packet: av.Packet) -> None:
         """Take down a packet, of whichever stream it is."""
@@ -57,6 +58,7 @@ class CompletenessCheck:
         elif packet.pts is not None and packet.time_base is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self._end_of_others = max(end, self._end_of_others)
+            self._last_durations[packet.stream_index] = packet.duration or 0
 
     def fault(self, stamps: Sequence[int | None]) -> tuple[Fault, str] | None:
         """Return what is wrong with the file, as a kind and a reason, or ``None``.
@@ -100,6 +102,8 @@ class CompletenessCheck:
         spare = (0.75 if longest <= 1.5 * usual else 1.5) * longest + 0.003
         last = self._last_duration * float(time_base) if self._last_duration > 0 else longest
         end = int(known[-1]) * float(time_base) + last
+        if 0 in self._last_durations.values():
+            return None  # who knows for how long the last subtitle or picture is shown
         if len(self._container.streams) > 1:
             # the duration is that of the longest stream
             end = max(end, self._end_of_others)

@@ -31,10 +31,12 @@ CODECS = frozenset({
 MAX_PIXELS = 4096 * 2304
 
 # Anything else FFmpeg can open, playlists above all, may name and open further files.
-_OPTIONS = {
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg",
-    "protocol_whitelist": "file",
-}
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
+# A few pictures do not show that they are in a container, and some MPEG files have none.
+_LIKELY_FORMATS = {
+    ".m2ts": "mpegts", ".mts": "mpegts", ".ts": "mpegts",
+    ".mpeg": "mpegvideo", ".mpg": "mpegvideo",
+}  # fmt: skip
 # Writers of MPEG-4 Part 2 and its relatives often break rules that these checks insist on.
 _CHECKED_CODECS = frozenset({"av1", "h264", "hevc", "vp8", "vp9"})
 _CHECKS = "crccheck+bitstream+buffer+explode"
@@ -53,18 +55,18 @@ def open_video(source: Path | BinaryIO, name: str) -> Iterator[tuple[InputContai
             of more than 4096 × 2304 pixels, or holds no video; also for what FFmpeg reports while
             it is open.
     """
+    likely = None
     if isinstance(source, Path):
         _check_regular(source, name)
-    else:
-        source.seek(0)
-    opened = str(source) if isinstance(source, Path) else source
+        likely = _LIKELY_FORMATS.get(source.suffix.lower())
     with ffmpeg_errors(name, "unreadable"):
         try:
-            # titles need not be UTF-8
-            container = av.open(opened, options=dict(_OPTIONS), metadata_errors="replace")
+            container = _open(source, None)
         except av.error.ArgumentError:
-            reason = "its container is not among the supported ones"
-            raise VideoDecodeError.of(name, reason, "disallowed_format") from None
+            if likely is None:
+                reason = "its container is not among the supported ones"
+                raise VideoDecodeError.of(name, reason, "disallowed_format") from None
+            container = _open(source, likely)
     with ffmpeg_errors(name), container:
         yield container, _find_stream(container, name)
 
@@ -81,6 +83,18 @@ def set_up_decoder(codec: VideoCodecContext, *, strict: bool) -> None:
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and codec.codec.canonical_name in _CHECKED_CODECS:
         codec.options = {**codec.options, "err_detect": _CHECKS}
+
+
+def _open(source: Path | BinaryIO, container_format: str | None) -> InputContainer:
+    options = {"format_whitelist": container_format or _FORMATS, "protocol_whitelist": "file"}
+    if not isinstance(source, Path):
+        source.seek(0)
+    return av.open(
+        str(source) if isinstance(source, Path) else source,
+        format=container_format,
+        options=options,
+        metadata_errors="replace",  # titles need not be UTF-8
+    )
 
 
 def _find_stream(container: InputContainer, name: str) -> VideoStream:

@@ -20,7 +20,7 @@ class Decoder:
 
     def __init__(self, stream: EncodedStream) -> None:
         self._stream = stream
-        self._codec = stream.codec
+        self._is_used = False
         self._has_begun = False
 
     def everything(self) -> Iterator[av.VideoFrame]:
@@ -59,8 +59,13 @@ class Decoder:
             VideoDecodeError: If a frame is damaged.
             av.error.FFmpegError: If the decoder refuses the data.
         """
-        codec = self._codec
+        stream = self._stream
+        if self._is_used and (stream.begins_midway or not stream.knows_entries):
+            # what its first frames refer to may be absent, and must not be what was decoded before
+            stream.renew_codec()
+        codec = self._stream.codec
         self._has_begun = False
+        self._is_used = True
         codec.skip_frame = "DEFAULT"
         remaining = self._stream.data()
         for run in runs:
@@ -78,12 +83,17 @@ class Decoder:
 
     def _decoded(self, packet: av.Packet) -> Sequence[av.VideoFrame]:
         """Decode a packet; let pass what a cut out of a longer file cannot decode at its start."""
+        stream = self._stream
         try:
-            return self._codec.decode(packet)
+            return stream.codec.decode(packet)
         except av.error.InvalidDataError:
-            if self._has_begun or not self._stream.may_begin_late or packet.is_keyframe:
+            if self._has_begun or not stream.begins_midway or packet.is_keyframe:
                 raise
             return []
+        except av.error.BlockingIOError:
+            # the rest of a packet that was let pass is still in the decoder
+            stream.codec.flush_buffers()
+            return self._decoded(packet)
 
     def _sound(self, frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pass frames on; refuse a damaged one among or between them: others follow from it."""

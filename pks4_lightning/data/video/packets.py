@@ -8,6 +8,7 @@ also stand at places from which a decoder recovers only by and by.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import av
@@ -62,10 +63,22 @@ class PacketReader:
             self._is_entry, self._is_shown = _vp8_is_key, _vp8_is_shown
         elif name == "mjpeg":
             self._is_entry = lambda _: True
+        self._is_mpeg4 = name == "mpeg4"
         self.knows_entries = self._is_entry is not None
         """Whether the packets of this codec say where decoding can begin."""
         self.skips_unreferenced = name == "h264"
         """Whether pictures that no other one refers to can be left out without changing any."""
+
+    def begins_midway(self, first: av.Packet) -> bool:
+        """Tell whether a stream was cut out of a longer one, so that its start is not decodable.
+
+        Args:
+            first: Its first packet.
+        """
+        if self._is_entry is not None:
+            return not self._is_entry(memoryview(first))
+        # an MP4 file without any key picture marks all of them
+        return not first.is_keyframe or (self._is_mpeg4 and not _mpeg4_is_key(memoryview(first)))
 
     def describe(self, packet: av.Packet, *, keep: bool) -> Packet:
         """Return what is needed to know about a packet.
@@ -111,19 +124,24 @@ def plan_runs(packets: Sequence[Packet], wanted: Sequence[int]) -> list[Run]:
     return runs
 
 
-def presentation_order(packets: Sequence[Packet]) -> list[int] | None:
+def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int] | None:
     """Return the place of every frame's packet, in the order in which frames are shown.
 
     Args:
         packets: All packets of the video.
+        reorders: Frames may be shown in another order than they are stored, and the container has
+            no place to say so. FFmpeg then makes up stamps that rise.
 
     Returns:
-        ``None`` where only decoding from the beginning tells: stamps are missing, appear twice or
-        begin anew, as in files that were joined, or decoding cannot begin with the first packet.
+        ``None`` where only decoding from the beginning tells: stamps are missing, made up, appear
+        twice or begin anew, as in files that were joined, or decoding cannot begin with the first
+        packet.
     """
     shown = [place for place, packet in enumerate(packets) if packet.is_shown]
     stamps = {packet.stamp for packet in packets}
     if not packets[0].is_entry or None in stamps or len(stamps) < len(packets):
+        return None
+    if reorders and all(_stamp(one) < _stamp(other) for one, other in pairwise(packets)):
         return None
     latest = _stamp(packets[0])
     for packet in packets[1:]:
@@ -165,6 +183,12 @@ def _is_idr(head: int) -> bool:
 
 def _is_irap(head: int) -> bool:
     return _HEVC_FIRST_IRAP <= (head >> 1) & 0x3F <= _HEVC_LAST_IRAP
+
+
+def _mpeg4_is_key(data: memoryview) -> bool:
+    """Read the type of the picture, the first two bits after its start code."""
+    place = bytes(data).find(b"\0\0\1\xb6") + 4
+    return not 4 <= place < len(data) or data[place] & 0xC0 == 0
 
 
 def _vp9_is_key(data: memoryview) -> bool:

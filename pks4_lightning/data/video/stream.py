@@ -23,6 +23,8 @@ MAX_PACKETS = 2_000_000
 _FALLBACK_FRAME_RATE = Fraction(25)
 _KEPT_BYTES = 64 * 2**20
 """Of packets in memory; the rest of a longer file is read again when it is decoded."""
+_WITHOUT_STAMPS = ("avi", "asf", "matroska")
+"""Containers that hold, or may hold, in the order of decoding alone, when frames are shown."""
 
 
 @dataclass
@@ -47,10 +49,20 @@ class EncodedStream:
     """When frames are shown, in seconds from the first one's start, rising."""
     frame_seconds: float
     """How long a frame is shown, on average."""
-    may_begin_late: bool
+    begins_midway: bool
     """It was cut out of a longer one, so that its first packets may not be decodable."""
+    reorders: bool
+    """Frames may be shown in another order than they are stored, without their stamps saying so."""
+    knows_entries: bool
+    """The packets say where decoding can begin."""
     skips_unreferenced: bool
     """Pictures that no other one refers to can be left out without changing any."""
+
+    def renew_codec(self) -> None:
+        """Replace the decoder by one that has not decoded anything."""
+        with open_video(self.file, self.name) as (_, stream):
+            set_up_decoder(stream.codec_context, strict=self.strict)
+            self.codec = stream.codec_context
 
     def data(self) -> Iterator[tuple[int, av.Packet]]:
         """Give all packets with their places, from memory or else from the file."""
@@ -77,6 +89,7 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
     """
     packets: list[Packet] = []
     kept = 0
+    begins_midway = False
     with open_video(file, name) as (container, stream):
         set_up_decoder(stream.codec_context, strict=strict)
         reader = PacketReader(stream.codec_context)
@@ -85,6 +98,8 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
             check.note(packet)
             if packet.stream is not stream or packet.size == 0:
                 continue
+            if not packets:
+                begins_midway = reader.begins_midway(packet)
             kept += packet.size
             packets.append(reader.describe(packet, keep=kept <= _KEPT_BYTES))
             if len(packets) > MAX_PACKETS:
@@ -104,7 +119,10 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
             packets=packets,
             times=_times(packets, rate, stream.time_base),
             frame_seconds=float(1 / rate),
-            may_begin_late=reader.knows_entries and not packets[0].is_entry,
+            begins_midway=begins_midway,
+            reorders=stream.codec_context.has_b_frames
+            and any(kind in container.format.name for kind in _WITHOUT_STAMPS),
+            knows_entries=reader.knows_entries,
             skips_unreferenced=reader.skips_unreferenced,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ which frames depend on which, only those that the wanted frames need are decoded
 to the last one wanted. Only wanted frames are converted to RGB and scaled.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -79,11 +80,13 @@ class Video(FrameSource):
         self._converter = RgbConverter()
         self._size: tuple[int, int] | None = None
         self._size_is_certain = False
-        self._places = presentation_order(self.stream.packets)
+        self._places = presentation_order(self.stream.packets, reorders=self.stream.reorders)
         self._times = self.stream.times
         self.num_frames = len(self._times)
         if num_frames:
             self._set_num_frames(num_frames)
+        elif self.stream.begins_midway:
+            deque(self.every_frame(), maxlen=0)  # how many packets come before the first frame?
 
     @property
     def name(self) -> str:
@@ -212,7 +215,7 @@ class Video(FrameSource):
         self._places = None
         self._times = _fitted(
             self.stream.times, num_frames, self.stream.frame_seconds,
-            at_end=self.stream.may_begin_late,
+            at_end=self.stream.begins_midway,
         )  # fmt: skip
         self.num_frames = num_frames
 
