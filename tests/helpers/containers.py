@@ -85,6 +85,8 @@ class Recipe:
     """A track of its own says when it was recorded, as those of QuickTime cameras do."""
     cut: int = 0
     """Packets of the video that are left out at its beginning, by copying the others."""
+    faststart: bool = False
+    """The table of samples of an MP4 file stands in front."""
     joined: bool = False
     """The file stands there twice, one behind the other."""
 
@@ -107,6 +109,7 @@ def draw_recipe(number: int) -> Recipe:
         b_frames=draw.choice((0, 1, 2, 3)) if codec in B_FRAMES else 0,
         tracks=tuple(tracks),
         timecode=suffix == ".mov" and flip(draw),
+        faststart=suffix in MP4 and flip(draw),
         joined=suffix in JOINABLE and flip(draw, 0.2),
     )
     if codec == "h263":
@@ -162,7 +165,8 @@ def write_file(path: Path, recipe: Recipe) -> Path:
 
 
 def _options(recipe: Recipe) -> dict[str, str]:
-    return {"avoid_negative_ts": "disabled"} if recipe.start < 0 else {}
+    options = {"movflags": "faststart"} if recipe.faststart else {}
+    return {**options, "avoid_negative_ts": "disabled"} if recipe.start < 0 else options
 
 
 def decode_as_ffmpeg_does(path: Path) -> list[np.ndarray]:

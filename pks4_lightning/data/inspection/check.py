@@ -138,9 +138,16 @@ def _check_files(
             + "; ".join(f"'{r.path}': {r.reason}" for r in damaged[:_NUM_NAMED])
             + "."
         )
-    rotated = sum(record is not None and record.rotation != 0 for record in records)
-    if rotated:
-        report.notes.append(f"{rotated} {name} videos are turned when they are decoded.")
+    known = [record for record in records if record is not None]
+    turned = sum(record.rotation != 0 or record.mirrored for record in known)
+    if turned:
+        report.notes.append(f"{turned} {name} videos are turned or mirrored when they are decoded.")
+    oblong = [record for record in known if record.pixel_aspect != "1"]
+    if oblong:
+        report.notes.append(
+            f"{len(oblong)} {name} videos have pixels that are not square, such as "
+            f"'{oblong[0].path}' ({oblong[0].pixel_aspect}); they are used as they are stored."
+        )
     unknown = sum(record is None for record in records)
     if 0 < unknown < len(records):
         report.notes.append(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pks4_lightning.data.inspection.manifest import read_manifest, to_json, write_manifest
-from pks4_lightning.data.inspection.probe import FileRecord, probe_file
+from pks4_lightning.data.inspection.probe import READER_VERSION, FileRecord, probe_file
 from pks4_lightning.progress import track
 
 __all__ = ["index_files", "probe_all"]
@@ -205,9 +205,9 @@ def _cause(exitcode: int | None) -> str:
 
 
 def _same(root: Path, path: str, before: Mapping[str, FileRecord]) -> bool:
-    """Whether a file is, by size and time, the one that was looked at before."""
+    """Whether a file is, by size and time, the one that was looked at before by this reader."""
     record = before.get(path)
-    if record is None or record.status in _LOOK_AGAIN or not record.sha256:
+    if record is None or record.status in _LOOK_AGAIN or record.reader < READER_VERSION:
         return False
     try:
         stat = (root / path).stat()

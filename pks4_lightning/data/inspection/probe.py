@@ -19,7 +19,10 @@ from pks4_lightning.data.video.orientation import UPRIGHT, frame_orientation
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.files import sha256_of
 
-__all__ = ["FileRecord", "Status", "probe_file"]
+__all__ = ["READER_VERSION", "FileRecord", "Status", "probe_file"]
+
+READER_VERSION = 1
+"""Rises with every change of what the reader accepts, or counts as a frame."""
 
 Status: TypeAlias = Fault | Literal["ok", "crashed", "timeout", "hash_mismatch"]
 
@@ -54,6 +57,8 @@ class FileRecord:
     """Seconds from the first frame's start to the last frame's end."""
     status: Status = "ok"
     reason: str = ""
+    reader: int = 0
+    """The version that looked at the file; 0 before there were numbers."""
 
 
 def probe_file(root: Path, path: str) -> FileRecord:
@@ -75,6 +80,7 @@ def probe_file(root: Path, path: str) -> FileRecord:
         absent = isinstance(error, FileNotFoundError)
         reason = "there is no such file" if absent else (error.strerror or str(error)).lower()
         return FileRecord(path=path, status="missing" if absent else "unreadable", reason=reason)
+    known["reader"] = READER_VERSION
     if stat.st_size == 0:
         return FileRecord(path=path, status="unreadable", reason="the file is empty", **known)
     try:

@@ -9,29 +9,58 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pks4_lightning.data.video.orientation import Orientation
+from pks4_lightning.data.video.frame_source import Resize, resized
+from pks4_lightning.data.video.orientation import UPRIGHT, Orientation, frame_orientation
 
 __all__ = ["RgbConverter", "stacked", "upright_size"]
 
 
 class RgbConverter:
-    """Converts frames to RGB."""
+    """Converts the frames of one video to RGB.
 
-    def __init__(self) -> None:
+    Pixels that are not square stay as they are stored, as with other readers of frames.
+
+    Args:
+        apply_rotation: Turn and mirror frames as their display matrix says, as players do.
+    """
+
+    size: tuple[int, int] | None = None
+    """Height and width of the video, in pixels: of the first frame, unless it is set before."""
+
+    def __init__(self, *, apply_rotation: bool) -> None:
+        self._apply_rotation = apply_rotation
         self._scaler = VideoReformatter()
 
-    def convert(
-        self, frame: av.VideoFrame, orientation: Orientation, size: tuple[int, int]
-    ) -> UInt8[np.ndarray, "H W 3"]:
+    def convert(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
         """Convert, scale and turn one frame.
 
         Args:
+            frame: As decoded. One that has not the video's size is scaled to it, as players do.
+            resize: Scaling, after rotation.
+        """
+        if self.size is None:
+            self.size = self.size_of(frame)
+        return self.convert_to(resized(*self.size, resize), frame, self._orientation(frame))
+
+    def convert_to(
+        self, size: tuple[int, int], frame: av.VideoFrame, orientation: Orientation
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """Convert a frame, scale it and lay it in a way of its own.
+
+        Args:
+            size: Height and width afterwards, in pixels.
             frame: As decoded.
             orientation: How it is to be turned.
-            size: Height and width afterwards, in pixels.
         """
         height, width = reversed(size) if orientation.swaps_sides else size
         return orientation.apply(self._scaled(frame, height, width))
+
+    def size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Return the height and width of a frame as it is shown."""
+        return upright_size(frame, self._orientation(frame))
+
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        return frame_orientation(frame) if self._apply_rotation else UPRIGHT
 
     def _scaled(
         self, frame: av.VideoFrame, height: int, width: int

@@ -49,7 +49,7 @@ class FrameFolder(FrameSource):
         self, folder: str | Path, *, template: str | None = None, num_frames: int | None = None
     ) -> None:
         self._folder = str(folder)
-        self._converter = RgbConverter()
+        self._converter = RgbConverter(apply_rotation=False)
         self._files = self._series(template)
         if num_frames is not None and len(self._files) < num_frames:
             raise self._error(
@@ -134,7 +134,7 @@ class FrameFolder(FrameSource):
             raise self._error(f"'{name}' holds {len(shown)} pictures")
         orientation = exif_orientation(data)
         size = resized(*upright_size(shown[0], orientation), resize)
-        return self._converter.convert(shown[0], orientation, size)
+        return self._converter.convert_to(size, shown[0], orientation)
 
 
 def check_frame_template(template: str) -> tuple[str, str]:

@@ -18,11 +18,10 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from pks4_lightning.data.video.container import MAX_PIXELS
-from pks4_lightning.data.video.conversion import RgbConverter, stacked, upright_size
+from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.data.video.decoder import Decoder, damaged_frame
 from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError, ffmpeg_errors
-from pks4_lightning.data.video.frame_source import FrameSource, Resize, resized
-from pks4_lightning.data.video.orientation import UPRIGHT, Orientation, frame_orientation
+from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.packets import presentation_order
 from pks4_lightning.data.video.stream import read_stream
 
@@ -73,12 +72,10 @@ class Video(FrameSource):
             source = file
             self._name = video_name or str(getattr(file, "name", "video"))
         self._strict = strict
-        self._apply_rotation = apply_rotation
         self.stream = read_stream(source, self._name, strict=strict)
         """What the file holds."""
         self._decoder = Decoder(self.stream)
-        self._converter = RgbConverter()
-        self._size: tuple[int, int] | None = None
+        self._converter = RgbConverter(apply_rotation=apply_rotation)
         self._size_is_certain = False
         self._places = presentation_order(self.stream.packets, reorders=self.stream.reorders)
         self._times = self.stream.times
@@ -173,19 +170,19 @@ class Video(FrameSource):
         return pictures
 
     def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
-        """Convert a frame; one of another size than the first is scaled to that of the first."""
+        """Convert a frame, if it is certain to what size."""
         self._check(frame)
-        orientation = self._orientation(frame)
-        size = upright_size(frame, orientation)
-        if self._size is None and (frame.height, frame.width) == self.stream.size:
-            self._size = size
-        if size != self._size and not self._size_is_certain:
+        known = self._converter.size
+        if known is None:
+            is_certain = (frame.height, frame.width) == self.stream.size
+        else:
+            is_certain = self._size_is_certain or self._converter.size_of(frame) == known
+        if not is_certain:
             raise _SizeInDoubtError
-        assert self._size is not None
-        return self._converter.convert(frame, orientation, resized(*self._size, resize))
+        return self._converter.convert(frame, resize)
 
     def _take_size_of(self, first: av.VideoFrame) -> None:
-        self._size = upright_size(first, self._orientation(first))
+        self._converter.size = self._converter.size_of(first)
         self._size_is_certain = True
 
     def _check(self, frame: av.VideoFrame) -> None:
@@ -196,9 +193,6 @@ class Video(FrameSource):
             )
         if self._strict and frame.is_corrupt:
             raise damaged_frame(self._name)
-
-    def _orientation(self, frame: av.VideoFrame) -> Orientation:
-        return frame_orientation(frame) if self._apply_rotation else UPRIGHT
 
     def _end_early(self, num_frames: int) -> NoReturn:
         """Put the number of frames right, and say so."""

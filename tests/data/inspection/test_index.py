@@ -204,6 +204,18 @@ def test_an_interrupted_index_goes_on_where_it_stopped(clips):
     assert read_manifest(manifest) == records
 
 
+def test_files_that_an_earlier_reader_looked_at_are_looked_at_again(clips):
+    index(clips)
+    manifest = default_manifest(clips)
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    # as versions did that counted frames in another way, and called whole files damaged
+    for line in lines:
+        line |= {"num_frames": 3, "status": "truncated", "reason": "wrong"}
+        del line["reader"], line["mirrored"], line["pixel_aspect"]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert {(r.num_frames, r.status) for r in index(clips).values()} == {(NUM_FRAMES, "ok")}
+
+
 def test_a_changed_file_is_quarantined_until_it_is_back_or_accepted(clips):
     index(clips)
     whole = (clips / "4.mp4").read_bytes()

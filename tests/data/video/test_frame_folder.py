@@ -11,6 +11,7 @@ from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_folder import FrameFolder, check_frame_template
+from tests.helpers.media import picture
 
 CODECS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
 
@@ -54,6 +55,16 @@ def test_frames_are_scaled_as_a_videos_are(tmp_path):
     video = FrameFolder(fill(tmp_path, "{:05d}.jpg", 1, 1))
     assert video.frames([0], 12).shape == (1, 12, 18, 3)
     assert video.frames([0], (10, 20)).shape == (1, 10, 20, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (97, 133)])
+def test_scaled_brightness_is_that_of_the_definition(tmp_path, size):
+    write_picture(tmp_path / "1.jpg", picture(3, 48, 72), height=48, width=72)
+    stored, scaled = (FrameFolder(tmp_path).frames([0], to).double() for to in (None, size))
+    exact = torch.nn.functional.interpolate(stored.permute(0, 3, 1, 2), size, mode="bilinear")
+    error = scaled.permute(0, 3, 1, 2) - exact
+    assert abs(error.mean()) <= 0.1
+    assert error.abs().max() <= 3
 
 
 def test_a_gap_is_refused(tmp_path):
