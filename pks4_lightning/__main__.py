@@ -38,18 +38,18 @@ COMMANDS = {
     "configs": ("configs", "list, show and copy the configurations that come with the package"),
     "stream": ("stream", "labels while a video runs: a file, a camera or an address"),
     "data index": (
-        "data_index",
+        "data.index",
         "decode every file once; write the manifest and the quarantine list",
     ),
     "data check": (
-        "data_check",
+        "data.check",
         "missing, damaged and duplicated videos, class counts, decoding speed; one picture",
     ),
     "data split": (
-        "data_split",
+        "data.split",
         "deal videos without splits into training, validation and test, by class and group",
     ),
-    "data show": ("data_show", "a contact sheet of what the model will see"),
+    "data show": ("data.show", "a contact sheet of what the model will see"),
     "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
     "demo": ("demo", "the whole job on a small embedded data set"),
     "demo-data": ("demo_data", "only the demo's videos, in SSV2's format"),

@@ -1,0 +1,1 @@
+"""``pks4 data``: know the data before a training learns from it."""
