@@ -30,6 +30,7 @@ from pks4_lightning.data.video.video import Video
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import load_trained
+from pks4_lightning.training.scoring.accuracy import mean_over_views
 from pks4_lightning.training.scoring.predictions import Label, best_labels
 
 __all__ = ["TrainedClassifier", "VideoInput", "load"]
@@ -226,8 +227,9 @@ class TrainedClassifier:
         self, video: VideoInput, num_best: int | None, num_clips: int, num_crops: int
     ) -> list[Label]:
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
-        scores = self.logits(clips).softmax(-1).mean(0, keepdim=True)
-        return best_labels(scores.cpu().numpy(), self.label_names, num_best=num_best)[0]
+        views = self.logits(clips).cpu().softmax(-1).numpy()
+        scores = mean_over_views(views, np.zeros(len(views), dtype=np.int64)).scores
+        return best_labels(scores, self.label_names, num_best=num_best)[0]
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the classifier computes in its ``dtype``."""
