@@ -16,7 +16,7 @@ COMMANDS = {
     "fit": ("trainer", "train a classifier"),
     "validate": ("trainer", "one view per video on the validation split"),
     "test": ("trainer", "all views per video on the test split, one prediction each"),
-    "predict": ("trainer", "label your own videos"),
+    "predict": ("predict", "label your own videos"),
     "rescore": ("rescore", "accuracy of any subset of a test's views, without a GPU"),
     "export-weights": (
         "export_weights",
@@ -61,7 +61,7 @@ EXAMPLES = """\
 examples:
   pks4 fit --config ssv2 --data.root /data/ssv2
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
-  pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --data.predict clip.mp4
+  pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt clip.mp4
   pks4 fit --help                            # what is used first, and how to see the rest
   pks4 fit --config ssv2 --print_config      # what a file and the options come to
 """

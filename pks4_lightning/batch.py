@@ -129,8 +129,8 @@ class ClipSource(Protocol):
         """The split that a test scores, and what lists it; the validation split if need be."""
         ...
 
-    def leave_out(self, paths: Collection[str]) -> None:
-        """Predict only the other videos. Valid after ``setup``."""
+    def leave_out(self, paths: Collection[str]) -> int:
+        """Predict only the other videos; return how many those are. Valid after ``setup``."""
         ...
 
     def failed_train_videos(self) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -104,7 +105,7 @@ def test_it_tests_and_predicts_as_before(old, motion_set, tmp_path):
     cli = run_cli(["test", *old, folder])
     assert best_scores(tmp_path / "test")[:7] == pytest.approx(SCORES, abs=2e-6)
     assert float(cli.trainer.callback_metrics["test/video_top5"]) == pytest.approx(8 / 11)
-    run_cli(["predict", *old, folder, f"--data.predict={motion_set / 'videos' / '27.webm'}"])
+    assert main(["predict", *old, folder, str(motion_set / "videos" / "27.webm")]) == 0
     assert best_scores(tmp_path / "predict") == pytest.approx([SCORES[2]], abs=2e-6)
 
 

@@ -7,6 +7,7 @@ from pks4_lightning.cost.report import CostSettings
 from pks4_lightning.cost.training_step import ClipBatch
 from pks4_lightning.data.annotations.published_counts import official_counts
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pretrained import find_export
 
 __all__ = ["cost_settings"]
 
@@ -18,7 +19,8 @@ def cost_settings(
 
     Args:
         arguments: Settings as `pks4 fit` takes them, ``--config`` and all.
-        checkpoint: A training's checkpoint, whose settings the arguments change.
+        checkpoint: A training's checkpoint, whose settings the arguments change; or an export,
+            which knows no training.
         num_videos: Training videos. ``None``: what the data set's authors publish, else those that
             ``data.root`` holds.
 
@@ -29,7 +31,10 @@ def cost_settings(
     settings = resolve(arguments, checkpoint=checkpoint)
     data, trainer = settings["data"], settings["trainer"]
     classifier = PKS4Config(**settings["model"]["classifier"])
-    if trainer["max_epochs"] is None or trainer["max_epochs"] < 0:
+    num_epochs = trainer["max_epochs"]
+    if num_epochs is None and checkpoint is not None and find_export(checkpoint) is not None:
+        num_epochs = num_videos = 0  # it says nothing of how it was trained
+    if num_epochs is None or num_epochs < 0:
         raise ValueError("The training compute needs an end: set --trainer.max_epochs.")
     return CostSettings(
         classifier=classifier,
@@ -44,7 +49,7 @@ def cost_settings(
         num_videos=(
             _num_videos(settings, classifier.num_classes) if num_videos is None else num_videos
         ),
-        num_epochs=trainer["max_epochs"],
+        num_epochs=num_epochs,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.files import remove_leftovers
+from pks4_lightning.files import remove_leftovers, sha256_of
 from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.pretrained import find_export, weights_file
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
@@ -48,6 +50,12 @@ from pks4_lightning.training.task import VideoClassificationTask
 __all__ = ["PKS4CLI", "run_cli"]
 
 logger = logging.getLogger(__name__)
+
+_DECIDE_SCORES = (
+    *("num_frames", "frame_size", "resize", "num_clips", "num_crops", "mean", "std"),
+    *("test_sampler", "frame_template"),
+)
+"""Data settings that predictions depend on, beside the checkpoint."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -70,8 +78,11 @@ class SaveConfig(SaveConfigCallback):
 class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
 
-    def __init__(self, args: list[str], *, run: bool, start: bool) -> None:
+    def __init__(
+        self, args: list[str], *, run: bool, start: bool, callbacks: Sequence[Callback]
+    ) -> None:
         self._starts = start
+        self._callbacks = callbacks
         super().__init__(
             VideoClassificationTask,
             VideoDataModule,
@@ -141,6 +152,8 @@ class PKS4CLI(LightningCLI):
             _skip_validation=True,
         )[command]
         words = ("best", "last", "auto") if command == "fit" else ("best", "last")
+        if command != "fit" and given.ckpt_path is None:
+            return _weights_to_use(given.get("model.init_from"), arguments)
         if given.ckpt_path not in words:
             return given.ckpt_path
         found = find_checkpoint(given.ckpt_path, _checkpoint_folder(given.trainer.default_root_dir))
@@ -175,9 +188,15 @@ class PKS4CLI(LightningCLI):
             FileExistsError: If the folder has checkpoints and none of them is to be resumed.
             FileNotFoundError: If the data or the backbone is not there.
             OSError: If the checkpoints cannot be written, or there is too little space for them.
-            ValueError: If data and model do not fit each other.
+            ValueError: If data and model do not fit each other, or what is to be resumed holds no
+                training.
         """
         fit = self.config["fit"]
+        if fit.ckpt_path is not None and find_export(fit.ckpt_path) is not None:
+            raise ValueError(
+                f"{fit.ckpt_path} holds weights and no training that could go on: start one from "
+                "them with --model.init_from."
+            )
         folder = _checkpoint_folder(self.trainer.default_root_dir)
         keeps = not fit.trainer.fast_dev_run
         if fit.ckpt_path is None and keeps and checkpoints_in(folder):
@@ -201,6 +220,17 @@ class PKS4CLI(LightningCLI):
         """Leave the table of results to our own report, which accounts for every video."""
         self.config_init["test"]["verbose"] = False
 
+    def before_predict(self) -> None:
+        """Let predictions be continued only by what they were begun with."""
+        final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))["predict"]
+        for callback in self._callbacks:
+            if isinstance(callback, PredictionWriter):
+                callback.made_by = {
+                    "checkpoint": sha256_of(weights_file(final["ckpt_path"])),
+                    **{f"data.{key}": final["data"][key] for key in _DECIDE_SCORES},
+                    "trainer.precision": final["trainer"]["precision"],
+                }
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""
         config = self._get(self.config_init, "trainer")
@@ -215,7 +245,7 @@ class PKS4CLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
-        ours: list[Callback] = [Preemption(), ReportWriter(), PredictionWriter(), MemoryAdvice()]
+        ours: list[Callback] = [Preemption(), ReportWriter(), MemoryAdvice(), *self._callbacks]
         if is_fit:
             ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
             ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))
@@ -233,6 +263,26 @@ class PKS4CLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(_checkpoint_folder(trainer.default_root_dir))
         return trainer
+
+
+def _weights_to_use(init_from: str | None, arguments: list[str]) -> str | None:
+    """Return what an evaluation without a checkpoint takes its weights from.
+
+    Weights to start a training from are a checkpoint to an evaluation: they bring their head and
+    the names of their classes along.
+
+    Raises:
+        ValueError: If there are none: a random head would label at random.
+    """
+    if init_from is not None:
+        arguments.append("--model.init_from=null")
+        return init_from
+    if any(argument.startswith("--print_config") for argument in arguments):
+        return None
+    raise ValueError(
+        f"`pks4 {arguments[0]}` needs trained weights: --ckpt_path names a checkpoint of "
+        "`pks4 fit`, or an export of `pks4 export-weights`."
+    )
 
 
 def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
@@ -269,18 +319,21 @@ def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def run_cli(args: list[str], *, run: bool = True, start: bool = True) -> PKS4CLI:
+def run_cli(
+    args: list[str], *, run: bool = True, start: bool = True, callbacks: Sequence[Callback] = ()
+) -> PKS4CLI:
     """Parse arguments, build everything and, unless told otherwise, run the command.
 
     Args:
         args: The arguments; with ``run`` the command first.
         run: False takes no command.
         start: False builds all that a command needs, and leaves it at that.
+        callbacks: Of this run, besides those that every run has.
 
     Returns:
         The command line object, with ``model``, ``datamodule`` and ``trainer``.
     """
-    return PKS4CLI(args, run=run, start=start)
+    return PKS4CLI(args, run=run, start=start, callbacks=callbacks)
 
 
 def _checkpoint_folder(root: str | Path | None) -> Path:

@@ -81,7 +81,6 @@ FIRST: dict[str, tuple[Row, ...]] = {
     ),
     "predict": (
         _CHECKPOINT,
-        Row("data.predict", None, "a video, a folder, or a list of paths"),
         *_VIEWS,
         *_CLIPS,
         Row("data.test_batch_size", None, "videos at a time"),
@@ -99,8 +98,9 @@ _EXAMPLES = {
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 test --ckpt_path best.ckpt --data.num_clips 2 --data.num_crops 3""",
     "predict": """\
-  pks4 predict --ckpt_path best.ckpt --data.predict clip.mp4
-  pks4 predict --ckpt_path best.ckpt --data.predict /my/videos""",
+  pks4 predict --ckpt_path best.ckpt clip.mp4
+  pks4 predict --ckpt_path best.ckpt /my/videos --out labels --num_best all --format jsonl
+  pks4 predict --ckpt_path best.ckpt /my/videos --out labels --resume""",
 }
 
 

@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> None:
         logger.info(
             "Within %g GFLOPs per view: %d frames of %d pixels, top-1 %.2f %%, %.4g GFLOPs.\n"
             "pks4 predict --ckpt_path %s --data.num_frames %d --data.frame_size %d "
-            "--data.predict VIDEO",
+            "VIDEO",
             *(arguments.budget, best.num_frames, best.frame_size, 100 * best.top1, best.gflops),
             *(best.checkpoint, best.num_frames, best.frame_size),
         )

@@ -1,16 +1,20 @@
-"""``pks4 fit | validate | test | predict``: Lightning's trainer on our task and data."""
+"""``pks4 fit | validate | test``: Lightning's trainer on our task and data."""
 
 import argparse
 import logging
 import multiprocessing
 import sys
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pks4_lightning.cli.arguments import take_settings
 from pks4_lightning.cli.short_help import short_help
 
-__all__ = ["add_arguments", "run"]
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+
+__all__ = ["add_arguments", "run", "start"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +60,19 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: The name of the command, and its settings.
 
     Raises:
+        SystemExit: As :func:`start` does.
+    """
+    start([arguments.command, *arguments.settings])
+
+
+def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> None:
+    """Start Lightning's trainer.
+
+    Args:
+        arguments: The command, and its settings.
+        callbacks: Of this run, besides those that every run has.
+
+    Raises:
         SystemExit: With status 2 if the settings do not parse, 143 if SIGTERM or SIGUSR1 stops the
             run. One that stalls ends with 75.
     """
@@ -67,11 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )
-    if arguments.command != "fit":  # nothing is saved there
+    if arguments[0] != "fit":  # nothing is saved there
         warnings.filterwarnings("ignore", message="The dirpath has changed")
     try:
         with noting_signals():
-            run_cli([arguments.command, *arguments.settings])
+            run_cli(list(arguments), callbacks=callbacks)
     finally:
         for worker in multiprocessing.active_children():  # one that is stuck would hold up the end
             worker.kill()

@@ -30,7 +30,9 @@ class CostSettings:
     precision: str
     """As ``trainer.precision`` has it."""
     num_videos: int
+    """Training videos."""
     num_epochs: int
+    """0 where no training is known."""
 
 
 def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, Any]:
@@ -41,9 +43,9 @@ def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, 
         measured: Time the device at hand too; on a GPU, measure the memory of a step.
 
     Returns:
-        ``parameters``; ``flops`` in both conventions, per view and per video; ``training_eflops``;
-        ``memory`` in bytes without and with gradient checkpointing; ``measured``, the same two
-        again, where asked for.
+        ``parameters``; ``flops`` in both conventions, per view and per video; ``training_eflops``,
+        where a training is known; ``memory`` in bytes without and with gradient checkpointing;
+        ``measured``, the same two again, where asked for.
 
     Raises:
         FileNotFoundError: If the backbone's architecture cannot be looked up.
@@ -66,16 +68,7 @@ def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, 
             "per_video": {name: views * count for name, count in per_view.items()},
             "by_part": {part: _conventions(count) for part, count in flops.items()},
         },
-        "training_eflops": {
-            "num_videos": settings.num_videos,
-            "num_epochs": settings.num_epochs,
-            **{
-                name: training_eflops(
-                    count, num_videos=settings.num_videos, num_epochs=settings.num_epochs
-                )
-                for name, count in per_view.items()
-            },
-        },
+        **_training(settings, per_view),
         "memory": [_memory(settings, checkpointing) for checkpointing in (False, True)],
     }
     if measured:
@@ -85,6 +78,14 @@ def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, 
 
 def _conventions(flops: Flops) -> Mapping[str, int]:
     return {"paper": flops.paper, "all_matmuls": flops.all_matmuls}
+
+
+def _training(settings: CostSettings, per_view: Mapping[str, int]) -> dict[str, Any]:
+    if not settings.num_epochs:
+        return {}
+    size = {"num_videos": settings.num_videos, "num_epochs": settings.num_epochs}
+    eflops = {name: training_eflops(count, **size) for name, count in per_view.items()}
+    return {"training_eflops": {**size, **eflops}}
 
 
 def _memory(settings: CostSettings, checkpointing: bool) -> dict[str, Any]:

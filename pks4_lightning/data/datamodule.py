@@ -64,7 +64,7 @@ class VideoDataModule(LightningDataModule):
         val: Validation annotations.
         test: Test annotations. ``null``: the test split if there is one with labels, else the
             validation split.
-        predict: A video, a folder of videos, or a text file with a path per line; unlabelled.
+        predict: Videos to label, folders, patterns, or lists of paths; ``-``: standard input.
         labels: Names of all classes: Something-Something's JSON, or a text file with a name per
             line. ``null``: found, or else the training labels, sorted.
         remap_labels: Where a checkpoint has the same class names in another order, number the
@@ -123,7 +123,7 @@ class VideoDataModule(LightningDataModule):
         train: str | None = None,
         val: str | None = None,
         test: str | None = None,
-        predict: str | None = None,
+        predict: list[str] | str | None = None,
         labels: str | None = None,
         remap_labels: bool = False,
         videos: str | None = None,
@@ -280,9 +280,10 @@ class VideoDataModule(LightningDataModule):
         videos = self.videos("test")
         return videos.split or "test", os.path.relpath(videos.source, self.root or ".")
 
-    def leave_out(self, paths: Collection[str]) -> None:
-        """Predict only the other videos; those to leave out as :class:`VideoList` gives them."""
+    def leave_out(self, paths: Collection[str]) -> int:
+        """Predict only the other videos, by path; return how many those are."""
         self._splits.videos["predict"] = self.videos("predict").without(set(paths))
+        return len(self.videos("predict"))
 
     def videos_at_work(self) -> list[str]:
         """Return the videos that the workers are at, the one that takes longest first."""
@@ -302,9 +303,9 @@ class VideoDataModule(LightningDataModule):
         """Return all views of the test videos."""
         return self._loader("test")
 
-    def predict_dataloader(self) -> DataLoader[VideoBatch] | list[VideoBatch]:
-        """Return all views of the videos to predict, with label -1; nothing where none is left."""
-        return self._loader("predict") if len(self.videos("predict")) else []
+    def predict_dataloader(self) -> DataLoader[VideoBatch]:
+        """Return all views of the videos to predict, with label -1."""
+        return self._loader("predict")
 
     def num_train_batches(self) -> int:
         """Return the micro-batches per epoch on each rank; refuse fewer videos than ranks."""

@@ -66,7 +66,7 @@ def build(
 
     Args:
         command: ``test`` or ``predict``.
-        checkpoint: A checkpoint of `pks4 fit`.
+        checkpoint: A checkpoint of `pks4 fit`, or an export.
         settings: Any settings of the command, such as ``--data.num_frames=16``.
         listener: A callback of the trainer, besides those that every run has.
 
@@ -74,10 +74,7 @@ def build(
         The command line, with ``model``, ``datamodule`` and ``trainer``; nothing has run.
     """
     args = [command, f"--ckpt_path={checkpoint}", *settings, "--trainer.devices=1"]
-    cli = run_cli(args, start=False)
-    if listener is not None:
-        cli.trainer.callbacks.append(listener)  # type: ignore[attr-defined]  # set in __init__
-    return cli
+    return run_cli(args, start=False, callbacks=[] if listener is None else [listener])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -15,7 +14,16 @@ from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.video_classifier import VideoClassifier
 
-__all__ = ["DESCRIPTION", "WEIGHTS", "ClipInput", "load_classifier", "save_weights"]
+__all__ = [
+    "DESCRIPTION",
+    "WEIGHTS",
+    "ClipInput",
+    "find_export",
+    "load_classifier",
+    "read_export",
+    "save_weights",
+    "weights_file",
+]
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "classifier.json"
@@ -77,18 +85,41 @@ def save_weights(
         path.write_text(json.dumps(description, indent=2) + "\n")
 
 
-def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
-    """Rebuild a classifier that `pks4 export-weights` wrote. No network and no Lightning is needed.
+def find_export(path: str | Path) -> Path | None:
+    """Return the folder of an export that a path names, or ``None`` if it names none.
+
+    Args:
+        path: The folder, or one of the two files in it.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() or path.name in (WEIGHTS, DESCRIPTION):
+        return folder if all((folder / name).is_file() for name in (WEIGHTS, DESCRIPTION)) else None
+    return None
+
+
+def weights_file(source: str | Path) -> Path:
+    """Return the file that holds the weights: of an export its own, else what is named itself.
+
+    Args:
+        source: A checkpoint or an export.
+    """
+    folder = find_export(source)
+    return Path(source) if folder is None else folder / WEIGHTS
+
+
+def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Tensor]]:
+    """Read what `pks4 export-weights` wrote.
 
     Args:
         folder: The folder with both files.
 
     Returns:
-        The classifier, in evaluation mode on the CPU, and what it is fed.
+        The architecture, what the classifier is fed, and all its tensors, on the CPU.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If one was changed, or does not fit the other.
+        ValueError: If one was changed.
     """
     description, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
     for path in (description, weights):
@@ -104,11 +135,29 @@ def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
         raise ValueError(f"{description} does not describe a classifier: {error}.") from error
     if sha256_of(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")
+    return config, clip, load_file(weights)
+
+
+def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
+    """Rebuild a classifier that `pks4 export-weights` wrote. No network and no Lightning is needed.
+
+    Args:
+        folder: The folder with both files.
+
+    Returns:
+        The classifier, in evaluation mode on the CPU, and what it is fed.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one was changed, or does not fit the other.
+    """
+    config, clip, weights = read_export(folder)
     classifier = build_classifier(config, load_weights=False)
-    tensors: dict[str, Any] = load_file(weights)
     try:
-        classifier.load_state_dict(tensors)
+        classifier.load_state_dict(weights)
     except RuntimeError as error:
         problem = str(error).splitlines()[1].strip()
-        raise ValueError(f"{description} does not describe {weights}: {problem}") from error
+        raise ValueError(
+            f"{Path(folder) / DESCRIPTION} does not describe {Path(folder) / WEIGHTS}: {problem}"
+        ) from error
     return classifier.eval(), clip

@@ -107,14 +107,15 @@ def _parts(report: Mapping[str, Any]) -> Table:
 
 
 def _totals(report: Mapping[str, Any]) -> Table:
-    flops, training = report["flops"], report["training_eflops"]
+    flops, training = report["flops"], report.get("training_eflops")
     table = _table("", **{"paper's convention": 1, "with attention": 1})
     table.add_row(f"GFLOPs per video, {flops['views']} views", *_giga(flops["per_video"]))
-    table.add_row(
-        f"EFLOPs of {training['num_epochs']} epochs, {training['num_videos']:,} videos",
-        f"{training['paper']:.4f}",
-        f"{training['all_matmuls']:.4f}",
-    )
+    if training is not None:
+        table.add_row(
+            f"EFLOPs of {training['num_epochs']} epochs, {training['num_videos']:,} videos",
+            f"{training['paper']:.4f}",
+            f"{training['all_matmuls']:.4f}",
+        )
     return table
 
 

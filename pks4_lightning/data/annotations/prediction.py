@@ -2,13 +2,17 @@
 
 import logging
 import os
+import sys
+from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
+from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import listed_lines, unquoted
+from pks4_lightning.data.annotations.entry import listed_lines, shortened, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.data.annotations.walking import walk
+from pks4_lightning.data.annotations.walking import find_clips
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
 
@@ -17,46 +21,67 @@ __all__ = ["list_for_prediction"]
 logger = logging.getLogger(__name__)
 
 
-def list_for_prediction(target: str | None, *, frame_template: str | None = None) -> VideoList:
-    """List videos without labels.
+class _Named(NamedTuple):
+    """What one target stands for."""
+
+    folder: Path
+    paths: list[str]
+    """Below the folder."""
+    absent: list[str]
+    """Named, but not on the disk; as written."""
+
+    def joined(self) -> list[str]:
+        """Return the paths with the folder in front."""
+        return [str(self.folder / path) for path in self.paths]
+
+
+def list_for_prediction(
+    targets: str | Sequence[str] | None, *, frame_template: str | None = None
+) -> VideoList:
+    """List videos without labels, each once.
 
     Args:
-        target: A video file; a folder, searched at any depth; a folder of pictures; or a text file
-            with a path per line, absolute or relative to that file. Lines that begin with ``#`` are
-            comments.
+        targets: One or more of: a video file; a folder, searched at any depth; a folder of
+            pictures; a pattern such as ``clips/**/*.mp4``; a text file with a path per line,
+            absolute or relative to that file, where lines that begin with ``#`` are comments; ``-``
+            for such a list on standard input.
         frame_template: Name of the pictures, where videos are folders of them.
 
     Returns:
-        The videos; those of a text file that are not on the disk are its missing ones.
+        The videos; those that are named and not on the disk are its missing ones.
 
     Raises:
-        FileNotFoundError: If it does not exist, or none of the videos that it lists.
-        ValueError: If it holds no videos, or none is named.
+        FileNotFoundError: If none of what is named exists.
+        ValueError: If there are no videos in it, or nothing is named.
     """
-    if target is None:
+    if not targets:
         raise ValueError(
             "data.predict is not set; it names a video, a folder of videos or a list of them."
         )
-    path = Path(target).expanduser()
-    absent: list[str] = []
-    if path.is_dir():
-        walked = walk(path)
-        folder, paths = path, walked.clips
-        for remark in walked.unread_remarks():
-            logger.warning("%s", remark)
-        if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
-            folder, paths = path.parent, [path.name]
-    elif not path.is_file():
-        raise FileNotFoundError(f"data.predict names '{target}', which does not exist.")
-    elif path.suffix.lower() in VIDEO_SUFFIXES:
-        folder, paths = path.parent, [path.name]
+    targets = [targets] if isinstance(targets, str) else list(targets)
+    parts = [_expand(target) for target in targets]
+    absent = [path for part in parts for path in part.absent]
+    if len(parts) == 1:
+        folder, paths = parts[0].folder, parts[0].paths
     else:
-        folder = path.parent
-        paths, absent = _look_up(path)
+        folder, paths = Path(), [path for part in parts for path in part.joined()]
+    source = " ".join(targets)
+    if absent:
+        named = f"data.predict names '{shortened(source)}'"
+        if absent == targets and len(targets) == 1:
+            raise FileNotFoundError(f"{named}, which does not exist.")
+        sentence = (
+            f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
+            f"as '{absent[0]}'"
+        )
+        if not paths:
+            raise FileNotFoundError(f"{sentence}.")
+        logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
-        raise ValueError(f"data.predict names '{target}', which holds no videos.")
+        raise ValueError(f"data.predict names '{shortened(source)}', which holds no videos.")
+    paths = list(dict.fromkeys(paths))
     return VideoList(
-        str(path),
+        source,
         str(folder),
         tuple(paths),
         (-1,) * len(paths),
@@ -66,35 +91,60 @@ def list_for_prediction(target: str | None, *, frame_template: str | None = None
     )
 
 
-def _look_up(source: Path) -> tuple[list[str], list[str]]:
-    """Return what a text file lists: the paths of what is there, and what is not, as written."""
+def _expand(target: str) -> _Named:
+    if target == "-":
+        lines = (line.strip() for line in sys.stdin.read().lstrip("\ufeff").splitlines())
+        kept = [line for line in lines if line and not line.startswith("#")]
+        return _look_up([unquoted(line) for line in kept], Path())
+    path = Path(target).expanduser()
+    if path.is_dir():
+        paths = find_clips(path)
+        if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
+            return _Named(path.parent, [path.name], [])
+        return _Named(path, paths, [])
+    if not path.is_file():
+        return _matches(target)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _Named(path.parent, [path.name], [])
     try:
-        lines = [unquoted(line) for _, line in listed_lines(source)]
+        lines_of_file = [unquoted(line) for _, line in listed_lines(path)]
     except ValueError:
         raise ValueError(
-            f"data.predict names '{source}', which is neither a video "
+            f"data.predict names '{target}', which is neither a video "
             f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
         ) from None
+    return _look_up(lines_of_file, path.parent)
+
+
+def _matches(pattern: str) -> _Named:
+    """Return the videos and the folders of videos that a pattern stands for."""
+    paths: list[str] = []
+    absent: list[str] = []
+    matches = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207 - may be absolute
+    for match in matches:
+        if Path(match).is_dir() or Path(match).suffix.lower() in VIDEO_SUFFIXES:
+            if Path(match).exists():
+                paths += _expand(match).joined()
+            else:  # a link that leads nowhere
+                absent.append(match)
+    return _Named(Path(), paths, absent if matches else [pattern])
+
+
+def _look_up(lines: Sequence[str], base: Path) -> _Named:
+    """Look for the paths of a list, relative to a folder or absolute."""
     index = FolderIndex(Path("/"))  # a list of one's own may lead anywhere
-    folder = os.path.abspath(source.parent).rstrip("/") + "/"  # noqa: PTH100 - links stay as they are
-    found, absent = [], []
+    folder = os.path.abspath(base).rstrip("/") + "/"  # noqa: PTH100 - links stay as they are
+    named = _Named(base, [], [])
     for line in lines:
         listed = Path(line).expanduser()
-        path = os.path.abspath(source.parent / listed)  # noqa: PTH100 - same
+        path = os.path.abspath(base / listed)  # noqa: PTH100 - same
         try:
             there = index.find(path.removeprefix("/"))
         except UnsafePathError:
             there = None
         if there is None:
-            absent.append(line)
+            named.absent.append(line)
         else:
-            found.append(f"/{there}" if listed.is_absolute() else f"/{there}".removeprefix(folder))
-    if absent:
-        sentence = (
-            f"{len(absent)} of the {len(lines)} videos that '{source}' lists do not exist, such as "
-            f"'{absent[0]}'"
-        )
-        if not found:
-            raise FileNotFoundError(f"{sentence}; correct the list.")
-        logger.warning("%s; they are counted as missing.", sentence)
-    return found, absent
+            is_absolute = listed.is_absolute()
+            named.paths.append(f"/{there}" if is_absolute else f"/{there}".removeprefix(folder))
+    return named

@@ -88,7 +88,8 @@ class PredictionWriter(TaskCallback):
             )
             self._failed.append_missing(self.task.source.missing_videos("predict"))
             self._num_scored = len(done)
-        self.task.source.leave_out(trainer.strategy.broadcast(done))
+        if not self.task.source.leave_out(trainer.strategy.broadcast(done)):
+            trainer.limit_predict_batches = 0  # all is done
 
     def on_predict_batch_end(
         self,

@@ -7,7 +7,6 @@ from pathlib import Path
 from torch import Tensor
 
 from pks4_lightning.models.causal_start import as_causal_start
-from pks4_lightning.models.pretrained import load_classifier
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
@@ -29,7 +28,7 @@ def start_from(
 
     Args:
         classifier: The classifier, with its own initial weights.
-        source: A checkpoint of `pks4 fit`, or a folder of `pks4 export-weights`.
+        source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`.
         label_names: Names of the classes to be trained.
 
     Raises:
@@ -62,9 +61,6 @@ def start_from(
 
 
 def _read(source: Path) -> tuple[dict[str, Tensor], list[str], bool]:
-    if source.is_dir():
-        classifier, clip = load_classifier(source)
-        return classifier.state_dict(), clip.label_names, classifier.causal
     checkpoint = read_checkpoint(source)
     weights = {
         name.removeprefix(_PREFIX): tensor

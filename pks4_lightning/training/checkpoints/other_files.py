@@ -3,13 +3,11 @@
 import zipfile
 from pathlib import Path
 
-from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS
-
 __all__ = ["refuse_other_files"]
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
-_VIDEO = "a video; --data.predict takes it"
+_VIDEO = "a video; `pks4 predict --ckpt_path CHECKPOINT VIDEO` labels it"
 _IMAGE = "a picture"
 _KINDS = (
     (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file with `git lfs pull`"),
@@ -51,11 +49,6 @@ def refuse_other_files(path: Path) -> None:
 
 
 def _folder(path: Path) -> str:
-    if (path / WEIGHTS).is_file() and (path / DESCRIPTION).is_file():
-        return (
-            "a folder of `pks4 export-weights`; --model.init_from takes it, and in Python "
-            "load_classifier"
-        )
     for folder in (path / "checkpoints", path):
         found = sorted(folder.glob("[!.]*.ckpt"))
         if found:
@@ -75,17 +68,11 @@ def _kind_of_file(path: Path) -> str | None:
         if head[offset:].startswith(mark):
             return kind
     if path.suffix == ".safetensors" or head[8:10] == b'{"':
-        return _safetensors(path)
+        return (
+            "a safetensors file without the classifier.json that `pks4 export-weights` writes "
+            "beside it. An image tower goes to --model.classifier.backbone, as its folder or hub id"
+        )
     return _text(path, head)
-
-
-def _safetensors(path: Path) -> str:
-    if path.name == WEIGHTS and (path.parent / DESCRIPTION).is_file():
-        return f"the weights of an export; --model.init_from takes its folder, {path.parent}"
-    return (
-        "a safetensors file: weights without the settings of a training. A CLIP tower goes to "
-        "--model.classifier.backbone, as its folder or hub id"
-    )
 
 
 def _kind_of_archive(path: Path) -> str | None:

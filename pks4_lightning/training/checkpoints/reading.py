@@ -9,7 +9,9 @@ from unicodedata import normalize
 import torch
 from torch import Tensor
 
+from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.training.checkpoints.checksum import check_seal
+from pks4_lightning.training.checkpoints.exported import exported_checkpoint
 from pks4_lightning.training.checkpoints.other_files import refuse_other_files
 
 __all__ = [
@@ -28,7 +30,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of this package; tensors stay on disk until they are touched.
 
     Args:
-        path: A file that `pks4 fit` wrote.
+        path: A file that `pks4 fit` wrote, or an export of `pks4 export-weights`.
 
     Returns:
         The checkpoint's dictionary. Nothing in it can run code: it is read with
@@ -82,10 +84,10 @@ def check_plain(value: Any) -> None:
 
 
 def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any], bool]:
-    """Load a file that ``torch.save`` wrote, after comparing it with the checksum in it, if any.
+    """Load a checkpoint, after comparing it with the checksum in it, if any.
 
     Args:
-        path: The file.
+        path: A file that ``torch.save`` wrote, or an export of `pks4 export-weights`.
         mmap: Leave tensors on the disk until they are touched.
 
     Returns:
@@ -100,6 +102,8 @@ def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any
         raise FileNotFoundError(
             f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
         )
+    if (folder := find_export(path)) is not None:
+        return exported_checkpoint(folder), True
     refuse_other_files(path)
     is_verified = check_seal(path)
     try:

@@ -1,5 +1,6 @@
 """A trained classifier out of a checkpoint or an export folder, without the training around it."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.pretrained import ClipInput, load_classifier
+from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 
@@ -31,7 +32,7 @@ def read_trained(path: str | Path) -> Trained:
     """Read a checkpoint's classifier and what it is fed.
 
     Args:
-        path: A file that `pks4 fit` wrote.
+        path: A file that `pks4 fit` wrote, or an export.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -44,8 +45,14 @@ def read_trained(path: str | Path) -> Trained:
         raise ValueError(f"{path} does not say what {', '.join(absent)} of its clips were.")
     config = PKS4Config(**content["hyper_parameters"]["classifier"])
     return Trained(
-        # how it was trained is no part of what it is
-        replace(config, pretrained=False, compile=False, gradient_checkpointing=False),
+        # how and where it was trained is no part of what it is
+        replace(
+            config,
+            backbone=_without_folders(config.backbone),
+            pretrained=False,
+            compile=False,
+            gradient_checkpointing=False,
+        ),
         {
             name.removeprefix(_PREFIX): tensor
             for name, tensor in content["state_dict"].items()
@@ -70,9 +77,15 @@ def load_trained(source: str | Path) -> tuple[VideoClassifier, ClipInput]:
         FileNotFoundError: If there is neither.
         ValueError: If it is damaged, or no file of ours.
     """
-    if Path(source).is_dir():
-        return load_classifier(source)
     trained = read_trained(source)
     classifier = build_classifier(trained.config, load_weights=False)
     classifier.load_state_dict(trained.weights)
     return classifier.eval(), trained.clip
+
+
+def _without_folders(backbone: str) -> str:
+    """Return a hub id, or a folder of this package, as it is, and of any other folder the name."""
+    is_hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", backbone) and not Path(backbone).is_dir()
+    if is_hub_id or backbone.startswith("pks4_lightning/"):
+        return backbone
+    return Path(backbone).expanduser().resolve().name

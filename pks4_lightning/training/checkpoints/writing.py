@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import __version__ as lightning_version
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from pks4_lightning.files import atomic_write
@@ -70,7 +71,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint on the CPU, always with ``weights_only=True``.
 
         Args:
-            path: The file.
+            path: The file, or an export of `pks4 export-weights`.
             map_location: Lightning's; not used.
             weights_only: Lightning's; not used.
 
@@ -81,7 +82,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
         checkpoint, is_verified = load_checked(path)
         if not is_verified:
             logger.warning("%s has no checksum: it is not verified.", path)
-        return checkpoint
+        # Lightning asks for it to bring old files up to date; an export has none
+        return {"pytorch-lightning_version": lightning_version, **checkpoint}
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint that another one has taken the place of.

@@ -228,7 +228,7 @@ def test_a_list_to_predict_is_read_as_people_and_systems_write_it(tmp_path, capl
     names = ("my clip.mp4", "b.mp4", "-0IErS_cisg.webm", "#1.mp4", NFD)
     assert listed.paths == tuple(f"in/{name}" for name in names)
     assert (listed.missing, listed.missing_labels) == (("in/gone.mp4",), (-1,))
-    assert "1 of the 6 videos" in caplog.text
+    assert "1 of its 6 videos" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,12 @@ def test_lines_keep_their_numbers_beside_comments(tmp_path):
     [
         ("none.mp4", None, FileNotFoundError, "names '.*none.mp4', which does not exist"),
         ("list.txt", b"", ValueError, "holds no videos"),
-        ("list.txt", b"none.mp4\n", FileNotFoundError, "1 of the 1 videos that .*list.txt. lists"),
+        (
+            "list.txt",
+            b"none.mp4\n",
+            FileNotFoundError,
+            "1 of its 1 videos do not exist",
+        ),
         ("clip.bin", b"\xff\xfe", ValueError, "neither a video .* nor a list"),
     ],
 )

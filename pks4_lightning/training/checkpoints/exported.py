@@ -1,0 +1,28 @@
+"""An export read as a checkpoint, so that it does wherever one is asked for."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pks4_lightning.models.pretrained import read_export
+
+__all__ = ["exported_checkpoint"]
+
+
+def exported_checkpoint(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint of the exported classifier would hold, apart from its training.
+
+    Args:
+        folder: Of `pks4 export-weights`.
+
+    Raises:
+        ValueError: If a file in it was changed.
+    """
+    config, clip, weights = read_export(folder)
+    data = asdict(clip)
+    return {
+        "label_names": data.pop("label_names"),
+        "hyper_parameters": {"classifier": asdict(config)},
+        "config": {"data": data},
+        "state_dict": {f"classifier.{name}": tensor for name, tensor in weights.items()},
+    }

@@ -1,0 +1,76 @@
+"""What may be named to be predicted, and how much of it."""
+
+import io
+import sys
+
+import pytest
+
+from pks4_lightning.data.annotations.prediction import list_for_prediction
+
+FILES = ("in/b.mp4", "in/deep/a.webm", "in/deep/[1] c.mkv", "in/notes.md", "d.avi")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    for name in FILES:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "list.txt").write_text("in/b.mp4\ngone.mp4\n")
+    (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def paths(targets):
+    videos = list_for_prediction(targets)
+    assert videos.labels == (-1,) * len(videos)
+    assert videos.missing_labels == (-1,) * len(videos.missing)
+    return [videos.path(index) for index in range(len(videos))], list(videos.missing)
+
+
+@pytest.mark.parametrize(
+    ("targets", "found", "missing"),
+    [
+        (["d.avi", "in/b.mp4"], ["d.avi", "in/b.mp4"], []),
+        (["in", "d.avi"], ["in/b.mp4", "in/deep/[1] c.mkv", "in/deep/a.webm", "d.avi"], []),
+        (["in/**/*"], ["in/b.mp4", "in/deep/[1] c.mkv", "in/deep/a.webm"], []),
+        (["*/*.mp4", "d.avi"], ["in/b.mp4", "d.avi"], []),
+        (["in/deep/[1] c.mkv"], ["in/deep/[1] c.mkv"], []),
+        (["d.avi", "d.avi", "*.avi"], ["d.avi"], []),
+        (["list.txt", "d.avi"], ["in/b.mp4", "d.avi"], ["gone.mp4"]),
+        (["d.avi", "none.mp4", "*.wmv"], ["d.avi"], ["none.mp4", "*.wmv"]),
+        (["*.mp4", "d.avi"], ["d.avi"], ["dangling.mp4"]),
+        (["dangling.mp4", "d.avi"], ["d.avi"], ["dangling.mp4"]),
+    ],
+)
+def test_several_targets_are_one_list(targets, found, missing):
+    assert paths(targets) == (found, missing)
+
+
+def test_a_pattern_may_be_absolute(folder):
+    assert paths(f"{folder}/*.avi") == ([f"{folder}/d.avi"], [])
+
+
+def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
+    text = "\ufeff# mine\n\nin/b.mp4\n'in/deep/[1] c.mkv'\nnone.mp4\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert paths(["-", "d.avi"]) == (["in/b.mp4", "in/deep/[1] c.mkv", "d.avi"], ["none.mp4"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "sentence"),
+    [
+        (None, ValueError, "data.predict is not set"),
+        ([], ValueError, "data.predict is not set"),
+        ("none.mp4", FileNotFoundError, "names 'none.mp4', which does not exist"),
+        ("dangling.mp4", FileNotFoundError, "names 'dangling.mp4', which does not exist"),
+        (["a.mp4", "*.wmv"], FileNotFoundError, "2 of its 2 videos do not exist, such as 'a.mp4'"),
+        ("-", ValueError, "names '-', which holds no videos"),
+    ],
+)
+def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(error) as caught:
+        list_for_prediction(targets)
+    assert sentence in str(caught.value)
