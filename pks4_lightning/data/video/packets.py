@@ -129,8 +129,9 @@ def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int
 
     Args:
         packets: All packets of the video.
-        reorders: Frames may be shown in another order than they are stored, and the container has
-            no place to say so. FFmpeg then makes up stamps that rise.
+        reorders: Frames may be shown in another order than they are stored. Stamps that rise all
+            the same may be made up: by FFmpeg, as AVI has none, or by who took the times of
+            decoding for those of showing.
 
     Returns:
         ``None`` where only decoding from the beginning tells: stamps are missing, made up, appear

@@ -23,8 +23,6 @@ MAX_PACKETS = 2_000_000
 _FALLBACK_FRAME_RATE = Fraction(25)
 _KEPT_BYTES = 64 * 2**20
 """Of packets in memory; the rest of a longer file is read again when it is decoded."""
-_WITHOUT_STAMPS = ("avi", "asf", "matroska")
-"""Containers that hold, or may hold, in the order of decoding alone, when frames are shown."""
 
 
 @dataclass
@@ -52,7 +50,7 @@ class EncodedStream:
     begins_midway: bool
     """It was cut out of a longer one, so that its first packets may not be decodable."""
     reorders: bool
-    """Frames may be shown in another order than they are stored, without their stamps saying so."""
+    """Frames may be shown in another order than they are stored."""
     knows_entries: bool
     """The packets say where decoding can begin."""
     skips_unreferenced: bool
@@ -120,8 +118,7 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
             times=_times(packets, rate, stream.time_base),
             frame_seconds=float(1 / rate),
             begins_midway=begins_midway,
-            reorders=stream.codec_context.has_b_frames
-            and any(kind in container.format.name for kind in _WITHOUT_STAMPS),
+            reorders=stream.codec_context.has_b_frames,
             knows_entries=reader.knows_entries,
             skips_unreferenced=reader.skips_unreferenced,
         )  # fmt: skip

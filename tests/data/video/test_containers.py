@@ -79,6 +79,21 @@ def test_frames_of_avi_come_as_shown_though_it_tells_only_how_they_are_stored(tm
     assert [read_number(f) for f in Video(path).frames([17, 2, 3]).numpy()] == [17, 2, 3]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".flv"])
+def test_times_of_decoding_in_the_place_of_times_of_showing_mislead_nobody(tmp_path, suffix):
+    path = write_file(tmp_path / "clip", Recipe(suffix, "libx264", 30, gop=10, b_frames=2))
+    wrong = path.with_stem("wrong")
+    with av.open(str(path)) as source, av.open(str(wrong), "w") as out:
+        copy = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream, packet.pts = copy, packet.dts
+                out.mux(packet)
+    assert disagreements(wrong) == []
+    shown = numbers(wrong)
+    assert shown == sorted(shown)
+
+
 def packed(path):
     """Pack a B-frame behind the P-frame that it needs, and a placeholder after them, as XviD."""
     target = path.with_name("packed.avi")
