@@ -62,8 +62,7 @@ class VideoDataModule(LightningDataModule):
             files, and says so.
         train: Training annotations, or the folder of class folders.
         val: Validation annotations.
-        test: Test annotations. ``null``: the test split if there is one with labels, else the
-            validation split.
+        test: Test annotations. ``null``: the test split if it has labels, else the validation's.
         predict: Videos to label, folders, patterns, or lists of paths; ``-``: standard input.
         labels: Names of all classes: Something-Something's JSON, or a text file with a name per
             line. ``null``: found, or else the training labels, sorted.
