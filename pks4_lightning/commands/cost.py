@@ -33,7 +33,9 @@ examples:
   pks4 cost --config ssv2 --data.num_frames 32 --measure
   pks4 cost --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --json
   pks4 cost --config ssv2 --scaling --out scaling.png
-Any setting of `pks4 fit` may follow. Nothing is downloaded for OpenAI's four CLIP transformers.
+  pks4 cost --config ssv2 --backbone facebook/dinov2-base
+Any setting of `pks4 fit` may follow. Nothing is downloaded for OpenAI's four CLIP transformers and
+for the base models of SigLIP, SigLIP 2, DINOv2, DINOv3 and ViT; of others, config.json.
 """
 
 
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     take_settings(parser)
     parser.add_argument("--ckpt_path", help="a checkpoint, whose settings to start from")
+    parser.add_argument("--backbone", help="short for --model.classifier.backbone")
     parser.add_argument("--videos", type=int, help="training videos, where no data set tells")
     parser.add_argument(
         "--measure",
@@ -91,8 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--paper takes no settings of a training: {' '.join(arguments.settings)}."
             )
         return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
+    tower = [f"--model.classifier.backbone={arguments.backbone}"] if arguments.backbone else []
     settings = cost_settings(
-        arguments.settings,
+        [*arguments.settings, *tower],
         checkpoint=arguments.ckpt_path,
         num_videos=0 if arguments.scaling else arguments.videos,
     )

@@ -109,6 +109,19 @@ def test_json_of_a_config_adds_up(tiny_args, capsys):
         assert total == sum(part[name] for part in report["flops"]["by_part"].values())
 
 
+@pytest.mark.parametrize(
+    ("backbone", "route", "tower"),
+    [
+        ("facebook/dinov2-with-registers-base", "token_t1d", 86_583_552),
+        ("google/siglip2-base-patch16-224", "none", 92_884_224),
+    ],
+)
+def test_another_backbone_is_counted_without_a_network(capsys, backbone, route, tower):
+    args = ["cost", *SSV2, "--json", f"--backbone={backbone}", "--data.num_frames=1"]
+    assert main([*args, f"--model.classifier.class_route={route}", "--data.batch_size=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"]["by_part"]["vision tower"] == tower
+
+
 def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
     picture = tmp_path / "scaling.png"
     config = str(ROOT / "tests/configs/tiny.yaml")
