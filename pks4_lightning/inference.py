@@ -11,9 +11,9 @@ Dimensions:
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import av
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pks4_lightning.data.clips.reading import read_views
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
@@ -29,7 +30,7 @@ from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
-from pks4_lightning.training.checkpoints.trained import load_trained
+from pks4_lightning.training.checkpoints.trained import read_trained, rebuild
 from pks4_lightning.training.scoring.accuracy import mean_over_views
 from pks4_lightning.training.scoring.predictions import Label, best_labels
 
@@ -37,25 +38,25 @@ __all__ = ["TrainedClassifier", "VideoInput", "load"]
 
 _FRAMES_PER_SECOND = 25  # of frames without times; nothing here depends on it
 
-VideoInput: TypeAlias = (
-    str | os.PathLike[str] | UInt8[np.ndarray, "T H W 3"] | UInt8[Tensor, "T H W 3"]
-)
-"""A video file, a folder of numbered pictures, or RGB frames, all of a video's or some of them."""
+VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor
+"""A video file, a folder of numbered pictures, or RGB frames of 8 bits, ``T H W 3``: all of a
+video's or some of them."""
+_Several: TypeAlias = list[Any] | tuple[Any, ...]  # of VideoInput; a list[Path] is no list of it
 
 
 def load(
     source: str | os.PathLike[str],
     *,
     device: str | torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> "TrainedClassifier":
     """Load a trained classifier. It needs neither a network nor what it was trained with.
 
     Args:
-        source: A checkpoint of `pks4 fit`, or a folder of `pks4 export-weights`. Reading it runs no
-            code that is in it.
+        source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`. Reading it runs
+            no code that is in it.
         device: Where to compute. ``None``: on a GPU if there is one.
-        dtype: What to compute in: ``torch.bfloat16`` is faster on a GPU, by autocast.
+        dtype: What to compute in, by autocast where it is below float32. ``None``: as in training.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
@@ -68,10 +69,20 @@ def load(
             for label, score in model.predict("clip.mp4", num_best=3):
                 print(f"{score:.1%}  {label}")
     """
-    classifier, clip = load_trained(os.fspath(source))
+    trained = read_trained(os.fspath(source))
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TrainedClassifier(classifier, clip, device=torch.device(device), dtype=dtype)
+    if dtype is None:
+        digits = trained.precision.partition("-")[0]
+        dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(digits, torch.float32)
+    return TrainedClassifier(
+        rebuild(trained),
+        trained.clip,
+        device=torch.device(device),
+        dtype=dtype,
+        num_clips=trained.num_clips,
+        num_crops=trained.num_crops,
+    )
 
 
 class TrainedClassifier:
@@ -82,6 +93,8 @@ class TrainedClassifier:
         clip: What it is fed, and the names of its classes.
         device: Where to compute.
         dtype: What to compute in.
+        num_clips: Clips per video, where a call does not say.
+        num_crops: Crops per clip, likewise.
     """
 
     classifier: VideoClassifier
@@ -96,12 +109,15 @@ class TrainedClassifier:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        num_clips: int = 1,
+        num_crops: int = 1,
     ) -> None:
         self.classifier = classifier.to(device).eval()
         self.clip = clip
         self.device = device
         self.dtype = dtype
-
+        self.num_clips = num_clips
+        self.num_crops = num_crops
         resize = clip.resize
         self.resize: Resize = resize if isinstance(resize, int) else (resize[0], resize[1])
 
@@ -116,49 +132,88 @@ class TrainedClassifier:
         videos: VideoInput,
         *,
         num_best: int | None = 5,
-        num_clips: int = 1,
-        num_crops: int = 1,
+        num_clips: int | None = None,
+        num_crops: int | None = None,
+        batch_size: int = 16,
     ) -> list[Label]: ...
 
     @overload
     def predict(
         self,
-        videos: list[VideoInput] | tuple[VideoInput, ...],
+        videos: _Several,
         *,
         num_best: int | None = 5,
-        num_clips: int = 1,
-        num_crops: int = 1,
+        num_clips: int | None = None,
+        num_crops: int | None = None,
+        batch_size: int = 16,
     ) -> list[list[Label]]: ...
 
     def predict(
         self,
-        videos: VideoInput | list[VideoInput] | tuple[VideoInput, ...],
+        videos: VideoInput | _Several,
         *,
         num_best: int | None = 5,
-        num_clips: int = 1,
-        num_crops: int = 1,
+        num_clips: int | None = None,
+        num_crops: int | None = None,
+        batch_size: int = 16,
     ) -> list[Label] | list[list[Label]]:
         """Label one video, or several.
 
         Args:
             videos: A file, a folder of pictures or an array of frames; or a list of them.
             num_best: Classes to return, the best first. ``None``: all.
-            num_clips: Clips per video, whose scores are averaged.
+            num_clips: Clips per video, whose scores are averaged. ``None``: as many as a test of
+                the training would take.
             num_crops: Crops per clip, likewise.
+            batch_size: Clips that go through the classifier at a time.
 
         Returns:
-            Names with scores from 0 to 1; for several videos a list of such lists. The same as
-            `pks4 predict` with as many clips and crops gives.
+            Names with scores from 0 to 1; for a list of videos a list of such lists. They are those
+            of `pks4 predict`.
 
         Raises:
-            VideoDecodeError: If a video cannot be read; the sentence names it.
+            ValueError: If a video cannot be read, with its name, or an array holds no frames.
         """
-        if isinstance(videos, list | tuple):
-            return [self._label(video, num_best, num_clips, num_crops) for video in videos]
-        return self._label(videos, num_best, num_clips, num_crops)
+        if not isinstance(videos, list | tuple):
+            (best,) = self.predict(
+                [videos],
+                num_best=num_best,
+                num_clips=num_clips,
+                num_crops=num_crops,
+                batch_size=batch_size,
+            )
+            return best
+        answers: list[list[Label]] = []
+        for clips, video_index in self._batches(videos, num_clips, num_crops, batch_size):
+            logits = torch.cat([self.logits(part) for part in clips.split(batch_size)])
+            scores = mean_over_views(logits.cpu().softmax(-1).numpy(), video_index).scores
+            answers += best_labels(scores, self.label_names, num_best=num_best)
+        return answers
+
+    @torch.inference_mode()
+    def features(
+        self,
+        video: VideoInput,
+        *,
+        num_clips: int | None = None,
+        num_crops: int | None = None,
+        batch_size: int = 16,
+    ) -> Float[Tensor, " D"]:
+        """Return a video's vector: what the head reads, averaged over frames and views.
+
+        Args:
+            video: A file, a folder of pictures, or an array of frames.
+            num_clips: Clips to average over, as in :meth:`predict`.
+            num_crops: Crops of each clip, likewise.
+            batch_size: Clips that go through the classifier at a time.
+        """
+        clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
+        with self.autocast():
+            parts = [self.classifier.clip_vectors(part).float() for part in clips.split(batch_size)]
+        return torch.cat(parts).mean(0)
 
     def preprocess(
-        self, video: VideoInput, *, num_clips: int = 1, num_crops: int = 1
+        self, video: VideoInput, *, num_clips: int | None = None, num_crops: int | None = None
     ) -> Float[Tensor, "B 3 T S S"]:
         """Return the views of a video as the classifier takes them, on its device.
 
@@ -168,25 +223,22 @@ class TrainedClassifier:
                 a clip has frames.
             num_crops: Crops of each clip: left, centre and right for 3; or top to bottom.
         """
-        frames = _open(video)
         sampler = CentredSegmentClipSampler(
-            self.clip.num_frames, num_clips=num_clips, num_crops=num_crops
+            self.clip.num_frames,
+            num_clips=num_clips or self.num_clips,
+            num_crops=num_crops or self.num_crops,
         )
-        never = torch.Generator()  # nothing is drawn
-        chosen = [
-            sampler.select_frames(frames.num_frames, index, never) for index in range(num_clips)
-        ]
-        clips = [frames.frames(numbers, self.resize) for numbers in chosen]
-        views = []
-        for clip in clips:
-            for crop in range(num_crops):
-                height, width = clip.shape[1:3]
-                size = self.clip.frame_size
-                box = spatial_crop_box(
-                    height, width, size=size, crop_index=crop, num_crops=num_crops
-                )
-                views.append(crop_clip(clip, box, size=size))
-        return self.normalise(torch.stack(views))
+        size = self.clip.frame_size
+        clips = []
+        for view, frames in read_views(
+            sampler, _open(video), num_frames=self.clip.num_frames, resize=self.resize
+        ):
+            height, width = frames.shape[1:3]
+            box = spatial_crop_box(
+                height, width, size=size, crop_index=view.crop_index, num_crops=view.num_crops
+            )
+            clips.append(crop_clip(frames, box, size=size))
+        return self.normalise(torch.stack(clips))
 
     def normalise(self, pixels: UInt8[Tensor, "B 3 T S S"]) -> Float[Tensor, "B 3 T S S"]:
         """Return 8-bit clips as the classifier takes them, on its device.
@@ -208,28 +260,22 @@ class TrainedClassifier:
         with self.autocast():
             return self.classifier(clips.to(self.device)).float()
 
-    @torch.inference_mode()
-    def features(
-        self, video: VideoInput, *, num_clips: int = 1, num_crops: int = 1
-    ) -> Float[Tensor, " D"]:
-        """Return a video's vector: what the head reads, averaged over frames and views.
-
-        Args:
-            video: A file, a folder of pictures, or an array of frames.
-            num_clips: Clips to average over.
-            num_crops: Crops of each clip, likewise.
-        """
-        clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
-        with self.autocast():
-            return self.classifier.clip_vectors(clips).float().mean(0)
-
-    def _label(
-        self, video: VideoInput, num_best: int | None, num_clips: int, num_crops: int
-    ) -> list[Label]:
-        clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
-        views = self.logits(clips).cpu().softmax(-1).numpy()
-        scores = mean_over_views(views, np.zeros(len(views), dtype=np.int64)).scores
-        return best_labels(scores, self.label_names, num_best=num_best)[0]
+    def _batches(
+        self,
+        videos: _Several,
+        num_clips: int | None,
+        num_crops: int | None,
+        batch_size: int,
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Yield the views of as many videos as fill a batch, and which video each is of."""
+        num_views = (num_clips or self.num_clips) * (num_crops or self.num_crops)
+        num_videos = max(1, batch_size // num_views)
+        for start in range(0, len(videos), num_videos):
+            views = [
+                self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
+                for video in videos[start : start + num_videos]
+            ]
+            yield torch.cat(views), np.repeat(np.arange(len(views)), num_views)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the classifier computes in its ``dtype``."""
@@ -262,10 +308,15 @@ class _Frames(FrameSource):
 
 
 def _open(video: VideoInput) -> FrameSource:
-    if isinstance(video, (str, os.PathLike)):
+    if isinstance(video, str | os.PathLike):
         path = Path(video)
         return FrameFolder(path) if path.is_dir() else Video(path)
     frames = np.asarray(video.cpu() if isinstance(video, Tensor) else video)
+    if frames.ndim == 3 and frames.shape[-1] == 3:
+        raise ValueError(
+            f"An array of shape {frames.shape} is a single picture: give the frames of a video as "
+            "one array, np.stack(frames); a list holds several videos."
+        )
     if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames) or frames.dtype != np.uint8:
         raise ValueError(
             f"An array of frames must be T x H x W x 3 of uint8 (RGB), got {frames.shape} of "

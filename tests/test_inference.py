@@ -59,6 +59,46 @@ def test_a_file_its_frames_and_a_list_get_the_same_answer(model, videos):
             assert label.score == pytest.approx(scores[label.name], abs=2e-3)
 
 
+def test_a_list_is_several_videos_and_no_list_of_frames(model, videos):
+    frames = Video(videos[0]).frames(range(Video(videos[0]).num_frames)).numpy()
+    for array, best in zip([frames, frames[:3]], model.predict([frames, frames[:3]]), strict=True):
+        assert dict(best) == pytest.approx(dict(model.predict(array)), abs=1e-6)
+    assert model.predict([]) == []
+    with pytest.raises(ValueError, match=r"is a single picture: give .* np\.stack\(frames\)"):
+        model.predict(list(frames))
+
+
+def test_batches_change_nothing(model, videos):
+    views = {"num_clips": 2, "num_crops": 3, "num_best": None}
+    whole = model.predict(videos, batch_size=100, **views)
+    for batch_size in (1, 4, 7):
+        parts = model.predict(videos, batch_size=batch_size, **views)
+        for one, other in zip(whole, parts, strict=True):
+            assert dict(other) == pytest.approx(dict(one), abs=1e-6)
+    vector = model.features(videos[0], num_clips=2, num_crops=3)
+    torch.testing.assert_close(
+        model.features(videos[0], num_clips=2, num_crops=3, batch_size=1), vector
+    )
+
+
+def test_views_and_precision_are_those_of_the_training(checkpoint, videos, tmp_path):
+    """So that a program says what `pks4 predict` says without being told more."""
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["trainer"]["precision"] = "bf16-mixed"
+    content["config"]["data"] |= {"num_clips": 2, "num_crops": 3}
+    torch.save(content, tmp_path / "other.ckpt")
+    model = pks4_lightning.load(tmp_path / "other.ckpt", device="cpu")
+    assert (model.dtype, model.num_clips, model.num_crops) == (torch.bfloat16, 2, 3)
+    out = f"--out={tmp_path / 'out'}"
+    assert main(["predict", f"--ckpt_path={tmp_path / 'other.ckpt'}", out, str(videos[0])]) == 0
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    best = model.predict(videos[0])
+    assert [label.name for label in best] == [row[f"top{k}"] for k in range(1, 6)]
+    written = [float(row[f"score{k}"]) for k in range(1, 6)]
+    assert [label.score for label in best] == pytest.approx(written, abs=1e-6)
+
+
 def test_an_export_says_what_its_checkpoint_says(model, checkpoint, videos, tmp_path):
     assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
     exported = pks4_lightning.load(tmp_path / "export", device="cpu")
@@ -82,7 +122,7 @@ def test_half_precision_agrees_roughly(checkpoint, model, videos):
     "array",
     [
         np.zeros((4, 8, 8, 3), np.float32),
-        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((8, 8), np.uint8),
         np.zeros((0, 8, 8, 3), "B"),
     ],
 )

@@ -21,7 +21,8 @@ from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import Scale, scaled_resize
 from pks4_lightning.data.clips.randaugment import grayscale, randaugment
-from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length, plan_views
+from pks4_lightning.data.clips.reading import ViewFrames, read_views
+from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length
 from pks4_lightning.data.clips.transforms import (
     NEVER_FLIP,
     Augmentation,
@@ -33,7 +34,7 @@ from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.loading.worker_activity import OpenFiles
 from pks4_lightning.data.seeding import generator, stable_seed
-from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
@@ -92,7 +93,7 @@ class VideoDataset(Dataset[VideoBatch]):
         self.known = known
         self.open_files = open_files
         self._has_mentioned = False
-        self._shared: tuple[VideoRequest | None, list[tuple[View, Tensor]]] = (None, [])
+        self._shared: tuple[VideoRequest | None, list[ViewFrames]] = (None, [])
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -200,7 +201,7 @@ class VideoDataset(Dataset[VideoBatch]):
         index = request.video_index
         return stable_seed("clip", self.seed, request.epoch, index, request.repeat)
 
-    def _frames(self, request: VideoRequest, path: str) -> list[tuple[View, Tensor]]:
+    def _frames(self, request: VideoRequest, path: str) -> list[ViewFrames]:
         """Decode the frames of all views, or take those of the repeat before, if they are shared.
 
         Repeats follow each other in one worker, so the last ones are all that need be kept.
@@ -213,22 +214,10 @@ class VideoDataset(Dataset[VideoBatch]):
         resize = scaled_resize(self.resize, old=self.frame_size, new=scale.frame_size)
         sampler = of_length(self.clip_sampler, scale.num_frames)
         video = self._open(request.video_index, path)
-        while True:
-            self._mention_repeats(video.num_frames, scale.num_frames, path)
-            views = plan_views(sampler, video, num_frames=scale.num_frames, draw_seed=draw_seed)
-            needed = sorted({frame for view in views for frame in view.frames})
-            try:
-                frames = video.frames(needed, resize)
-            except FewerFramesError:
-                continue
-            break
-        position = {frame: place for place, frame in enumerate(needed)}
-        decoded = []
-        for view in views:
-            chosen = [position[frame] for frame in view.frames]
-            # the usual case of a single clip; copying would take as long as scaling does
-            picked = frames if chosen == list(range(len(needed))) else frames[chosen]
-            decoded.append((view, picked))
+        decoded = read_views(
+            sampler, video, num_frames=scale.num_frames, resize=resize, draw_seed=draw_seed
+        )
+        self._mention_repeats(video.num_frames, scale.num_frames, path)
         if request.frames_of is not None:
             self._shared = request, decoded
         return decoded

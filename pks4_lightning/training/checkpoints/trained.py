@@ -11,9 +11,9 @@ from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
-from pks4_lightning.training.checkpoints.reading import read_checkpoint
+from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
-__all__ = ["Trained", "load_trained", "read_trained"]
+__all__ = ["Trained", "read_trained", "rebuild"]
 
 _PREFIX = "classifier."
 _OF_CLIPS = ("num_frames", "resize", "frame_size", "mean", "std")
@@ -26,6 +26,12 @@ class Trained(NamedTuple):
     weights: dict[str, Tensor]
     """Every tensor of the classifier; the averaged ones where a training kept averages."""
     clip: ClipInput
+    num_clips: int = 1
+    """Clips per video in its tests and predictions."""
+    num_crops: int = 1
+    """Crops of each clip."""
+    precision: str = "32-true"
+    """What it computes in, as ``trainer.precision`` has it."""
 
 
 def read_trained(path: str | Path) -> Trained:
@@ -39,7 +45,8 @@ def read_trained(path: str | Path) -> Trained:
         ValueError: If it cannot be read, or does not say how clips were made.
     """
     content = read_checkpoint(path)
-    data = content.get("config", {}).get("data", {})
+    settings = content.get("config", {})
+    data = settings.get("data", {})
     absent = [name for name in _OF_CLIPS if name not in data]
     if absent:
         raise ValueError(f"{path} does not say what {', '.join(absent)} of its clips were.")
@@ -61,26 +68,28 @@ def read_trained(path: str | Path) -> Trained:
         ClipInput(
             label_names=list(content["label_names"]), **{name: data[name] for name in _OF_CLIPS}
         ),
+        num_clips=data.get("num_clips", 1),
+        num_crops=data.get("num_crops", 1),
+        precision=str(settings.get("trainer", {}).get("precision") or "32-true"),
     )
 
 
-def load_trained(source: str | Path) -> tuple[VideoClassifier, ClipInput]:
-    """Rebuild a trained classifier. Neither network nor the backbone's folder is needed.
+def rebuild(trained: Trained) -> VideoClassifier:
+    """Build a trained classifier. Neither network nor the backbone's folder is needed.
 
     Args:
-        source: A checkpoint of `pks4 fit`, or a folder of `pks4 export-weights`.
+        trained: From :func:`read_trained`.
 
     Returns:
-        The classifier, in evaluation mode on the CPU, and what it is fed.
+        The classifier, in evaluation mode on the CPU.
 
     Raises:
-        FileNotFoundError: If there is neither.
-        ValueError: If it is damaged, or no file of ours.
+        ValueError: If the weights do not fit the architecture.
     """
-    trained = read_trained(source)
     classifier = build_classifier(trained.config, load_weights=False)
+    check_state_dict(trained.weights, classifier.state_dict())
     classifier.load_state_dict(trained.weights)
-    return classifier.eval(), trained.clip
+    return classifier.eval()
 
 
 def _without_folders(backbone: str) -> str:
