@@ -44,12 +44,14 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> VideoClas
     if config.network is not None:
         classifier: VideoClassifier = _network(config, fields, pretrained)
     else:
+        # before the backbone: a seed then draws the weights that it has always drawn
+        pks4 = _pks4(config, fields["hidden_size"]) if config.temporal == "pks4" else None
         backbone = build_backbone(
             fields,
             weights=config.backbone if pretrained else None,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-        classifier = _around(backbone, config, fields)
+        classifier = _around(backbone, config, fields, pks4)
         if pretrained:
             _report_new(classifier)
     if config.compile:
@@ -57,7 +59,9 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> VideoClas
     return classifier
 
 
-def _around(backbone: nn.Module, config: PKS4Config, fields: dict[str, Any]) -> VideoClassifier:
+def _around(
+    backbone: nn.Module, config: PKS4Config, fields: dict[str, Any], pks4: PKS4Module | None
+) -> VideoClassifier:
     """Build what looks along time, and the head, around an image tower."""
     shared: dict[str, Any] = {
         "num_classes": config.num_classes,
@@ -69,7 +73,7 @@ def _around(backbone: nn.Module, config: PKS4Config, fields: dict[str, Any]) -> 
                 backbone,
                 class_route=config.class_route,
                 causal=config.causal,
-                pks4=_pks4(config, fields["hidden_size"]),
+                pks4=pks4,
                 insert_after=config.insert_after,
                 **shared,
             )

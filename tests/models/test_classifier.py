@@ -13,6 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.resolve import resolve_backbone_config
 from tests.conftest import ROOT
 
@@ -295,6 +296,15 @@ def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
     towers = ["clip", "siglip", "dinov2 registers", "dinov3"]
     run = subprocess.run([sys.executable, script, backend, *towers], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_seed_draws_the_module_before_the_backbone(make_classifier):
+    """The order of the first release; another one would give every seed other initial weights."""
+    torch.manual_seed(0)
+    alone = PKS4Module(16, window_size=3, d_prior=4, d_state=4)
+    torch.manual_seed(0)
+    inside = make_classifier(fresh=True).pks4
+    torch.testing.assert_close(inside.state_dict(), alone.state_dict(), rtol=0, atol=0)
 
 
 @COMPILER_WARNINGS
