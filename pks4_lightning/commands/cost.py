@@ -18,7 +18,13 @@ from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
 from pks4_lightning.files import atomic_write
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
-from pks4_lightning.paper.cost_tables import cell_table, report_tables, scaling_tables
+from pks4_lightning.paper.cost_tables import (
+    cell_table,
+    counting_table,
+    method_table,
+    report_tables,
+    scaling_tables,
+)
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 
@@ -112,7 +118,11 @@ def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(cells_as_json(cells))
     else:
-        Console().print(cell_table(cells), *_reasons(tables), sep="\n")
+        shown = [cell_table(cells), counting_table(cells)]
+        if 1 in tables:
+            rows = [row for row in read_table(1).rows if row.settings]
+            shown.append(method_table(rows, [cell for cell in cells if cell.table == 1]))
+        Console().print(*shown, *_reasons(tables), sep="\n")
     failed = [cell for cell in cells if cell.status == "fails"]
     for cell in failed:
         sys.stderr.write(f"pks4: {_sentence(cell)}\n")
@@ -134,19 +144,31 @@ def cells_as_json(cells: Sequence[Cell]) -> str:
                 "paper": cell.paper,
                 "ours": round(cell.ours, 6),
                 "deviation": round(cell.deviation, 6),
+                **_ways_of_counting(cell),
             }
             for cell in cells
         ]
     )
 
 
+def _ways_of_counting(cell: Cell) -> dict[str, Any]:
+    if cell.counts is None:
+        return {}
+    counts = {way: round(count, 6) for way, count in cell.counts.items()}
+    return {"counts": counts, "follows": cell.follows}
+
+
 def _reasons(tables: Sequence[int]) -> list[str]:
-    """Say why some cells deviate, as the tables' files have it."""
+    """Say why some cells deviate or have none of ours beside them, as the tables' files have it."""
     return [
         f"Table {number}, {row.name}: {reason}"
         for number in tables
         for row in read_table(number).rows
-        for reason in row.deviates.values()
+        for reason in (
+            *row.deviates.values(),
+            *(f"{key} is not computed: {reason}" for key, reason in row.underivable.items()),
+            *([row.note] if row.note else []),
+        )
     ]
 
 

@@ -4,29 +4,36 @@ Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Tables 1-5 and 7.
 """
 
-import functools
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import peak_of_step
-from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_compute import training_eflops
 from pks4_lightning.cost.training_step import ClipBatch, Precision
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.paper.tables import Row, Table, printed_digits, printed_number, read_table
+from pks4_lightning.paper.counting import FRAME_SIZE, counts_of
+from pks4_lightning.paper.tables import (
+    Counting,
+    Row,
+    Table,
+    printed_digits,
+    printed_number,
+    read_table,
+)
 
 __all__ = ["RECOMPUTED_TABLES", "Cell", "paper_cells"]
 
 RECOMPUTED_TABLES = (1, 2, 3, 4, 5, 7)
 TOLERANCE = 0.005
 """Of GFLOPs and EFLOPs; parameters must agree in every printed digit."""
-_FRAME_SIZE = 224
+_COLUMNS = (
+    *("params", "params_delta", "training_memory"),
+    *("gflops", "finetune_compute", "total_compute"),
+)
 
 Settings = dict[str, Any]
 
@@ -43,6 +50,12 @@ class Cell:
     status: Literal["holds", "explained", "estimate", "measured", "fails"]
     """Explained: it deviates, for a reason that the table's file gives. Estimates and
     what was measured promise nothing."""
+    counts: dict[Counting, float] | None = None
+    """Of a number of operations, what every way of counting comes to."""
+    follows: Counting | None = None
+    """The way of counting that the paper's number follows, and ours with it."""
+    is_peer: bool = False
+    """Whether the row is of a method that the paper compares PKS^4 with."""
 
     @property
     def deviation(self) -> float:
@@ -83,17 +96,19 @@ def _cells(table: Table, measured: bool) -> Iterator[Cell]:
     for row in described:
         for column in table.columns:
             paper = printed_number(row.cells[column.key])
-            if paper is None or column.key not in (*_OURS, "params_delta", "training_memory"):
+            if paper is None or column.key not in _COLUMNS or column.key in row.underivable:
                 continue
             assert row.settings is not None
             if column.key == "training_memory":
-                yield from _memory_cells(table, row, paper, measured)
+                # estimates of the peers' are in their own table: each takes seconds
+                if measured or not row.is_peer:
+                    yield from _memory_cells(table, row, paper, measured)
                 continue
+            counts = _counted(row.settings, column.key)
+            ours = _params(row.settings) if counts is None else counts[row.counting]
             if column.key == "params_delta":
                 assert described[0].settings is not None
-                ours = _params(row.settings) - _params(described[0].settings)
-            else:
-                ours = _OURS[column.key](row.settings)
+                ours -= _params(described[0].settings)
             yield Cell(
                 table=table.number,
                 row=row.name,
@@ -101,6 +116,9 @@ def _cells(table: Table, measured: bool) -> Iterator[Cell]:
                 paper=paper,
                 ours=ours,
                 status=_status(row, column.key, paper, ours),
+                counts=counts,
+                follows=None if counts is None else row.counting,
+                is_peer=row.is_peer,
             )
 
 
@@ -123,9 +141,10 @@ def _memory_cells(table: Table, row: Row, paper: float, measured: bool) -> Itera
     clips = ClipBatch(
         num_clips=settings["batch_size"],
         num_frames=settings["num_frames"],
-        frame_size=_FRAME_SIZE,
+        frame_size=FRAME_SIZE,
     )
-    for note, checkpointing in (("", False), (", gradient checkpointing", True)):
+    ways = (("", False), (", gradient checkpointing", True))
+    for note, checkpointing in ways[: 1 if row.is_peer else 2]:
         config = PKS4Config(**settings["classifier"], gradient_checkpointing=checkpointing)
         precision = Precision.named(settings["precision"])
         if measured:
@@ -140,38 +159,23 @@ def _memory_cells(table: Table, row: Row, paper: float, measured: bool) -> Itera
             paper=paper,
             ours=num_bytes / 2**30,
             status="measured" if measured else "estimate",
+            is_peer=row.is_peer,
         )
 
 
+def _counted(settings: Settings, key: str) -> dict[Counting, float] | None:
+    """Count operations in every way, in the unit of a column; ``None`` if it holds none."""
+    operations = counts_of(settings).operations
+    match key:
+        case "gflops":
+            views = settings["num_clips"] * settings["num_crops"]
+            return {way: views * count / 1e9 for way, count in operations.items()}
+        case "finetune_compute" | "total_compute":
+            terms = {"num_videos": settings["num_videos"], "num_epochs": settings["max_epochs"]}
+            return {way: training_eflops(count, **terms) for way, count in operations.items()}
+    return None
+
+
 def _params(settings: Settings) -> float:
-    """Millions of parameters."""
-    return _counts(json.dumps(settings["classifier"]), settings["num_frames"])[0]
-
-
-def _gflops(settings: Settings) -> float:
-    """10^9 operations for all views of a video."""
-    views = settings["num_clips"] * settings["num_crops"]
-    return views * _counts(json.dumps(settings["classifier"]), settings["num_frames"])[1] / 1e9
-
-
-def _eflops(settings: Settings) -> float:
-    per_view = _counts(json.dumps(settings["classifier"]), settings["num_frames"])[1]
-    return training_eflops(
-        per_view, num_videos=settings["num_videos"], num_epochs=settings["max_epochs"]
-    )
-
-
-_OURS: dict[str, Callable[[Settings], float]] = {
-    "params": _params,
-    "gflops": _gflops,
-    "finetune_compute": _eflops,
-    "total_compute": _eflops,
-}
-
-
-@functools.cache
-def _counts(classifier_settings: str, num_frames: int) -> tuple[float, int]:
-    """Count a classifier's parameters, in millions, and the operations of one view."""
-    classifier = describe(PKS4Config(**json.loads(classifier_settings)))
-    flops = count_flops(classifier, num_frames=num_frames, frame_size=_FRAME_SIZE)
-    return sum(count_parameters(classifier).values()) / 1e6, total_flops(flops).paper
+    """Millions of parameters that train."""
+    return counts_of(settings).trained / 1e6

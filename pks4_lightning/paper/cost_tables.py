@@ -1,15 +1,17 @@
 """The costs as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from rich import box
 from rich.table import Table
 
 from pks4_lightning.cost.scaling import ScalingPoint
 from pks4_lightning.paper.cells import Cell
+from pks4_lightning.paper.counting import counts_of, kept_per_clip, peak_of
+from pks4_lightning.paper.tables import Counting, Row
 
-__all__ = ["cell_table", "report_tables", "scaling_tables"]
+__all__ = ["cell_table", "counting_table", "method_table", "report_tables", "scaling_tables"]
 
 
 def cell_table(cells: Sequence[Cell]) -> Table:
@@ -29,6 +31,61 @@ def cell_table(cells: Sequence[Cell]) -> Table:
             f"{cell.ours:.4f}",
             f"{cell.deviation:+.2%}",
             cell.status,
+        )
+    return table
+
+
+def counting_table(cells: Sequence[Cell]) -> Table:
+    """Show what every number of operations is in every way of counting, and which one it follows.
+
+    Args:
+        cells: In the order to be shown; those that hold no operations are left out.
+    """
+    ways = get_args(Counting)
+    table = _table("table", "row", "column", paper=1, **dict.fromkeys(ways, 1))
+    table.add_column("the paper's counts")
+    for cell in cells:
+        if cell.counts is None:
+            continue
+        digits = 4 if cell.paper < 100 else 1  # EFLOPs, GFLOPs
+        counts = (f"{cell.counts[way]:,.{digits}f}" if way in cell.counts else "" for way in ways)
+        table.add_row(
+            str(cell.table),
+            cell.row,
+            cell.column,
+            f"{cell.paper:,g}",
+            *counts,
+            cell.follows if cell.status == "holds" else f"{cell.follows}, not derived",
+        )
+    return table
+
+
+def method_table(rows: Sequence[Row], cells: Sequence[Cell]) -> Table:
+    """Set the methods of a table side by side, all counted alike.
+
+    Args:
+        rows: Of Table 1, those with settings.
+        cells: Of that table.
+    """
+    gflops = {cell.row: cell.counts for cell in cells if cell.column == "GFLOPs"}
+    table = _table(
+        "method",
+        **{"parameters that train": 1, "GFLOPs without attention": 1, "with attention": 1},
+        **{"GiB kept per clip": 1, "GiB of a step": 1, "memory (paper)": 1, "top-1 (paper)": 1},
+    )
+    for row in rows:
+        counts = gflops[row.name]
+        assert row.settings is not None
+        assert counts is not None
+        table.add_row(
+            row.name,
+            f"{counts_of(row.settings).trained:,}",
+            f"{counts['without attention']:,.1f}",
+            f"{counts['with attention']:,.1f}",
+            f"{kept_per_clip(row.settings) / 2**30:.3f}",
+            f"{peak_of(row.settings) / 2**30:.2f}",
+            row.cells["training_memory"],
+            row.cells["top1"],
         )
     return table
 

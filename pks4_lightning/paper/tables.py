@@ -9,11 +9,27 @@ import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["NUM_TABLES", "Column", "Row", "Table", "printed_digits", "printed_number", "read_table"]
+__all__ = [
+    "NUM_TABLES",
+    "OWN_COUNTING",
+    "Column",
+    "Counting",
+    "Row",
+    "Table",
+    "printed_digits",
+    "printed_number",
+    "read_table",
+]
 
 NUM_TABLES = 9
+
+Counting = Literal["without attention", "with attention", "projections"]
+"""Without the attention's products; everything that multiplies matrices, scans or normalises; the
+patch embedding and the projections into and out of VideoMamba's mixers only."""
+OWN_COUNTING: Counting = "without attention"
+"""How the paper counts PKS^4."""
 _NUMBER = re.compile(r"\d+(?:\.(\d+))?")
 
 
@@ -37,13 +53,23 @@ class Row:
     name: str
     """What tells the row from the others of its table."""
     settings: dict[str, Any] | None
-    """For rows of PKS^4 and its ablations, what they stand for: ``classifier``, the fields of
-    ``PKS4Config``; ``num_frames``, ``num_clips``, ``num_crops``; where the column needs them,
-    ``batch_size``, ``precision``, ``max_epochs``, ``num_videos``."""
+    """For rows of PKS^4, its ablations and the peers that are built here, what they stand for:
+    ``classifier``, the fields of ``PKS4Config``; ``num_frames``, ``num_clips``, ``num_crops``;
+    ``frame_size`` if it is not 224; where the column needs them, ``batch_size``, ``precision``,
+    ``max_epochs``, ``num_videos``."""
     deviates: dict[str, str]
     """Column key to the reason why its number does not follow from the settings."""
     note: str
     """What else a reader should know."""
+    counting: Counting
+    """What its numbers of operations include."""
+    underivable: dict[str, str]
+    """Column key to the reason why nothing can be computed beside its number."""
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is of a method that the paper compares PKS^4 with."""
+        return self.counting != OWN_COUNTING
 
 
 @dataclass(frozen=True)
@@ -131,4 +157,6 @@ def _read_row(raw: dict[str, Any], columns: tuple[Column, ...]) -> Row:
         settings=raw.get("settings"),
         deviates=raw.get("deviates", {}),
         note=raw.get("note", ""),
+        counting=raw.get("counting", OWN_COUNTING),
+        underivable=raw.get("underivable", {}),
     )
