@@ -48,6 +48,8 @@ def test_every_shipped_config_builds(path, tmp_path):
     # the real depth, so that `insert_after` is checked; the rest of the backbone tiny
     depth = {"L": 24, "B": 12}["L" if "large" in classifier.get("backbone", "") else "B"]
     tiny = json.dumps({**TINY_BACKBONE, "num_hidden_layers": depth})
+    if "network" in classifier:
+        tiny = json.dumps({"hidden_size": 16, "num_hidden_layers": 2, "image_size": 32})
     cli = run_cli(
         [
             f"--config={path}",

@@ -44,7 +44,7 @@ def test_maps_have_a_value_for_every_frame_and_patch():
 def test_the_step_size_is_the_one_that_the_scan_is_given(monkeypatch):
     given = {}
 
-    def scan(*, delta, delta_bias, u, **_):
+    def scan(u, delta, *_, delta_bias, **__):
         given["delta"] = torch.nn.functional.softplus(delta + delta_bias)
         return u
 
