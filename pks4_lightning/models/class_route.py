@@ -84,7 +84,7 @@ class TokenT1D(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Mix every channel with itself in the frames before and after; zeros beyond the clip."""
         first, second, third = (
-            tap * shift_frames(x, offset)
+            tap * (shift_frames(x, offset) if offset else x)
             for tap, offset in zip(self.weight.squeeze(1).unbind(-1), self.offsets, strict=True)
         )
         return first + second + third

@@ -56,8 +56,9 @@ def local_correlation(
     _check_window(window_size)
     offsets = context_offsets(context_frames, causal=causal)
     x_BTHWC = _unit(x).permute(0, 1, 3, 4, 2)
+    x_HBTWC = _rows_first(x_BTHWC)
     near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)
-    return _correlate(x_BTHWC, near_BTHOWC, window_size)
+    return _correlate(x_HBTWC, near_BTHOWC, window_size)
 
 
 def correlate(
@@ -78,7 +79,7 @@ def correlate(
     """
     _check_window(window_size)
     x_BTHWC, near_BTHOWC = _unit(x).permute(0, 1, 3, 4, 2), _unit(near).permute(0, 1, 4, 2, 5, 3)
-    return _correlate(x_BTHWC, near_BTHOWC, window_size)
+    return _correlate(_rows_first(x_BTHWC), near_BTHOWC, window_size)
 
 
 def _check_window(window_size: int) -> None:
@@ -95,10 +96,13 @@ def _unit(x: Tensor) -> Tensor:
     return F.normalize(wide, dim=-3, eps=_NORM_FLOOR).to(x.dtype)
 
 
-def _correlate(x_BTHWC: Tensor, near_BTHOWC: Tensor, window_size: int) -> Tensor:
+def _rows_first(x_BTHWC: Tensor) -> Tensor:
+    return x_BTHWC.permute(2, 0, 1, 3, 4).contiguous()
+
+
+def _correlate(x_HBTWC: Tensor, near_BTHOWC: Tensor, window_size: int) -> Tensor:
     """Correlate unit vectors: B T O M H W."""
-    height, radius = x_BTHWC.shape[2], window_size // 2
-    x_HBTWC = x_BTHWC.permute(2, 0, 1, 3, 4).contiguous()
+    height, radius = len(x_HBTWC), window_size // 2
     # rows lead, so that a window row is one slice of the same storage for every row of the grid
     near_HBTOVC = F.pad(
         near_BTHOWC.permute(2, 0, 1, 3, 4, 5),

@@ -45,8 +45,6 @@ def shift_frames(x: Shaped[Tensor, "B T *rest"], offset: int) -> Shaped[Tensor, 
     Returns:
         ``y`` with ``y[:, t] = x[:, t + offset]``, zero where ``t + offset`` is not in the clip.
     """
-    if offset == 0:
-        return x
     num_frames = x.shape[1]
     num_beyond = min(abs(offset), num_frames)
     beyond = x.new_zeros(x.shape[0], num_beyond, *x.shape[2:])
