@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from pks4_lightning.data import datamodule
+from pks4_lightning.data.loading import stages
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.training.task import VideoClassificationTask
@@ -144,7 +144,7 @@ def sleep_for_ever():
 
 def sleep_in_dataset(folder, rank, step):
     """Stay in the dataset for ever at a video of some step."""
-    datamodule.VideoDataset = SleepingDataset
+    stages.VideoDataset = SleepingDataset
     if on_this_rank(rank):
         SleepingDataset.fault = folder, 4 * step
 
