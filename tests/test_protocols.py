@@ -1,5 +1,6 @@
 """Ways to use a finished training on other data: linear probe, new classes, retrieval."""
 
+import csv
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.commands.retrieve import _features
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.training.scoring.retrieval import retrieval_scores
+from pks4_lightning.training.scoring.retrieval import nearest_neighbours, retrieval_scores
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
@@ -162,8 +163,19 @@ def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
             for batch in data.test_dataloader():
                 task(data.to_model_input(batch))
         sets += [torch.cat(read).numpy(), np.array(data.videos(split).labels)]
-    expected = retrieval_scores(*sets, ks=(1, 3))
+    queries, query_labels, gallery, labels = sets
+    neighbours = nearest_neighbours(queries, gallery, 3)
+    expected = retrieval_scores(labels[neighbours.places], query_labels, ks=(1, 3))
     assert {name: report[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    with (tmp_path / "neighbours.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = data.label_names
+    for row, label, places, cosines in zip(rows, query_labels, *neighbours, strict=True):
+        assert row["label"] == names[label]
+        for k, (place, cosine) in enumerate(zip(places, cosines, strict=True), start=1):
+            assert row[f"neighbour{k}"] == data.videos("train").path(place)
+            assert row[f"label{k}"] == names[labels[place]]
+            assert float(row[f"similarity{k}"]) == pytest.approx(cosine, abs=2e-6)
     assert "11 queries, 16 videos" in capsys.readouterr().out
 
 

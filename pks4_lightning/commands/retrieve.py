@@ -1,8 +1,10 @@
 """``pks4 retrieve``: nearest neighbours of test videos among the training videos."""
 
 import argparse
+import csv
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,11 @@ from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, quiet
 from pks4_lightning.files import atomic_write
-from pks4_lightning.training.scoring.retrieval import retrieval_scores
+from pks4_lightning.training.scoring.retrieval import (
+    Neighbours,
+    nearest_neighbours,
+    retrieval_scores,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -78,12 +84,12 @@ def run(arguments: argparse.Namespace) -> None:
         )
     path = str(cli.config["test"].ckpt_path)
     out = arguments.out or Path(cli.trainer.default_root_dir) / "retrieval"
-    features = {
-        name: _features(path, videos, out / name, settings)
-        for name, videos in (("gallery", gallery), ("queries", queries))
-    }
-    (found, found_labels), (sought, sought_labels) = features["gallery"], features["queries"]
-    scores = retrieval_scores(sought, sought_labels, found, found_labels, ks=arguments.k)
+    found, gallery = _features(path, gallery, out / "gallery", settings)
+    sought, queries = _features(path, queries, out / "queries", settings)
+    neighbours = nearest_neighbours(sought, found, max(arguments.k))
+    labels = np.array(gallery.labels)[neighbours.places]
+    scores = retrieval_scores(labels, np.array(queries.labels), ks=arguments.k)
+    _write_neighbours(out / "neighbours.csv", queries, gallery, neighbours, data.label_names)
     report = {
         "checkpoint": path,
         "num_queries": len(sought),
@@ -93,13 +99,34 @@ def run(arguments: argparse.Namespace) -> None:
     with atomic_write(out / "retrieval.json") as file:
         file.write_text(json.dumps(report, indent=2) + "\n")
     _show(report, arguments.k)
-    logger.info("%s", out / "retrieval.json")
+    logger.info("Wrote %s/{retrieval.json,neighbours.csv}.", out)
+
+
+def _write_neighbours(
+    target: Path,
+    queries: VideoList,
+    gallery: VideoList,
+    neighbours: Neighbours,
+    names: Sequence[str],
+) -> None:
+    """Name every query's neighbours: path, class and cosine, the nearest first."""
+    header = ["video_path", "label"]
+    for k in range(1, neighbours.places.shape[1] + 1):
+        header += [f"neighbour{k}", f"label{k}", f"similarity{k}"]
+    with atomic_write(target) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for query, (places, cosines) in enumerate(zip(*neighbours, strict=True)):
+            cells = [queries.path(query), names[queries.labels[query]]]
+            for place, cosine in zip(places, cosines, strict=True):
+                cells += [gallery.path(place), names[gallery.labels[place]], f"{cosine:.6f}"]
+            writer.writerow(cells)
 
 
 def _features(
     checkpoint: str, videos: VideoList, folder: Path, settings: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and labels of the videos of a list that can be decoded."""
+) -> tuple[np.ndarray, VideoList]:
+    """Return the features of the videos of a list that can be decoded, and these videos."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "videos.txt"
     absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
@@ -119,7 +146,9 @@ def _features(
             f"'{missing[0]}'; run it again."
         )
     features, indices = recorder.per_video()
-    return features, np.array(videos.labels)[indices]
+    decoded = {videos.path(index) for index in indices}
+    failed = {videos.path(index) for index in range(len(videos))} - decoded
+    return features, videos.without(failed)
 
 
 class _FeatureRecorder(Callback):

@@ -38,7 +38,7 @@ class _Named(NamedTuple):
 def list_for_prediction(
     targets: str | Sequence[str] | None, *, frame_template: str | None = None
 ) -> VideoList:
-    """List videos without labels, each once.
+    """List videos without labels; what several targets name is listed once.
 
     Args:
         targets: One or more of: a video file; a folder, searched at any depth; a folder of
@@ -64,7 +64,8 @@ def list_for_prediction(
     if len(parts) == 1:
         folder, paths = parts[0].folder, parts[0].paths
     else:
-        folder, paths = Path(), [path for part in parts for path in part.joined()]
+        folder = Path()
+        paths = list(dict.fromkeys(path for part in parts for path in part.joined()))
     source = " ".join(targets)
     if absent:
         named = f"data.predict names '{shortened(source)}'"
@@ -79,7 +80,6 @@ def list_for_prediction(
         logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
         raise ValueError(f"data.predict names '{shortened(source)}', which holds no videos.")
-    paths = list(dict.fromkeys(paths))
     return VideoList(
         source,
         str(folder),
@@ -127,7 +127,8 @@ def _matches(pattern: str) -> _Named:
                 paths += _expand(match).joined()
             else:  # a link that leads nowhere
                 absent.append(match)
-    return _Named(Path(), paths, absent if matches else [pattern])
+    # a folder may match as well as what is in it
+    return _Named(Path(), list(dict.fromkeys(paths)), absent if matches else [pattern])
 
 
 def _look_up(lines: Sequence[str], base: Path) -> _Named:

@@ -4,58 +4,79 @@ Dimensions:
     Q: queries
     G: gallery videos
     C: features
+    K: neighbours
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["retrieval_scores"]
+__all__ = ["Neighbours", "nearest_neighbours", "retrieval_scores"]
 
 _QUERIES_AT_ONCE = 1024
 
 
-def retrieval_scores(
-    queries: Float[np.ndarray, "Q C"],
-    query_labels: Int[np.ndarray, " Q"],
-    gallery: Float[np.ndarray, "G C"],
-    gallery_labels: Int[np.ndarray, " G"],
-    *,
-    ks: Sequence[int] = (1, 5, 10),
-) -> dict[str, float]:
-    """Score the nearest neighbours of queries in a gallery.
+class Neighbours(NamedTuple):
+    """The nearest videos of every query, the nearest first."""
+
+    places: Int[np.ndarray, "Q K"]
+    """In the gallery."""
+    similarity: Float[np.ndarray, "Q K"]
+    """Cosines of the angles between features, -1 to 1."""
+
+
+def nearest_neighbours(
+    queries: Float[np.ndarray, "Q C"], gallery: Float[np.ndarray, "G C"], k: int
+) -> Neighbours:
+    """Search a gallery for the nearest neighbours of queries; of equals, the earlier one is nearer.
 
     Args:
         queries: Features of the query videos, of any length.
-        query_labels: Their classes.
         gallery: Features of the videos to be found.
-        gallery_labels: Their classes, numbered alike.
-        ks: Numbers of neighbours.
+        k: Number of neighbours.
+
+    Raises:
+        ValueError: If there are no queries, or fewer videos in the gallery than neighbours.
+    """
+    if not len(queries) or not 1 <= k <= len(gallery):
+        raise ValueError(
+            f"{k} nearest neighbours of {len(queries)} videos among {len(gallery)}: give at "
+            "least one query, and from one neighbour up to as many as the gallery holds."
+        )
+    gallery = _unit(gallery)
+    places, similarity = [], []
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        cosines = _unit(queries[start : start + _QUERIES_AT_ONCE]) @ gallery.T
+        places.append(np.argsort(-cosines, axis=1, kind="stable")[:, :k])
+        similarity.append(np.take_along_axis(cosines, places[-1], axis=1))
+    return Neighbours(np.concatenate(places), np.concatenate(similarity))
+
+
+def retrieval_scores(
+    found_labels: Int[np.ndarray, "Q K"],
+    query_labels: Int[np.ndarray, " Q"],
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+) -> dict[str, float]:
+    """Score the nearest neighbours of queries.
+
+    Args:
+        found_labels: Classes of each query's neighbours, the nearest first.
+        query_labels: Classes of the queries, numbered alike.
+        ks: Numbers of neighbours to score, up to as many as were found.
 
     Returns:
         For every k, ``recall@k``: the share of queries with a video of their class among the k
         nearest; ``knn@k``: the share whose class has most votes of the k nearest, of equals the
         class with the nearest video.
-
-    Raises:
-        ValueError: If there are no queries, or fewer videos in the gallery than neighbours.
     """
-    if not len(queries) or min(ks) < 1 or max(ks) > len(gallery):
-        raise ValueError(
-            f"{max(ks)} nearest neighbours of {len(queries)} videos among {len(gallery)}: give at "
-            "least one query, and from one neighbour up to as many as the gallery holds."
-        )
-    gallery = _unit(gallery)
-    found = []
-    for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        similarity = _unit(queries[start : start + _QUERIES_AT_ONCE]) @ gallery.T
-        found.append(np.argsort(-similarity, axis=1, kind="stable")[:, : max(ks)])
-    labels = gallery_labels[np.concatenate(found)]
     scores = {}
     for k in ks:
-        scores[f"recall@{k}"] = float((labels[:, :k] == query_labels[:, None]).any(axis=1).mean())
-        votes = np.array([_most_voted(row) for row in labels[:, :k]])
+        labels = found_labels[:, :k]
+        scores[f"recall@{k}"] = float((labels == query_labels[:, None]).any(axis=1).mean())
+        votes = np.array([_most_voted(row) for row in labels])
         scores[f"knn@{k}"] = float((votes == query_labels).mean())
     return scores
 

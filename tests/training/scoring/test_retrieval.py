@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from pks4_lightning.training.scoring.retrieval import retrieval_scores
+from pks4_lightning.training.scoring.retrieval import nearest_neighbours, retrieval_scores
+
+
+def scores_of(queries, query_labels, gallery, labels, ks=(1, 5, 10)):
+    neighbours = nearest_neighbours(queries, gallery, max(ks))
+    return retrieval_scores(labels[neighbours.places], query_labels, ks=ks)
 
 
 def test_scores_of_known_neighbours():
@@ -10,9 +15,11 @@ def test_scores_of_known_neighbours():
     lengths = np.array([1.0, 9.0, 0.1, 3.0, 100.0])  # cosine does not look at lengths
     gallery = np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths[:, None]
     labels = np.array([1, 0, 1, 0, 0])
-    scores = retrieval_scores(
-        np.array([[2.0, 0.0], [7.0, 0.0]]), np.array([0, 2]), gallery, labels, ks=(1, 2, 3, 5)
-    )
+    queries = np.array([[2.0, 0.0], [7.0, 0.0]])
+    neighbours = nearest_neighbours(queries, gallery[[3, 0, 4, 1, 2]], 3)
+    assert neighbours.places.tolist() == [[1, 3, 4]] * 2
+    assert neighbours.similarity[0] == pytest.approx(np.cos(angles[:3]))
+    scores = scores_of(queries, np.array([0, 2]), gallery, labels, ks=(1, 2, 3, 5))
     assert scores == {
         "recall@1": 0.0,
         "knn@1": 0.0,  # the nearest is of class 1
@@ -29,22 +36,15 @@ def test_many_queries_are_scored_as_each_alone():
     rng = np.random.default_rng(0)
     queries, gallery = rng.normal(size=(2500, 8)), rng.normal(size=(60, 8))
     query_labels, labels = rng.integers(5, size=2500), rng.integers(5, size=60)
-    together = retrieval_scores(queries, query_labels, gallery, labels)
+    together = scores_of(queries, query_labels, gallery, labels)
     alone = [
-        retrieval_scores(queries[i : i + 1], query_labels[i : i + 1], gallery, labels)
-        for i in range(2500)
+        scores_of(queries[i : i + 1], query_labels[i : i + 1], gallery, labels) for i in range(2500)
     ]
     for name, value in together.items():
         assert value == pytest.approx(np.mean([scores[name] for scores in alone]))
 
 
-@pytest.mark.parametrize(("num_queries", "ks"), [(0, (1,)), (2, (1, 4)), (2, (0, 1))])
-def test_more_neighbours_than_there_are_videos_are_refused(num_queries, ks):
+@pytest.mark.parametrize(("num_queries", "k"), [(0, 1), (2, 4), (2, 0)])
+def test_more_neighbours_than_there_are_videos_are_refused(num_queries, k):
     with pytest.raises(ValueError, match="nearest neighbours of"):
-        retrieval_scores(
-            np.ones((num_queries, 2)),
-            np.zeros(num_queries, int),
-            np.ones((3, 2)),
-            np.zeros(3, int),
-            ks=ks,
-        )
+        nearest_neighbours(np.ones((num_queries, 2)), np.ones((3, 2)), k)
