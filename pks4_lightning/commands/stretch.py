@@ -30,6 +30,7 @@ from pks4_lightning.experiments.stretch_grid import (
 )
 from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.pictures.heat_map import heat_map_figure
 
 __all__ = ["add_arguments", "cell_map", "run"]
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
     results = Results.open(
         arguments.out or first.folder / "stretch",
         settings=settings,
-        digests={each.path: sha256_of(each.path) for each in subjects},
+        digests={each.path: sha256_of(weights_file(each.path)) for each in subjects},
     )
     _evaluate(subjects, grid, results)
     _show(subjects, grid, results)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pks4_lightning.__main__ import main
+from tests.helpers.two_ranks import TWO, pks4_on_two_ranks
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,37 @@ def test_an_export_is_tested_and_costed_like_its_checkpoint(
         cost = json.loads(capsys.readouterr().out)
         found.append((rows(root / "test"), cost["parameters"], cost["flops"]))
     assert found[0] == found[1]
+
+
+def test_an_export_is_searched_and_stretched_like_its_checkpoint(
+    checkpoint, export, motion_set, tmp_path
+):
+    found = []
+    for source in (checkpoint, export):
+        data = [f"--ckpt_path={source}", f"--data.root={motion_set}", "--data.num_workers=0"]
+        out = tmp_path / source.name
+        assert main(["retrieve", *data, "--k", "1", "3", f"--out={out / 'found'}"]) == 0
+        grid = ["--frames", "3", "--resolutions", "32", f"--out={out / 'grid'}"]
+        assert main(["stretch", *data, *grid]) == 0
+        (cell,) = json.loads((out / "grid" / "results.json").read_text())["cells"]
+        neighbours = [
+            [value for name, value in row.items() if not name.startswith("similarity")]
+            for row in rows(out / "found", "neighbours.csv")
+        ]
+        found.append((neighbours, cell["top1"], cell["gflops"], cell["num_videos"]))
+    assert found[0] == found[1]
+
+
+def test_two_ranks_write_one_file_in_the_order_of_the_list(checkpoint, videos, tmp_path):
+    assert predict(checkpoint, tmp_path / "one", *videos, "gone.mp4") == 0
+    given = ["predict", f"--ckpt_path={checkpoint}", f"--out={tmp_path / 'two'}"]
+    given += [*videos, "gone.mp4", "--data.num_workers=0", "--data.test_batch_size=1"]
+    pks4_on_two_ranks([*given, *TWO], tmp_path)
+    assert [row["video_path"] for row in rows(tmp_path / "two")] == videos
+    for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert one["top1"] == two["top1"]
+        assert float(one["score1"]) == pytest.approx(float(two["score1"]), abs=2e-6)
+    assert rows(tmp_path / "two", "failed.csv") == rows(tmp_path / "one", "failed.csv")
 
 
 def test_a_training_does_not_go_on_from_an_export(export, capsys):

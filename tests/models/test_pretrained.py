@@ -39,6 +39,30 @@ def test_exported_weights_are_those_of_the_checkpoint_to_the_bit(trained, export
     assert clip.mean[0] == 0.48145466
 
 
+@pytest.mark.parametrize(
+    ("backbone", "published"),
+    [
+        ("openai/clip-vit-base-patch16", "openai/clip-vit-base-patch16"),
+        ("pks4_lightning/demo/tiny_clip/weights", "pks4_lightning/demo/tiny_clip/weights"),
+        ("/home/someone/secret/towers/b16", "b16"),
+        ("~/towers/b16", "b16"),
+        ("../towers/my/b16/", "b16"),
+    ],
+)
+def test_an_export_says_nothing_of_the_folders_it_comes_from(
+    trained, tmp_path, backbone, published
+):
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    content["hyper_parameters"]["classifier"]["backbone"] = backbone
+    torch.save(content, tmp_path / "x.ckpt")
+    out = tmp_path / "out"
+    assert main(["export-weights", f"--ckpt_path={tmp_path / 'x.ckpt'}", f"--out={out}"]) == 0
+    text = (out / DESCRIPTION).read_text()
+    assert json.loads(text)["classifier"]["backbone"] == published
+    assert not any(word in text for word in ("someone", "~", "..", str(tmp_path)))
+    load_classifier(out)
+
+
 def test_they_are_used_without_lightning(exported):
     code = (
         "import sys, torch\n"
