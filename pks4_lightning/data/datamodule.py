@@ -242,7 +242,8 @@ class VideoDataModule(LightningDataModule):
         stages = _STAGES.get(stage, ("train", "val", "test"))
         if stage is None and self.predict is not None:
             stages = (*stages, "predict")
-        self.loaders.check_memory(stages, self.scales)
+        ranks = self.trainer.num_devices if self.trainer else 1
+        self.loaders.check_machine(stages, self.scales, ranks=ranks)
         unread = [name for name in stages if name not in self._splits.videos]
         if labelled := [name for name in unread if name != "predict"]:
             self._splits.read(self.layout(), labelled)

@@ -13,7 +13,11 @@ from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.loading.loader import PREFETCHED_BATCHES, VideoLoader, video_loader
-from pks4_lightning.data.loading.memory_check import check_memory
+from pks4_lightning.data.loading.memory_check import (
+    check_cores,
+    check_memory,
+    check_shared_memory,
+)
 from pks4_lightning.data.loading.sampler import VideoSampler
 from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import OpenFiles
@@ -124,28 +128,32 @@ class StageLoaders:
             drop_last=stage == "train" and len(order) >= requests,
         )
 
-    def check_memory(self, stages: Sequence[Stage], scales: ClipScales) -> None:
+    def check_machine(self, stages: Sequence[Stage], scales: ClipScales, *, ranks: int) -> None:
         """Refuse clips of which those in flight do not fit into the memory.
 
         Args:
             stages: What is to be loaded.
             scales: How large the clips are, in training the largest that may be drawn.
+            ranks: Processes on this machine.
 
         Raises:
             ValueError: If they do not fit.
         """
+        in_flight: dict[str, int] = {}
         for stage in stages:
             sampler = self.clip_samplers[stage]
             views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
             training = stage == "train"
             length, size = scales.largest if training else (scales.num_frames, scales.frame_size)
-            check_memory(
+            in_flight[stage] = check_memory(
                 stage,
                 clips=self._num_videos(stage) * views * (self.order.num_repeats if training else 1),
                 num_frames=length,
                 frame_size=size,
                 prefetched=PREFETCHED_BATCHES * self.num_workers,
             )
+        check_shared_memory(in_flight, num_workers=self.num_workers, ranks=ranks)
+        check_cores(self.num_workers, ranks=ranks)
 
     def _num_videos(self, stage: Stage) -> int:
         return self.test_batch_size if stage in ("test", "predict") else self.order.batch_size
