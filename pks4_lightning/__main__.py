@@ -84,9 +84,7 @@ def main(argv: list[str] | None = None) -> int:
         group, rest = (f"{given[0]} ", given[1:]) if is_group else ("", given)
         _overview(group).parse_args(rest)  # prints the help or the version, or names the mistake
         return 2
-    is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("pks4_lightning").setLevel(logging.INFO if is_first_rank else logging.WARNING)
+    _set_logging()
     module, description = COMMANDS[name]
     command = import_module(f"pks4_lightning.commands.{module}")
     parser = CommandParser(
@@ -110,6 +108,16 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"pks4: error: {sentence}\n")
         return 2 if isinstance(error, ArgumentsError) else 1
     return status or 0
+
+
+def _set_logging() -> None:
+    """Let the package say on standard error what it does, the first of several ranks alone."""
+    ours = logging.getLogger("pks4_lightning")
+    is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    ours.setLevel(logging.INFO if is_first_rank else logging.WARNING)
+    # Not the root's: what Lightning says would come twice, for it sets up one of its own.
+    if not ours.hasHandlers():
+        ours.addHandler(logging.StreamHandler())
 
 
 def _overview(group: str) -> CommandParser:

@@ -5,6 +5,7 @@ import re
 
 __all__ = ["ArgumentsError", "user_error"]
 
+_OURS, _LIGHTNING = "pks4_lightning.", "lightning."
 # What any write may end in, a library's as well as ours.
 _OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
@@ -25,13 +26,13 @@ def user_error(error: BaseException) -> str | None:
         if re.match(r"Caught \w+ in ", message):
             return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
         return message
-    if isinstance(error, ValueError | TypeError | OSError) and _raised_by_us(error):
+    if isinstance(error, ValueError | TypeError | OSError) and _raised_in(error, _OURS):
         return message
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
-    if isinstance(error, RuntimeError | MemoryError):
-        return _memory_error(error)
-    return None
+    if isinstance(error, RuntimeError | MemoryError) and (advice := _memory_error(error)):
+        return advice
+    return _option_error(error)
 
 
 def _memory_error(error: BaseException) -> str | None:
@@ -48,11 +49,26 @@ def _memory_error(error: BaseException) -> str | None:
     return notes[-1] if notes else general
 
 
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether the innermost frame of an error's traceback lies in this package."""
+def _option_error(error: BaseException) -> str | None:
+    """Say what Lightning finds wrong with its options, or which package one of them needs."""
+    cause, name = error, ""
+    while cause.__cause__ is not None:  # jsonargparse reports in layers
+        if found := re.match(r"Problem with given class_path '([\w.]+)'", str(cause)):
+            name = f"{found[1]}: "
+        cause = cause.__cause__
+    where = (_LIGHTNING, _OURS) if _raised_in(error, "jsonargparse.") else (_LIGHTNING,)
+    if type(cause).__name__ != "MisconfigurationException" and not (
+        isinstance(cause, ValueError | ImportError) and _raised_in(cause, *where)
+    ):
+        return None
+    return f"{name}{' '.join(str(cause).split()).rstrip('.')}."
+
+
+def _raised_in(error: BaseException, *packages: str) -> bool:
+    """Whether the innermost frame of an error's traceback lies in one of the packages."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
         return False
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("pks4_lightning.")
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(packages)

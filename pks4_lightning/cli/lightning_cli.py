@@ -26,6 +26,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from pks4_lightning.cli.frame_settings import fill_in_frames
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
+from pks4_lightning.cli.trainer_options import check_monitors, check_options
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.files import remove_leftovers, sha256_of
@@ -44,6 +45,7 @@ from pks4_lightning.training.callbacks.run_summary import RunSummary
 from pks4_lightning.training.callbacks.validation_pictures import ValidationPictures
 from pks4_lightning.training.checkpoints.finding import checkpoints_in, find_checkpoint
 from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
+from pks4_lightning.training.lightning_internals import callbacks
 from pks4_lightning.training.resuming.run_state import RunState
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -204,14 +206,17 @@ class PKS4CLI(LightningCLI):
                 f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
                 "another folder with --trainer.default_root_dir."
             )
+        if self.model.config.num_classes < 2:
+            raise ValueError("model.classifier.num_classes is 1: there is nothing to tell apart.")
+        check_monitors(callbacks(self.trainer))
         self.datamodule.setup("fit")
         self.model.check_labels(self.datamodule)
         architecture = resolve_backbone_config(self.model.config)
         with torch.device("meta"):  # built without memory or weights, only to see that it can be
             classifier = build_classifier(architecture, load_weights=False)
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
-        callbacks = self.trainer.checkpoint_callbacks if keeps else []
-        for folder in {Path(str(c.dirpath)) for c in callbacks if isinstance(c, ModelCheckpoint)}:
+        savers = self.trainer.checkpoint_callbacks if keeps else []
+        for folder in {Path(str(c.dirpath)) for c in savers if isinstance(c, ModelCheckpoint)}:
             check_folder(folder, parameters=parameters)
             if self.trainer.is_global_zero:
                 remove_leftovers(folder)
@@ -236,6 +241,7 @@ class PKS4CLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         given = config.get("callbacks") or []
         given = given if isinstance(given, list) else [given]
+        check_options(config, given)
         is_fit = self.subcommand == "fit"
         if config.get("logger") in (None, True):
             root = config.get("default_root_dir") or "."
@@ -263,6 +269,14 @@ class PKS4CLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(_checkpoint_folder(trainer.default_root_dir))
         return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Keep no checkpoints where none are wanted."""
+        if config.get("enable_checkpointing") is False:
+            callbacks = [each for each in callbacks if not isinstance(each, ModelCheckpoint)]
+            # Preemption, which saves nothing by itself, is a Checkpoint to Lightning
+            config["enable_checkpointing"] = True
+        return super()._instantiate_trainer(config, callbacks)
 
 
 def _weights_to_use(init_from: str | None, arguments: list[str]) -> str | None:

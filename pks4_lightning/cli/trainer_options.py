@@ -1,0 +1,72 @@
+"""Options of Lightning's trainer that no run here can take, said before anything is written."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import Callback
+
+__all__ = ["check_monitors", "check_options"]
+
+_LOGGED = ("train/loss", "val/loss", "val/top1", "val/top5", "train/skipped_updates")
+_COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")
+_UNFIT = {
+    "StochasticWeightAveraging": (
+        "replaces the learning rates, which differ from layer to layer here; "
+        "--trainer.callbacks+=EMAWeightAveraging averages weights and leaves the rates alone"
+    ),
+    "LearningRateFinder": (
+        "sets one learning rate, and they differ from layer to layer here; they all follow "
+        "--model.recipe.base_lr"
+    ),
+}
+"""Lightning's callbacks that do not fit, and why."""
+
+
+def check_options(options: Any, callbacks: Sequence[Callback]) -> None:
+    """Refuse options by themselves.
+
+    Args:
+        options: The settings of the trainer.
+        callbacks: Those that were asked for.
+
+    Raises:
+        ValueError: At the first one that does not fit.
+    """
+    if options.get("barebones"):
+        raise ValueError(
+            "trainer.barebones switches off the log, the checkpoints and the progress that every "
+            "run here has; to measure speed, set --trainer.logger false "
+            "--trainer.enable_checkpointing false --trainer.enable_progress_bar false."
+        )
+    for name in _COUNTS:
+        if options.get(name) is not None and options[name] < 1:
+            raise ValueError(f"trainer.{name} is {options[name]}; it must be at least 1.")
+    for callback in callbacks:
+        name = type(callback).__name__
+        if name in _UNFIT:
+            raise ValueError(f"trainer.callbacks: {name} {_UNFIT[name]}.")
+
+
+def check_monitors(callbacks: Sequence[Callback]) -> None:
+    """Refuse callbacks that watch a quantity which no training logs.
+
+    Args:
+        callbacks: Of a training.
+
+    Raises:
+        ValueError: At the first one. Where there are callbacks of neither Lightning nor this
+            package, they may log anything, and nothing is refused.
+    """
+    ours = ("lightning.", "pks4_lightning.")
+    if not all(type(callback).__module__.startswith(ours) for callback in callbacks):
+        return
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is None or monitor in _LOGGED or monitor.startswith("lr-"):
+            continue
+        close = difflib.get_close_matches(monitor, _LOGGED, n=1)
+        raise ValueError(
+            f"{type(callback).__name__} watches {monitor}, which a training does not log; "
+            + (f"did you mean {close[0]}?" if close else f"it logs {', '.join(_LOGGED)}.")
+        )
