@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -193,3 +194,47 @@ def test_ctrl_c_ends_a_run(launcher, tiny_args, tmp_path):
     # an interrupt that Python raises in a destructor is lost; the note of it is not
     assert process.wait() in (1, 143), process.text()
     assert process.family() == []
+
+
+FAULTS = "tests.reliability.faults"
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "workers"),
+    [("sleep_in_dataset", 0, 0), ("sleep_in_dataset", 3, 0), ("sleep_in_worker", 3, 1)],
+    ids=["before the first batch", "between batches", "a worker"],
+)
+def test_a_run_that_waits_for_a_batch_ends_all_the_same(
+    launcher, tiny_args, tmp_path, fault, step, workers
+):
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"),
+        f"--data.num_workers={workers}",
+        prepare=f"{FAULTS}:{fault}",
+        folder=str(tmp_path),
+        rank=0,
+        step=step,
+    )
+    process.wait_until((tmp_path / "fired").exists)
+    process.send(signal.SIGTERM)
+    assert process.wait(30) == 143, process.text()
+    assert "Stopped by SIGTERM: nothing came for 8 seconds" in process.text()
+    assert not process.family(), "no worker is left"
+
+
+def test_a_run_that_waits_for_another_rank_ends_all_the_same(launcher, tiny_args, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # nothing listens there: the main thread stays in the library that connects
+    ranks = {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    process = launcher.start(
+        *long_run(tiny_args, tmp_path / "run"),
+        "--trainer.devices=2",
+        env={**ranks, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
+        | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+    )
+    process.wait_until(lambda: "Initializing distributed" in process.text())
+    time.sleep(1)
+    process.send(signal.SIGTERM)
+    assert process.wait(30) == 143, process.text()

@@ -30,6 +30,7 @@ class LineProgress(ProgressBar):
         self._enabled = True
         self._stage_start = 0.0
         self._last_line = 0.0
+        self._done_before: int | None = None
         self._share = 0.0
 
     def enable(self) -> None:
@@ -39,6 +40,10 @@ class LineProgress(ProgressBar):
     def disable(self) -> None:
         """Stay silent; Lightning asks this of all ranks but the first."""
         self._enabled = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: an epoch that is resumed in its midst does not start again."""
+        self._start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the epoch."""
@@ -108,16 +113,19 @@ class LineProgress(ProgressBar):
 
     def _start(self) -> None:
         self._stage_start = self._last_line = time.monotonic()
+        self._done_before = None
 
     def _progress(self, stage: str, done: int, total: float, note: str = "") -> None:
         """Log one line unless the last one is too recent."""
         now = time.monotonic()
         self._share = done / total
+        if self._done_before is None:
+            self._done_before = done - 1  # by the run that this one continues
         if not self._enabled or (now - self._last_line < self.every_seconds and done != total):
             return
         self._last_line = now
         elapsed = now - self._stage_start
-        left = elapsed / done * (total - done)
+        left = elapsed / (done - self._done_before) * (total - done)
         logger.info(
             "%s  batch %d/%d  %s  %.0f s, %.0f s left", stage, done, total, note, elapsed, left
         )

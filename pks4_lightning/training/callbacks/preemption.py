@@ -5,11 +5,18 @@ time before they kill, to one rank, to some or to all. A handler can do nothing 
 are in the midst of a collective, so ours only takes a note. After every batch the ranks compare
 their notes and stop together.
 
+Where no batch comes, before the first one or while one is waited for, there is no such moment: a
+thread sees the signal even if the main one is stuck in a library, and ends the process a little
+later. Nothing is lost by that but the steps since the last checkpoint.
+
 The comparison is one all-reduce of two numbers per batch, and on a GPU a wait for the batch; an
 all-reduce of that size and that wait are what Lightning 2.6 does per batch as well.
 """
 
 import logging
+import multiprocessing
+import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,7 +26,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAveraging
 
 from pks4_lightning.training.distributed import all_gather_objects, all_reduce_max
 from pks4_lightning.training.lightning_internals import (
@@ -38,28 +45,80 @@ EXIT_STATUS = 143
 """What a shell reports of a process that SIGTERM has ended: 128 + 15."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_GRACE = 8.0
+"""Seconds after a signal in which a batch that is waited for may still come."""
+_POLL = 0.2
 _noted: list[int] = []
+
+
+class _Progress:
+    """Where the run is, for the thread that ends one in which nothing moves."""
+
+    def __init__(self) -> None:
+        self.hooks = 0
+        """Hooks passed so far."""
+        self.is_busy = False
+        """Whether a step is under way or a checkpoint is being written: neither is broken off."""
+
+
+_progress = _Progress()
 
 
 @contextmanager
 def noting_signals() -> Iterator[None]:
-    """Take notes of SIGTERM and SIGUSR1 instead of dying; a :class:`Preemption` acts on them."""
+    """Take notes of SIGTERM and SIGUSR1 instead of dying; a :class:`Preemption` acts on them.
+
+    If none of its hooks is passed for 8 seconds after a signal, outside of a step, the process
+    ends with status 143.
+    """
     _noted.clear()
+    _progress.is_busy = False
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread can set handlers
         return
     before = {number: signal.signal(number, _note) for number in _SIGNALS}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _note_and_interrupt)
+    seen_by_thread, told = os.pipe()
+    os.set_blocking(told, False)
+    previous = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_end_if_stuck, args=(seen_by_thread,), daemon=True)
+    thread.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(previous)
+        os.close(told)  # the thread reads the end of the pipe, and ends
+        thread.join()
+        os.close(seen_by_thread)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _note(number: int, _: Any) -> None:
     _noted.append(number)
+
+
+def _end_if_stuck(signals: int) -> None:
+    """Wait for a signal; then end the process if it passes no hook for a while."""
+    while (number := os.read(signals, 1)) and number[0] not in _SIGNALS:
+        pass
+    if not number:
+        return
+    seen, waited = _progress.hooks, 0.0
+    while waited < _GRACE:
+        if select.select([signals], [], [], _POLL)[0] and not os.read(signals, 1):
+            return
+        moves = _progress.is_busy or _progress.hooks != seen
+        seen, waited = _progress.hooks, 0.0 if moves else waited + _POLL
+    name = signal.Signals(number[0]).name
+    sentence = (
+        f"Stopped by {name}: nothing came for {_GRACE:g} seconds that could end in a batch.\n"
+    )
+    os.write(2, sentence.encode())
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    os._exit(EXIT_STATUS)
 
 
 def _note_and_interrupt(number: int, _: Any) -> None:
@@ -92,6 +151,18 @@ class Preemption(TaskCallback, Checkpoint):
         """Stop if a signal came while the first videos were being read."""
         self._stop_if_asked(trainer)
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin a step, which is not broken off."""
+        self._pass_hook(is_busy=True)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let the file be written, until the next hook."""
+        self._pass_hook(is_busy=True)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -107,6 +178,7 @@ class Preemption(TaskCallback, Checkpoint):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         if asked and stepped:
             self._stop(trainer, save=True)
+        self._pass_hook()
 
     def on_validation_batch_start(
         self,
@@ -118,6 +190,7 @@ class Preemption(TaskCallback, Checkpoint):
     ) -> None:
         """Compare notes and stop; also in the midst of a training's validation."""
         if not _on_any_rank(trainer, bool(_noted))[0]:
+            self._pass_hook(is_busy=True)
             return
         in_training = trainer.state.fn == "fit" and not trainer.sanity_checking
         for callback in callbacks(trainer) if in_training else []:
@@ -135,8 +208,20 @@ class Preemption(TaskCallback, Checkpoint):
     ) -> None:
         """Compare notes and stop."""
         self._stop_if_asked(trainer)
+        self._pass_hook(is_busy=True)
 
     on_predict_batch_start = on_test_batch_start
+
+    def _pass_hook(self, *_: Any, is_busy: bool = False, **__: Any) -> None:
+        """Note that the run moves."""
+        _progress.hooks += 1
+        _progress.is_busy = is_busy
+
+    on_train_epoch_start = on_train_epoch_end = on_train_end = _pass_hook
+    on_sanity_check_start = on_sanity_check_end = _pass_hook
+    on_validation_start = on_validation_batch_end = on_validation_end = _pass_hook
+    on_test_start = on_test_batch_end = on_test_end = _pass_hook
+    on_predict_start = on_predict_batch_end = on_predict_end = _pass_hook
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
         if _on_any_rank(trainer, bool(_noted))[0]:
@@ -147,7 +232,9 @@ class Preemption(TaskCallback, Checkpoint):
         forget_other_ranks(trainer)
         trainer.strategy.barrier("preemption")
         by = signal.Signals(_noted[0]).name if _noted else "a signal to another rank"
-        if save and not is_fast_dev_run(trainer):
+        keeps = any(isinstance(each, ModelCheckpoint) for each in trainer.checkpoint_callbacks)
+        if save and keeps and not is_fast_dev_run(trainer):
+            self._pass_hook(is_busy=True)
             folder = getattr(trainer.checkpoint_callback, "dirpath", None)
             path = Path(folder or Path(trainer.default_root_dir) / "checkpoints") / "last.ckpt"
             trainer.save_checkpoint(path)

@@ -1,11 +1,18 @@
 """Progress as lines in a log, and as a file beside the run."""
 
+import itertools
 import logging
+import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 
+from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.progress import read_progress, write_progress
+from pks4_lightning.training.callbacks.line_progress import LineProgress
+from pks4_lightning.training.task import VideoClassificationTask
 
 
 @pytest.fixture
@@ -42,3 +49,29 @@ def test_what_has_not_begun_is_at_nothing(tmp_path):
 def test_a_place_that_takes_no_file_ends_no_run(tmp_path):
     (tmp_path / "folder").write_text("a file")
     write_progress(tmp_path / "folder" / "progress.json", 0.5, "")
+
+
+def test_a_run_resumed_within_an_epoch_counts_its_own_batches_and_seconds(
+    tiny_args, tmp_path, lines, monkeypatch
+):
+    step = VideoClassificationTask.training_step
+
+    def signalled(task, batch, batch_idx):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(task, batch, batch_idx)
+
+    args = ["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoClassificationTask, "training_step", signalled)
+        with pytest.raises(SystemExit, match="143"):
+            main(args)
+    clock = itertools.count(1_000_000, 10)  # a machine that has been up for long; 10 s a glance
+    monkeypatch.setattr(
+        "pks4_lightning.training.callbacks.line_progress.time",
+        SimpleNamespace(monotonic=lambda: next(clock)),
+    )
+    every = f"--trainer.callbacks+={LineProgress.__module__}.LineProgress"
+    assert main([*args, "--ckpt_path=last", every, "--trainer.callbacks.every_seconds=0"]) == 0
+    times = [line.split("  ")[-1] for line in lines() if line.startswith("epoch 1/2  batch")]
+    assert times == ["10 s, 10 s left", "20 s, 0 s left"]
