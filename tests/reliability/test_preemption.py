@@ -218,7 +218,9 @@ def test_a_run_that_waits_for_a_batch_ends_all_the_same(
     process.wait_until((tmp_path / "fired").exists)
     process.send(signal.SIGTERM)
     assert process.wait(30) == 143, process.text()
-    assert "Stopped by SIGTERM: nothing came for 8 seconds" in process.text()
+    # a batch that was ready before the worker fell asleep may end the run the usual way
+    said = "Stopped by SIGTERM" if workers else "Stopped by SIGTERM: nothing came for 8 seconds"
+    assert said in process.text()
     assert not process.family(), "no worker is left"
 
 
