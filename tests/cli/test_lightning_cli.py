@@ -14,7 +14,7 @@ from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
 # no whole configurations: tests/test_flexible.py, tests/test_protocols.py
-OVERRIDES = tuple(ROOT / "configs" / name for name in ("flexible", "protocols"))
+OVERRIDES = tuple(ROOT / "configs" / name for name in ("flexible", "protocols", "towers"))
 FOLDERS = ("configs", "pks4_lightning/demo/configs", "tests/configs")
 CONFIGS = sorted(
     path
