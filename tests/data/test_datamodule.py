@@ -14,6 +14,13 @@ SMALL = {"num_frames": 4, "frame_size": 32, "resize": 36, "batch_size": 2, "num_
 SPLITS = {"train": 7, "val": 5, "test": 5}
 
 
+def trainer_of(rank, world_size):
+    """What the data module asks a trainer, all ranks on one machine."""
+    return SimpleNamespace(
+        global_rank=rank, world_size=world_size, num_devices=world_size, accumulate_grad_batches=1
+    )
+
+
 def make(root, **options):
     return VideoDataModule(None if root is None else str(root), **{**SMALL, **options})
 
@@ -82,9 +89,7 @@ def test_every_view_is_seen_once_by_one_rank(ssv2_root, split, world_size):
     lengths = set()
     for rank in range(world_size):
         data = make(ssv2_root, num_clips=2, num_crops=3)
-        data.trainer = SimpleNamespace(
-            global_rank=rank, world_size=world_size, accumulate_grad_batches=1
-        )
+        data.trainer = trainer_of(rank, world_size)
         data.setup("validate" if split == "val" else "test")
         mine = batches(data, split)
         lengths.add(len(mine))
@@ -108,7 +113,7 @@ def test_training_batches_are_equal_in_number_on_every_rank(ssv2_root):
     seen = []
     for rank in range(2):
         data = make(ssv2_root)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, accumulate_grad_batches=1)
+        data.trainer = trainer_of(rank, 2)
         data.setup("fit")
         epoch = batches(data, "train")
         assert len(epoch) == data.num_train_batches() == 1
@@ -118,7 +123,7 @@ def test_training_batches_are_equal_in_number_on_every_rank(ssv2_root):
 
 def test_fewer_training_videos_than_ranks_are_refused(ssv2_root):
     data = make(ssv2_root)
-    data.trainer = SimpleNamespace(global_rank=0, world_size=8, accumulate_grad_batches=1)
+    data.trainer = trainer_of(0, 8)
     data.setup("fit")
     with pytest.raises(ValueError, match="7 training videos cannot be shared by 8 ranks"):
         data.num_train_batches()

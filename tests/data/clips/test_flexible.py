@@ -28,7 +28,10 @@ def draws(scales=STATIC_TOKENS, *, grid_size=14, seed=0, **options):
 def data_on(root, *, rank=0, world_size=1, accumulation=1, flexible=SMALL_SCALES, **options):
     data = VideoDataModule(str(root), flexible=flexible, **{**SMALL, **options})
     data.trainer = SimpleNamespace(
-        global_rank=rank, world_size=world_size, accumulate_grad_batches=accumulation
+        global_rank=rank,
+        world_size=world_size,
+        num_devices=world_size,
+        accumulate_grad_batches=accumulation,
     )
     data.setup("fit")
     data.match_patches(patch_size=8, grid_size=4)
