@@ -84,14 +84,17 @@ def test_whatever_file_is_asked(tests, capsys):
     assert shares == pytest.approx([report["test/video_top1"]] * 3, abs=1e-6)
 
 
-def test_whether_videos_are_tested_or_predicted(tests, run, motion_set):
+def test_whether_videos_are_tested_or_predicted(tests, run, trained):
     _, folders = tests
     listed = run.folder / "videos.txt"
     with (folders["in threes"] / "predictions.csv").open(newline="") as file:
         tested = list(csv.DictReader(file))
     listed.write_text("\n".join(row["video_path"] for row in tested))
-    run("predict", "predict", "--data.num_clips=2", f"--data.predict={listed}")
-    with (run.folder / "predict" / "predict" / "predictions.csv").open(newline="") as file:
+    checkpoint = f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}"
+    out = run.folder / "predicted"
+    options = [checkpoint, PRECISION, "--data.num_clips=2", f"--out={out}"]
+    assert main(["predict", *options, str(listed)]) == 0
+    with (out / "predictions.csv").open(newline="") as file:
         predicted = list(csv.DictReader(file))
     assert [row["top1"] for row in predicted] == [row["top1"] for row in tested]
 
