@@ -261,9 +261,7 @@ class VideoDataModule(LightningDataModule):
         return self.videos("train").labels
 
     def match_labels(self, label_names: Sequence[str]) -> None:
-        """Number the classes as a model does, by its names; only if ``remap_labels`` is set.
-
-        Call it before the loaders are made.
+        """Number the classes as a model does, if ``remap_labels`` is set; before loaders are made.
 
         Raises:
             ValueError: If a name is among the data's or the model's only.
