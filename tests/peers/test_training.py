@@ -87,5 +87,5 @@ def test_a_network_is_fed_what_it_was_published_with():
 
     config = PKS4Config(num_classes=5, network="videomamba_m", pretrained=True)
     preprocessing = preprocessing_of(config)
-    assert preprocessing.mean == [0.485, 0.456, 0.406]
+    assert list(preprocessing.mean) == [0.485, 0.456, 0.406]
     assert preprocessing.size == 224

@@ -12,7 +12,7 @@ from pks4_lightning.data.annotations.entry import listed_lines, shortened, unquo
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.data.annotations.walking import find_clips
+from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
 
@@ -98,7 +98,10 @@ def _expand(target: str) -> _Named:
         return _look_up([unquoted(line) for line in kept], Path())
     path = Path(target).expanduser()
     if path.is_dir():
-        paths = find_clips(path)
+        walked = walk(path)
+        for remark in walked.unread_remarks():
+            logger.warning("%s", remark)
+        paths = walked.clips
         if not paths and any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir()):
             return _Named(path.parent, [path.name], [])
         return _Named(path, paths, [])
