@@ -70,7 +70,7 @@ def list_for_prediction(
     if absent:
         named = f"data.predict names '{shortened(source)}'"
         if absent == targets and len(targets) == 1:
-            raise FileNotFoundError(f"{named}, which does not exist.")
+            raise FileNotFoundError(f"data.predict names '{source}', which does not exist.")
         sentence = (
             f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
             f"as '{absent[0]}'"
