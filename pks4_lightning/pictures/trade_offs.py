@@ -65,10 +65,12 @@ def paper_points(
         printed, top1 = printed_number(row.cells[cost]), printed_number(row.cells["top1"])
         if printed is None or top1 is None:
             continue
-        kind = "PKS⁴, the paper's cost" if row.settings else "peers, as the paper has them"
+        is_ours = row.settings is not None and not row.is_peer
+        kind = "PKS⁴, the paper's cost" if is_ours else "peers, as the paper has them"
         points.append(Point(row.name, printed, top1, kind))
         if computed and row.name in computed:
-            points.append(Point(row.name, computed[row.name], top1, "PKS⁴, cost computed here"))
+            kind = "PKS⁴, cost computed here" if is_ours else "peers, cost computed here"
+            points.append(Point(row.name, computed[row.name], top1, kind))
     return points
 
 
