@@ -117,7 +117,8 @@ def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
 
     Args:
         path: The results file; made if it is not there.
-        results: New ones, or ones that are there already.
+        results: New ones, or ones that are there already, in the order that they shall stand in
+            after the others, whichever was finished first.
 
     Returns:
         All results of the file, by table.
@@ -126,12 +127,16 @@ def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
         ValueError: If the file is no results file.
     """
     before = read_results(path) if path.is_file() else []
-    both = (*before, *results)
-    merged = {(each.table, each.row, each.seed, each.fold): each for each in both}
-    after = sorted(merged.values(), key=lambda each: each.table)
+    ours = {_place(each) for each in results}
+    others = [each for each in before if _place(each) not in ours]
+    after = sorted((*others, *results), key=lambda each: each.table)
     if after != before:
         write_results(path, after)
     return after
+
+
+def _place(result: Result) -> tuple[int, str, int, int]:
+    return result.table, result.row, result.seed, result.fold
 
 
 def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
