@@ -84,9 +84,14 @@ def main(argv: list[str] | None = None) -> int:
         group, rest = (f"{given[0]} ", given[1:]) if is_group else ("", given)
         _overview(group).parse_args(rest)  # prints the help or the version, or names the mistake
         return 2
+    if sys.platform == "win32":
+        sys.stderr.write(
+            "pks4: error: pks4 runs on Linux and macOS; on Windows, run it in WSL "
+            "(https://learn.microsoft.com/windows/wsl/install).\n"
+        )
+        return 1
     _set_logging()
     module, description = COMMANDS[name]
-    command = import_module(f"pks4_lightning.commands.{module}")
     parser = CommandParser(
         prog=f"pks4 {name}",
         description=f"{description[0].upper()}{description[1:]}.",
@@ -96,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.set_defaults(command=name)
     try:
+        command = import_module(f"pks4_lightning.commands.{module}")
         command.add_arguments(parser)
         status: int | None = command.run(parse_arguments(parser, given[len(name.split()) :]))
     except KeyboardInterrupt:

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_write", "find_packaged", "remove_leftovers", "sha256_of", "write_csv"]
+__all__ = [
+    "atomic_write",
+    "check_writable",
+    "find_packaged",
+    "remove_leftovers",
+    "sha256_of",
+    "write_csv",
+]
 
 
 @contextmanager
@@ -37,6 +44,30 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, *, what: str, option: str) -> None:
+    """Refuse a folder that takes no files, before the work whose results are to go there.
+
+    Args:
+        folder: Made if need be.
+        what: What is to be written, for the message.
+        option: Which option chooses another folder.
+
+    Raises:
+        OSError: If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"a test")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"No {what} can be written to {folder}: {error.strerror}. Choose another folder with "
+            f"{option}."
+        ) from error
 
 
 def find_packaged(path: str) -> str:

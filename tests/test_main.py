@@ -106,3 +106,12 @@ def test_module_is_the_command():
     )
     assert run.returncode == 0
     assert run.stdout.startswith("pks4_lightning ")
+
+
+def test_windows_is_told_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["fit", "--config", "ssv2"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "on Windows, run it in WSL" in line
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])

@@ -28,6 +28,8 @@ def user_error(error: BaseException) -> str | None:
         return message
     if isinstance(error, ValueError | TypeError | OSError) and _raised_in(error, _OURS):
         return message
+    if isinstance(error, FileNotFoundError) and _raised_in(error, "tempfile"):
+        return f"{error.strerror}; set TMPDIR to a folder that can be written to."
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
     if isinstance(error, RuntimeError | MemoryError) and (advice := _memory_error(error)):

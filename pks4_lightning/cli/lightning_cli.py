@@ -29,7 +29,7 @@ from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.cli.trainer_options import check_monitors, check_options
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.files import remove_leftovers, sha256_of
+from pks4_lightning.files import check_writable, remove_leftovers, sha256_of
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.pretrained import find_export, weights_file
 from pks4_lightning.models.resolve import resolve_backbone_config
@@ -222,7 +222,13 @@ class PKS4CLI(LightningCLI):
                 remove_leftovers(folder)
 
     def before_test(self) -> None:
-        """Leave the table of results to our own report, which accounts for every video."""
+        """Leave the table of results to our own report, which accounts for every video.
+
+        Raises:
+            OSError: If the results cannot be written.
+        """
+        folder = Path(self.trainer.default_root_dir) / "test"
+        check_writable(folder, what="results", option="--trainer.default_root_dir")
         self.config_init["test"]["verbose"] = False
 
     def before_predict(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pks4_lightning.files import atomic_write, write_csv
+from pks4_lightning.files import atomic_write, check_writable, write_csv
 
 __all__ = [
     "Cell",
@@ -112,9 +112,11 @@ class Results:
         """Read what an earlier command left, if it was about the same.
 
         Raises:
+            OSError: If no results can be written there.
             ValueError: If the folder holds results of other settings or checkpoints, or its file
                 is damaged.
         """
+        check_writable(folder, what="results", option="--out")
         path = folder / "results.json"
         if not path.is_file():
             return cls(folder, list(settings), digests, [])

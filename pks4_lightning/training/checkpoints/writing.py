@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from lightning import __version__ as lightning_version
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, check_writable
 from pks4_lightning.training.checkpoints.checksum import SealingFile, check_seal
 from pks4_lightning.training.checkpoints.reading import check_finite, load_checked
 
@@ -118,17 +117,7 @@ def check_folder(folder: Path, *, parameters: int) -> None:
             f"{needed:,} bytes, {free:,} are free. Make room, or choose another folder with "
             "--trainer.default_root_dir."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"a test")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(
-            f"No checkpoint can be written to {folder}: {error.strerror}. Choose another folder "
-            "with --trainer.default_root_dir."
-        ) from error
+    check_writable(folder, what="checkpoint", option="--trainer.default_root_dir")
 
 
 def _read_back(path: Path) -> None:
