@@ -109,15 +109,8 @@ class PKS4CLI(LightningCLI):
         """Add none of Lightning's: see below."""
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the settings of a training, and whether a resumed run may differ."""
+        """Add the settings of a training."""
         add_settings(parser)
-        parser.add_argument(
-            "--allow_changes",
-            type=bool,
-            default=False,
-            help="With fit --ckpt_path: go on although recipe, schedule (such as a larger "
-            "trainer.max_epochs) or training videos differ from the checkpoint's.",
-        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments on top of the settings of the checkpoint that they name, if any."""

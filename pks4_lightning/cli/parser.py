@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
 from pks4_lightning.cli.configs import find_config
 from pks4_lightning.cli.moved_modules import with_todays_modules
-from pks4_lightning.cli.safe_yaml import check_yaml, read_config
+from pks4_lightning.cli.safe_yaml import check_yaml, load_config
 
 __all__ = ["OneSentenceParser"]
 
@@ -77,7 +77,7 @@ class OneSentenceParser(LightningArgumentParser):
         return super().parse_args([with_todays_modules(each) for each in args], *rest, **kwargs)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a configuration file, if it is not too large to be one.
+        """Parse a configuration file, if it is one.
 
         Args:
             path: The file.
@@ -85,9 +85,22 @@ class OneSentenceParser(LightningArgumentParser):
             kwargs: The same.
 
         Raises:
-            ValueError: If it is too large, or no text.
+            TypeError: If it is too large, no text or no YAML, or holds no settings.
         """
-        read_config(Path(path).expanduser())
+        try:
+            settings = load_config(Path(path).expanduser())
+        except ValueError as error:
+            raise TypeError(str(error)) from None  # what jsonargparse takes for a user's mistake
+        if not isinstance(settings, dict):
+            what = f"holds a {type(settings).__name__} and no settings"
+            if settings is None:
+                what = "is empty; it takes lines such as `data:`"
+            raise TypeError(f"The configuration '{path}' {what}.")
+        for group in ("model", "data", "trainer"):
+            if group in settings and settings[group] is None:
+                raise TypeError(
+                    f"The configuration '{path}' has nothing below '{group}'; leave the line out."
+                )
         return super().parse_path(path, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -52,8 +52,8 @@ def add_settings(parser: LightningArgumentParser) -> None:
     """Add all settings of a training to a parser.
 
     Args:
-        parser: Takes ``seed_everything``, the groups ``trainer``, ``model`` and ``data``, and the
-            two checkpoints and the watchdog that every run has.
+        parser: Takes ``seed_everything``, the groups ``trainer``, ``model`` and ``data``, the two
+            checkpoints and the watchdog that every run has, and whether a resumed run may differ.
     """
     parser.add_argument(
         "--seed_everything",
@@ -76,6 +76,13 @@ def add_settings(parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(kind, group)
         parser.set_defaults({f"{group}.{key}": value for key, value in defaults.items()})
     parser.add_lightning_class_args(Watchdog, "watchdog")
+    parser.add_argument(
+        "--allow_changes",
+        type=bool,
+        default=False,
+        help="With fit --ckpt_path: go on although recipe, schedule (such as a larger "
+        "trainer.max_epochs) or training videos differ from the checkpoint's.",
+    )
 
 
 def resolve(
@@ -109,7 +116,7 @@ def resolve(
         plain: Settings = json.loads(parser.dump(parsed, format="json", skip_unset=False))
     except argparse.ArgumentError as error:
         raise ArgumentsError(parser.one_sentence(error.message)) from None
-    return plain
+    return {key: value for key, value in plain.items() if key not in _OF_ONE_RUN}
 
 
 def data_module(settings: Settings) -> VideoDataModule:
@@ -177,6 +184,8 @@ def _build_parser() -> OneSentenceParser:
     parser = OneSentenceParser(prog="pks4 fit", exit_on_error=False)
     parser.add_config_option()
     add_settings(parser)
+    # the configuration that a run leaves has it
+    parser.add_argument("--ckpt_path", type=str | None, help=argparse.SUPPRESS)
     return parser
 
 

@@ -69,3 +69,27 @@ def test_a_data_module_can_be_had_alone(tiny_args):
     assert len(data.videos("train")) == 16
     assert data.loaders.augmentation.flip_label_pairs == [(0, 1)]
     assert data.scales.flexible.frame_sizes == [32, 48]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty; it takes lines such as `data:`."),
+        ("# nothing yet\n", "is empty"),
+        ("[1, 2]", "holds a list and no settings."),
+        ("hello", "holds a str and no settings."),
+        ("data:\n", "has nothing below 'data'; leave the line out."),
+        ("model: [\n", "cannot be read: while parsing"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_named(text, words, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"'{path}' ") as caught:
+        resolve(["--config", str(TINY), "--config", str(path)])
+    assert words in str(caught.value)
+
+
+def test_the_configuration_that_a_run_leaves_is_one(trained):
+    settings = resolve(["--config", str(trained / "config.yaml")])
+    assert settings["trainer"]["default_root_dir"] == str(trained)
