@@ -48,6 +48,20 @@ PUBLIC = {
     "pks4_lightning.paper": """
         Column Row Table printed_digits printed_number read_table
     """,
+    "pks4_lightning.peers": """
+        AIM EVL Peer STAdapter Side4Video VideoMamba load_published
+    """,
+    "pks4_lightning.timeline": """
+        Answer Caption Follower Labelled Segment Source Window find_segments follower open_source
+        plan_windows window_clips write_overlay write_segments
+    """,
+    "pks4_lightning.experiments": """
+        Arm Estimate Fold GroupedClip Result Trial compare comparison_table cross_validate estimate
+        grouped_folds plan_trials read_clips read_results results_table run_trials summarise
+    """,
+    "pks4_lightning.cli": """
+        ArgumentsError Settings data_module find_config resolve saved_settings
+    """,
 }
 
 

@@ -16,7 +16,7 @@ from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, check_writable
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
 from pks4_lightning.paper.cost_tables import (
     cell_table,
@@ -188,6 +188,7 @@ def _report(settings: CostSettings, *, measured: bool, as_json: bool) -> None:
 
 
 def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
+    check_writable(out.parent, what="picture", option="--out")
     clips = settings.clips
     lengths = list(scale_num_frames(settings.classifier, frame_size=clips.frame_size))
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))

@@ -1,1 +1,32 @@
 """Videos as they come: windows of long ones, streams, and what happens when."""
+
+from typing import TYPE_CHECKING
+
+from pks4_lightning.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pks4_lightning.timeline.follow import Answer, Follower, follower
+    from pks4_lightning.timeline.formats import Labelled, write_segments
+    from pks4_lightning.timeline.overlay import Caption, write_overlay
+    from pks4_lightning.timeline.segments import Segment, find_segments
+    from pks4_lightning.timeline.sources import Source, open_source
+    from pks4_lightning.timeline.windows import Window, plan_windows, window_clips
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
+
+__all__ = [
+    "Answer",
+    "Caption",
+    "Follower",
+    "Labelled",
+    "Segment",
+    "Source",
+    "Window",
+    "find_segments",
+    "follower",
+    "open_source",
+    "plan_windows",
+    "window_clips",
+    "write_overlay",
+    "write_segments",
+]

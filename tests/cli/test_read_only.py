@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
+
+
+SLOW = pytest.mark.slow  # a process each
 
 
 def read_only(folder, *command):
@@ -42,8 +45,12 @@ def place(trained, motion_set, tmp_path_factory):
     ("arguments", "words"),
     [
         (["test"], "No results can be written to {place}/new/test: Read-only file system."),
-        (["stretch", "--frames=4"], "No results can be written to {place}/new/stretch: Read-only"),
-        (["retrieve"], "Read-only file system: {place}/new"),
+        pytest.param(
+            ["stretch", "--frames=4"],
+            "No results can be written to {place}/new/stretch: Read-only",
+            marks=SLOW,
+        ),
+        pytest.param(["retrieve"], "Read-only file system: {place}/new", marks=SLOW),
         (
             ["predict", "--data.predict", "-0IErS_cisg.webm"],
             "No predictions can be written to {place}/new/",
@@ -61,6 +68,25 @@ def test_results_without_a_place_are_refused_before_the_work(place, arguments, w
     said = run.stderr.splitlines()[-1]
     assert said.startswith(f"pks4: error: {words.format(place=place)}")
     assert "batch" not in run.stderr, "no video was looked at"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["data", "show", "{videos}", "--config", "{config}"],
+        pytest.param(["data", "check", "{videos}", "--config", "{config}"], marks=SLOW),
+        pytest.param(["cost", "--config", "{config}", "--scaling"], marks=SLOW),
+    ],
+)
+def test_pictures_without_a_place_are_refused_before_the_work(command, place, motion_set):
+    places = {"videos": motion_set, "config": TINY}
+    words = [each.format(**places) for each in command]
+    out = place / "new" / "picture.png"
+    run = read_only(place, sys.executable, "-m", "pks4_lightning", *words, "--out", out)
+    assert run.returncode == 1
+    said = f"pks4: error: No picture can be written to {out.parent}: Read-only file system."
+    assert said in run.stderr
+    assert not run.stdout
 
 
 def test_no_place_for_temporary_files_is_said(tmp_path):

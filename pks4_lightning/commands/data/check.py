@@ -22,7 +22,7 @@ from pks4_lightning.data.annotations.reading import VideoList, detect_format
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.inspection.check import DataReport, check_data, workers_needed
 from pks4_lightning.data.inspection.manifest import read_manifest
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, check_writable
 from pks4_lightning.pictures.data_check import data_check_figure
 
 __all__ = ["add_arguments", "run"]
@@ -59,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         The exit status: 1 if something is wrong with the data.
     """
     data = data_of(arguments)
+    out = Path(arguments.out)
+    check_writable(out.parent, what="picture", option="--out")
     splits, names = read_splits(data)
     if not splits:
         raise FileNotFoundError(f"No annotations in '{data.root}'; set --data.train or --data.val.")
@@ -89,9 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         {name: split.per_class for name, split in report.splits.items()},
         {name: split.num_frames for name, split in report.splits.items()},
     )
-    with atomic_write(arguments.out) as path:
+    with atomic_write(out) as path:
         figure.savefig(path)
-    logger.info("Drew %s.", arguments.out)
+    logger.info("Drew %s.", out)
     return 1 if report.wrong else 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from pathlib import Path
 
 import torch
 
@@ -10,7 +11,7 @@ from pks4_lightning.cli.data_settings import add_data_arguments, data_of
 from pks4_lightning.data.loading.dataset import join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, check_writable
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 
 __all__ = ["add_arguments", "run"]
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: The command's.
     """
     data = data_of(arguments)
+    out = Path(arguments.out)
+    check_writable(out.parent, what="picture", option="--out")
     split = arguments.split
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loaders = {
@@ -65,6 +68,6 @@ def run(arguments: argparse.Namespace) -> None:
         titles.append(batch["failure"][place] or title)
     clips = data.to_pixels(data.to_model_input(batch)).numpy()
     figure = contact_sheet(clips, titles)
-    with atomic_write(arguments.out) as target:
+    with atomic_write(out) as target:
         figure.savefig(target)
-    logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), arguments.out)
+    logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), out)
