@@ -9,7 +9,6 @@ import pytest
 
 from tests.conftest import ROOT, TINY
 
-
 SLOW = pytest.mark.slow  # a process each
 
 
