@@ -34,20 +34,23 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, example: str) -> None
     take_settings(parser)
 
 
-def data_of(arguments: argparse.Namespace) -> VideoDataModule:
+def data_of(arguments: argparse.Namespace, *, makes_clips: bool) -> VideoDataModule:
     """Return the data module that a command's arguments describe.
 
     Args:
         arguments: Of a command with :func:`add_data_arguments`.
+        makes_clips: Look the backbone up for the size, mean and standard deviation of frames,
+            where they are left to it. A command that decodes no clip does without.
 
     Raises:
+        FileNotFoundError: If the backbone is looked up and not there.
         ValueError: If they name no data set, or do not parse.
     """
     # no model is built, so its one setting without a default need not be given
     given = ["--model.classifier.num_classes=1", *arguments.settings, "--data.num_workers=0"]
     if arguments.root is not None:
         given.append(f"--data.root={arguments.root}")
-    data = data_module(resolve(given, looks_up=False))
+    data = data_module(resolve(given, looks_up=makes_clips))
     if data.root is None:
         raise ValueError(f"Which data? pks4 {arguments.command} ROOT names its folder.")
     return data

@@ -44,6 +44,9 @@ def test_three_lines_train_and_label(folders, tmp_path, monkeypatch):
             arguments.append("--data.num_workers=0")
         assert main(arguments) == 0, arguments
     assert [line.split()[1] for line in LINES] == ["data", "fit", "predict"]
+    for command in ("check", "show"):  # the tower's own size and mean, as in the training
+        look = ["data", command, str(folders), "--config", "first_look", "--out", f"{command}.png"]
+        assert main(look) == 0
     with (tmp_path / "runs/first_look/predict/predictions.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["top1"] in {path.name for path in folders.iterdir() if path.is_dir()}

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 if something is wrong with the data.
     """
-    data = data_of(arguments)
+    data = data_of(arguments, makes_clips=True)
     out = Path(arguments.out)
     check_writable(out.parent, what="picture", option="--out")
     splits, names = read_splits(data)

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: The command's.
     """
-    data = data_of(arguments)
+    data = data_of(arguments, makes_clips=False)
     root = Path(str(data.root)).expanduser()
     paths: set[str] = set()
     if not arguments.all_files:

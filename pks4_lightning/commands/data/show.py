@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: The command's.
     """
-    data = data_of(arguments)
+    data = data_of(arguments, makes_clips=True)
     out = Path(arguments.out)
     check_writable(out.parent, what="picture", option="--out")
     split = arguments.split

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     shares = _shares(arguments.val, arguments.test)
     # what comes later wins, so a list of one's own is taken if one is named
     arguments.settings = ["--data.train=.", *arguments.settings]
-    data = data_of(arguments)
+    data = data_of(arguments, makes_clips=False)
     layout = data.layout()
     root = layout.root
     source, record, _ = layout.source("train")
