@@ -98,6 +98,11 @@ def _described(config: PKS4Config) -> PKS4Classifier:
             f"The scaling is that of PKS⁴ in an image transformer, not of "
             f"{config.network or config.temporal}: leave --scaling out."
         )
+    if config.use_scanner and config.scanner != "mamba":
+        raise ValueError(
+            f"The scaling sets the KS4 scanner beside attention along time, and scanner is "
+            f"{config.scanner}: leave --scaling out."
+        )
     return classifier
 
 

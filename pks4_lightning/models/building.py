@@ -94,6 +94,7 @@ def _pks4(config: PKS4Config, d_model: int) -> PKS4Module | None:
         d_model,
         use_correlation=config.use_correlation,
         use_variation=config.use_variation,
+        scanner=config.scanner,
         bidirectional=config.bidirectional,
         context_frames=config.context_frames,
         window_size=config.window_size,
@@ -102,7 +103,10 @@ def _pks4(config: PKS4Config, d_model: int) -> PKS4Module | None:
         d_conv=config.d_conv,
         expand=config.expand,
         dt_rank=config.dt_rank,
+        dt_min=config.dt_min,
+        dt_max=config.dt_max,
         residual=config.residual,
+        prior_init=config.prior_init,
         causal=config.causal,
     )
 

@@ -3,10 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ClassRoute", "Network", "PKS4Config", "Residual", "Temporal"]
+__all__ = [
+    "ClassRoute",
+    "Network",
+    "PKS4Config",
+    "PriorInit",
+    "Residual",
+    "ScannerKind",
+    "Temporal",
+]
 
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
-Residual = Literal["single", "literal"]
+ScannerKind = Literal["mamba", "none", "gru", "attention"]
+Residual = Literal["single", "post_prior", "literal"]
+PriorInit = Literal["default", "zero"]
 Temporal = Literal["pks4", "frame_average", "tsm", "st_adapter", "aim", "evl", "side4video"]
 Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
 
@@ -36,7 +46,7 @@ class PKS4Config:
             ``preprocessor_config.json``. None takes that, and where there is none, what the data is
             told, or else what is usual in the backbone's family.
         temporal: What looks along time. ``pks4``: what the settings from ``class_route`` to
-            ``residual`` describe; the others do not read these. ``frame_average``: nothing; the
+            ``dt_max`` describe; the others do not read these. ``frame_average``: nothing; the
             mean over frames. ``tsm``: a shift of patch tokens alone. ``st_adapter``, ``aim``,
             ``evl``, ``side4video``: the methods of Table 1, on a frozen CLIP tower.
         temporal_config: Settings of one of these four methods that are not its defaults, by the
@@ -50,9 +60,13 @@ class PKS4Config:
             shift of their channels. ``pooled_t1d`` is that convolution once, on the vectors that
             stand for the frames; together with ``none`` and ``tsm`` it is there for backbones
             without a class token (SigLIP, AIMv2) as well.
-        use_scanner: Insert the selective state space scanner KS4 (Table 5).
-        use_variation: Feed it frame differences (Equation 17). Needs the scanner.
-        use_correlation: Feed it local correlations (Equation 15). Needs the scanner.
+        use_scanner: Insert the module: its scanner and the priors that feed it (Table 5).
+        use_variation: Feed frame differences to the scanner (Equation 17).
+        use_correlation: Feed local correlations to the scanner (Equation 15).
+        scanner: What reads the priors along time. ``mamba``: the selective state space scanner KS4.
+            The others are controls, not in the paper. ``none``: nothing; the priors act alone.
+            ``gru`` and ``attention``: a recurrent network, or self-attention along time at every
+            patch location, with as many parameters as the KS4 scanner has, to within 1 %.
         bidirectional: Scan backwards in time too, with a second scanner (Table 7).
         causal: Let no frame see a later one, so that the classifier can follow a stream frame by
             frame: routes and priors look back instead of both ways, with as many parameters. Not
@@ -67,8 +81,13 @@ class PKS4Config:
         d_conv: Taps of the scanner's causal convolution over time.
         expand: Inner width of the scanner as a multiple of the backbone's width.
         dt_rank: Rank of the scanner's step size projection. None means width / 16, rounded up.
-        residual: ``single`` adds the scanner's output to the tokens once; ``literal`` adds the
-            scanner's input as well, as Equations 5 and 25 are printed.
+        residual: What the scanner's output is added to. ``single``: the tokens before the priors
+            (Equation 5). ``post_prior``: the tokens with their priors (the "+ u" of Equation 25).
+            ``literal``: both, as the two equations are printed.
+        prior_init: Start of the operators' last projections. ``default``: PyTorch's. ``zero``: at
+            zero, so that a new module is the identity where ``residual`` is ``post_prior``.
+        dt_min: Smallest step size of a new KS4 scanner; they are drawn log-uniformly.
+        dt_max: Largest step size of a new KS4 scanner.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size: the
             static tokens of StretchySnake, whose patches are ``frame size / grid_size`` pixels.
             ``own``: the grid that the backbone was trained with, 14 for ViT-B/16. None: patches
@@ -78,7 +97,7 @@ class PKS4Config:
         compile: Compile the classifier with ``torch.compile`` at the first forward pass.
 
     Raises:
-        ValueError: If a value is out of its range, or a prior is asked for without the scanner.
+        ValueError: If a value is out of its range, or two exclude each other.
     """
 
     num_classes: int
@@ -93,6 +112,7 @@ class PKS4Config:
     use_scanner: bool = True
     use_variation: bool = True
     use_correlation: bool = True
+    scanner: ScannerKind = "mamba"
     bidirectional: bool = False
     causal: bool = False
     insert_after: int = 8
@@ -104,12 +124,20 @@ class PKS4Config:
     expand: int = 2
     dt_rank: int | None = None
     residual: Residual = "single"
+    prior_init: PriorInit = "default"
+    dt_min: float = 0.001
+    dt_max: float = 0.1
     grid_size: int | Literal["own"] | None = None
     gradient_checkpointing: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no backbone could make sense of, before any weights are read."""
+        self._check_ranges()
+        self._check_methods()
+        self._check_module()
+
+    def _check_ranges(self) -> None:
         for name in ("num_classes", "insert_after", "d_prior", "d_state", "d_conv", "expand"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1.")
@@ -132,6 +160,12 @@ class PKS4Config:
                 f"window_size ({self.window_size}) must be odd and positive: the window is centred "
                 f"on a patch."
             )
+        if not 0 < self.dt_min <= self.dt_max:
+            raise ValueError(
+                f"dt_min ({self.dt_min}) must be positive and at most dt_max ({self.dt_max})."
+            )
+
+    def _check_methods(self) -> None:
         if self.temporal_config is not None and self.temporal in ("pks4", "frame_average", "tsm"):
             raise ValueError(
                 f"temporal_config ({self.temporal_config}) is for st_adapter, aim, evl and "
@@ -147,6 +181,8 @@ class PKS4Config:
                 f"causal (true) is not possible for {self.network or self.temporal}: only pks4 and "
                 "tsm can look back alone."
             )
+
+    def _check_module(self) -> None:
         if self.causal and self.bidirectional:
             raise ValueError(
                 "causal (true) and bidirectional (true) exclude each other: a backward scan sees "
@@ -157,3 +193,24 @@ class PKS4Config:
                 raise ValueError(
                     f"{name} (true) needs the scanner: set use_scanner to true, or {name} to false."
                 )
+        if self.use_scanner and self.scanner == "none":
+            self._check_priors_alone()
+        if self.scanner == "attention" and (self.causal or self.bidirectional):
+            raise ValueError(
+                f"scanner (attention) reads the whole clip at once: set "
+                f"{'causal' if self.causal else 'bidirectional'} to false."
+            )
+
+    def _check_priors_alone(self) -> None:
+        if self.residual == "single":
+            raise ValueError(
+                "scanner (none) leaves nothing of the module where residual is single: set "
+                "residual to post_prior, which keeps the priors."
+            )
+        if not (self.use_variation or self.use_correlation):
+            raise ValueError(
+                "scanner (none) needs a prior: set use_variation or use_correlation to true, or "
+                "use_scanner to false for a classifier without the module."
+            )
+        if self.bidirectional:
+            raise ValueError("scanner (none) has no direction: set bidirectional to false.")

@@ -48,6 +48,8 @@ class KinematicPriorEncoder(nn.Module):
         use_correlation: Include the correlation operator.
         use_variation: Include the variation operator.
         causal: Take the neighbouring frames from the past alone.
+        zero_init: Start the operators' last projections at zero: a new encoder is the identity.
+            Off: PyTorch's own start.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class KinematicPriorEncoder(nn.Module):
         use_correlation: bool = True,
         use_variation: bool = True,
         causal: bool = False,
+        zero_init: bool = False,
     ) -> None:
         super().__init__()
         self.correlation = (
@@ -80,6 +83,9 @@ class KinematicPriorEncoder(nn.Module):
             if use_variation
             else None
         )
+        if zero_init:
+            for operator in self._operators():
+                operator.aggregate.reset_to_zero()
 
     def forward(self, x: Float[Tensor, "B T D H W"]) -> Float[Tensor, "B T D H W"]:
         """Return the features with their kinematic priors added."""
@@ -129,7 +135,7 @@ class _PriorOperator(nn.Module):
     """Compare each frame with its neighbours at a reduced width, and return to the full one."""
 
     reduce: nn.Module
-    aggregate: nn.Module
+    aggregate: "_OffsetAggregation"
 
     def __init__(self, *, context_frames: int, causal: bool) -> None:
         super().__init__()
@@ -143,7 +149,8 @@ class _PriorOperator(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D H W"]) -> Float[Tensor, "B T D H W"]:
         """Return the prior, to be added to ``x``."""
-        return self.aggregate(self.compare(_per_frame(self.reduce, x)))
+        prior: Tensor = self.aggregate(self.compare(_per_frame(self.reduce, x)))
+        return prior
 
     def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O M H W"]:
         """Compare the frames of whole clips with each other."""
@@ -296,12 +303,18 @@ class _OffsetAggregation(nn.Module):
         self.refine = nn.Sequential(
             _conv_norm_relu(d_prior, d_prior), _conv_norm_relu(d_prior, d_prior)
         )
-        # The up-projection starts like any other: the scanner's zero output projection alone keeps
-        # the identity. Two zeros in a row would leave the encoder almost without gradient.
+        # The up-projection starts like any other: where the prior only feeds the scanner, whose
+        # zero output projection keeps the identity, two zeros in a row would leave the encoder
+        # almost without gradient.
         self.join = nn.Sequential(
             _conv_norm_relu(num_offsets * d_prior, d_prior),
             nn.Conv2d(d_prior, d_model, kernel_size=1),
         )
+
+    def reset_to_zero(self) -> None:
+        """Let the up-projection return zero."""
+        for parameter in self.join[1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "B T O M H W"]) -> Float[Tensor, "B T D H W"]:
         refined = _per_frame(self.refine, x)

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
-from pks4_lightning.models.config import Residual
+from pks4_lightning.models.config import PriorInit, Residual, ScannerKind
 from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder, PriorState
-from pks4_lightning.models.scanner import KS4Scanner, ScannerState
+from pks4_lightning.models.scan_controls import TemporalAttention, TemporalGRU
+from pks4_lightning.models.scanner import KS4Scanner
 
 __all__ = ["PKS4Module", "PKS4State"]
 
@@ -32,7 +33,8 @@ class PKS4State(NamedTuple):
     """What the module remembers of a stream; zeros at its start."""
 
     priors: tuple[PriorState, ...]
-    scanner: ScannerState
+    scanner: Any
+    """The scanner's own state; empty where nothing scans."""
     waiting: Float[Tensor, "B N L D"]
     """Tokens of the frames whose priors wait for later frames."""
 
@@ -41,12 +43,14 @@ class PKS4Module(Hooked):
     """Add kinematic priors to the patch tokens and scan every patch location along time.
 
     The output projection of a new scanner is zero: with ``residual="single"`` a freshly inserted
-    module changes nothing.
+    module changes nothing. With ``residual="post_prior"`` it changes nothing where ``prior_init``
+    is ``zero``.
 
     Args:
         d_model: Width of the tokens.
         use_correlation: Feed local correlations to the scanner.
         use_variation: Feed frame differences to the scanner.
+        scanner: The KS4 scanner, or a control in its place: ``none``, ``gru``, ``attention``.
         bidirectional: Scan backwards in time too, with a second scanner; outputs are added.
         context_frames: Neighbouring frames the priors see, even.
         window_size: Side of the correlation window in patches, odd.
@@ -55,12 +59,12 @@ class PKS4Module(Hooked):
         d_conv: Taps of the scanner's convolution over time.
         expand: Inner width of the scanner as a multiple of ``d_model``.
         dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
-        residual: ``single``: tokens plus scan. ``literal``: the scanner's input once more, as
-            Equation 25 followed by Equation 5 has it.
+        dt_min: Smallest step size of a new KS4 scanner.
+        dt_max: Largest step size of a new KS4 scanner.
+        residual: What the scan is added to. ``single``: the tokens. ``post_prior``: the tokens with
+            their priors. ``literal``: both, as Equation 25 followed by Equation 5 has it.
+        prior_init: Start of the priors' last projections: PyTorch's, or ``zero``.
         causal: Take the priors' neighbouring frames from the past alone.
-
-    Raises:
-        ValueError: If it is to be causal and bidirectional.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class PKS4Module(Hooked):
         *,
         use_correlation: bool = True,
         use_variation: bool = True,
+        scanner: ScannerKind = "mamba",
         bidirectional: bool = False,
         context_frames: int = 4,
         window_size: int = 9,
@@ -77,7 +82,10 @@ class PKS4Module(Hooked):
         d_conv: int = 4,
         expand: int = 2,
         dt_rank: int | None = None,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
         residual: Residual = "single",
+        prior_init: PriorInit = "default",
         causal: bool = False,
     ) -> None:
         super().__init__()
@@ -90,15 +98,12 @@ class PKS4Module(Hooked):
             use_correlation=use_correlation,
             use_variation=use_variation,
             causal=causal,
+            zero_init=prior_init == "zero",
         )
-        self.scanner = KS4Scanner(
-            d_model, d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank
-        )
-        self.backward_scanner = (
-            KS4Scanner(d_model, d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank)
-            if bidirectional
-            else None
-        )
+        sizes: dict[str, Any] = {"d_state": d_state, "d_conv": d_conv, "expand": expand}
+        sizes |= {"dt_rank": dt_rank, "dt_min": dt_min, "dt_max": dt_max}
+        self.scanner = _new_scanner(scanner, d_model, **sizes)
+        self.backward_scanner = _new_scanner(scanner, d_model, **sizes) if bidirectional else None
 
     def forward(self, tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "I L D"]:
         """Return the tokens with temporally modelled patches; the others pass unchanged.
@@ -109,7 +114,8 @@ class PKS4Module(Hooked):
             layout: How the images make up clips, and the patches an image.
         """
         with_priors = _as_sequences(self.prior_encoder(_on_grid(tokens, layout)))
-        return self._add(tokens, with_priors, self._scan(with_priors))
+        update = None if self.scanner is None else self._scan(with_priors)
+        return self._add(tokens, with_priors, update)
 
     @property
     def delay(self) -> int:
@@ -123,14 +129,20 @@ class PKS4Module(Hooked):
                 "A bidirectional scan sees the end of the clip first and cannot follow a stream: "
                 "train with model.classifier.bidirectional false."
             )
+        if isinstance(self.scanner, TemporalAttention):
+            raise ValueError(
+                "Attention along time reads the whole clip at once and cannot follow a stream: "
+                "train with model.classifier.scanner mamba, gru or none."
+            )
         return self.prior_encoder.delay
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> PKS4State:
         """Return the state before the first frame of streams."""
         num_streams, d_model, height, width = like.shape
+        scanner = self._recurrent()
         return PKS4State(
             self.prior_encoder.initial_state(like),
-            self.scanner.initial_state(num_streams, height * width),
+            scanner.initial_state(num_streams, height * width) if scanner else (),
             like.new_zeros(
                 num_streams, self.delay, self.layout.num_prefix_tokens + height * width, d_model
             ),
@@ -151,23 +163,36 @@ class PKS4Module(Hooked):
             _on_grid(tokens, layout), state.priors, stream.exists
         )
         with_priors = _as_sequences(grid)
-        update, scanner = self.scanner.step(with_priors, state.scanner, exists)
+        scanner, update, after = self._recurrent(), None, state.scanner
+        if scanner is not None:
+            update, after = scanner.step(with_priors, state.scanner, exists)
         frames = torch.cat([state.waiting, tokens.unflatten(0, (-1, layout.num_frames))], dim=1)
         num_frames = layout.num_frames
         # a slice would keep all frames in memory
-        stream.states[self] = PKS4State(priors, scanner, frames[:, num_frames:].clone())
+        stream.states[self] = PKS4State(priors, after, frames[:, num_frames:].clone())
         stream.exists = exists
         return self._add(frames[:, :num_frames].flatten(0, 1), with_priors, update)
 
-    def _add(self, tokens: Tensor, with_priors: Tensor, update: Tensor) -> Tensor:
-        if self.residual == "literal":
-            update = update + with_priors
-        num_prefix = tokens.shape[1] - update.shape[2]
+    def _add(self, tokens: Tensor, with_priors: Tensor, update: Tensor | None) -> Tensor:
+        num_prefix = tokens.shape[1] - with_priors.shape[2]
         prefix, patches = tokens[:, :num_prefix], tokens[:, num_prefix:]
-        return torch.cat([prefix, patches + update.flatten(0, 1)], dim=1)
+        if update is None:
+            update = with_priors
+        elif self.residual != "single":
+            update = update + with_priors
+        update = update.flatten(0, 1)
+        if self.residual != "post_prior":
+            update = patches + update
+        return torch.cat([prefix, update], dim=1)
+
+    def _recurrent(self) -> KS4Scanner | TemporalGRU | None:
+        """Return the scanner that goes from frame to frame; :attr:`delay` refuses the other."""
+        assert not isinstance(self.scanner, TemporalAttention)
+        return self.scanner
 
     def _scan(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
-        update = self.scanner(x)
+        assert self.scanner is not None
+        update: Tensor = self.scanner(x)
         if self.backward_scanner is not None:
             update = update + self.backward_scanner(x.flip(1)).flip(1)
         return update
@@ -181,6 +206,20 @@ class PKS4Module(Hooked):
         if stream is None:
             return self(output, self.layout)
         return self.step(output, self.layout, stream)
+
+
+def _new_scanner(
+    kind: ScannerKind, d_model: int, **sizes: Any
+) -> KS4Scanner | TemporalGRU | TemporalAttention | None:
+    """Build a KS4 scanner of these sizes, or a control as large as it would be."""
+    if kind == "none":
+        return None
+    if kind == "mamba":
+        return KS4Scanner(d_model, **sizes)
+    with torch.device("meta"):
+        number = sum(each.numel() for each in KS4Scanner(d_model, **sizes).parameters())
+    control = TemporalGRU if kind == "gru" else TemporalAttention
+    return control(d_model, num_parameters=number)
 
 
 def _on_grid(tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "B T D H W"]:

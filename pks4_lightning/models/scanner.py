@@ -16,7 +16,7 @@ Dimensions:
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,11 @@ class KS4Scanner(nn.Module):
         d_conv: Taps of the causal convolution over time.
         expand: Inner width as a multiple of ``d_model``.
         dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
+        dt_min: Smallest step size at the start.
+        dt_max: Largest step size at the start.
     """
+
+    title: ClassVar[str] = "KS4 scanner"
 
     def __init__(
         self,
@@ -64,9 +68,12 @@ class KS4Scanner(nn.Module):
         d_conv: int = 4,
         expand: int = 2,
         dt_rank: int | None = None,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
     ) -> None:
         super().__init__()
         d_inner = expand * d_model
+        self.dt_min, self.dt_max = dt_min, dt_max
         self.d_state = d_state
         self.dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
 
@@ -85,7 +92,12 @@ class KS4Scanner(nn.Module):
     def reset_parameters(self) -> None:
         """Set the state space parameters and the output projection to their start."""
         init_state_space(
-            A_log=self.A_log, D=self.D, dt_weight=self.dt_proj.weight, dt_bias=self.dt_proj.bias
+            A_log=self.A_log,
+            D=self.D,
+            dt_weight=self.dt_proj.weight,
+            dt_bias=self.dt_proj.bias,
+            dt_min=self.dt_min,
+            dt_max=self.dt_max,
         )
         nn.init.zeros_(self.out_proj.weight)
 

@@ -58,7 +58,8 @@ def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -
         video: Clips as the model sees them, on its device.
 
     Raises:
-        ValueError: If the classifier has no PKS^4 module with both prior operators.
+        ValueError: If the classifier has no PKS^4 module with both prior operators and the KS4
+            scanner.
     """
     encoder = classifier.pks4.prior_encoder if classifier.pks4 is not None else None
     if encoder is None or encoder.correlation is None or encoder.variation is None:
@@ -67,11 +68,10 @@ def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -
             "variation operator."
         )
     assert classifier.pks4 is not None
-    correlation, variation, scanner = (
-        encoder.correlation,
-        encoder.variation,
-        classifier.pks4.scanner,
-    )
+    correlation, variation = encoder.correlation, encoder.variation
+    scanner = classifier.pks4.scanner
+    if not isinstance(scanner, KS4Scanner):
+        raise ValueError("Motion maps show the KS4 scanner's step sizes: set scanner to mamba.")
     num_clips, num_frames = video.shape[0], video.shape[2]
     kept = _keep_outputs(classifier, video, (correlation.reduce, variation.reduce, scanner.x_proj))
     compared, subtracted = (features.unflatten(0, (num_clips, num_frames)) for features in kept[:2])

@@ -44,6 +44,40 @@ def test_the_backward_scanner_costs_the_same_again(tiny):
     assert parts["backward scanner"] == parts["KS4 scanner"]
 
 
+def test_a_gru_is_its_two_projections_of_three_gates_and_the_one_back(tiny):
+    control = describe(tiny(scanner="gru"))
+    hidden = control.pks4.scanner.out_proj.in_features
+    part = count_flops(control, num_frames=T, frame_size=32)["temporal GRU"]
+    assert part.matmuls == P * T * (D * 3 * hidden + hidden * 3 * hidden + hidden * D)
+    assert (part.norm, part.attention, part.scan) == (5 * P * T * D, 0, 0)
+
+
+def test_attention_along_time_is_four_projections_and_two_products_of_all_frames(tiny):
+    control = describe(tiny(scanner="attention"))
+    hidden = control.pks4.scanner.out_proj.in_features
+    part = count_flops(control, num_frames=T, frame_size=32)["temporal attention"]
+    assert part.matmuls == P * T * 4 * D * hidden
+    assert part.attention == P * 2 * T * T * hidden
+    assert (part.norm, part.scan) == (5 * P * T * D, 0)
+
+
+def test_priors_alone_cost_what_they_cost_before_the_scanner(tiny):
+    parts = counts(tiny())
+    alone = counts(tiny(scanner="none", residual="post_prior"))
+    assert alone == {name: part for name, part in parts.items() if name != "KS4 scanner"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"residual": "post_prior"}, {"prior_init": "zero"}, {"dt_min": 0.05, "dt_max": 1.0}],
+    ids=str,
+)
+def test_other_readings_have_as_many_parameters_and_operations(tiny, settings):
+    ours, default = describe(tiny(**settings)), describe(tiny())
+    assert count_parameters(ours) == count_parameters(default)
+    assert counts(tiny(**settings)) == counts(tiny())
+
+
 def operator_matmuls():
     reduce, refine, join, up = D * H * 9, OFFSETS * 2 * H * H * 9, OFFSETS * H * H * 9, H * D
     return P * T * (reduce + refine + join + up)

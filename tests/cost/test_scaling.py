@@ -44,5 +44,10 @@ def test_scanner_and_attention_cost_the_same_where_they_cross(tiny):
     assert above.scanner < above.attention_along_time
 
 
+def test_a_control_in_the_scanners_place_is_refused(tiny):
+    with pytest.raises(ValueError, match="scanner is gru: leave --scaling out"):
+        next(scale_num_frames(tiny(scanner="gru"), frame_size=32))
+
+
 def test_training_compute_is_six_operations_per_multiply_add():
     assert training_eflops(1e9, num_videos=10**6, num_epochs=2) == pytest.approx(0.012)

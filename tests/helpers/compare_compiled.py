@@ -1,4 +1,7 @@
-"""Compare compiled classifiers with themselves before: `compare_compiled.py BACKEND TOWER...`."""
+"""Compare compiled classifiers with themselves before.
+
+`compare_compiled.py BACKEND TOWER...`, settings behind a tower: `"clip with scanner=gru"`.
+"""
 
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ from pks4_lightning.models.config import PKS4Config
 from tests.helpers.towers import CASES
 
 
-def compare(backend, case):
+def compare(backend, case, **settings):
     # positions that are drawn anew in every pass could not be compared
     drawn = {"pos_embed_rescale": None} if case.fields["model_type"] == "dinov3_vit" else {}
     config = PKS4Config(
@@ -24,11 +27,13 @@ def compare(backend, case):
         window_size=3,
         d_prior=4,
         d_state=4,
+        **settings,
     )
     torch.manual_seed(0)
     video = torch.randn(2, 3, 3, 32, 32)
     eager = build_classifier(config)
-    torch.nn.init.normal_(eager.pks4.scanner.out_proj.weight, std=0.1)
+    if eager.pks4.scanner is not None:
+        torch.nn.init.normal_(eager.pks4.scanner.out_proj.weight, std=0.1)
     compiled = build_classifier(config)
     compiled.load_state_dict(eager.state_dict())
     compiled.compile(backend=backend, fullgraph=True)
@@ -47,6 +52,7 @@ def compare(backend, case):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name in sys.argv[2:]:
-        compare(sys.argv[1], CASES[name])
+    for described in sys.argv[2:]:
+        name, *settings = described.split(" with ")
+        compare(sys.argv[1], CASES[name], **dict(each.split("=") for each in settings))
         torch._dynamo.reset()

@@ -294,7 +294,13 @@ def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
     # in a process of its own: shapes that are checked at run time would break the graph
     script = ROOT / "tests" / "helpers" / "compare_compiled.py"
     towers = ["clip", "siglip", "dinov2 registers", "dinov3"]
-    run = subprocess.run([sys.executable, script, backend, *towers], capture_output=True, text=True)
+    readings = [
+        "clip with scanner=gru with residual=post_prior",
+        "clip with scanner=attention with residual=literal",
+        "clip with scanner=none with residual=post_prior",
+    ]
+    cases = [*towers, *readings]
+    run = subprocess.run([sys.executable, script, backend, *cases], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 

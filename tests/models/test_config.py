@@ -30,6 +30,30 @@ from pks4_lightning.models.config import PKS4Config
             },
             r"bidirectional \(true\) needs the scanner",
         ),
+        ({"dt_min": 0.0}, r"dt_min \(0.0\) must be positive and at most dt_max \(0.1\)"),
+        ({"dt_min": 0.2}, r"dt_min \(0.2\) must be positive and at most dt_max \(0.1\)"),
+        ({"scanner": "none"}, r"scanner \(none\) leaves nothing .*set residual to post_prior"),
+        (
+            {
+                "scanner": "none",
+                "residual": "post_prior",
+                "use_variation": False,
+                "use_correlation": False,
+            },
+            r"scanner \(none\) needs a prior: set use_variation",
+        ),
+        (
+            {"scanner": "none", "residual": "literal", "bidirectional": True},
+            r"scanner \(none\) has no direction: set bidirectional to false",
+        ),
+        (
+            {"scanner": "attention", "causal": True},
+            r"scanner \(attention\) reads the whole clip at once: set causal to false",
+        ),
+        (
+            {"scanner": "attention", "bidirectional": True},
+            r"scanner \(attention\) reads the whole clip at once: set bidirectional to false",
+        ),
     ],
     ids=lambda x: ",".join(x) if isinstance(x, dict) else "",
 )

@@ -58,6 +58,9 @@ def test_every_prefix_gets_the_answer_of_its_whole_clip(make_stream, frames, rou
         {"context_frames": 0},
         {"context_frames": 2},
         {"use_scanner": False, "use_correlation": False, "use_variation": False},
+        {"residual": "post_prior"},
+        {"scanner": "none", "residual": "post_prior"},
+        {"scanner": "gru"},
     ],
     ids=str,
 )
@@ -136,9 +139,18 @@ def test_a_long_stream_needs_no_more_memory_and_stays_finite(make_stream, draw):
 
 @pytest.mark.parity
 @pytest.mark.parametrize(
-    "settings", [{}, {"use_correlation": False}, {"use_variation": False}, {"context_frames": 2}],
+    "settings",
+    [
+        {},
+        {"use_correlation": False},
+        {"use_variation": False},
+        {"context_frames": 2},
+        {"residual": "post_prior"},
+        {"scanner": "none", "residual": "post_prior"},
+        {"scanner": "gru"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_published_classifier_without_a_route_answers_with_a_delay(make_stream, frames, settings):
     classifier = make_stream(causal=False, **DELAYED, **settings)
     operators = 2 - len({"use_correlation", "use_variation"} & set(settings))
@@ -168,6 +180,7 @@ def test_a_causal_classifier_has_nothing_to_flush(make_stream, frames):
         ({"class_route": "token_shift"}, "causal true"),
         ({"class_route": "tsm"}, "causal true"),
         ({"class_route": "none", "bidirectional": True}, "bidirectional false"),
+        ({"class_route": "none", "scanner": "attention"}, "scanner mamba, gru or none"),
     ],
 )
 def test_what_cannot_follow_a_stream_names_the_setting(make_stream, settings, setting):

@@ -54,6 +54,11 @@ def test_the_step_size_is_the_one_that_the_scan_is_given(monkeypatch):
     np.testing.assert_allclose(maps.step_size, mean.numpy(), rtol=1e-5)
 
 
+def test_step_sizes_of_a_control_are_refused():
+    with pytest.raises(ValueError, match="set scanner to mamba"):
+        motion_maps(classifier(scanner="gru"), clip())
+
+
 def test_a_static_clip_does_not_change():
     still = clip(num_frames=1).expand(-1, -1, 7, -1, -1)
     maps = motion_maps(classifier(class_route="none"), still)

@@ -18,10 +18,6 @@ from torch import Tensor
 
 __all__ = ["init_state_space"]
 
-# step sizes at the start, log-uniform in between
-_DELTA_MIN = 0.001
-_DELTA_MAX = 0.1
-
 
 @torch.no_grad()
 def init_state_space(
@@ -30,6 +26,8 @@ def init_state_space(
     D: Float[Tensor, " E"],
     dt_weight: Float[Tensor, "E R"],
     dt_bias: Float[Tensor, " E"],
+    dt_min: float = 0.001,
+    dt_max: float = 0.1,
 ) -> None:
     """Set parameters to Mamba's start, in place.
 
@@ -37,13 +35,15 @@ def init_state_space(
         A_log: ``log(1 ... N)`` for every channel: decay rates of -1 ... -N.
         D: 1, the skip path as it is.
         dt_weight: Uniform, so that the step size keeps the variance of what it is projected from.
-        dt_bias: Softplus of it is a step size drawn log-uniformly between 0.001 and 0.1.
+        dt_bias: Softplus of it is a step size drawn log-uniformly from ``dt_min`` to ``dt_max``.
+        dt_min: Smallest step size, positive.
+        dt_max: Largest step size.
     """
     A_log.copy_(torch.arange(1, A_log.shape[1] + 1).log().expand_as(A_log))
     D.fill_(1.0)
     bound = dt_weight.shape[1] ** -0.5
     dt_weight.uniform_(-bound, bound)
-    log_delta = torch.empty_like(dt_bias).uniform_(math.log(_DELTA_MIN), math.log(_DELTA_MAX))
+    log_delta = torch.empty_like(dt_bias).uniform_(math.log(dt_min), math.log(dt_max))
     delta = log_delta.exp()
     # the inverse of softplus
     dt_bias.copy_(delta + torch.log(-torch.expm1(-delta)))

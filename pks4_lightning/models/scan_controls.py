@@ -1,0 +1,150 @@
+"""Controls for the scanner: a GRU and self-attention along time, of a KS4 scanner's size.
+
+They tell what a selective scan adds beyond a mixture along time with as many parameters. Neither is
+in the paper.
+
+References:
+    Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+    Translation", 2014, https://arxiv.org/abs/1406.1078 (the GRU, in the form of PyTorch and cuDNN).
+    Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762, Sections
+    3.2 and 3.5.
+
+Dimensions:
+    B: clips
+    T: frames
+    P: patches per frame; a sequence is one patch location of a clip over time
+    D: backbone width
+    H: hidden width
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["TemporalAttention", "TemporalGRU"]
+
+_HEAD_WIDTH = 64
+_LONGEST_PERIOD = 10_000.0
+
+
+class TemporalGRU(nn.Module):
+    """Read each patch location along time with a gated recurrent unit.
+
+    Pre-norm and a zero output projection, as in the KS4 scanner. The hidden state is kept in at
+    least float32.
+
+    Args:
+        d_model: Width of the features read and written.
+        num_parameters: Size to come near to; it decides the hidden width.
+    """
+
+    title: ClassVar[str] = "temporal GRU"
+
+    def __init__(self, d_model: int, *, num_parameters: int) -> None:
+        super().__init__()
+        # 3 H (D + H) + 6 H + H D + 2 D parameters
+        half = 2 * d_model + 3
+        d_hidden = round((math.sqrt(half**2 + 3 * (num_parameters - 2 * d_model)) - half) / 3)
+        self.norm = nn.LayerNorm(d_model)
+        self.input_proj = nn.Linear(d_model, 3 * d_hidden)
+        self.hidden_proj = nn.Linear(d_hidden, 3 * d_hidden)
+        self.out_proj = nn.Linear(d_hidden, d_model, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the gates to PyTorch's start of a GRU and the output projection to zero."""
+        bound = self.out_proj.in_features**-0.5
+        for projection in (self.input_proj, self.hidden_proj):
+            nn.init.uniform_(projection.weight, -bound, bound)
+            nn.init.uniform_(projection.bias, -bound, bound)
+        nn.init.zeros_(self.out_proj.weight)
+
+    def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
+        """Return what is added to the residual stream; a frame sees no later one."""
+        return self.step(x, self.initial_state(x.shape[0], x.shape[2]))[0]
+
+    def initial_state(self, num_streams: int, num_patches: int) -> Float[Tensor, "B P H"]:
+        """Return the state before the first frame of every stream."""
+        weight = self.out_proj.weight
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        return weight.new_zeros(num_streams, num_patches, weight.shape[1], dtype=dtype)
+
+    def step(
+        self,
+        x: Float[Tensor, "B T P D"],
+        state: Float[Tensor, "B P H"],
+        exists: Float[Tensor, "B T"] | None = None,
+    ) -> tuple[Float[Tensor, "B T P D"], Float[Tensor, "B P H"]]:
+        """Read the next frames of streams: what :meth:`forward` returns for them.
+
+        Args:
+            x: Any number of frames.
+            state: After the frames before.
+            exists: 1 for frames that are there; the others leave no trace.
+        """
+        inputs = self.input_proj(self.norm(x))
+        states = []
+        for time, frame in enumerate(inputs.unbind(1)):
+            after = self._advance(frame, state)
+            if exists is not None:
+                after = torch.where(exists[:, time, None, None] > 0, after, state)
+            states.append(after)
+            state = after
+        return self.out_proj(torch.stack(states, dim=1).to(inputs.dtype)), state
+
+    def _advance(self, frame: Float[Tensor, "B P G"], state: Tensor) -> Tensor:
+        hidden = self.hidden_proj(state.to(self.hidden_proj.weight.dtype))
+        reset, update, new = frame.chunk(3, dim=-1)
+        reset_by, update_by, new_by = hidden.chunk(3, dim=-1)
+        candidate = torch.tanh(new + torch.sigmoid(reset + reset_by) * new_by)
+        kept = torch.sigmoid(update + update_by)
+        return kept * state + (1 - kept) * candidate
+
+
+class TemporalAttention(nn.Module):
+    """Let the frames of each patch location attend to each other.
+
+    Pre-norm and a zero output projection, as in the KS4 scanner, and as many heads as a ViT of the
+    width has. Sinusoidal positions are added behind the norm: without them it would not know the
+    order of the frames.
+
+    Args:
+        d_model: Width of the features read and written.
+        num_parameters: Size to come near to; it decides the width of a head.
+    """
+
+    title: ClassVar[str] = "temporal attention"
+
+    def __init__(self, d_model: int, *, num_parameters: int) -> None:
+        super().__init__()
+        self.num_heads = max(1, d_model // _HEAD_WIDTH)
+        # 4 D H + 2 D parameters
+        per_head = (num_parameters - 2 * d_model) / (4 * d_model * self.num_heads)
+        d_hidden = self.num_heads * max(1, round(per_head))
+        self.norm = nn.LayerNorm(d_model)
+        self.qkv_proj = nn.Linear(d_model, 3 * d_hidden, bias=False)
+        self.out_proj = nn.Linear(d_hidden, d_model, bias=False)
+        nn.init.zeros_(self.out_proj.weight)
+
+    def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
+        """Return what is added to the residual stream; patch locations do not mix."""
+        y = self.norm(x)
+        y = y + _positions(x.shape[1], x.shape[3]).to(y).unsqueeze(1)
+        heads = self.qkv_proj(y).unflatten(-1, (3, self.num_heads, -1))
+        # one sequence per patch location: (B P) heads T width
+        queries, keys, values = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2).unbind()
+        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        clips = mixed.unflatten(0, (x.shape[0], x.shape[2])).permute(0, 3, 1, 2, 4).flatten(3)
+        return self.out_proj(clips)
+
+
+def _positions(num_frames: int, width: int) -> Float[Tensor, "T D"]:
+    """Return sines, then cosines, of the frame's number at falling frequencies."""
+    num_sines = width - width // 2
+    frequencies = _LONGEST_PERIOD ** (-torch.arange(num_sines, dtype=torch.float64) / num_sines)
+    angles = torch.arange(num_frames, dtype=torch.float64).outer(frequencies)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]
