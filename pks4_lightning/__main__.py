@@ -23,6 +23,7 @@ COMMANDS = {
         "a checkpoint's weights as safetensors and JSON, to publish or to use elsewhere",
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
+    "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
     "cost": (
         "cost",
         "parameters, FLOPs, memory and training compute; the paper's tables computed again",

@@ -21,6 +21,7 @@ from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
+from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
 
 __all__ = ["add_arguments", "run"]
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
     arms = ablation_arms(arguments.table, num_blocks=num_blocks(settings))
     if settings["data"]["root"] == own_data:
         generate_motion_dataset(out / "data", **_NUM_VIDEOS, settings=HARD)
-    _require_data(settings["data"]["root"])
+    require_data(settings)
     if arguments.folds is not None:
         _cross_validate(arguments, arms, base, settings)
         return
@@ -157,11 +158,3 @@ def _cross_validate(
 def _console() -> Console:
     # in a file, as wide as the tables are; rich would take 80 columns
     return Console(width=None if sys.stdout.isatty() else 110)
-
-
-def _require_data(root: str | None) -> None:
-    """Refuse to start without videos."""
-    if not root:
-        raise ValueError("The configuration names no data set: add --data.root FOLDER.")
-    if not Path(root).is_dir():
-        raise FileNotFoundError(f"There is no data set in {root}; see the configuration's header.")

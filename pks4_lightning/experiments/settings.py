@@ -1,14 +1,15 @@
-"""A short name for the settings of a training: what is equal has one."""
+"""Settings of trainings: a short name, equal for equal ones, and the data that they need."""
 
 import functools
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pks4_lightning.cli.settings import Settings, resolve
 
-__all__ = ["config_hash", "training_hash"]
+__all__ = ["config_hash", "require_data", "training_hash"]
 
 _ELSEWHERE = frozenset({"seed_everything", "data.seed", "data.root", "trainer.default_root_dir"})
 """What tells repetitions and places apart, not settings."""
@@ -39,6 +40,23 @@ def training_hash(settings: Settings) -> str:
         Twelve hexadecimal digits.
     """
     return _digest(settings, without=_ELSEWHERE | _VIEWS)
+
+
+def require_data(settings: Settings) -> None:
+    """Refuse to start without videos.
+
+    Args:
+        settings: From :func:`~pks4_lightning.cli.settings.resolve`.
+
+    Raises:
+        FileNotFoundError: If the folder of the data set is not there.
+        ValueError: If none is named.
+    """
+    root = settings["data"]["root"]
+    if not root:
+        raise ValueError("The configuration names no data set: add --data.root FOLDER.")
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f"There is no data set in {root}; see the configuration's header.")
 
 
 def _digest(settings: Settings, *, without: frozenset[str]) -> str:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pks4_lightning.paper.tables import printed_number, read_table
+from pks4_lightning.pictures.point_names import name_points
 from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure
 
 __all__ = [
@@ -118,11 +119,12 @@ def read_costs(path: Path, *, table: int, column: str) -> dict[str, float]:
         ) from error
 
 
-def trade_off_figure(panels: Mapping[str, Sequence[Point]]) -> Figure:
+def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = False) -> Figure:
     """Draw accuracy against cost, a panel for each cost (the paper's Figure 2).
 
     Args:
         panels: By the name of the cost, its unit included.
+        named: Write its name beside every point.
 
     Returns:
         The picture; costs that span more than a factor of 20 on a logarithmic axis.
@@ -151,14 +153,25 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]]) -> Figure:
         costs = [point.cost for point in points]
         if costs and max(costs) > _WIDE * min(costs):
             axes.set_xscale("log")
-        else:
-            axes.set_xlim(left=0.0)
+        elif costs:
+            axes.set_xlim(0.0, 1.08 * max(costs))
         axes.set_xlabel(name)
         axes.set_ylabel("top-1 (%)")
         _plain(axes)
     handles, names = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    if named:
+        for axes, points in zip(all_axes, panels.values(), strict=True):
+            _leave_room_for_names(axes)
+            name_points(axes, [(point.cost, point.top1, point.name) for point in points])
     return figure
+
+
+def _leave_room_for_names(axes: Axes) -> None:
+    axes.margins(y=0.25)
+    limits = axes.get_ylim()
+    axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= 100])
+    axes.set_ylim(limits)
 
 
 def sweep_figure(sweeps: Mapping[str, tuple[Sweep, Sweep]]) -> Figure:

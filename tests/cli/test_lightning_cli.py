@@ -13,8 +13,11 @@ from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
-# no whole configurations: tests/test_flexible.py, tests/test_protocols.py
-OVERRIDES = tuple(ROOT / "configs" / name for name in ("flexible", "protocols", "towers"))
+# no whole configurations: tests/test_flexible.py, tests/test_protocols.py, commands/test_compare.py
+OVERRIDES = (
+    *(ROOT / "configs" / name for name in ("flexible", "protocols", "towers")),
+    ROOT / "pks4_lightning" / "demo" / "configs" / "methods",
+)
 FOLDERS = ("configs", "pks4_lightning/demo/configs", "tests/configs")
 CONFIGS = sorted(
     path

@@ -1,0 +1,123 @@
+"""``pks4 compare``: PKS⁴ and the methods that the paper compares it with, on one task."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.settings import resolve
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.experiments.methods.arms import METHODS, method_arms
+from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
+from pks4_lightning.experiments.plan import commands_of, plan_trials
+from pks4_lightning.experiments.runner import RESULTS, run_trials
+from pks4_lightning.experiments.settings import require_data
+from pks4_lightning.files import atomic_write
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+_DEMO = "demo/pks4"
+_DEMO_OWN = "demo/methods"
+_NUM_TRAIN, _NUM_VAL, _NUM_TEST = 1200, 240, 400
+_DEFAULT = (
+    *("pks4", "st_adapter", "aim", "evl", "side4video"),
+    *("videomamba_ti", "frame_average", "tsm"),
+)
+
+EXAMPLES = """\
+examples:
+  pks4 compare --seeds 0 1 2 --jobs 2                  # on the demo's videos, which it makes
+  pks4 compare --models pks4 side4video frame_average
+  pks4 compare --config ssv2 --data.root /data/ssv2 --models pks4 st_adapter aim --own my_methods
+  pks4 compare --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
+Any setting of `pks4 fit` may follow, for all models; what the file of one in --own says wins.
+What is finished is not done again. Methods have sizes that fit the tower, networks start from
+random weights; a file in --own can change both.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's; settings of ``pks4 fit`` may follow them.
+    """
+    take_settings(parser)
+    parser.description = (
+        "Train and test methods on the same data with the same seeds: one table and one picture of "
+        "what they reach and what they take."
+    )
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=list(_DEFAULT),
+        metavar="MODEL",
+        help=f"any of {', '.join(METHODS)}; default: {' '.join(_DEFAULT)}",
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one training of each; default: 0"
+    )
+    parser.add_argument(
+        "--own",
+        metavar="FOLDER",
+        help="of configurations MODEL.yaml, each stacked on what that model is trained with: a "
+        f"learning rate of its own, say; without --config {_DEMO_OWN}",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/compare"),
+        help="folder of the trainings, the table and the picture (default: %(default)s)",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        dest="only_print",
+        help="print the commands that are left, a line for each training, and start none",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train and test what is not finished, show the table, draw the picture.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        FileNotFoundError: If the data set is not there.
+        ValueError: If there is no such method, or the settings are not PKS⁴'s.
+    """
+    base, out, own = arguments.settings, arguments.out, arguments.own
+    own_data = ""
+    if not any(each.startswith("--config=") for each in base):
+        own_data = str(out / "data")
+        base = ["--config", _DEMO, "--data.root", own_data, *base]
+        own = own or _DEMO_OWN
+    settings = resolve(base)
+    arms = method_arms(arguments.models, settings, own=own)
+    if settings["data"]["root"] == own_data:
+        generate_motion_dataset(
+            out / "data", num_train=_NUM_TRAIN, num_val=_NUM_VAL, num_test=_NUM_TEST
+        )
+    require_data(settings)
+    trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
+    if arguments.only_print:
+        sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
+        return
+    results = run_trials(trials, out=out, jobs=arguments.jobs)
+    reports = method_reports(trials, results)
+    with atomic_write(out / "comparison.json") as path:
+        path.write_text(json.dumps([each.as_dict() for each in reports], indent=2) + "\n")
+    with atomic_write(out / "comparison.png") as path:
+        methods_figure(reports).savefig(path)
+    # in a file, as wide as the table is; rich would take 80 columns
+    Console(width=None if sys.stdout.isatty() else 120).print(method_table(reports))
+    logger.info("%s/{%s,comparison.json,comparison.png}", out, RESULTS)

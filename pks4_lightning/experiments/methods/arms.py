@@ -1,0 +1,137 @@
+"""The methods that the paper compares PKS^4 with, as arms of an experiment.
+
+All have the data and the recipe of the training that PKS^4 has, but for what a configuration of
+their own says. Sizes are the papers' where the tower is theirs; for a smaller tower they shrink
+with it.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pks4_lightning.cli.configs import find_config
+from pks4_lightning.cli.settings import Settings
+from pks4_lightning.experiments.plan import Arm
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.resolve import without_weights
+from pks4_lightning.peers.building import NETWORKS
+
+__all__ = ["METHODS", "method_arms"]
+
+METHODS = (
+    *("pks4", "st_adapter", "aim", "evl", "side4video"),
+    *(*NETWORKS, "frame_average", "tsm"),
+)
+"""What can be compared, by its name in settings."""
+_PAPERS_WIDTH = 768  # of ViT-B
+
+
+def method_arms(names: Sequence[str], settings: Settings, *, own: str | None = None) -> list[Arm]:
+    """List methods as arms.
+
+    Args:
+        names: Out of :data:`METHODS`, each once.
+        settings: Of the training that all share, with PKS^4 as its method.
+        own: Folder of configurations, a path or one of the package's, in which ``METHOD.yaml`` is
+            stacked on what that method is trained with. Not every method needs one.
+
+    Raises:
+        FileNotFoundError: If the backbone's architecture cannot be looked up, or the folder has a
+            configuration for none of :data:`METHODS`.
+        ValueError: If there is no such method, or the settings are of another one.
+    """
+    config = PKS4Config(**settings["model"]["classifier"])
+    if config.network is not None or config.temporal != "pks4":
+        raise ValueError(
+            f"The methods are compared on PKS⁴'s settings; these are of "
+            f"{config.network or config.temporal}: leave model.classifier.temporal and network out."
+        )
+    tower = without_weights(config).backbone_config or {}
+    files = _own_configs(own) if own else {}
+    return [
+        Arm(name, (*_arguments(name, tower, settings["data"]), *files.get(name, ())))
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _own_configs(folder: str) -> dict[str, tuple[str, ...]]:
+    """Return the argument that stacks each method's own configuration, where there is one."""
+    files: dict[str, tuple[str, ...]] = {}
+    for name in METHODS:
+        path = f"{folder}/{name}.yaml"
+        with contextlib.suppress(FileNotFoundError):
+            find_config(path)
+            files[name] = ("--config", path)
+    if not files:
+        raise FileNotFoundError(
+            f"There is no configuration of a method in {folder}: --own takes a folder with files "
+            f"such as {METHODS[1]}.yaml."
+        )
+    return files
+
+
+def _arguments(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[str, ...]:
+    if name == "pks4":
+        return ()
+    if name in NETWORKS:
+        # no weights are published for it that were made as the tower's; its depth is no image's
+        return (
+            *("--model.classifier.network", name),
+            *("--model.classifier.pretrained", "false"),
+            *("--model.classifier.backbone_config", json.dumps(_network(name, tower, data))),
+            *("--model.recipe.layer_decay", "1.0"),
+        )
+    arguments = ("--model.classifier.temporal", name)
+    if name in _SIZES:
+        sizes = _SIZES[name](tower, data["num_frames"])
+        return (*arguments, "--model.classifier.temporal_config", json.dumps(sizes))
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}; there are {', '.join(METHODS)}.")
+    return arguments
+
+
+def _network(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a network the tower's patches; beside a small tower, its width and twice its depth.
+
+    A layer of VideoMamba has half the parameters of a ViT's block.
+    """
+    sizes: dict[str, Any] = {
+        "image_size": tower["image_size"],
+        "patch_size": tower["patch_size"],
+        "num_frames": data["num_frames"],
+    }
+    if tower["hidden_size"] < NETWORKS[name]["hidden_size"]:
+        sizes["hidden_size"] = tower["hidden_size"]
+        sizes["num_hidden_layers"] = 2 * tower["num_hidden_layers"]
+    return sizes
+
+
+def _st_adapter(tower: Mapping[str, Any], _num_frames: int) -> dict[str, Any]:
+    # two per block: the model whose accuracy Table 1 has
+    return {"per_block": 2, "d_adapter": min(384, tower["hidden_size"] // 2)}
+
+
+def _aim(_tower: Mapping[str, Any], num_frames: int) -> dict[str, Any]:
+    return {"num_frames": num_frames}
+
+
+def _evl(tower: Mapping[str, Any], num_frames: int) -> dict[str, Any]:
+    return {"num_layers": tower["num_hidden_layers"], "num_frames": num_frames}
+
+
+def _side4video(tower: Mapping[str, Any], _num_frames: int) -> dict[str, Any]:
+    width, depth = tower["hidden_size"], tower["num_hidden_layers"]
+    sizes = {"num_layers": min(12, depth)}
+    if width < _PAPERS_WIDTH:
+        d_head = width // tower["num_attention_heads"]
+        return {**sizes, "d_side": 2 * d_head, "d_head": d_head}
+    return {**sizes, "d_side": 128 if width == _PAPERS_WIDTH else 320}
+
+
+_SIZES: dict[str, Callable[[Mapping[str, Any], int], dict[str, Any]]] = {
+    "st_adapter": _st_adapter,
+    "aim": _aim,
+    "evl": _evl,
+    "side4video": _side4video,
+}

@@ -1,0 +1,175 @@
+"""What a comparison of methods came to: costs beside accuracies, as a table and as a picture."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from pks4_lightning.cli.settings import Settings
+from pks4_lightning.cost.flops import count_flops, total_flops
+from pks4_lightning.cost.memory import saved_for_backward
+from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.training_step import Precision
+from pks4_lightning.experiments.plan import Trial
+from pks4_lightning.experiments.results import Result
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.pictures.trade_offs import Point, trade_off_figure
+
+__all__ = ["MethodReport", "method_reports", "method_table", "methods_figure"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodReport:
+    """One method: what it has, what it does, what its trainings took, what came out."""
+
+    method: str
+    parameters: int
+    trained: int
+    """Parameters that train."""
+    gflops: float
+    """Per view, without the attention's two products, as the paper counts PKS^4."""
+    gflops_with_attention: float
+    kept_mib_per_clip: float
+    """Activations that the forward pass keeps for the backward pass, counted."""
+    peak_mib: float
+    """Measured in training, mean over seeds: allocated on a GPU, resident on a CPU, where the
+    interpreter and its libraries are most of it."""
+    seconds: float
+    """Of a training, validation included, mean over seeds."""
+    seconds_per_step: float
+    top1: float
+    """Share of the test videos, 0 to 1, mean over seeds."""
+    top1_std: float | None
+    """Standard deviation over seeds; ``None`` for one seed."""
+    seeds: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def method_reports(trials: Sequence[Trial], results: Sequence[Result]) -> list[MethodReport]:
+    """Put costs and results together.
+
+    Args:
+        trials: All arms with all seeds, finished.
+        results: Theirs, and perhaps others.
+
+    Returns:
+        A report per arm, in their order.
+    """
+    of_arms: dict[str, list[Trial]] = {}
+    for trial in trials:
+        of_arms.setdefault(trial.arm.name, []).append(trial)
+    return [_report(group, results) for group in of_arms.values()]
+
+
+def _report(trials: Sequence[Trial], results: Sequence[Result]) -> MethodReport:
+    name, settings = trials[0].arm.name, trials[0].settings
+    seeds = [trial.seed for trial in trials]
+    ours = [each for each in results if each.row == name and each.seed in seeds]
+    top1 = [each.top1 for each in ours]
+    seconds = mean(each.seconds for each in ours)
+    return MethodReport(
+        method=name,
+        **_counted(settings),
+        peak_mib=round(mean(each.peak_memory_mb for each in ours), 1),
+        seconds=round(seconds, 1),
+        seconds_per_step=round(seconds / _num_steps(trials[0].folder), 4),
+        top1=round(mean(top1), 4),
+        top1_std=round(stdev(top1), 4) if len(top1) > 1 else None,
+        seeds=seeds,
+    )
+
+
+def _counted(settings: Settings) -> dict[str, Any]:
+    data = settings["data"]
+    config = PKS4Config(**settings["model"]["classifier"])
+    classifier = describe(config)
+    frames = {"num_frames": data["num_frames"], "frame_size": data["frame_size"]}
+    flops = total_flops(count_flops(classifier, **frames))
+    precision = Precision.named(settings["trainer"]["precision"])
+    kept = saved_for_backward(config, **frames, precision=precision)
+    return {
+        "parameters": sum(count_parameters(classifier).values()),
+        "trained": sum(count_parameters(classifier, trainable=True).values()),
+        "gflops": round(flops.paper / 1e9, 4),
+        "gflops_with_attention": round(flops.all_matmuls / 1e9, 4),
+        "kept_mib_per_clip": round(kept.per_clip / 2**20, 2),
+    }
+
+
+def _num_steps(folder: Path) -> int:
+    resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
+    return int(resolved["total_steps"])
+
+
+def method_table(reports: Sequence[MethodReport]) -> Table:
+    """Lay the reports out for a terminal.
+
+    Args:
+        reports: In the order to be shown.
+    """
+    table = Table(
+        caption="GFLOPs per view: as the paper counts PKS⁴, and with the attention's two products. "
+        "Activations kept per clip, counted; peak memory of the training, measured. Seconds of the "
+        "training, and per step. Top-1 in %, mean ± standard deviation over seeds.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("method", overflow="fold", min_width=13)
+    for heading in (
+        *("parameters", "trained", "GFLOPs\npaper's", "GFLOPs\nall", "kept\nMiB/clip", "peak\nMiB"),
+        *("training\ns", "step\ns", "top-1\n%", "seeds"),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in reports:
+        spread = "" if each.top1_std is None else f" ± {100 * each.top1_std:.1f}"
+        table.add_row(
+            each.method,
+            *(f"{number:,}" for number in (each.parameters, each.trained)),
+            *(f"{number:.3g}" for number in (each.gflops, each.gflops_with_attention)),
+            f"{each.kept_mib_per_clip:,.1f}",
+            f"{each.peak_mib:,.0f}",
+            f"{each.seconds:,.0f}",
+            f"{each.seconds_per_step:.3f}",
+            f"{100 * each.top1:.1f}{spread}",
+            str(len(each.seeds)),
+        )
+    return table
+
+
+def methods_figure(reports: Sequence[MethodReport]) -> Figure:
+    """Draw accuracy against compute, memory and training time, each method by its name.
+
+    Args:
+        reports: Of any methods.
+    """
+    panels = {
+        "GFLOPs per view, attention's products included": "gflops_with_attention",
+        "activations kept per clip, MiB": "kept_mib_per_clip",
+        "training, s": "seconds",
+    }
+    return trade_off_figure(
+        {
+            title: [
+                Point(
+                    each.method,
+                    getattr(each, cost),
+                    100 * each.top1,
+                    f"{'PKS⁴' if each.method == 'pks4' else 'other methods'}, mean over seeds",
+                )
+                for each in reports
+            ]
+            for title, cost in panels.items()
+        },
+        named=True,
+    )

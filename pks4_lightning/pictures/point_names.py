@@ -1,0 +1,124 @@
+"""Names beside the points of a picture, clear of each other and of the points."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+__all__ = ["name_points"]
+
+_DISTANCES = (5, 12, 20, 30, 42, 56, 72, 90)
+"""From a point to the edge of its name, in points; at the first a name needs no line."""
+_DIRECTIONS = (0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 3, 13, 5, 11, 7, 9)
+"""In sixteenths of a turn, from the right: those that are tried first come first."""
+_MARK = 4.0
+"""Half the side of what a mark covers, in points."""
+
+
+def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write a name beside every point, as near as there is room.
+
+    A name that finds none nearby stands further off, with a line to its point. Call it when the
+    picture is otherwise finished: what changes the scales afterwards moves points under names.
+
+    Args:
+        axes: Where the points are.
+        points: Each with its place, in the data's units, and its name.
+    """
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()  # settles the layout, and with it where points lie
+    pixels = figure.dpi / 72
+    places = [_pixels(axes, x, y) for x, y, _ in points]
+    marks = [_box(place, (2 * _MARK * pixels,) * 2) for place in places]
+    names: list[_Name] = []
+    for place, (x, y, text) in zip(places, points, strict=True):
+        note = axes.annotate(
+            text,
+            (x, y),
+            xytext=(0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "0.5", "lw": 0.6, "shrinkA": 1, "shrinkB": 4},
+        )
+        note.set_in_layout(False)
+        size = Text.get_window_extent(note).size  # of the text alone, without its line
+        best = min(
+            _around(place, (size[0], size[1]), pixels),
+            key=lambda name: _conflicts(name, axes.bbox, marks, names),
+        )
+        names.append(best)
+        note.set_position(
+            ((best.centre[0] - place[0]) / pixels, (best.centre[1] - place[1]) / pixels)
+        )
+        assert note.arrow_patch is not None
+        note.arrow_patch.set_visible(not best.is_near)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A place for a name, in pixels."""
+
+    point: tuple[float, float]
+    centre: tuple[float, float]
+    box: Bbox
+    is_near: bool
+
+    def strikes(self, box: Bbox) -> bool:
+        """Whether the line between point and name runs through a box."""
+        if self.is_near:
+            return False
+        steps = (step / 64 for step in range(65))
+        return any(
+            box.contains(*(a + s * (b - a) for a, b in zip(self.point, self.centre, strict=True)))
+            for s in steps
+        )
+
+
+def _around(
+    point: tuple[float, float], size: tuple[float, float], pixels: float
+) -> Iterator[_Name]:
+    """List places around a point, the nearest first."""
+    for distance, direction in itertools.product(_DISTANCES, _DIRECTIONS):
+        angle = direction * math.tau / 16
+        centre = (
+            point[0] + math.cos(angle) * (distance * pixels + size[0] / 2),
+            point[1] + math.sin(angle) * (distance * pixels + size[1] / 2),
+        )
+        yield _Name(point, centre, _box(centre, size), distance == _DISTANCES[0])
+
+
+def _conflicts(
+    name: _Name, frame: Bbox, marks: Sequence[Bbox], names: Sequence[_Name]
+) -> tuple[int, int]:
+    """Count what a name hides, or is hidden by; and, less important, marks that its line crosses.
+
+    Of marks that lie upon each other, no line reaches one alone.
+    """
+    box = name.box
+    is_inside = (
+        frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+    )
+    on_marks = sum(box.overlaps(mark) for mark in marks)
+    on_names = sum(
+        box.overlaps(each.box) or name.strikes(each.box) or each.strikes(box) for each in names
+    )
+    crossed = sum(name.strikes(mark) for mark in marks)
+    return int(not is_inside) + on_marks + on_names, crossed
+
+
+def _pixels(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    place = axes.transData.transform((x, y))
+    return float(place[0]), float(place[1])
+
+
+def _box(centre: tuple[float, float], size: tuple[float, ...]) -> Bbox:
+    (x, y), (width, height) = centre, size
+    return Bbox.from_bounds(x - width / 2, y - height / 2, width, height)

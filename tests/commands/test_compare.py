@@ -1,0 +1,128 @@
+"""``pks4 compare``: every method on one task, a table and a picture."""
+
+import json
+
+import matplotlib.image
+import pytest
+import yaml
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.cli.configs import shipped_config
+from pks4_lightning.cli.settings import resolve
+from pks4_lightning.commands import compare as command
+from pks4_lightning.experiments.methods.arms import METHODS, method_arms
+from pks4_lightning.experiments.results import read_results
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.resolve import without_weights
+from pks4_lightning.peers.building import NETWORKS
+from tests.conftest import TINY
+
+
+def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
+    out = tmp_path / "out"
+    args = [
+        *("compare", *tiny_args, "--trainer.max_epochs", "1", "--out", str(out)),
+        *("--models", "pks4", "side4video", "--seeds", "0", "1"),
+    ]
+    assert main(args) == 0
+    table = capsys.readouterr().out
+    results = read_results(out / "results.csv")
+    assert [(each.row, each.seed) for each in results] == [
+        (name, seed) for seed in (0, 1) for name in ("pks4", "side4video")
+    ]
+    pks4, side = json.loads((out / "comparison.json").read_text())
+    assert (pks4["method"], side["method"]) == ("pks4", "side4video")
+    assert pks4["trained"] == pks4["parameters"]
+    assert side["trained"] < side["parameters"]
+    assert side["gflops"] < side["gflops_with_attention"]
+    top1 = [each.top1 for each in results if each.row == "side4video"]
+    assert side["top1"] == pytest.approx(sum(top1) / 2, abs=1e-4)
+    assert side["seeds"] == [0, 1]
+    seconds = [each.seconds for each in results if each.row == "pks4"]
+    assert pks4["seconds_per_step"] == pytest.approx(sum(seconds) / 2 / 2, abs=0.1)  # 2 steps
+    for part in ("side4video", "MiB/clip", f"{side['trained']:,}", f"{100 * side['top1']:.1f} ±"):
+        assert part in table
+    assert matplotlib.image.imread(out / "comparison.png").std() > 0.05
+    changed = (out / "results.csv").stat().st_mtime_ns
+    assert main(args) == 0
+    assert (out / "results.csv").stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize("tower", ["tiny", "b16", "l14"])
+def test_every_method_fits_the_tower(tower):
+    args = {
+        "tiny": ["--config", str(TINY), "--data.root=x"],
+        "b16": ["--config", "ssv2"],
+        "l14": ["--config", "ssv2_l14_f16"],
+    }[tower]
+    arms = method_arms(METHODS, resolve(args))
+    assert [arm.name for arm in arms] == list(METHODS)
+    for arm in arms:
+        settings = resolve([*args, *arm.arguments])
+        config = PKS4Config(**settings["model"]["classifier"])
+        assert (config.network or config.temporal) == (
+            arm.name if arm.name != "pks4" else config.temporal
+        )
+        if tower == "tiny":
+            build_classifier(without_weights(config))
+    if tower != "tiny":
+        by_name = {arm.name: arm.arguments for arm in arms}
+        sizes = json.loads(by_name["side4video"][-1])
+        assert sizes == {"num_layers": 12, "d_side": 128 if tower == "b16" else 320}
+        assert json.loads(by_name["st_adapter"][-1]) == {"per_block": 2, "d_adapter": 384}
+        assert set(NETWORKS) <= by_name.keys()
+
+
+def test_without_a_configuration_it_makes_the_demos_videos(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("_NUM_TRAIN", "_NUM_VAL", "_NUM_TEST"):
+        monkeypatch.setattr(command, name, 2)
+    assert main(["compare", "--print"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert all("--config demo/pks4" in line for line in lines)
+    assert sum("--model.classifier.temporal" in line for line in lines) == 6
+    (of_its_own,) = (line for line in lines if "demo/methods/st_adapter" in line)
+    assert "--model.classifier.temporal st_adapter" in of_its_own
+    assert len(list((tmp_path / "runs/compare/data/videos").iterdir())) == 6
+
+
+def test_a_method_has_what_its_own_configuration_says_and_the_others_have_not(tmp_path):
+    (tmp_path / "side4video.yaml").write_text(
+        "model: {classifier: {temporal_config: {num_layers: 1, d_side: 8, d_head: 4}}, "
+        "recipe: {base_lr: 0.5}}"
+    )
+    base = ["--config", str(TINY), "--data.root=x"]
+    arms = method_arms(["side4video", "tsm"], resolve(base), own=str(tmp_path))
+    side, tsm = (resolve([*base, *arm.arguments])["model"] for arm in arms)
+    assert side["recipe"]["base_lr"] == 0.5
+    assert side["classifier"]["temporal_config"] == {"num_layers": 1, "d_side": 8, "d_head": 4}
+    assert tsm["recipe"] == resolve(base)["model"]["recipe"]
+
+
+def test_the_demos_methods_are_built_as_their_configurations_say():
+    base = ["--config", "demo/pks4", "--data.root=x"]
+    arms = method_arms(METHODS, resolve(base), own="demo/methods")
+    found = {arm.name: resolve([*base, *arm.arguments])["model"] for arm in arms}
+    for settings in found.values():
+        build_classifier(without_weights(PKS4Config(**settings["classifier"])))
+    for name in ("st_adapter", "videomamba_ti"):
+        stated = yaml.safe_load(shipped_config(f"demo/methods/{name}").read_text())["model"]
+        for key, value in stated["classifier"].items():
+            assert found[name]["classifier"][key] == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--models", "swin"], "There is no method 'swin'; there are pks4, st_adapter"),
+        (["--model.classifier.temporal=aim"], "these are of aim: leave"),
+        (["--data.root=nowhere"], "There is no data set in nowhere; see"),
+        (["--own=nowhere"], "There is no configuration of a method in nowhere: --own takes"),
+        (["--jobs", "0"], "jobs (0) must be at least 1"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence(tiny_args, tmp_path, arguments, sentence, capsys):
+    assert main(["compare", *tiny_args, "--out", str(tmp_path), *arguments]) == 1
+    assert sentence in capsys.readouterr().err
