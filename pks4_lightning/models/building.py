@@ -67,20 +67,27 @@ def _around(
         "num_classes": config.num_classes,
         "grid_size": grid_size_of(config, fields),
     }
+    inserted: dict[str, Any] = {"insert_after": config.insert_after, **shared}
     match config.temporal:
         case "pks4":
             return PKS4Classifier(
                 backbone,
                 class_route=config.class_route,
+                route_from=config.route_from,
                 causal=config.causal,
                 pks4=pks4,
-                insert_after=config.insert_after,
-                **shared,
+                **inserted,
             )
         case "frame_average":
-            return PKS4Classifier(backbone, class_route="none", **shared)
+            return PKS4Classifier(backbone, class_route="none", **inserted)
         case "tsm":
-            return PKS4Classifier(backbone, class_route="tsm", causal=config.causal, **shared)
+            return PKS4Classifier(
+                backbone,
+                class_route="tsm",
+                route_from=config.route_from,
+                causal=config.causal,
+                **inserted,
+            )
         case "st_adapter" | "aim" | "evl" | "side4video":
             settings = peer_settings(config.temporal, config.temporal_config)
             peer = build_peer(config.temporal, settings, fields)

@@ -9,8 +9,11 @@ Dimensions:
     T: frames
     H, W: pixels
     K: classes
+    L: tokens per frame
+    E: width of a token
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -57,6 +60,7 @@ class PKS4Classifier(VideoClassifier):
         backbone: Image transformer of one of the known families.
         num_classes: Number of action classes.
         class_route: The exchange between frames in every block, or behind the last.
+        route_from: First block that it takes place in, counted from 1.
         causal: Let that exchange look back only; ``pks4`` says itself whether it does.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
@@ -74,6 +78,7 @@ class PKS4Classifier(VideoClassifier):
         *,
         num_classes: int,
         class_route: ClassRoute = "token_t1d",
+        route_from: int = 1,
         causal: bool = False,
         pks4: PKS4Module | None = None,
         insert_after: int = 8,
@@ -88,7 +93,10 @@ class PKS4Classifier(VideoClassifier):
         self.d_model: int = config.hidden_size
         self.causal = causal
         self.pks4 = pks4
-        routes = _build_route(class_route, self.d_model, len(points), causal=causal)
+        self.insert_after = insert_after
+        routed = points[route_from - 1 :]
+        routes = _build_route(class_route, self.d_model, len(routed), causal=causal)
+        self.first_route = route_from if routes else len(points) + 1
         self.class_route = nn.ModuleList(routes)
         d_frame: int = getattr(config, self.family.width)
         self.pooled_route = (
@@ -97,7 +105,7 @@ class PKS4Classifier(VideoClassifier):
         self.head = new_head(d_frame, num_classes)
 
         self._layout = ClipLayout(num_prefix_tokens=self.family.num_prefix_tokens(config))
-        inserted: list[tuple[Hooked, HookPoints]] = [*zip(routes, points, strict=False)]
+        inserted: list[tuple[Hooked, HookPoints]] = [*zip(routes, routed, strict=False)]
         if pks4 is not None:
             inserted.append((pks4, points[insert_after - 1]))
         if self.pooled_route is not None:
@@ -107,9 +115,13 @@ class PKS4Classifier(VideoClassifier):
             module.insert(point, self._layout)
 
     def forward(
-        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+        self,
+        video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
+        patch_size: int | None = None,
     ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
         """Return the logits of each clip, see the base class.
+
+        Clips may come as pixels or as their :meth:`trunk_tokens`.
 
         In training with :attr:`answers_prefixes` set, return those of every prefix of each clip.
         """
@@ -120,10 +132,32 @@ class PKS4Classifier(VideoClassifier):
         return self._classify(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
 
     def clip_vectors(
-        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+        self,
+        video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
+        patch_size: int | None = None,
     ) -> Float[Tensor, "B D"]:
         """Return the mean over frames, see the base class."""
         return self.frame_vectors(video, patch_size).mean(1)
+
+    def trunk(self) -> Sequence[nn.Module]:
+        """Return the tower up to the block that PKS^4 acts after, if no route stands before."""
+        if self.first_route <= self.insert_after:
+            raise ValueError(
+                f"Frames meet in block {self.first_route} already, and what stays frozen ends "
+                f"with block {self.insert_after}: set --model.classifier.route_from "
+                f"{self.insert_after + 1} (or class_route none), or --model.recipe.trains all."
+            )
+        return [part for depth, _, part in self.parts_by_depth() if depth <= self.insert_after]
+
+    def trunk_tokens(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B T L E"]:
+        """Return the tokens that leave block ``insert_after``, before PKS^4; see the base class."""
+        self.trunk()
+        frames, self._layout.grid_size = self._frames(video, patch_size)
+        self._layout.num_frames = video.shape[2]
+        tokens = self.family.tokens_after(self.backbone, frames, self.insert_after)
+        return tokens.unflatten(0, (-1, video.shape[2]))
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
         """Name the tower, what is inserted into it, and the head."""
@@ -270,7 +304,9 @@ class PKS4Classifier(VideoClassifier):
         return vectors, answered, tuple(stream.states[module] for module in self._inserted)
 
     def frame_vectors(
-        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+        self,
+        video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
+        patch_size: int | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Return the vector of each frame, whose mean the head reads, in the head's precision.
 
@@ -278,12 +314,29 @@ class PKS4Classifier(VideoClassifier):
             video: As in :meth:`forward`.
             patch_size: The same.
         """
-        num_frames = video.shape[2]
-        frames, self._layout.grid_size = self._frames(video, patch_size)
-        self._layout.num_frames = num_frames
-        vectors = self.family.frame_vectors(self.backbone, frames)
+        if video.ndim == 4:
+            num_frames = video.shape[1]
+            vectors = self._vectors_of_tokens(video)
+        else:
+            num_frames = video.shape[2]
+            frames, self._layout.grid_size = self._frames(video, patch_size)
+            self._layout.num_frames = num_frames
+            vectors = self.family.frame_vectors(self.backbone, frames)
         embeddings = vectors.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
         return embeddings if self.pooled_route is None else self.pooled_route(embeddings)
+
+    def _vectors_of_tokens(self, tokens: Float[Tensor, "B T L E"]) -> Tensor:
+        """Do what is left to do behind the trunk, of clips whose frames are square."""
+        self.trunk()
+        side = math.isqrt(tokens.shape[2] - self._layout.num_prefix_tokens)
+        self._layout.grid_size = (side, side)
+        self._layout.num_frames = tokens.shape[1]
+        images = tokens.flatten(0, 1)
+        if self.pks4 is not None:
+            images = self.pks4(images, self._layout)
+        return self.family.vectors_from(
+            self.backbone, images, self.insert_after, frame_size=side * self.own_patch_size
+        )
 
 
 def _check_places(

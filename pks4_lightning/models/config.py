@@ -60,6 +60,8 @@ class PKS4Config:
             shift of their channels. ``pooled_t1d`` is that convolution once, on the vectors that
             stand for the frames; together with ``none`` and ``tsm`` it is there for backbones
             without a class token (SigLIP, AIMv2) as well.
+        route_from: First block with a class-token route (or TSM's shift), counted from 1. The
+            paper has one in every block. Blocks that stay frozen (``recipe.trains``) do without.
         use_scanner: Insert the module: its scanner and the priors that feed it (Table 5).
         use_variation: Feed frame differences to the scanner (Equation 17).
         use_correlation: Feed local correlations to the scanner (Equation 15).
@@ -109,6 +111,7 @@ class PKS4Config:
     temporal_config: dict[str, Any] | None = None
     network: Network | None = None
     class_route: ClassRoute = "token_t1d"
+    route_from: int = 1
     use_scanner: bool = True
     use_variation: bool = True
     use_correlation: bool = True
@@ -138,7 +141,8 @@ class PKS4Config:
         self._check_module()
 
     def _check_ranges(self) -> None:
-        for name in ("num_classes", "insert_after", "d_prior", "d_state", "d_conv", "expand"):
+        sizes = ("d_prior", "d_state", "d_conv", "expand")
+        for name in ("num_classes", "route_from", "insert_after", *sizes):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1.")
         if self.dt_rank is not None and self.dt_rank < 1:

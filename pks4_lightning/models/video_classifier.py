@@ -8,6 +8,8 @@ Dimensions:
     H, W: pixels
     I: images, ``B * T``
     K: classes
+    L: tokens per frame
+    E: width of a token
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,6 +66,28 @@ class VideoClassifier(nn.Module):
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B D"]:
         """Return what the head reads of each clip.
+
+        Args:
+            video: As in :meth:`forward`.
+            patch_size: The same.
+        """
+        raise NotImplementedError
+
+    def trunk(self) -> Sequence[nn.Module]:
+        """Return what every frame passes by itself before anything looks along time.
+
+        Raises:
+            ValueError: If frames meet from the first block on.
+        """
+        raise ValueError(
+            "This classifier has no part that every frame passes by itself, as recipe.trains "
+            "after_insertion and data.token_cache need: set recipe.trains all or head."
+        )
+
+    def trunk_tokens(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B T L E"]:
+        """Return what the :meth:`trunk` makes of clips; :meth:`forward` takes it in their place.
 
         Args:
             video: As in :meth:`forward`.

@@ -109,6 +109,9 @@ class VideoClassificationTask(LightningModule):
         if self.recipe.trains == "head":
             classifier.requires_grad_(False)
             classifier.head.requires_grad_(True)
+        elif self.recipe.trains == "after_insertion":
+            for part in classifier.trunk():
+                part.requires_grad_(False)
         # Read off before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(classifier)
         self._no_decay = no_weight_decay_names(classifier)
@@ -185,9 +188,12 @@ class VideoClassificationTask(LightningModule):
         return self.passes(self.classifier, video, patch_size, relative_cost)
 
     def on_train_epoch_start(self) -> None:
-        """Keep running statistics as they are where only the head trains."""
+        """Let what does not train behave as in a test: no dropout, running statistics as are."""
         if self.recipe.trains == "head":
             self.classifier.eval()
+        elif self.recipe.trains == "after_insertion":
+            for part in self.classifier.trunk():
+                part.eval()
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.
@@ -268,6 +274,7 @@ class VideoClassificationTask(LightningModule):
                 lr=self.schedule.peak_lr,
                 layer_decay=self.recipe.layer_decay,
                 weight_decay=self.recipe.weight_decay,
+                tower_rate=self.recipe.tower_rate,
             ),
             betas=self.recipe.betas,
             eps=self.recipe.eps,

@@ -111,6 +111,44 @@ class TestLoss:
         assert not torch.equal(ours.training_step(batch(), 4), first)
 
 
+# without a trainer there is nowhere to log to
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
+class TestTrainingAfterInsertion:
+    LATE = replace(CONFIG, route_from=2)
+
+    def test_leaves_the_tower_up_to_there_as_it_is_and_keeps_nothing_of_it(self):
+        ours = task(self.LATE, trains="after_insertion")
+        torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
+        ours.train()
+        ours.on_train_epoch_start()
+        kept = []
+        first, second = ours.classifier.backbone.vision_model.encoder.layers
+        first.register_forward_hook(
+            lambda _b, _a, out: kept.append(out.requires_grad), prepend=True
+        )
+        assert not first.training
+        assert second.training
+        ours.training_step(batch(), 0).backward()
+        assert kept == [False], "no graph, so no activations"
+        learns = {
+            name for name, p in ours.named_parameters() if p.grad is not None and p.grad.any()
+        }
+        prefixes = ("embeddings", "pre_layrnorm", "encoder.layers.0.")
+        frozen = tuple(f"classifier.backbone.vision_model.{each}" for each in prefixes)
+        assert learns == {n for n, _ in ours.named_parameters() if not n.startswith(frozen)}
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"route_from": 1}, "set --model.classifier.route_from 2"),
+            ({"temporal": "aim"}, "set recipe.trains all or head"),
+        ],
+    )
+    def test_is_refused_where_frames_meet_before(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            task(replace(self.LATE, **changes), trains="after_insertion")
+
+
 def test_building_twice_keeps_the_first_model():
     ours = task()
     before = ours.classifier

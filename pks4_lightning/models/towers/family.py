@@ -7,6 +7,8 @@ Dimensions:
     C: RGB
     H, W: pixels
     D: width of a frame's vector
+    L: tokens of an image
+    E: width of a token
 """
 
 from collections.abc import Iterator, Mapping
@@ -212,6 +214,57 @@ class TowerFamily:
         Raises:
             ValueError: If it takes no frames but those of its own size.
         """
+        return self._vectors(tower, frames)
+
+    def tokens_after(
+        self, tower: nn.Module, frames: Float[Tensor, "I C H W"], num_blocks: int
+    ) -> Float[Tensor, "I L E"]:
+        """Run the tower up to a block and return the tokens that leave it.
+
+        Args:
+            tower: The tower.
+            frames: As in :meth:`frame_vectors`.
+            num_blocks: The block, counted from 1. What is hooked to its end does not act.
+        """
+        block = self._blocks(tower)[num_blocks - 1]
+        handle = block.register_forward_hook(_stop, prepend=True)
+        try:
+            self._vectors(tower, frames)
+        except _ReachedError as reached:
+            return reached.tokens
+        finally:
+            handle.remove()
+        raise AssertionError("a tower runs all its blocks")
+
+    def vectors_from(
+        self,
+        tower: nn.Module,
+        tokens: Float[Tensor, "I L E"],
+        num_blocks: int,
+        *,
+        frame_size: int,
+    ) -> Float[Tensor, "I D"]:
+        """Run the tower from behind a block on: :meth:`frame_vectors` of the same frames.
+
+        Args:
+            tower: The tower. It is changed for the duration of the call.
+            tokens: What leaves block ``num_blocks``.
+            num_blocks: The last block that has run, counted from 1.
+            frame_size: Side of the frames in pixels.
+        """
+        holder, _, name = self.blocks.rpartition(".")
+        blocks = self._blocks(tower)
+        # whatever the tower makes of one blank frame, its next block gets the tokens instead
+        config: Any = tower.config
+        blank = next(tower.parameters()).new_zeros(1, config.num_channels, frame_size, frame_size)
+        rest = nn.ModuleList([_Given(tokens), *blocks[num_blocks:]])
+        setattr(tower.get_submodule(holder), name, rest)
+        try:
+            return self._vectors(tower, blank)
+        finally:
+            setattr(tower.get_submodule(holder), name, blocks)
+
+    def _vectors(self, tower: nn.Module, frames: Tensor) -> Tensor:
         config: Any = tower.config
         is_own = frames.shape[2:] == (config.image_size, config.image_size)
         if not is_own and self.is_fixed(config):
@@ -234,6 +287,29 @@ class TowerFamily:
         blocks = tower.get_submodule(self.blocks)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+
+class _ReachedError(Exception):
+    """The tokens that were asked for are there; what follows need not run."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+
+def _stop(_block: nn.Module, _args: Any, output: Tensor) -> None:
+    raise _ReachedError(output)
+
+
+class _Given(nn.Module):
+    """Stands for blocks whose output is known."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def forward(self, *_args: Any, **_options: Any) -> Tensor:
+        return self.tokens
 
 
 def _inner_points(block: nn.Module, names: InnerNames) -> InnerPoints:

@@ -78,6 +78,7 @@ def parameter_groups(
     lr: float,
     layer_decay: float,
     weight_decay: float,
+    tower_rate: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Sort parameters into optimiser groups of equal learning rate and weight decay.
 
@@ -89,6 +90,7 @@ def parameter_groups(
         lr: Learning rate of new modules and the head.
         layer_decay: Factor per layer, at most 1.
         weight_decay: Weight decay of all other parameters.
+        tower_rate: Factor on the learning rate of all layers.
 
     Returns:
         Groups with ``params``, ``lr``, ``weight_decay``, and a ``name`` such as
@@ -106,12 +108,13 @@ def parameter_groups(
         name = clean_name(wrapped_name)
         layer_id = layer_ids[name]
         depth = num_layers + 1 if layer_id is None else layer_id
+        share = 1.0 if layer_id is None else tower_rate
         decays = name not in no_decay
         if (depth, decays) not in groups:
             label = "new" if layer_id is None else f"layer_{layer_id:02d}"
             groups[depth, decays] = {
                 "name": label if decays else f"{label}_no_decay",
-                "lr": lr * layer_decay ** (num_layers + 1 - depth),
+                "lr": lr * share * layer_decay ** (num_layers + 1 - depth),
                 "weight_decay": weight_decay if decays else 0.0,
                 "params": [],
             }

@@ -24,6 +24,8 @@ class Recipe:
         warmup_epochs: Length of the linear warm-up from 0. May be fractional.
         layer_decay: Factor on the learning rate per layer below the head (1: none). Embeddings
             are layer 0; new modules and the head train at the full rate.
+        tower_rate: Factor on the learning rate of the tower's embeddings and blocks, beside that of
+            their layer.
         weight_decay: AdamW's decoupled weight decay; none on 1-D parameters, embeddings,
             ``A_log`` and ``D``.
         betas: AdamW's running-average factors.
@@ -46,8 +48,10 @@ class Recipe:
         cutmix_prob: Probability of cutmix in a mixed batch where both are on.
         prefix_loss: Weight of the mean cross-entropy over all prefixes of a clip, added to that of
             the whole: a causal classifier learns to answer before the clip has ended. 0: none.
-        trains: ``all`` parameters, or the ``head`` alone on features that stay as they are, running
-            statistics included: a linear probe.
+        trains: ``all`` parameters; what stands ``after_insertion``, that is PKS^4 and the blocks
+            behind it, on tokens of a tower that stays as it is up to block ``insert_after``; or
+            the ``head`` alone on features that stay as they are, running statistics included: a
+            linear probe.
 
     Raises:
         ValueError: If a value lies outside its range.
@@ -57,6 +61,7 @@ class Recipe:
     min_lr: float = 1e-6
     warmup_epochs: float = 5.0
     layer_decay: float = 0.70
+    tower_rate: float = 1.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -69,7 +74,7 @@ class Recipe:
     mix_prob: float = 1.0
     cutmix_prob: float = 0.5
     prefix_loss: float = 0.0
-    trains: Literal["all", "head"] = "all"
+    trains: Literal["all", "after_insertion", "head"] = "all"
 
     def __post_init__(self) -> None:
         """Refuse values that no training run can mean."""
@@ -79,7 +84,7 @@ class Recipe:
                 raise ValueError(f"recipe.{name} must be positive, got {value}.")
         not_negative = (
             *("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha"),
-            "prefix_loss",
+            *("prefix_loss", "tower_rate"),
         )
         for name in not_negative:
             if getattr(self, name) < 0:

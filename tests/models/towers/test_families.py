@@ -73,6 +73,25 @@ def test_a_new_module_changes_nothing_and_the_tower_is_transformers_own(make, ca
     assert classifier.head.in_features == case.d_frame
 
 
+def test_tokens_of_the_trunk_stand_for_pixels(make, case, video):
+    """Also behind a forward pass of pixels, which leaves another grid and other blocks' tokens."""
+    route = "token_t1d" if case.has_class_token else "tsm"
+    classifier = make(class_route=route, route_from=3).eval()
+    tokens = classifier.trunk_tokens(video)
+    # AIMv2's tokens lie otherwise in memory, and its norms sum them otherwise
+    atol = 1e-6 if "aimv2" in case.fields["model_type"] else 0
+    for _ in range(2):
+        torch.testing.assert_close(classifier(tokens), classifier(video), rtol=0, atol=atol)
+    assert len(blocks_of(case, classifier)) == 3, "the tower is whole again"
+
+    of_pixels, of_tokens = (
+        torch.autograd.grad(classifier(clips).sum(), classifier.pks4.parameters())
+        for clips in (video, tokens.detach())
+    )
+    for expected, gradient in zip(of_pixels, of_tokens, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parity
 def test_hooks_equal_the_block_written_out_forward_and_backward(make, case, draw):
     classifier = make(**BASELINE)

@@ -43,6 +43,13 @@ def classifier():
         return build_classifier(config)
 
 
+def test_the_tower_may_learn_more_slowly_than_what_is_new():
+    found = groups(tower_rate=0.3)
+    assert found["head.w"]["lr"] == 1.0
+    assert found["block2.w"]["lr"] == pytest.approx(0.3 * 0.5)
+    assert found["block1.w"]["lr"] == pytest.approx(0.3 * 0.25)
+
+
 def groups(names=NAMES, **options):
     arguments = {
         "layer_ids": NAMES,
