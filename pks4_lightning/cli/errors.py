@@ -63,7 +63,7 @@ def _option_error(error: BaseException) -> str | None:
         isinstance(cause, ValueError | ImportError) and _raised_in(cause, *where)
     ):
         return None
-    return f"{name}{' '.join(str(cause).split()).rstrip('.')}."
+    return f"{name}{' '.join(str(cause).split()).rstrip('.!')}."
 
 
 def _raised_in(error: BaseException, *packages: str) -> bool:

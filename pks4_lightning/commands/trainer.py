@@ -81,6 +81,8 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
 
     # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # `check_cores` says it, once
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )
