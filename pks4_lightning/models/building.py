@@ -74,6 +74,7 @@ def _around(
                 backbone,
                 class_route=config.class_route,
                 route_from=config.route_from,
+                tsm_shifts=config.tsm_shifts,
                 causal=config.causal,
                 pks4=pks4,
                 **inserted,
@@ -85,6 +86,7 @@ def _around(
                 backbone,
                 class_route="tsm",
                 route_from=config.route_from,
+                tsm_shifts=config.tsm_shifts,
                 causal=config.causal,
                 **inserted,
             )
@@ -104,6 +106,8 @@ def _pks4(config: PKS4Config, d_model: int) -> PKS4Module | None:
         scanner=config.scanner,
         bidirectional=config.bidirectional,
         context_frames=config.context_frames,
+        zero_context=config.zero_context,
+        variation_ends=config.variation_ends,
         window_size=config.window_size,
         d_prior=config.d_prior,
         d_state=config.d_state,
@@ -114,6 +118,7 @@ def _pks4(config: PKS4Config, d_model: int) -> PKS4Module | None:
         dt_max=config.dt_max,
         residual=config.residual,
         prior_init=config.prior_init,
+        prior_precision=config.prior_precision,
         causal=config.causal,
     )
 

@@ -177,18 +177,23 @@ class ClassTokenRoute(Hooked):
 
 
 class PatchTokenShift(Hooked):
-    """TSM inside one backbone block: an eighth of the patch channels each way, attention only.
+    """TSM inside one backbone block: an eighth of the patch channels each way.
 
-    The shift acts on what attention reads, not on the residual stream: the residual form of TSM,
-    which keeps each frame's own content (TSM, Section 3.2). Class token and registers stay.
+    Class token and registers stay.
 
     Args:
+        shifts: ``attention``: what attention reads, not the residual stream: the residual form of
+            TSM, which keeps each frame's own content (TSM, Section 3.2). ``block``: the block's
+            input, residual stream and all: the in-place form.
         causal: Shift one eighth, from the previous frame, and let the other one stay: the form in
             which TSM runs on a stream (Section 4.2).
     """
 
-    def __init__(self, *, causal: bool = False) -> None:
+    def __init__(
+        self, *, shifts: Literal["attention", "block"] = "attention", causal: bool = False
+    ) -> None:
         super().__init__()
+        self.shifts = shifts
         self.causal = causal
         self.offsets = (-1, 0) if causal else (1, -1)
 
@@ -198,14 +203,24 @@ class PatchTokenShift(Hooked):
 
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hook on a block."""
-        yield points.attention_norm.register_forward_hook(self._before_attention)
+        if self.shifts == "block":
+            yield points.block.register_forward_pre_hook(self._enter_block)
+        else:
+            yield points.attention_norm.register_forward_hook(self._before_attention)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Shift an eighth of the channels from one frame and an eighth from another."""
         return _shift_channels(x, 8, self.offsets)
 
+    def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        tokens, *others = args
+        return (self._shifted(tokens), *others)
+
     def _before_attention(self, _norm: nn.Module, _args: Any, output: Tensor) -> Tensor:
-        clips = output.unflatten(0, (-1, self.layout.num_frames))
+        return self._shifted(output)
+
+    def _shifted(self, tokens: Float[Tensor, "I L D"]) -> Float[Tensor, "I L D"]:
+        clips = tokens.unflatten(0, (-1, self.layout.num_frames))
         num_prefix = self.layout.num_prefix_tokens
         prefix, patches = clips[:, :, :num_prefix], clips[:, :, num_prefix:]
         stream = self.layout.stream

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
 from pks4_lightning.models.class_route import ClassTokenRoute, PatchTokenShift, PooledRoute
-from pks4_lightning.models.config import ClassRoute
+from pks4_lightning.models.config import ClassRoute, TsmShifts
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.towers.families import family_of
 from pks4_lightning.models.towers.family import TowerFamily
@@ -61,6 +61,7 @@ class PKS4Classifier(VideoClassifier):
         num_classes: Number of action classes.
         class_route: The exchange between frames in every block, or behind the last.
         route_from: First block that it takes place in, counted from 1.
+        tsm_shifts: What the route ``tsm`` shifts.
         causal: Let that exchange look back only; ``pks4`` says itself whether it does.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
@@ -79,6 +80,7 @@ class PKS4Classifier(VideoClassifier):
         num_classes: int,
         class_route: ClassRoute = "token_t1d",
         route_from: int = 1,
+        tsm_shifts: TsmShifts = "attention",
         causal: bool = False,
         pks4: PKS4Module | None = None,
         insert_after: int = 8,
@@ -95,7 +97,9 @@ class PKS4Classifier(VideoClassifier):
         self.pks4 = pks4
         self.insert_after = insert_after
         routed = points[route_from - 1 :]
-        routes = _build_route(class_route, self.d_model, len(routed), causal=causal)
+        routes = _build_route(
+            class_route, self.d_model, len(routed), tsm_shifts=tsm_shifts, causal=causal
+        )
         self.first_route = route_from if routes else len(points) + 1
         self.class_route = nn.ModuleList(routes)
         d_frame: int = getattr(config, self.family.width)
@@ -359,12 +363,12 @@ def _check_places(
 
 
 def _build_route(
-    kind: ClassRoute, d_model: int, num_blocks: int, *, causal: bool
+    kind: ClassRoute, d_model: int, num_blocks: int, *, tsm_shifts: TsmShifts, causal: bool
 ) -> Sequence[ClassTokenRoute | PatchTokenShift]:
     match kind:
         case "none" | "pooled_t1d":
             return []
         case "tsm":
-            return [PatchTokenShift(causal=causal) for _ in range(num_blocks)]
+            return [PatchTokenShift(shifts=tsm_shifts, causal=causal) for _ in range(num_blocks)]
         case "token_t1d" | "token_shift":
             return [ClassTokenRoute(d_model, kind=kind, causal=causal) for _ in range(num_blocks)]

@@ -8,15 +8,23 @@ __all__ = [
     "Network",
     "PKS4Config",
     "PriorInit",
+    "PriorPrecision",
     "Residual",
     "ScannerKind",
     "Temporal",
+    "TsmShifts",
+    "VariationEnds",
+    "ZeroContext",
 ]
 
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
 ScannerKind = Literal["mamba", "none", "gru", "attention"]
 Residual = Literal["single", "post_prior", "literal"]
 PriorInit = Literal["default", "zero"]
+PriorPrecision = Literal["autocast", "fp32"]
+VariationEnds = Literal["zero", "negative"]
+ZeroContext = Literal["self", "previous"]
+TsmShifts = Literal["attention", "block"]
 Temporal = Literal["pks4", "frame_average", "tsm", "st_adapter", "aim", "evl", "side4video"]
 Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
 
@@ -62,6 +70,9 @@ class PKS4Config:
             without a class token (SigLIP, AIMv2) as well.
         route_from: First block with a class-token route (or TSM's shift), counted from 1. The
             paper has one in every block. Blocks that stay frozen (``recipe.trains``) do without.
+        tsm_shifts: What TSM shifts in every block, also where ``temporal`` is ``tsm``: what the
+            ``attention`` reads, which keeps each frame's own content in the residual stream, or the
+            input of the ``block``, as ATM's code does.
         use_scanner: Insert the module: its scanner and the priors that feed it (Table 5).
         use_variation: Feed frame differences to the scanner (Equation 17).
         use_correlation: Feed local correlations to the scanner (Equation 15).
@@ -77,6 +88,10 @@ class PKS4Config:
             gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
         context_frames: Neighbouring frames that the priors see, half on each side; even (Table 8).
             Where ``causal``, all of them lie before.
+        zero_context: What 0 context frames (Table 8) compare a frame with: ``self``, so that its
+            variation is zero, or the ``previous`` frame.
+        variation_ends: What a frame varies by where a neighbour lies beyond the clip: ``zero``, or
+            ``negative``: its own features, negated, as if frames of zeros came before and after.
         window_size: Side of the correlation's search window in patches; odd (Section 4.2).
         d_prior: Hidden width of both prior operators. The paper's parameter counts need 64.
         d_state: State size of the scanner per channel (Section 4.2).
@@ -88,6 +103,9 @@ class PKS4Config:
             ``literal``: both, as the two equations are printed.
         prior_init: Start of the operators' last projections. ``default``: PyTorch's. ``zero``: at
             zero, so that a new module is the identity where ``residual`` is ``post_prior``.
+        prior_precision: Of the reduced features, similarities and differences: that of the training
+            (``autocast``), or float32 under any autocast (``fp32``), which keeps differences that
+            are small beside the features.
         dt_min: Smallest step size of a new KS4 scanner; they are drawn log-uniformly.
         dt_max: Largest step size of a new KS4 scanner.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size: the
@@ -112,6 +130,7 @@ class PKS4Config:
     network: Network | None = None
     class_route: ClassRoute = "token_t1d"
     route_from: int = 1
+    tsm_shifts: TsmShifts = "attention"
     use_scanner: bool = True
     use_variation: bool = True
     use_correlation: bool = True
@@ -120,6 +139,8 @@ class PKS4Config:
     causal: bool = False
     insert_after: int = 8
     context_frames: int = 4
+    zero_context: ZeroContext = "self"
+    variation_ends: VariationEnds = "zero"
     window_size: int = 9
     d_prior: int = 64
     d_state: int = 16
@@ -128,6 +149,7 @@ class PKS4Config:
     dt_rank: int | None = None
     residual: Residual = "single"
     prior_init: PriorInit = "default"
+    prior_precision: PriorPrecision = "autocast"
     dt_min: float = 0.001
     dt_max: float = 0.1
     grid_size: int | Literal["own"] | None = None

@@ -6,18 +6,25 @@ Reference:
 Dimensions:
     B: clips
     T: frames
-    O: temporal offsets, ``context_frames + 1``
+    O: temporal offsets
     D: backbone width
     H, W: patch grid
+    M: hidden width of the operators
+    S: numbers that compare a patch with a frame: similarities in a window, or a difference
 """
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pks4_lightning.models.config import PriorPrecision, VariationEnds, ZeroContext
+from pks4_lightning.ops.autocast import without_autocast
 from pks4_lightning.ops.correlation import correlate, local_correlation
+from pks4_lightning.ops.temporal_shift import context_offsets
 from pks4_lightning.ops.variation import temporal_variation
 
 __all__ = ["CorrelationOperator", "KinematicPriorEncoder", "PriorState", "VariationOperator"]
@@ -27,7 +34,7 @@ class PriorState(NamedTuple):
     """What an operator remembers of a stream; zeros at its start."""
 
     reduced: Float[Tensor, "B N M H W"]
-    """Reduced maps of the last ``context_frames`` frames."""
+    """Reduced maps of the last frames, as many as a comparison spans besides the newest."""
     waiting: Float[Tensor, "B N D H W"]
     """Features of the frames whose later neighbours are still to come."""
     exists: Float[Tensor, "B N"]
@@ -50,6 +57,9 @@ class KinematicPriorEncoder(nn.Module):
         causal: Take the neighbouring frames from the past alone.
         zero_init: Start the operators' last projections at zero: a new encoder is the identity.
             Off: PyTorch's own start.
+        zero_context: What ``context_frames`` 0 compares a frame with: itself, or the one before.
+        variation_ends: What the variation operator sees of neighbours beyond the clip.
+        precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
 
     def __init__(
@@ -63,22 +73,30 @@ class KinematicPriorEncoder(nn.Module):
         use_variation: bool = True,
         causal: bool = False,
         zero_init: bool = False,
+        zero_context: ZeroContext = "self",
+        variation_ends: VariationEnds = "zero",
+        precision: PriorPrecision = "autocast",
     ) -> None:
         super().__init__()
+        offsets = context_offsets(context_frames, causal=causal, zero_context=zero_context)
         self.correlation = (
             CorrelationOperator(
                 d_model,
                 d_prior=d_prior,
-                context_frames=context_frames,
+                offsets=offsets,
                 window_size=window_size,
-                causal=causal,
+                precision=precision,
             )
             if use_correlation
             else None
         )
         self.variation = (
             VariationOperator(
-                d_model, d_prior=d_prior, context_frames=context_frames, causal=causal
+                d_model,
+                d_prior=d_prior,
+                offsets=offsets,
+                ends=variation_ends,
+                precision=precision,
             )
             if use_variation
             else None
@@ -134,25 +152,31 @@ class KinematicPriorEncoder(nn.Module):
 class _PriorOperator(nn.Module):
     """Compare each frame with its neighbours at a reduced width, and return to the full one."""
 
-    reduce: nn.Module
+    reduce: nn.Sequential
     aggregate: "_OffsetAggregation"
 
-    def __init__(self, *, context_frames: int, causal: bool) -> None:
+    def __init__(self, *, offsets: Sequence[int], precision: PriorPrecision) -> None:
         super().__init__()
-        self.context_frames = context_frames
-        self.causal = causal
+        self.offsets = offsets
+        self.precision = precision
 
     @property
     def delay(self) -> int:
         """Frames that must follow before a frame's prior is known."""
-        return 0 if self.causal else self.context_frames // 2
+        return max(self.offsets[-1], 0)
+
+    @property
+    def num_remembered(self) -> int:
+        """Frames before the newest that must be kept to compare the one that is ``delay`` old."""
+        return self.delay - self.offsets[0]
 
     def forward(self, x: Float[Tensor, "B T D H W"]) -> Float[Tensor, "B T D H W"]:
         """Return the prior, to be added to ``x``."""
-        prior: Tensor = self.aggregate(self.compare(_per_frame(self.reduce, x)))
-        return prior
+        with self._context(x):
+            compared = self.compare(self._reduced(x))
+        return self._prior(compared.to(x.dtype))
 
-    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O M H W"]:
+    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O S H W"]:
         """Compare the frames of whole clips with each other."""
         raise NotImplementedError
 
@@ -161,18 +185,41 @@ class _PriorOperator(nn.Module):
         reduced: Float[Tensor, "B T M H W"],
         near: Float[Tensor, "B T O M H W"],
         exists: Float[Tensor, "B T O"],
-    ) -> Float[Tensor, "B T O M H W"]:
+    ) -> Float[Tensor, "B T O S H W"]:
         """Compare frames with neighbours at hand, of which some do not exist."""
         raise NotImplementedError
+
+    def encode(self, compared: Float[Tensor, "B T O S H W"]) -> Float[Tensor, "B T O M H W"]:
+        """Bring comparisons to the operator's width."""
+        return compared
+
+    @property
+    def _reduction(self) -> nn.Conv2d:
+        convolution = self.reduce[0]
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def _prior(self, compared: Tensor) -> Tensor:
+        prior: Tensor = self.aggregate(self.encode(compared))
+        return prior
+
+    def _context(self, x: Tensor) -> AbstractContextManager[object]:
+        return without_autocast(x.device) if self.precision == "fp32" else nullcontext()
+
+    def _reduced(self, x: Tensor) -> Tensor:
+        if self.precision == "autocast":
+            return _per_frame(self.reduce, x)
+        reduced = _per_frame(self.reduce, x.to(self._reduction.weight.dtype))
+        return reduced.to(torch.promote_types(reduced.dtype, torch.float32))
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> PriorState:
         """Return the state before the first frame of streams with such features."""
         num_streams, _, *grid = like.shape
-        width = self.reduce[0].out_channels  # type: ignore[index]
+        width = self._reduction.out_channels
         return PriorState(
-            like.new_zeros(num_streams, self.context_frames, width, *grid),
+            like.new_zeros(num_streams, self.num_remembered, width, *grid),
             like.new_zeros(num_streams, self.delay, *like.shape[1:]),
-            like.new_zeros(num_streams, self.context_frames),
+            like.new_zeros(num_streams, self.num_remembered),
         )
 
     def step(
@@ -193,23 +240,29 @@ class _PriorOperator(nn.Module):
             and the state.
         """
         num_frames = x.shape[1]
-        reduced = _per_frame(self.reduce, x)
+        with self._context(x):
+            reduced = self._reduced(x)
         present = x.new_ones(x.shape[:2]) if exists is None else exists
         if exists is not None:
             reduced = reduced * exists[..., None, None, None]
         frames = torch.cat([state.reduced, reduced], dim=1)
         known = torch.cat([state.exists, present], dim=1)
-        near = frames.unfold(1, self.context_frames + 1, 1).movedim(-1, 2)
-        near_exists = known.unfold(1, self.context_frames + 1, 1)
-        here = self.context_frames - self.delay
-        prior = self.aggregate(self.compare_with(near[:, :, here], near, near_exists))
+        spans = frames.unfold(1, self.num_remembered + 1, 1).movedim(-1, 2)
+        spans_exist = known.unfold(1, self.num_remembered + 1, 1)
+        # a span begins with the first neighbour of the frame that is answered
+        here, num_offsets = -self.offsets[0], len(self.offsets)
+        with self._context(x):
+            compared = self.compare_with(
+                spans[:, :, here], spans[:, :, :num_offsets], spans_exist[:, :, :num_offsets]
+            )
+        prior = self._prior(compared.to(x.dtype))
         # slices would keep all frames in memory
         kept, remembered = frames[:, num_frames:].clone(), known[:, num_frames:].clone()
         if not self.delay:
             return x + prior, exists, PriorState(kept, state.waiting, remembered)
         waiting = torch.cat([state.waiting, x], dim=1)
         after = PriorState(kept, waiting[:, num_frames:].clone(), remembered)
-        return waiting[:, :num_frames] + prior, near_exists[:, :, here], after
+        return waiting[:, :num_frames] + prior, spans_exist[:, :, here], after
 
 
 class CorrelationOperator(_PriorOperator):
@@ -218,9 +271,9 @@ class CorrelationOperator(_PriorOperator):
     Args:
         d_model: Width of the features read and written.
         d_prior: Hidden width.
-        context_frames: Number of neighbouring frames, even.
+        offsets: Neighbouring frames, ascending without a gap, none of them later alone.
         window_size: Side of the search window in patches, odd.
-        causal: Take the neighbouring frames from the past alone.
+        precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
 
     def __init__(
@@ -228,38 +281,34 @@ class CorrelationOperator(_PriorOperator):
         d_model: int,
         *,
         d_prior: int = 64,
-        context_frames: int = 4,
+        offsets: Sequence[int] = (-2, -1, 0, 1, 2),
         window_size: int = 9,
-        causal: bool = False,
+        precision: PriorPrecision = "autocast",
     ) -> None:
-        super().__init__(context_frames=context_frames, causal=causal)
+        super().__init__(offsets=offsets, precision=precision)
         self.window_size = window_size
         self.reduce = _conv_norm_relu(d_model, d_prior)
         self.displacement = nn.Sequential(
             _conv_norm_relu(window_size**2, d_prior), _conv_norm_relu(d_prior, d_prior)
         )
-        self.aggregate = _OffsetAggregation(
-            d_model, d_prior=d_prior, num_offsets=context_frames + 1
-        )
+        self.aggregate = _OffsetAggregation(d_model, d_prior=d_prior, num_offsets=len(offsets))
 
-    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O M H W"]:
-        """Encode each patch's similarities with the windows around it."""
-        scores = local_correlation(
-            reduced,
-            context_frames=self.context_frames,
-            window_size=self.window_size,
-            causal=self.causal,
-        )
-        return _per_frame(self.displacement, scores)
+    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O S H W"]:
+        """Compare each patch with the windows around it."""
+        return local_correlation(reduced, offsets=self.offsets, window_size=self.window_size)
 
     def compare_with(
         self,
         reduced: Float[Tensor, "B T M H W"],
         near: Float[Tensor, "B T O M H W"],
         exists: Float[Tensor, "B T O"],  # noqa: ARG002 - a frame of zeros answers with zero
-    ) -> Float[Tensor, "B T O M H W"]:
+    ) -> Float[Tensor, "B T O S H W"]:
         """Do the same with neighbours at hand."""
-        return _per_frame(self.displacement, correlate(reduced, near, window_size=self.window_size))
+        return correlate(reduced, near, window_size=self.window_size)
+
+    def encode(self, compared: Float[Tensor, "B T O S H W"]) -> Float[Tensor, "B T O M H W"]:
+        """Tell displacements from similarities."""
+        return _per_frame(self.displacement, compared)
 
 
 class VariationOperator(_PriorOperator):
@@ -268,30 +317,38 @@ class VariationOperator(_PriorOperator):
     Args:
         d_model: Width of the features read and written.
         d_prior: Hidden width.
-        context_frames: Number of neighbouring frames, even.
-        causal: Take the neighbouring frames from the past alone.
+        offsets: Neighbouring frames, ascending without a gap, none of them later alone.
+        ends: ``zero``: a neighbour beyond the clip differs by nothing. ``negative``: it is zero.
+        precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
 
     def __init__(
-        self, d_model: int, *, d_prior: int = 64, context_frames: int = 4, causal: bool = False
+        self,
+        d_model: int,
+        *,
+        d_prior: int = 64,
+        offsets: Sequence[int] = (-2, -1, 0, 1, 2),
+        ends: VariationEnds = "zero",
+        precision: PriorPrecision = "autocast",
     ) -> None:
-        super().__init__(context_frames=context_frames, causal=causal)
+        super().__init__(offsets=offsets, precision=precision)
+        self.ends = ends
         self.reduce = _conv_norm_relu(d_model, d_prior)
-        self.aggregate = _OffsetAggregation(
-            d_model, d_prior=d_prior, num_offsets=context_frames + 1
-        )
+        self.aggregate = _OffsetAggregation(d_model, d_prior=d_prior, num_offsets=len(offsets))
 
-    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O M H W"]:
+    def compare(self, reduced: Float[Tensor, "B T M H W"]) -> Float[Tensor, "B T O S H W"]:
         """Subtract each frame from its neighbours."""
-        return temporal_variation(reduced, context_frames=self.context_frames, causal=self.causal)
+        return temporal_variation(reduced, offsets=self.offsets, ends=self.ends)
 
     def compare_with(
         self,
         reduced: Float[Tensor, "B T M H W"],
         near: Float[Tensor, "B T O M H W"],
         exists: Float[Tensor, "B T O"],
-    ) -> Float[Tensor, "B T O M H W"]:
-        """Do the same with neighbours at hand; one that does not exist answers with zero."""
+    ) -> Float[Tensor, "B T O S H W"]:
+        """Do the same with neighbours at hand; those that do not exist are zero."""
+        if self.ends == "negative":
+            return near - reduced.unsqueeze(2)
         return near - exists[..., None, None, None] * reduced.unsqueeze(2)
 
 

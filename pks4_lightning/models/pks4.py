@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, StreamFrames
-from pks4_lightning.models.config import PriorInit, Residual, ScannerKind
+from pks4_lightning.models.config import (
+    PriorInit,
+    PriorPrecision,
+    Residual,
+    ScannerKind,
+    VariationEnds,
+    ZeroContext,
+)
 from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder, PriorState
 from pks4_lightning.models.scan_controls import TemporalAttention, TemporalGRU
 from pks4_lightning.models.scanner import KS4Scanner
@@ -53,6 +60,8 @@ class PKS4Module(Hooked):
         scanner: The KS4 scanner, or a control in its place: ``none``, ``gru``, ``attention``.
         bidirectional: Scan backwards in time too, with a second scanner; outputs are added.
         context_frames: Neighbouring frames the priors see, even.
+        zero_context: What 0 of them compare a frame with: itself, or the previous one.
+        variation_ends: What a frame varies by where a neighbour lies beyond the clip.
         window_size: Side of the correlation window in patches, odd.
         d_prior: Hidden width of the prior operators.
         d_state: State size of the scanner per channel.
@@ -64,6 +73,7 @@ class PKS4Module(Hooked):
         residual: What the scan is added to. ``single``: the tokens. ``post_prior``: the tokens with
             their priors. ``literal``: both, as Equation 25 followed by Equation 5 has it.
         prior_init: Start of the priors' last projections: PyTorch's, or ``zero``.
+        prior_precision: ``fp32``: compare frames in float32 whatever the autocast.
         causal: Take the priors' neighbouring frames from the past alone.
     """
 
@@ -76,6 +86,8 @@ class PKS4Module(Hooked):
         scanner: ScannerKind = "mamba",
         bidirectional: bool = False,
         context_frames: int = 4,
+        zero_context: ZeroContext = "self",
+        variation_ends: VariationEnds = "zero",
         window_size: int = 9,
         d_prior: int = 64,
         d_state: int = 16,
@@ -86,6 +98,7 @@ class PKS4Module(Hooked):
         dt_max: float = 0.1,
         residual: Residual = "single",
         prior_init: PriorInit = "default",
+        prior_precision: PriorPrecision = "autocast",
         causal: bool = False,
     ) -> None:
         super().__init__()
@@ -99,6 +112,9 @@ class PKS4Module(Hooked):
             use_variation=use_variation,
             causal=causal,
             zero_init=prior_init == "zero",
+            zero_context=zero_context,
+            variation_ends=variation_ends,
+            precision=prior_precision,
         )
         sizes: dict[str, Any] = {"d_state": d_state, "d_conv": d_conv, "expand": expand}
         sizes |= {"dt_rank": dt_rank, "dt_min": dt_min, "dt_max": dt_max}

@@ -6,19 +6,21 @@ Reference:
 Dimensions:
     B: clips
     T: frames
-    O: temporal offsets, ``context_frames + 1``
+    O: temporal offsets
     C: channels
     H, W: patch grid
     V: width of the grid with a border of half a window on both sides
     M: displacements, ``window_size`` squared, row by row
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from pks4_lightning.ops.temporal_shift import context_offsets, shift_frames
+from pks4_lightning.ops.temporal_shift import shift_frames
 
 __all__ = ["correlate", "local_correlation"]
 
@@ -27,7 +29,7 @@ _NORM_FLOOR = 1e-6
 
 
 def local_correlation(
-    x: Float[Tensor, "B T C H W"], *, context_frames: int, window_size: int, causal: bool = False
+    x: Float[Tensor, "B T C H W"], *, offsets: Sequence[int], window_size: int
 ) -> Float[Tensor, "B T O M H W"]:
     r"""Correlate every patch with a window of patches in each neighbouring frame.
 
@@ -40,21 +42,20 @@ def local_correlation(
     Args:
         x: Features on the patch grid, of any length: they are normalised here, in at least
             float32.
-        context_frames: Number of neighbouring frames, even. Offsets ascend along ``O``.
+        offsets: Neighbours, in frames, in their order along ``O``; see
+            :func:`~pks4_lightning.ops.temporal_shift.context_offsets`.
         window_size: Side of the square search window in patches, odd. The displacement
             ``(u, v)``, downwards and to the right, stands at
             ``(u + window_size // 2) * window_size + v + window_size // 2`` along ``M``.
-        causal: Look at earlier frames only, as many.
 
     Returns:
         Cosines in [-1, 1], in the dtype of ``x``, laid out channels-last in memory, as the
         convolutions that follow like it.
 
     Raises:
-        ValueError: If ``context_frames`` is odd or negative, or ``window_size`` is not odd.
+        ValueError: If ``window_size`` is not odd.
     """
     _check_window(window_size)
-    offsets = context_offsets(context_frames, causal=causal)
     x_BTHWC = _unit(x).permute(0, 1, 3, 4, 2)
     x_HBTWC = _rows_first(x_BTHWC)
     near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)

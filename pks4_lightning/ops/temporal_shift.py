@@ -5,6 +5,8 @@ Dimensions:
     T: frames
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -12,16 +14,22 @@ from torch import Tensor
 __all__ = ["context_offsets", "shift_frames"]
 
 
-def context_offsets(context_frames: int, *, causal: bool = False) -> list[int]:
+def context_offsets(
+    context_frames: int,
+    *,
+    causal: bool = False,
+    zero_context: Literal["self", "previous"] = "self",
+) -> list[int]:
     """List the temporal offsets of a neighbourhood: around a frame, or before it.
 
     Args:
         context_frames: Number of neighbouring frames, half of them on each side; even and not
             negative. 4 gives -2, -1, 0, 1, 2 (Section 4.2 and Table 8 of the PKS^4 paper).
         causal: Take as many frames, all of them before the frame: -4, -3, -2, -1, 0.
+        zero_context: The one offset that ``context_frames`` 0 stands for: 0, or -1.
 
     Returns:
-        The ``context_frames + 1`` offsets in ascending order.
+        The ``context_frames + 1`` offsets in ascending order, without a gap.
 
     Raises:
         ValueError: If ``context_frames`` is odd or negative.
@@ -31,6 +39,8 @@ def context_offsets(context_frames: int, *, causal: bool = False) -> list[int]:
             f"context_frames ({context_frames}) must be even and not negative: half of the frames "
             f"lie before a frame and half after it."
         )
+    if not context_frames and zero_context == "previous":
+        return [-1]
     last = 0 if causal else context_frames // 2
     return list(range(last - context_frames, last + 1))
 

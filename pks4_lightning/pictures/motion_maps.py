@@ -140,7 +140,7 @@ def _keep_outputs(
 def _displacement(operator: CorrelationOperator, features: Tensor) -> Tensor:
     """Find every patch in the next frame: B T Y X 2."""
     side = operator.window_size
-    scores = local_correlation(features, context_frames=2, window_size=side)[:, :, 2]
+    scores = local_correlation(features, offsets=[1], window_size=side)[:, :, 0]
     scores = scores.clone()
     scores[:, :, side**2 // 2] += torch.finfo(scores.dtype).eps  # no displacement wins a tie
     best = scores.argmax(dim=2)
@@ -149,7 +149,7 @@ def _displacement(operator: CorrelationOperator, features: Tensor) -> Tensor:
 
 def _change(features: Tensor) -> Tensor:
     """Measure every patch's difference to the next frame: B T Y X."""
-    return temporal_variation(features, context_frames=2)[:, :, 2].norm(dim=2)
+    return temporal_variation(features, offsets=[1])[:, :, 0].norm(dim=2)
 
 
 def _step_size(scanner: KS4Scanner, projected: Tensor) -> Tensor:

@@ -68,14 +68,22 @@ def test_priors_alone_cost_what_they_cost_before_the_scanner(tiny):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{"residual": "post_prior"}, {"prior_init": "zero"}, {"dt_min": 0.05, "dt_max": 1.0}],
+    ("settings", "reading"),
+    [
+        ({}, {"residual": "post_prior"}),
+        ({}, {"prior_init": "zero"}),
+        ({}, {"dt_min": 0.05, "dt_max": 1.0}),
+        ({}, {"variation_ends": "negative"}),
+        ({}, {"prior_precision": "fp32"}),
+        ({"context_frames": 0}, {"zero_context": "previous"}),
+        ({"class_route": "tsm"}, {"tsm_shifts": "block"}),
+    ],
     ids=str,
 )
-def test_other_readings_have_as_many_parameters_and_operations(tiny, settings):
-    ours, default = describe(tiny(**settings)), describe(tiny())
-    assert count_parameters(ours) == count_parameters(default)
-    assert counts(tiny(**settings)) == counts(tiny())
+def test_other_readings_have_as_many_parameters_and_operations(tiny, settings, reading):
+    default, other = tiny(**settings), tiny(**settings, **reading)
+    assert count_parameters(describe(other)) == count_parameters(describe(default))
+    assert counts(other) == counts(default)
 
 
 def operator_matmuls():

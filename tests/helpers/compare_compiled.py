@@ -18,16 +18,18 @@ from tests.helpers.towers import CASES
 def compare(backend, case, **settings):
     # positions that are drawn anew in every pass could not be compared
     drawn = {"pos_embed_rescale": None} if case.fields["model_type"] == "dinov3_vit" else {}
+    own = {
+        "class_route": "token_t1d" if case.has_class_token else "tsm",
+        "insert_after": 1,
+        "window_size": 3,
+        "d_prior": 4,
+        "d_state": 4,
+    }
     config = PKS4Config(
         num_classes=5,
         pretrained=False,
         backbone_config={**case.fields, **drawn},
-        class_route="token_t1d" if case.has_class_token else "tsm",
-        insert_after=1,
-        window_size=3,
-        d_prior=4,
-        d_state=4,
-        **settings,
+        **{**own, **settings},
     )
     torch.manual_seed(0)
     video = torch.randn(2, 3, 3, 32, 32)
@@ -54,5 +56,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for described in sys.argv[2:]:
         name, *settings = described.split(" with ")
-        compare(sys.argv[1], CASES[name], **dict(each.split("=") for each in settings))
+        values = dict(each.split("=") for each in settings)
+        numbers = {key: int(value) for key, value in values.items() if value.isdigit()}
+        compare(sys.argv[1], CASES[name], **values | numbers)
         torch._dynamo.reset()

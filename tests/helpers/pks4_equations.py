@@ -16,7 +16,7 @@ __all__ = ["pks4_by_equations"]
 EPS = 1e-5  # of both norms
 
 
-def pks4_by_equations(weights, patches, *, residual, offsets=(-1, 0, 1), window=3):
+def pks4_by_equations(weights, patches, *, residual, offsets=(-1, 0, 1), ends="zero", window=3):
     """Return the patches after the module, BatchNorm with the statistics of the batch.
 
     Args:
@@ -24,15 +24,18 @@ def pks4_by_equations(weights, patches, *, residual, offsets=(-1, 0, 1), window=
         patches: B T D H W.
         residual: What the scan is added to.
         offsets: Neighbouring frames of both operators.
+        ends: What the variation operator sees of neighbours that are not there.
         window: Side of the correlation's window.
     """
     priors = patches
-    for name, compare in (("correlation", correlations), ("variation", variations)):
+    for name in ("correlation", "variation"):
         own = part_of(weights, f"prior_encoder.{name}.")
         if own:
             reduced = frame_by_frame(conv_norm_relu, priors, part_of(own, "reduce."))
-            compared = compare(reduced, offsets, window)
-            if name == "correlation":
+            if name == "variation":
+                compared = variations(reduced, offsets, ends)
+            else:
+                compared = correlations(reduced, offsets, window)
                 for layer in "01":
                     head = part_of(own, f"displacement.{layer}.")
                     compared = frame_by_frame(conv_norm_relu, compared, head)
@@ -98,14 +101,16 @@ def correlations(x, offsets, window):
     return torch.stack(frames, dim=1)
 
 
-def variations(x, offsets, _window):
-    """Equation 17; a neighbour that is not there differs by nothing."""
+def variations(x, offsets, ends):
+    """Equation 17; a neighbour that is not there differs by nothing, or is zero."""
     frames = []
     for t in range(x.shape[1]):
         of_frame = []
         for tau in offsets:
             near, inside = neighbour(x, t, tau)
-            of_frame.append(near - x[:, t] if inside else torch.zeros_like(near))
+            of_frame.append(
+                near - x[:, t] if inside or ends == "negative" else torch.zeros_like(near)
+            )
         frames.append(torch.stack(of_frame, dim=1))
     return torch.stack(frames, dim=1)
 

@@ -86,6 +86,43 @@ def test_tsm_moves_eighths_of_the_patch_channels_before_attention(block_points, 
     assert not torch.allclose(after, before)
 
 
+@pytest.mark.parity
+@pytest.mark.parametrize("shifts", ["attention", "block"])
+def test_tsm_equals_the_block_written_out_forward_and_backward(block_points, draw, shifts):
+    block = block_points.block.double()
+
+    def shifted(x):
+        eighth = x.shape[-1] // 8
+        parts = [x[:, :, :1]]
+        patches = x[:, :, 1:]
+        later = torch.cat([patches[:, 1:], 0 * patches[:, :1]], dim=1)
+        earlier = torch.cat([0 * patches[:, :1], patches[:, :-1]], dim=1)
+        channels = [later[..., :eighth], earlier[..., eighth : 2 * eighth]]
+        parts.append(torch.cat([*channels, patches[..., 2 * eighth :]], dim=-1))
+        return torch.cat(parts, dim=2)
+
+    def written_out(tokens):
+        stream = shifted(tokens) if shifts == "block" else tokens
+        read = block.layer_norm1(stream)
+        read = shifted(read) if shifts == "attention" else read
+        mixed, _ = block.self_attn(hidden_states=read.flatten(0, 1))
+        stream = stream + mixed.unflatten(0, (B, T))
+        return stream + block.mlp(block.layer_norm2(stream))
+
+    tokens = draw(B, T, L, D, dtype=torch.float64).requires_grad_()
+    leaves = [tokens, *block.parameters()]
+    cotangent = draw(B, T, L, D, seed=1, dtype=torch.float64)
+    expected = written_out(tokens)
+    expected_gradients = torch.autograd.grad(expected, leaves, cotangent)
+    PatchTokenShift(shifts=shifts).insert(block_points, ClipLayout(num_frames=T))
+    y = run_block(block_points, tokens)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    for ours, theirs in zip(
+        torch.autograd.grad(y, leaves, cotangent), expected_gradients, strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("kind", ["token_t1d", "token_shift", "tsm"])
 def test_remove_undoes_insert(block_points, draw, kind):
     tokens = draw(B, T, L, D)

@@ -295,9 +295,10 @@ def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend):
     script = ROOT / "tests" / "helpers" / "compare_compiled.py"
     towers = ["clip", "siglip", "dinov2 registers", "dinov3"]
     readings = [
-        "clip with scanner=gru with residual=post_prior",
+        "clip with scanner=gru with context_frames=0 with zero_context=previous",
         "clip with scanner=attention with residual=literal",
-        "clip with scanner=none with residual=post_prior",
+        "clip with scanner=none with residual=post_prior with prior_precision=fp32"
+        " with variation_ends=negative with class_route=tsm with tsm_shifts=block",
     ]
     cases = [*towers, *readings]
     run = subprocess.run([sys.executable, script, backend, *cases], capture_output=True, text=True)

@@ -21,7 +21,7 @@ def test_has_the_papers_number_of_parameters(operator, count):
 
 @pytest.mark.parametrize("operator", [VariationOperator, CorrelationOperator])
 def test_sees_the_context_frames_and_no_others(randomise, draw, operator):
-    module = randomise(operator(D, d_prior=4, context_frames=4)).eval()
+    module = randomise(operator(D, d_prior=4)).eval()
     x = draw(1, 9, D, 3, 3)
     y = module(x)
     x[:, 4] += draw(1, D, 3, 3, seed=1)

@@ -9,9 +9,17 @@ import torch.nn.functional as F
 from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.kinematic_prior import CorrelationOperator, VariationOperator
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.scan_controls import TemporalAttention
-from tests.helpers.pks4_equations import pks4_by_equations
+from tests.helpers.pks4_equations import (
+    conv_norm_relu,
+    correlations,
+    frame_by_frame,
+    part_of,
+    pks4_by_equations,
+    variations,
+)
 
 D, GRID = 6, (2, 3)
 SIZES = {"d_prior": 4, "window_size": 3, "d_state": 3, "context_frames": 2}
@@ -31,6 +39,21 @@ READINGS = {
     "two GRUs": ({"scanner": "gru", "bidirectional": True}, {}),
     "two scans": ({"bidirectional": True, "residual": "post_prior"}, {}),
     "causal": ({"causal": True, "residual": "post_prior"}, {"offsets": (-2, -1, 0)}),
+    "no context, itself": ({"context_frames": 0}, {"offsets": (0,)}),
+    "no context, previous": (
+        {"context_frames": 0, "zero_context": "previous"},
+        {"offsets": (-1,)},
+    ),
+    "negative ends": ({"variation_ends": "negative"}, {"ends": "negative"}),
+    "negative ends, causal": (
+        {"variation_ends": "negative", "causal": True},
+        {"ends": "negative", "offsets": (-2, -1, 0)},
+    ),
+    "negative ends, previous": (
+        {"variation_ends": "negative", "context_frames": 0, "zero_context": "previous"},
+        {"ends": "negative", "offsets": (-1,)},
+    ),
+    "fp32": ({"prior_precision": "fp32"}, {}),
 }
 
 
@@ -38,7 +61,7 @@ READINGS = {
 @pytest.mark.parametrize("reading", READINGS)
 def test_is_what_the_equations_say_forward_and_in_every_gradient(randomise, draw, reading):
     settings, in_equations = READINGS[reading]
-    module = randomise(PKS4Module(D, **SIZES, **settings)).double()
+    module = randomise(PKS4Module(D, **{**SIZES, **settings})).double()
     patches = draw(2, 4, D, *GRID, dtype=torch.float64).requires_grad_()
     class_tokens = draw(2, 4, 1, D, seed=1, dtype=torch.float64)
     cotangent = draw(2, 4, D, *GRID, seed=2, dtype=torch.float64)
@@ -171,3 +194,37 @@ def test_controls_stay_near_float32_in_bfloat16(randomise, draw, scanner, precis
         with torch.autocast("cpu", torch.bfloat16):
             y = module(x)
     assert (y.float() - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize("operator", [CorrelationOperator, VariationOperator])
+def test_under_autocast_comparisons_are_those_of_float32_only_where_it_is_asked_for(
+    randomise, draw, operator
+):
+    still, change = draw(1, 1, D, *GRID), draw(2, 4, D, *GRID, seed=1)
+    x = still + 0.01 * change
+    weights, seen = {}, {}
+    for precision in ("autocast", "fp32"):
+        module = randomise(operator(D, d_prior=4, offsets=(-1, 0, 1), precision=precision))
+        weights = dict(module.named_parameters())
+        first = module.displacement if operator is CorrelationOperator else module.aggregate
+        first.register_forward_pre_hook(
+            lambda _, args, precision=precision: seen.update({precision: args[0]})
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            module(x)
+    reduced = frame_by_frame(conv_norm_relu, x, part_of(weights, "reduce."))
+    if operator is CorrelationOperator:
+        expected = correlations(reduced, (-1, 0, 1), module.window_size).flatten(0, 2)
+    else:
+        expected = variations(reduced, (-1, 0, 1), "zero")
+    torch.testing.assert_close(seen["fp32"], expected, rtol=0, atol=1e-5)
+    assert (seen["autocast"] - expected).abs().max() > 1e-3
+
+
+def test_float32_comparisons_in_a_classifier_of_half_precision(make_classifier, draw):
+    """Where the weights themselves are in bfloat16, float32 begins behind the reduction."""
+    video = draw(2, 3, 3, 32, 32)
+    classifier = make_classifier(prior_precision="fp32").eval()
+    exact = classifier(video)
+    low = classifier.bfloat16()(video.bfloat16())
+    assert (low.float() - exact).norm() < 0.1 * exact.norm()

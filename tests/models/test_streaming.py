@@ -61,6 +61,10 @@ def test_every_prefix_gets_the_answer_of_its_whole_clip(make_stream, frames, rou
         {"residual": "post_prior"},
         {"scanner": "none", "residual": "post_prior"},
         {"scanner": "gru"},
+        {"variation_ends": "negative"},
+        {"prior_precision": "fp32"},
+        {"context_frames": 0, "zero_context": "previous"},
+        {"class_route": "tsm", "tsm_shifts": "block"},
     ],
     ids=str,
 )
@@ -148,6 +152,8 @@ def test_a_long_stream_needs_no_more_memory_and_stays_finite(make_stream, draw):
         {"residual": "post_prior"},
         {"scanner": "none", "residual": "post_prior"},
         {"scanner": "gru"},
+        {"variation_ends": "negative"},
+        {"context_frames": 0, "zero_context": "previous"},
     ],
     ids=str,
 )
