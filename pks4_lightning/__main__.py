@@ -19,8 +19,12 @@ COMMANDS = {
     "predict": ("predict", "label your own videos"),
     "rescore": ("rescore", "accuracy of any subset of a test's views, without a GPU"),
     "export-weights": (
-        "export_weights",
+        "sharing.export_weights",
         "a checkpoint's weights as safetensors and JSON, to publish or to use elsewhere",
+    ),
+    "export": (
+        "sharing.export",
+        "a classifier as an ONNX, torch or AOTInductor file that runs without this package",
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),

@@ -16,8 +16,8 @@ PUBLIC = {
         build_classifier load load_classifier selective_scan
     """,
     "pks4_lightning.ops": """
-        ScanBackend causal_conv_silu context_offsets local_correlation resize_patches scan_backend
-        selective_scan selective_scan_naive shift_frames temporal_variation
+        ScanBackend causal_conv_silu context_offsets local_correlation portable_ops resize_patches
+        scan_backend selective_scan selective_scan_naive shift_frames temporal_variation
     """,
     "pks4_lightning.models": """
         ClassTokenRoute ClipInput CorrelationOperator KS4Scanner KinematicPriorEncoder

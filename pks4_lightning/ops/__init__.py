@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pks4_lightning.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from pks4_lightning.ops.backend import ScanBackend, scan_backend
+    from pks4_lightning.ops.backend import ScanBackend, portable_ops, scan_backend
     from pks4_lightning.ops.conv.causal_conv import causal_conv_silu
     from pks4_lightning.ops.correlation import local_correlation
     from pks4_lightning.ops.patch_resize import resize_patches
@@ -21,6 +21,7 @@ __all__ = [
     "causal_conv_silu",
     "context_offsets",
     "local_correlation",
+    "portable_ops",
     "resize_patches",
     "scan_backend",
     "selective_scan",

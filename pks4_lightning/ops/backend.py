@@ -4,22 +4,39 @@ import functools
 import importlib.util
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["ScanBackend", "scan_backend", "two_axes"]
+__all__ = ["ScanBackend", "portable_ops", "scan_backend", "two_axes"]
 
 logger = logging.getLogger(__name__)
 
-ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm"]
+ScanBackend = Literal["auto", "torch", "triton", "mamba_ssm", "portable"]
+_Resolved = Literal["torch", "triton", "mamba_ssm", "portable"]
+_in_force: ContextVar[ScanBackend | None] = ContextVar("_in_force", default=None)
+
+
+@contextmanager
+def portable_ops() -> Iterator[None]:
+    """Compute scan and convolution by torch's own operators, one frame after the other.
+
+    A graph that is traced in this context holds no operator of this package, so that any runtime
+    can take it; it holds every step of the scan, so that clips of that graph have one length.
+    """
+    token = _in_force.set("portable")
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
 
 
 @torch.compiler.assume_constant_result
-def scan_backend(
-    device: torch.device, backend: ScanBackend = "auto"
-) -> Literal["torch", "triton", "mamba_ssm"]:
+def scan_backend(device: torch.device, backend: ScanBackend = "auto") -> _Resolved:
     """Name the implementation of the selective scan that runs on a device.
 
     On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
@@ -34,12 +51,13 @@ def scan_backend(
         ValueError: If what is asked for, by the caller or the environment, cannot run here.
     """
     if backend == "auto":
-        backend = cast(ScanBackend, os.environ.get("PKS4_SCAN_BACKEND", "auto"))
+        asked = _in_force.get() or os.environ.get("PKS4_SCAN_BACKEND", "auto")
+        backend = cast(ScanBackend, asked)
     return _resolve(device.type, backend)
 
 
 @functools.cache
-def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamba_ssm"]:
+def _resolve(device_type: str, backend: str) -> _Resolved:
     resolved = backend
     if backend == "auto":
         runs = (name for name in ("triton", "mamba_ssm") if not _obstacle(device_type, name))
@@ -48,14 +66,15 @@ def _resolve(device_type: str, backend: str) -> Literal["torch", "triton", "mamb
         raise ValueError(
             f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
         )
-    if device_type != "meta":  # where operations are counted, nothing runs
+    # where operations are counted or traced, nothing runs
+    if device_type != "meta" and resolved != "portable":
         logger.info("The selective scan runs by %s on %s.", resolved, device_type)
-    return cast(Literal["torch", "triton", "mamba_ssm"], resolved)
+    return cast(_Resolved, resolved)
 
 
 def _obstacle(device_type: str, backend: str) -> str:
     """Say what keeps a backend from running; nothing if nothing does."""
-    if backend == "torch":
+    if backend in ("torch", "portable"):
         return ""
     if backend == "triton":
         try:

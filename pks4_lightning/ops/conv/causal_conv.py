@@ -11,6 +11,8 @@ Dimensions:
     K: taps
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -43,7 +45,8 @@ def causal_conv_silu(
         weight: Taps as ``torch.nn.Conv1d`` has them, the present frame last.
         bias: Added to every frame.
         backend: As in :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`; the
-            convolution runs by Triton where the scan does, and in plain PyTorch elsewhere.
+            convolution runs by Triton where the scan does, by torch's own operators where the scan
+            does, and in plain PyTorch elsewhere.
 
     Returns:
         The stream in the dtype of ``x`` and in its order in memory, computed in at least float32,
@@ -57,10 +60,26 @@ def causal_conv_silu(
         >>> causal_conv_silu(x, weight=taps, bias=torch.zeros(1)).flatten()
         tensor([100.,  50., 400.])
     """
-    conv = _conv
-    if scan_backend(x.device, backend) == "triton":
-        from pks4_lightning.ops.conv.triton import conv_by_triton as conv
+    conv = _implementation(scan_backend(x.device, backend))
     return conv(two_axes(x), weight, bias).reshape(x.shape)
+
+
+def _implementation(backend: str) -> Callable[..., Tensor]:
+    if backend == "triton":
+        from pks4_lightning.ops.conv.triton import conv_by_triton
+
+        return conv_by_triton
+    return _written_out if backend == "portable" else _conv
+
+
+def _written_out(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    num_steps, taps_KE = x.shape[-2], weight.to(dtype).squeeze(1).unbind(-1)
+    padded = F.pad(x.to(dtype), (0, 0, len(taps_KE) - 1, 0))
+    h = bias.to(dtype)
+    for first, tap_E in enumerate(taps_KE):
+        h = h + padded[..., first : first + num_steps, :] * tap_E
+    return F.silu(h).to(x.dtype)
 
 
 @torch.library.custom_op("pks4::causal_conv_silu", mutates_args=())

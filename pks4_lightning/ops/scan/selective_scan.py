@@ -21,8 +21,11 @@ from pks4_lightning.ops.backend import ScanBackend, scan_backend, two_axes
 from pks4_lightning.ops.scan.eager import scan_backward, scan_forward
 from pks4_lightning.ops.scan.mamba import scan_by_mamba
 from pks4_lightning.ops.scan.registration import register_scan
+from pks4_lightning.ops.scan.step import selective_scan_steps
 
 __all__ = ["selective_scan"]
+
+_MOST_WRITTEN_OUT = 256  # steps in a graph; each is ten operators, and a compiler reads them all
 
 
 def selective_scan(
@@ -68,14 +71,16 @@ def selective_scan(
         gate: The stream ``z`` whose SiLU multiplies the output. ``None`` means no gate.
         backend: Implementation. ``auto`` takes what
             :func:`~pks4_lightning.ops.backend.scan_backend` names. ``triton`` needs an
-            NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan.
+            NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan. ``portable``
+            is for graphs that other programs run: torch's own operators, all steps written out.
 
     Returns:
         The output stream, in the dtype of ``u``. The state is accumulated in at least float32,
         under autocast too.
 
     Raises:
-        ValueError: If ``u`` has no time steps, or the backend asked for cannot run here.
+        ValueError: If ``u`` has no time steps, or too many to be written out, or the backend asked
+            for cannot run here.
 
     Example:
         With instant forgetting (``A`` very negative) the scan passes its input through.
@@ -102,7 +107,32 @@ def _implementation(backend: str) -> Callable[..., Tensor]:
         from pks4_lightning.ops.scan.triton import scan_by_triton
 
         return scan_by_triton
-    return scan_by_mamba if backend == "mamba_ssm" else _scan
+    return {"mamba_ssm": scan_by_mamba, "portable": _written_out}.get(backend, _scan)
+
+
+def _written_out(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor | None,
+    gate: Tensor | None,
+) -> Tensor:
+    """Scan from a state of zeros by torch's own operators."""
+    num_steps = u.shape[-2]
+    if num_steps > _MOST_WRITTEN_OUT:
+        raise ValueError(
+            f"A graph that other programs run holds every step of a scan, and this one has "
+            f"{num_steps}: at most {_MOST_WRITTEN_OUT} are written out. Use fewer frames."
+        )
+    state = u.new_zeros(*u.shape[:-2], *A.shape, dtype=torch.promote_types(u.dtype, torch.float32))
+    with torch.autocast(u.device.type, enabled=False):
+        y, _ = selective_scan_steps(
+            u, delta, A, B, C, D, delta_bias=delta_bias, gate=gate, state=state
+        )
+    return y
 
 
 @torch.library.custom_op("pks4::selective_scan", mutates_args=())

@@ -23,8 +23,8 @@ def selective_scan_steps(
     C: Float[Tensor, "*S T N"],
     D: Float[Tensor, " E"],
     *,
-    delta_bias: Float[Tensor, " E"],
-    gate: Float[Tensor, "*S T E"],
+    delta_bias: Float[Tensor, " E"] | None,
+    gate: Float[Tensor, "*S T E"] | None,
     state: Float[Tensor, "*S E N"],
     exists: Float[Tensor, "*S T"] | None = None,
 ) -> tuple[Float[Tensor, "*S T E"], Float[Tensor, "*S E N"]]:
@@ -35,13 +35,13 @@ def selective_scan_steps(
 
     Args:
         u: Input stream.
-        delta: Step size per frame, before its bias and softplus.
+        delta: Step size per frame; before its bias and softplus where there is a bias.
         A: Decay rates, negative.
         B: Input (write) matrix per frame.
         C: Output (read) matrix per frame.
         D: Skip weight per channel.
-        delta_bias: Added to ``delta`` before the softplus.
-        gate: Its SiLU multiplies the output.
+        delta_bias: Added to ``delta`` before the softplus. ``None``: ``delta`` is taken as it is.
+        gate: Its SiLU multiplies the output. ``None``: nothing does.
         state: State after the frames before these, in at least float32; zero at the start.
         exists: 1 for the frames that are there. The state passes the others unchanged, whose
             output means nothing. ``None``: all are there.
@@ -50,7 +50,9 @@ def selective_scan_steps(
         The output stream in the dtype of ``u``, and the state after the last frame.
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
-    u_STE, delta_STE = u.to(dtype), F.softplus(delta.to(dtype) + delta_bias.to(dtype))
+    u_STE, delta_STE = u.to(dtype), delta.to(dtype)
+    if delta_bias is not None:
+        delta_STE = F.softplus(delta_STE + delta_bias.to(dtype))
     A_EN, B_STN, C_STN = A.to(dtype), B.to(dtype), C.to(dtype)
     ys = []
     for t in range(u.shape[-2]):
@@ -63,4 +65,6 @@ def selective_scan_steps(
         state = after
         ys.append((state * C_STN[..., t, :].unsqueeze(-2)).sum(-1))
     y_STE = torch.stack(ys, dim=-2) + D.to(dtype) * u_STE
-    return (y_STE * F.silu(gate.to(dtype))).to(u.dtype), state
+    if gate is not None:
+        y_STE = y_STE * F.silu(gate.to(dtype))
+    return y_STE.to(u.dtype), state

@@ -29,9 +29,11 @@ def conv1d_silu(x, weight, bias):
 @pytest.mark.parity
 @pytest.mark.parametrize("num_taps", [1, 2, 4])
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 9], ids=lambda T: f"T{T}")
-def test_equals_torchs_convolution_forward_and_in_every_gradient(num_steps, num_taps):
+@pytest.mark.parametrize("backend", ["torch", "portable"])
+def test_equals_torchs_convolution_forward_and_in_every_gradient(num_steps, num_taps, backend):
     inputs = make_inputs(num_steps, num_taps)
-    assert_all_close(run(causal_conv_silu, inputs), run(conv1d_silu, inputs))
+    ours = functools.partial(causal_conv_silu, backend=backend)
+    assert_all_close(run(ours, inputs), run(conv1d_silu, inputs))
 
 
 @pytest.mark.parity

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from pks4_lightning.ops import backend as module
-from pks4_lightning.ops.backend import scan_backend
+from pks4_lightning.ops.backend import portable_ops, scan_backend
 from pks4_lightning.ops.scan import mamba as scan_mamba
 from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
@@ -37,6 +37,21 @@ def fused_inputs(num_steps=4, dtype=torch.float64):
 def test_bias_and_gate_equal_the_formula_forward_and_in_every_gradient(absent):
     inputs = {name: x for name, x in fused_inputs().items() if name not in absent}
     assert_all_close(run(selective_scan, inputs), run(selective_scan_naive, inputs))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("absent", [[], ["delta_bias"], ["gate"], ["D", "delta_bias", "gate"]])
+def test_so_does_the_scan_that_is_written_out_for_other_programs(absent):
+    inputs = {name: x for name, x in fused_inputs().items() if name not in absent}
+    with portable_ops():
+        assert scan_backend(CPU) == "portable"
+        assert_all_close(run(selective_scan, inputs), run(selective_scan_naive, inputs))
+    assert scan_backend(CPU) == "torch"
+
+
+def test_a_long_scan_is_not_written_out():
+    with portable_ops(), pytest.raises(ValueError, match="this one has 300: at most 256"):
+        selective_scan(**make_inputs(300))
 
 
 def test_sequences_may_lie_on_several_axes():

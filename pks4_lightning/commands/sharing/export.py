@@ -1,0 +1,48 @@
+"""``pks4 export``: a classifier as a file that other programs run, once it is proved to agree."""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    parser.description = (
+        "Write a classifier as a file that runs without this package: its model, labels.txt, "
+        "preprocessing.json, and run.py, which labels videos with them. Compare it with the "
+        "classifier (parity.json); if a logit differs by more than 0.0001, fail and write nothing."
+    )
+    parser.epilog = (
+        "example:\n  pks4 export --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --to onnx "
+        "--out ssv2_onnx\n  python ssv2_onnx/run.py clip.mp4"
+    )
+    parser.add_argument(
+        "--ckpt_path", type=Path, required=True, help="file of `pks4 fit` or `export-weights`"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("onnx", "torch", "aoti"),
+        required=True,
+        help="an ONNX file; torch.export's program; a library that AOTInductor compiles (minutes)",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export a checkpoint.
+
+    Args:
+        arguments: The command's.
+    """
+    from pks4_lightning.export.folder import export_classifier
+    from pks4_lightning.training.checkpoints.trained import read_trained
+
+    trained = read_trained(arguments.ckpt_path)
+    difference = export_classifier(trained, arguments.out, to=arguments.to)
+    sys.stdout.write(f"Wrote {arguments.out}; its logits differ by at most {difference:.1e}.\n")

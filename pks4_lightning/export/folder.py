@@ -1,0 +1,113 @@
+"""The folder that `pks4 export` writes: a model, what it is fed, and a script that uses both."""
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from pks4_lightning.export.graph import trace
+from pks4_lightning.export.parity import measure_parity
+from pks4_lightning.export.ways import WAYS
+from pks4_lightning.training.checkpoints.trained import Trained, rebuild
+
+__all__ = ["export_classifier"]
+
+_SCRIPT = Path(__file__).with_name("run.py")
+_LABELS, _PREPROCESSING, _PARITY = "labels.txt", "preprocessing.json", "parity.json"
+_FILES = {_SCRIPT.name, _LABELS, _PREPROCESSING, _PARITY, *(way.file for way in WAYS.values())}
+
+
+def export_classifier(trained: Trained, folder: Path, *, to: str) -> float:
+    """Write a classifier as a file that runs without this package, and prove that it does.
+
+    Args:
+        trained: The classifier. It is exported in float32.
+        folder: New, empty, or with an earlier export, which stays if this one fails.
+        to: ``torch``, ``onnx`` or ``aoti``.
+
+    Returns:
+        The largest difference of a logit between the file and the classifier.
+
+    Raises:
+        FileExistsError: If the folder holds anything else.
+        ValueError: If the file answers otherwise than the classifier, a package is missing that it
+            needs, or clips are not to be had by scaling and cropping alone.
+    """
+    way, clip = WAYS[to], trained.clip
+    way.check_packages()
+    sides = [clip.resize] if isinstance(clip.resize, int) else clip.resize
+    if min(sides) < clip.frame_size:
+        raise ValueError(
+            f"Frames are scaled to {clip.resize} and cropped to {clip.frame_size}: the script "
+            "beside an exported model cannot crop what is smaller."
+        )
+    classifier = rebuild(trained).float()
+    size = {"num_frames": clip.num_frames, "frame_size": clip.frame_size}
+    with _replaced(folder) as unfinished:
+        way.write(trace(classifier, **size), unfinished / way.file)
+        shutil.copyfile(_SCRIPT, unfinished / _SCRIPT.name)
+        names = [" ".join(name.splitlines()) for name in clip.label_names]
+        (unfinished / _LABELS).write_text("".join(f"{name}\n" for name in names))
+        _write_json(unfinished / _PREPROCESSING, _preprocessing(trained))
+        parity = measure_parity(unfinished, classifier, **size)
+        if not parity["max_abs_difference"] <= parity["tolerance"]:
+            raise ValueError(
+                f"The exported model answers otherwise than the classifier: logits differ by up to "
+                f"{parity['max_abs_difference']:.2g}, and {parity['tolerance']:g} is allowed. "
+                f"Nothing was written to {folder}."
+            )
+        packages = ("pks4-lightning", "torch", *way.packages)
+        _write_json(
+            unfinished / _PARITY,
+            parity
+            | {"versions": {name: version(name) for name in packages}}
+            | {"machine": f"{platform.system()} {platform.machine()}"},
+        )
+    return parity["max_abs_difference"]
+
+
+def _preprocessing(trained: Trained) -> dict[str, object]:
+    clip = trained.clip
+    return {
+        "input": "video: float32, B C T H W, RGB from 0 to 1, less mean, divided by std",
+        "output": "logits: float32, B K, classes in the order of labels.txt",
+        "num_frames": clip.num_frames,
+        "num_clips": trained.num_clips,
+        "num_crops": trained.num_crops,
+        "sampling": "frame t of T, clip k of n, of a video of N frames: "
+        "floor(N (t (n + 1) + k + 1) / (T (n + 1)))",
+        "resize": clip.resize,
+        "frame_size": clip.frame_size,
+        "mean": clip.mean,
+        "std": clip.std,
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield a folder whose files take the place of those of an earlier export at the end."""
+    if folder.exists():
+        others = {path.name for path in folder.iterdir()} - _FILES
+        if others:
+            raise FileExistsError(
+                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
+            )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
+    try:
+        yield unfinished
+        folder.mkdir(exist_ok=True)
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+        for path in unfinished.iterdir():
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(unfinished)
