@@ -3,6 +3,9 @@
 From one finished training of the demo's model (`make demo`), every variant in configs/flexible
 trains on for as many optimiser steps. Each is then tested on a grid of lengths and resolutions;
 `none` a second time with its patches stretched as those of static tokens are.
+
+`--host videomamba_ti` does so on VideoMamba, which StretchySnake was published with, from
+the training that `pks4 compare` leaves of it: no draws against static tokens.
 """
 
 import csv
@@ -14,14 +17,19 @@ import numpy as np
 import yaml
 from machine import arguments, write_rows
 
+from pks4_lightning.cli.settings import resolve
 from pks4_lightning.commands.stretch import cell_map
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.experiments.methods.arms import method_arms
 from pks4_lightning.experiments.processes import Chain, Command, run_side_by_side
 from pks4_lightning.experiments.stretch_grid import Cell, Grid
 from pks4_lightning.pictures.heat_map import heat_map_figure
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIANTS = ("none", "static_tokens", "static_patch", "all", "temporal", "spatial")
+VARIANTS = {
+    "pks4": ("none", "static_tokens", "static_patch", "all", "temporal", "spatial"),
+    "videomamba_ti": ("none", "static_tokens"),
+}
 STRETCHED = "none, patches stretched"
 # for 8 frames of 48 pixels and patches of 8, in place of 8 of 224 and 16
 DRAWN = {"num_frames": [4, 8, 16], "frame_sizes": [24, 36, 48, 72], "grid_sizes": [3, 6, 9]}
@@ -34,27 +42,34 @@ TRAINED_AT = (8, 48)
 
 def main():
     parser = arguments("Train the variants of flexible training, test them at many scales.")
+    parser.add_argument("--host", choices=VARIANTS, default="pks4", help="what is trained")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     parser.add_argument("--out", type=Path, default=Path("runs/stretch"), help="below the project")
     parser.add_argument(
-        "--start", type=Path, help="weights; those of the demo's first seed, unless given"
+        "--start",
+        type=Path,
+        help="weights; unless given, those of the first seed of `pks4 demo` or `pks4 compare`",
     )
     options = parser.parse_args()
     if options.start is None:
-        options.start = next(Path("runs/demo").glob("pks4-*/seed0/checkpoints/last.ckpt"))
+        runs, name = {"pks4": ("demo", "pks4"), "videomamba_ti": ("compare", "videomamba-ti")}[
+            options.host
+        ]
+        options.start = next(Path("runs", runs).glob(f"{name}-*/seed0/checkpoints/last.ckpt"))
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     generate_motion_dataset(options.out / "data", num_train=1200, num_val=80, num_test=160)
-    chains = [chain(name, options) for name in VARIANTS]
+    variants = VARIANTS[options.host]
+    chains = [chain(name, options) for name in variants]
     run_side_by_side([each for each in chains if each is not None], jobs=options.jobs)
-    report([VARIANTS[0], STRETCHED, *VARIANTS[1:]], options)
+    report([variants[0], STRETCHED, *variants[1:]], options)
 
 
 def chain(name, options):
     """What is left to do for a variant; None if all is done."""
     done = options.out / name / "done"
     commands = [training(name, options), testing(name, options)]
-    if name == VARIANTS[0]:
+    if name == "none":
         commands.append(testing(STRETCHED, options, "--model.classifier.grid_size=own"))
     lock = options.out / name / "running.lock"
     return None if done.is_file() else Chain(tuple(commands), done.touch, lock)
@@ -71,7 +86,10 @@ def training(name, options):
 
 
 def settings(name, options):
+    demo = resolve(["--config", "demo/pks4"])
+    (host,) = method_arms([options.host], demo, own="demo/methods")
     return (
+        *host.arguments,
         *("--config", f"configs/flexible/{name}.yaml", *draws(name), "--ckpt_path", "auto"),
         *("--data.root", f"{options.out}/data"),
         *("--trainer.default_root_dir", str(options.out / name)),

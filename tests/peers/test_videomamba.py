@@ -1,11 +1,12 @@
 import pytest
 import torch
 
+from pks4_lightning.cost.flops import count_flops, total_flops
+from pks4_lightning.cost.parameters import describe
+from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.peers.videomamba import BidirectionalMamba, VideoMamba
 from pks4_lightning.peers.videomamba_weights import load_published
 from tests.helpers.reference import videomamba_loop
-
-SIZES = {"ti": (192, 24), "s": (384, 24), "m": (576, 32)}
 
 
 @pytest.fixture
@@ -36,6 +37,22 @@ def test_equals_a_loop_over_the_tokens_forward_and_in_every_gradient(make, draw)
         )
 
 
+@pytest.mark.parity
+@pytest.mark.parametrize("num_frames", [8, 12])  # 1,569 and 2,353 tokens
+def test_long_clips_equal_a_loop_over_the_tokens(make, draw, num_frames):
+    network = make(num_layers=1, image_size=28, patch_size=2, num_frames=num_frames).double()
+    video = draw(1, 3, num_frames, 28, 28, dtype=torch.float64)
+    with torch.no_grad():
+        for direction in (network.layers[0].mixer.ahead, network.layers[0].mixer.back):
+            direction.dt_proj.bias.sub_(4.0)  # small steps and slow decays: states that last
+            direction.A_log.sub_(4.0)
+        ours = network.eval()(video)
+        theirs = videomamba_loop(dict(network.named_parameters()), video)
+        video[:, :, -1] = 0
+        assert (network(video) - ours).abs().max() > 1e-3  # the last tokens reach the first
+    torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize(
     ("size", "num_classes", "expected"),
     [
@@ -48,11 +65,21 @@ def test_equals_a_loop_over_the_tokens_forward_and_in_every_gradient(make, draw)
     ],
 )
 def test_has_the_published_number_of_parameters(size, num_classes, expected):
-    d_model, num_layers = SIZES[size]
-    with torch.device("meta"):
-        network = VideoMamba(d_model, num_layers=num_layers)
-        head = torch.nn.Linear(d_model, num_classes)
-    assert sum(p.numel() for part in (network, head) for p in part.parameters()) == expected
+    config = PKS4Config(num_classes=num_classes, network=f"videomamba_{size}", pretrained=False)
+    assert sum(p.numel() for p in describe(config).parameters()) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "published", "whole"),
+    [("ti", None, 14.46), ("s", 33.78, 46.97), ("m", 100.64, 129.79)],
+)
+def test_operations_are_the_published_ones_where_these_are_counted(size, published, whole):
+    config = PKS4Config(num_classes=174, network=f"videomamba_{size}", pretrained=False)
+    parts = count_flops(describe(config), num_frames=8, frame_size=224)
+    assert total_flops(parts).all_matmuls / 1e9 == pytest.approx(whole, rel=0.003)
+    if published is not None:
+        counted = parts["embedding"].matmuls + parts["projections"].matmuls
+        assert counted / 1e9 == pytest.approx(published, rel=0.003)
 
 
 def test_every_token_is_seen_in_both_directions(randomise, draw):
