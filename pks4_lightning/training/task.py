@@ -113,8 +113,12 @@ class VideoClassificationTask(LightningModule):
             for part in classifier.trunk():
                 part.requires_grad_(False)
         # Read off before any wrapper flattens or renames the parameters.
-        self._layer_ids = layer_ids(classifier)
-        self._no_decay = no_weight_decay_names(classifier)
+        self._layer_ids = layer_ids(
+            classifier, full_rate_embeddings=self.recipe.embedding_rate == "full"
+        )
+        self._no_decay = no_weight_decay_names(
+            classifier, spare_class_route=not self.recipe.decay_class_route
+        )
         if self.device_mesh is not None:
             fully_shard(classifier, mesh=self.device_mesh["data_parallel"])
         self.classifier = classifier

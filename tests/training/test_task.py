@@ -8,6 +8,7 @@ from pks4_lightning.batch import ClipSource
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.recipe import Recipe
+from pks4_lightning.training.learning.schedule import Schedule
 from pks4_lightning.training.task import VideoClassificationTask
 
 K = 6
@@ -187,3 +188,44 @@ def test_plain_values_rebuild_the_task():
     again.load_state_dict(ours.state_dict())
     video = batch()["video"]
     assert torch.equal(again.eval()(video), ours(video))
+
+
+def test_embeddings_and_routes_may_train_as_in_atm():
+    """ATM's pattern gives every block its layer, misses the embeddings, and spares no route."""
+    settings = {}
+    for name, recipe in {
+        "ours": {},
+        "full": {"embedding_rate": "full"},
+        "spared": {"decay_class_route": False},
+    }.items():
+        ours = task(layer_decay=0.5, weight_decay=0.1, **recipe)
+        ours.schedule = Schedule(
+            accumulation=1,
+            videos_per_step=4,
+            steps_per_epoch=10,
+            total_steps=100,
+            warmup_steps=10,
+            peak_lr=1.0,
+        )
+        names = {id(parameter): key for key, parameter in ours.classifier.named_parameters()}
+        settings[name] = {
+            names[id(parameter)]: (group["initial_lr"], group["weight_decay"])
+            for group in ours.configure_optimizers()["optimizer"].param_groups
+            for parameter in group["params"]
+        }
+    tower = "backbone.vision_model.embeddings."
+    position, route = f"{tower}position_embedding.weight", "class_route.0.before_mlp.weight"
+    assert settings["ours"][position] == (0.125, 0.0)
+    assert settings["ours"][route] == (1.0, 0.1)
+    changed = {
+        name: {key for key, value in each.items() if value != settings["ours"][key]}
+        for name, each in settings.items()
+    }
+    assert changed["full"] == {position, f"{tower}class_embedding"}
+    assert settings["full"][position] == (1.0, 0.0)
+    assert changed["spared"] == {
+        f"class_route.{block}.before_{place}.weight"
+        for block in range(2)
+        for place in ("attention", "mlp")
+    }
+    assert settings["spared"][route] == (1.0, 0.0)

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 from torch.nn import Parameter
 
+from pks4_lightning.models.class_route import TokenT1D
 from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["clean_name", "layer_ids", "no_weight_decay_names", "parameter_groups"]
@@ -23,13 +24,17 @@ _UNDECAYED_MODULES = (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d, nn.BatchNorm2d, 
 _WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
 
 
-def layer_ids(classifier: VideoClassifier) -> dict[str, int | None]:
+def layer_ids(
+    classifier: VideoClassifier, *, full_rate_embeddings: bool = False
+) -> dict[str, int | None]:
     """Give every parameter its depth, for layer-wise learning rate decay.
 
     Decided by structure: ask before the parameters are sharded or wrapped, which renames them.
 
     Args:
         classifier: The classifier.
+        full_rate_embeddings: Let class, register and position embeddings learn at the full rate;
+            the patch embedding stays in layer 0.
 
     Returns:
         Parameter name to layer: 0 for patch, class and position embedding and the norm before the
@@ -40,10 +45,22 @@ def layer_ids(classifier: VideoClassifier) -> dict[str, int | None]:
     for depth, path, part in classifier.parts_by_depth():
         for name, _ in part.named_parameters():
             ids[f"{path}.{name}"] = depth
+    if full_rate_embeddings:
+        ids |= dict.fromkeys(name for name in _embeddings(classifier) if ids[name] == 0)
     return ids
 
 
-def no_weight_decay_names(classifier: VideoClassifier) -> set[str]:
+def _embeddings(classifier: VideoClassifier) -> Iterable[str]:
+    """Name tables of vectors, and what no layer holds as its weight or bias."""
+    for module_name, module in classifier.named_modules():
+        for name, _ in module.named_parameters(recurse=False):
+            if isinstance(module, nn.Embedding) or name not in ("weight", "bias"):
+                yield f"{module_name}.{name}"
+
+
+def no_weight_decay_names(
+    classifier: VideoClassifier, *, spare_class_route: bool = False
+) -> set[str]:
     """Name the parameters that weight decay must leave alone.
 
     These are norms, biases, LayerScale, embeddings of class, registers and positions, learned
@@ -53,12 +70,14 @@ def no_weight_decay_names(classifier: VideoClassifier) -> set[str]:
 
     Args:
         classifier: The classifier.
+        spare_class_route: Name the class-token convolutions too.
     """
     names = classifier.undecayed_names()
     for module_name, module in classifier.named_modules():
         for name, _ in module.named_parameters(recurse=False):
             by_name = name in _UNDECAYED_NAMES or name.endswith(_UNDECAYED_ENDING)
-            if by_name or isinstance(module, _UNDECAYED_MODULES):
+            is_spared_route = spare_class_route and isinstance(module, TokenT1D)
+            if by_name or is_spared_route or isinstance(module, _UNDECAYED_MODULES):
                 names.add(f"{module_name}.{name}")
     return names
 

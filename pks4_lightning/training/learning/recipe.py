@@ -26,8 +26,12 @@ class Recipe:
             are layer 0; new modules and the head train at the full rate.
         tower_rate: Factor on the learning rate of the tower's embeddings and blocks, beside that of
             their layer.
+        embedding_rate: Rate of the class, register and position embeddings: that of layer 0
+            (``layer``), or the ``full`` one, as in ATM's code, whose name pattern misses them.
         weight_decay: AdamW's decoupled weight decay; none on 1-D parameters, embeddings,
             ``A_log`` and ``D``.
+        decay_class_route: Let weight decay act on the class-token convolutions, which start as a
+            shift and not at zero. Off: none, as for embeddings.
         betas: AdamW's running-average factors.
         eps: AdamW's epsilon.
         reference_batch: Videos per optimiser step that gradient accumulation is resolved to, from
@@ -62,7 +66,9 @@ class Recipe:
     warmup_epochs: float = 5.0
     layer_decay: float = 0.70
     tower_rate: float = 1.0
+    embedding_rate: Literal["layer", "full"] = "layer"
     weight_decay: float = 0.05
+    decay_class_route: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     reference_batch: int | None = 128

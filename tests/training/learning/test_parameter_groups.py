@@ -10,6 +10,7 @@ from pks4_lightning.training.learning.parameter_groups import (
     no_weight_decay_names,
     parameter_groups,
 )
+from tests.helpers.towers import CASES
 
 BACKBONE = {
     "hidden_size": 16,
@@ -30,17 +31,22 @@ NAMES = {
 }
 
 
-@pytest.fixture
-def classifier():
+def build(fields=BACKBONE, **settings):
     config = PKS4Config(
         num_classes=5,
         pretrained=False,
-        backbone_config=BACKBONE,
-        insert_after=2,
+        backbone_config=fields,
+        insert_after=1,
         bidirectional=True,
+        **settings,
     )
     with torch.device("meta"):
         return build_classifier(config)
+
+
+@pytest.fixture
+def classifier():
+    return build()
 
 
 def test_the_tower_may_learn_more_slowly_than_what_is_new():
@@ -162,3 +168,38 @@ def test_decay_spares_one_dimensional_parameters_embeddings_and_state_matrices(c
     assert no_weight_decay_names(classifier) == expected
     assert "pks4.scanner.dt_proj.bias" in expected
     assert "backbone.vision_model.embeddings.class_embedding" in expected
+
+
+EMBEDDINGS = {
+    "clip": {"class_embedding", "position_embedding.weight"},
+    "siglip": {"position_embedding.weight"},
+    "dinov2 registers": {"cls_token", "mask_token", "register_tokens", "position_embeddings"},
+    "dinov3": {"cls_token", "mask_token", "register_tokens"},
+    "vit": {"cls_token", "position_embeddings"},
+    "aimv2": {"position_embedding.weight"},
+}
+
+
+@pytest.mark.parametrize("family", EMBEDDINGS)
+def test_embeddings_may_learn_at_the_full_rate_and_nothing_else_changes(family):
+    case = CASES[family]
+    classifier = build(case.fields, class_route="none")
+    decayed = layer_ids(classifier)
+    full = layer_ids(classifier, full_rate_embeddings=True)
+    moved = {name for name, depth in decayed.items() if full[name] != depth}
+    assert {full[name] for name in moved} == {None}
+    assert {decayed[name] for name in moved} == {0}
+    assert {name.rpartition("embeddings.")[2] for name in moved} == EMBEDDINGS[family]
+
+
+@pytest.mark.parametrize("route", ["token_t1d", "pooled_t1d"])
+def test_decay_may_spare_the_convolutions_of_class_tokens(route):
+    classifier = build(class_route=route)
+    spared = no_weight_decay_names(classifier, spare_class_route=True)
+    taps = {
+        name
+        for name, _ in classifier.named_parameters()
+        if name.startswith(("class_route.", "pooled_route."))
+    }
+    assert taps
+    assert spared - no_weight_decay_names(classifier) == taps
