@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
+    "evidence": ("evidence", "PKS⁴'s parts on real clips whose order decides, cross-validated"),
     "cost": (
         "cost",
         "parameters, FLOPs, memory and training compute; the paper's tables computed again",

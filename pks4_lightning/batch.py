@@ -5,9 +5,11 @@ Dimensions:
     C: RGB channels
     T: frames
     H, W: pixels
+    L: tokens per frame
+    E: width of a token
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import (
     Literal,
     NamedTuple,
@@ -18,7 +20,7 @@ from typing import (
     runtime_checkable,
 )
 
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "FrameInput",
     "Split",
     "Stage",
+    "TokenEncoder",
     "VideoBatch",
 ]
 
@@ -58,14 +61,24 @@ class FrameInput(NamedTuple):
         return {"mean": list(self.mean), "std": list(self.std), "size": self.size}
 
 
+class TokenEncoder(NamedTuple):
+    """The frozen blocks of a model, as the data sees them."""
+
+    encode: Callable[[Float[Tensor, "B C T H W"]], Shaped[Tensor, "B T L E"]]
+    """Makes tokens of normalised clips, in the precision that they are to be kept in."""
+    identity: Callable[[], str]
+    """Names all that the tokens depend on besides the clips, weights included."""
+
+
 class VideoBatch(TypedDict):
     """Clips with their labels, as the data module hands them over.
 
     ``video`` arrives normalised with the model's mean and standard deviation; before
-    ``on_after_batch_transfer`` it holds the raw pixels, 0 to 255.
+    ``on_after_batch_transfer`` it holds the raw pixels, 0 to 255. With a token cache it holds what
+    the frozen blocks make of them.
     """
 
-    video: Float[Tensor, "B C T H W"] | UInt8[Tensor, "B C T H W"]
+    video: Float[Tensor, "B C T H W"] | UInt8[Tensor, "B C T H W"] | Float[Tensor, "B T L E"]
     label: Int[Tensor, " B"]
     """Class index; -1 where the label is not known (``predict``)."""
     video_index: Int[Tensor, " B"]
@@ -93,6 +106,12 @@ class ClipSource(Protocol):
     batch_size: int
     """Videos per rank and micro-batch, repeats not counted."""
     label_names: list[str]
+    token_cache: str | None
+    """Folder of what frozen blocks make of clips; such clips come as tokens."""
+
+    def encode_with(self, encoder: TokenEncoder) -> None:
+        """Fill the token cache with what this makes, if there is one, before a loader is made."""
+        ...
 
     def train_labels(self) -> Sequence[int]:
         """Class of every training video. Valid once ``setup("fit")`` has run."""

@@ -11,13 +11,14 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pks4_lightning.batch import Colour, FrameInput, Split, Stage, VideoBatch
+from pks4_lightning.batch import Colour, FrameInput, Split, Stage, TokenEncoder, VideoBatch
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.data.annotations.reading import FormatName, VideoList
 from pks4_lightning.data.clips.flexible import FlexibleScales
 from pks4_lightning.data.clips.frame_settings import CLIP_INPUT, FrameSettings
 from pks4_lightning.data.clips.normalisation import Normalisation
+from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
     RandomSegmentClipSampler,
@@ -30,6 +31,7 @@ from pks4_lightning.data.loading.stages import StageLoaders
 from pks4_lightning.data.loading.training_order import Rank, RepeatFrames, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import videos_at_work
 from pks4_lightning.data.splits import SplitVideos
+from pks4_lightning.data.token_cache import TokenCache
 from pks4_lightning.data.video.frame_source import Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
 
@@ -102,6 +104,9 @@ class VideoDataModule(LightningDataModule):
             with another video in its place, before the training stops. One always may.
         seed: Seed of the order and of every random draw.
         augmentation: Random changes of the training clips.
+        pool: The pictures of a video that its clips are made of, if not all.
+        token_cache: Folder that keeps what the frozen blocks of a model make of these pictures, so
+            that it is computed once. ``null``: none.
         mean: RGB mean that clips are normalised with, for values from 0 to 1. ``null``: that of the
             model's backbone.
         std: RGB standard deviation, likewise.
@@ -146,6 +151,8 @@ class VideoDataModule(LightningDataModule):
         max_bad_fraction: float = 0.001,
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        pool: ClipPool = ClipPool(),  # noqa: B008 - frozen
+        token_cache: str | None = None,
         mean: Colour | None = None,
         std: Colour | None = None,
         train_sampler: ClipSampler | None = None,
@@ -187,9 +194,15 @@ class VideoDataModule(LightningDataModule):
             test_batch_size=test_batch_size,
             order=self.order,
             augmentation=augmentation,
+            pool=pool,
             num_workers=num_workers,
             worker_timeout=worker_timeout,
         )
+        self.token_cache = token_cache
+        self._tokens = TokenCache(token_cache, pool, augmentation) if token_cache else None
+        if self._tokens is not None:
+            samplers = self.loaders.clip_samplers.values()
+            self._tokens.check(samplers, num_crops=num_crops, scales=self.scales)
         self.failures = FailureCount(max_bad_fraction)
         self._layout = partial(
             DataLayout,
@@ -211,6 +224,11 @@ class VideoDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.manifest = manifest
         self._splits = SplitVideos(manifest)
+
+    def encode_with(self, encoder: TokenEncoder) -> None:
+        """Fill the token cache with what this makes, if there is one, before a loader is made."""
+        if self._tokens is not None:
+            self._tokens.encoder = encoder
 
     @property
     def num_frames(self) -> int:
@@ -263,8 +281,7 @@ class VideoDataModule(LightningDataModule):
     def match_labels(self, label_names: Sequence[str]) -> None:
         """Number the classes as a model does, if ``remap_labels`` is set; before loaders are made.
 
-        Raises:
-            ValueError: If a name is among the data's or the model's only.
+        Names that only one of them has are refused.
         """
         if self.remap_labels and self.label_names:
             self._splits.number_as(label_names)
@@ -364,7 +381,12 @@ class VideoDataModule(LightningDataModule):
         return {**batch, "video": self.to_model_input(batch)}
 
     def to_model_input(self, batch: VideoBatch) -> Tensor:
-        """Return a batch's clips of 8-bit values as the model sees them: normalised."""
+        """Return a batch's clips of 8-bit values as the model sees them: normalised.
+
+        Clips that come as tokens of a model are as it sees them.
+        """
+        if batch["video"].ndim == 4:
+            return batch["video"]
         return self.normalisation.normalise(batch["video"].float() / 255)
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
@@ -383,13 +405,18 @@ class VideoDataModule(LightningDataModule):
         return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
     def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
+        # what is only predicted is seldom seen twice
+        cache = self._tokens if stage != "predict" else None
         dataset = self.loaders.dataset(
             stage,
             self.videos(stage),
             scales=self.scales,
             label_names=self.label_names,
             known=self._splits.known.get(stage),
+            store=None if cache is None else cache.store(self.scales, self.normalisation),
         )
+        if cache is not None:
+            cache.fill(dataset, self.normalisation)
         return self.loaders.loader(
             stage,
             dataset,

@@ -11,7 +11,12 @@ from pks4_lightning.cli.settings import Settings, resolve
 
 __all__ = ["config_hash", "require_data", "training_hash"]
 
-_ELSEWHERE = frozenset({"seed_everything", "data.seed", "data.root", "trainer.default_root_dir"})
+_ELSEWHERE = frozenset(
+    {
+        *("seed_everything", "data.seed", "data.root", "data.token_cache"),
+        "trainer.default_root_dir",
+    }
+)
 """What tells repetitions and places apart, not settings."""
 _VIEWS = frozenset({"data.num_clips", "data.num_crops"})
 """What only a test goes by."""

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
-from pks4_lightning.batch import ClipSource, FrameInput, VideoBatch
+from pks4_lightning.batch import ClipSource, FrameInput, TokenEncoder, VideoBatch
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
@@ -33,6 +33,7 @@ from pks4_lightning.training.learning.parameter_groups import (
 )
 from pks4_lightning.training.learning.recipe import Recipe, lr_factor
 from pks4_lightning.training.learning.schedule import Schedule, resolve_schedule
+from pks4_lightning.training.learning.tokens import check_tokens, encode, trunk_identity
 from pks4_lightning.training.lightning_internals import data_module, has_trainer
 from pks4_lightning.training.scoring.metrics import accuracies
 from pks4_lightning.training.scoring.view_aggregation import VideoScores, score_videos
@@ -149,6 +150,9 @@ class VideoClassificationTask(LightningModule):
             patch_size=architecture.backbone_config["patch_size"],
             grid_size=architecture.grid_size,
         )
+        if source.token_cache is not None:
+            check_tokens(self.recipe, self.config, is_sharded=self.device_mesh is not None)
+        source.encode_with(TokenEncoder(self._encode, self._trunk_identity))
         if stage == "fit":
             self._class_weights = class_weights(
                 self.recipe.class_weights,
@@ -157,6 +161,12 @@ class VideoClassificationTask(LightningModule):
             )
             self.schedule = resolve_schedule(self.recipe, source, self.trainer)
             self.trainer.accumulate_grad_batches = self.schedule.accumulation
+
+    def _encode(self, video: Float[Tensor, "B C T H W"]) -> Tensor:
+        return encode(self.classifier, video.to(self.device), self.trainer)
+
+    def _trunk_identity(self) -> str:
+        return trunk_identity(self.classifier, self._rebuilt_by, self.trainer)
 
     def check_labels(self, source: ClipSource) -> None:
         """Take over the names of the data's classes.

@@ -10,7 +10,7 @@ import difflib
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ __all__ = [
     "crop_clip",
     "flipped_labels",
     "random_crop_box",
+    "reversed_labels",
     "spatial_crop_box",
 ]
 
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 CropBox = tuple[int, int, int, int]
 """Top, left, height, width, in pixels."""
 
-NEVER_FLIP = -1
+NEVER = -1
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Augmentation:
             where the names mirror each other. ``null`` finds them by name: classes that differ by
             left and right, or by clockwise and anticlockwise; a class whose counterpart is missing
             is then never flipped. An empty list swaps none.
+        reverse: Probability of playing a clip backwards.
+        reverse_label_pairs: Pairs of classes that this turns into each other, by name or index; a
+            class that stays the same is paired with itself, classes in no pair are never reversed.
         grayscale: Probability of losing all colour.
         randaugment_num_ops: Operations drawn per clip; 0 turns RandAugment off.
         randaugment_magnitude: Mean strength of an operation, 0 to 10.
@@ -61,6 +65,8 @@ class Augmentation:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     flip_label_pairs: list[tuple[int | str, int | str]] | None = None
+    reverse: float = 0.0
+    reverse_label_pairs: list[tuple[int | str, int | str]] | None = None
     grayscale: float = 0.0
     randaugment_num_ops: int = 0
     randaugment_magnitude: float = 7.0
@@ -68,10 +74,15 @@ class Augmentation:
     randaugment_probability: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("flip", "grayscale", "randaugment_probability"):
+        for name in ("flip", "reverse", "grayscale", "randaugment_probability"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"augmentation.{name} is {value}; it is a probability, 0 to 1.")
+        if self.reverse and not self.reverse_label_pairs:
+            raise ValueError(
+                f"augmentation.reverse is {self.reverse} and augmentation.reverse_label_pairs "
+                "names no classes: clips of a class in no pair are never reversed."
+            )
         for name, most in (("scale", 1.0), ("ratio", math.inf)):
             low, high = getattr(self, name)
             if not 0 < low <= high <= most:
@@ -183,30 +194,61 @@ def flipped_labels(
     """
     if pairs is None:
         return _mirrored_by_name(label_names)
+    setting = "augmentation.flip_label_pairs"
     mirrored = list(range(len(label_names)))
-    paired: set[int] = set()
-    for pair in pairs:
-        one, other = (_class_of(label, label_names) for label in pair)
-        if {one, other} & paired:
-            raise ValueError(
-                f"augmentation.flip_label_pairs holds {_shown(pair)}, of which one class is in "
-                "another pair already; a flip turns a class into one other."
-            )
-        paired |= {one, other}
+    for pair, one, other in _pairs_of_classes(setting, label_names, pairs):
         names = label_names[one], label_names[other]
         are_named = not all(name.isdecimal() for name in names)
         by_index = all(isinstance(label, int) for label in pair)
         if by_index and are_named and _plain(names[1]) != _swap_sides(_plain(names[0])):
             raise ValueError(
-                f"augmentation.flip_label_pairs holds {_shown(pair)}, which are '{names[0]}' and "
-                f"'{names[1]}' here and do not mirror each other; leave it out, so that pairs are "
-                "found by name, or name the classes that a flip swaps."
+                f"{setting} holds {_shown(pair)}, which are '{names[0]}' and '{names[1]}' here and "
+                "do not mirror each other; leave it out, so that pairs are found by name, or name "
+                "the classes that a flip swaps."
             )
         mirrored[one], mirrored[other] = other, one
     return tuple(mirrored)
 
 
-def _class_of(label: int | str, label_names: Sequence[str]) -> int:
+def reversed_labels(
+    label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]] | None
+) -> tuple[int, ...]:
+    """Say for every class which class its clips show when they are played backwards.
+
+    Args:
+        label_names: Names of all classes, in order.
+        pairs: As ``Augmentation.reverse_label_pairs``.
+
+    Returns:
+        A class index per class; -1 where a clip must not be reversed.
+
+    Raises:
+        ValueError: If a pair names a class that does not exist, or a class is in two pairs.
+    """
+    backwards = [NEVER] * len(label_names)
+    setting = "augmentation.reverse_label_pairs"
+    for _, one, other in _pairs_of_classes(setting, label_names, pairs or ()):
+        backwards[one], backwards[other] = other, one
+    return tuple(backwards)
+
+
+def _pairs_of_classes(
+    setting: str, label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]]
+) -> Iterator[tuple[tuple[int | str, int | str], int, int]]:
+    """Yield the pairs of a setting, as they are written and as indices."""
+    paired: set[int] = set()
+    for pair in pairs:
+        one, other = (_class_of(setting, label, label_names) for label in pair)
+        if {one, other} & paired:
+            raise ValueError(
+                f"{setting} holds {_shown(pair)}, of which one class is in another pair already; "
+                "a class is turned into one other."
+            )
+        paired |= {one, other}
+        yield pair, one, other
+
+
+def _class_of(setting: str, label: int | str, label_names: Sequence[str]) -> int:
     """Return the index of a class that is given by index or by name."""
     if isinstance(label, str):
         names = [_plain(name) for name in label_names]
@@ -214,13 +256,11 @@ def _class_of(label: int | str, label_names: Sequence[str]) -> int:
             return names.index(_plain(label))
         close = difflib.get_close_matches(_plain(label), names, n=1)
         hint = f"; the closest is '{label_names[names.index(close[0])]}'" if close else ""
-        raise ValueError(f"augmentation.flip_label_pairs names '{label}', which is none of the "
-                         f"{len(names)} classes{hint}.")  # fmt: skip
-    if not 0 <= label < len(label_names):
         raise ValueError(
-            f"augmentation.flip_label_pairs holds {label}; the classes are 0 to "
-            f"{len(label_names) - 1}."
+            f"{setting} names '{label}', which is none of the {len(names)} classes{hint}."
         )
+    if not 0 <= label < len(label_names):
+        raise ValueError(f"{setting} holds {label}; the classes are 0 to {len(label_names) - 1}.")
     return label
 
 
@@ -230,10 +270,8 @@ def _shown(pair: tuple[int | str, int | str]) -> str:
 
 def _mirrored_by_name(label_names: Sequence[str]) -> tuple[int, ...]:
     position = {_plain(name): index for index, name in enumerate(label_names)}
-    mirrored = [position.get(_swap_sides(_plain(name)), NEVER_FLIP) for name in label_names]
-    lonely = [
-        name for name, other in zip(label_names, mirrored, strict=True) if other == NEVER_FLIP
-    ]
+    mirrored = [position.get(_swap_sides(_plain(name)), NEVER) for name in label_names]
+    lonely = [name for name, other in zip(label_names, mirrored, strict=True) if other == NEVER]
     if lonely:
         logger.warning(
             "%d classes have a side in their name and no mirrored counterpart, such as '%s'; "

@@ -14,17 +14,19 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import Scale, scaled_resize
+from pks4_lightning.data.clips.pool import ClipPool, PooledFrames
 from pks4_lightning.data.clips.randaugment import grayscale, randaugment
 from pks4_lightning.data.clips.reading import ViewFrames, read_views
 from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length
 from pks4_lightning.data.clips.transforms import (
-    NEVER_FLIP,
+    NEVER,
     Augmentation,
     crop_clip,
     random_crop_box,
@@ -61,6 +63,8 @@ class VideoDataset(Dataset[VideoBatch]):
         augmentation: Random changes, crops and flips of training clips; ``None`` gives the fixed
             crops of validation and testing.
         flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
+        reversed_labels: For every class the class of its clips played backwards, -1 for never.
+        pool: What clips are drawn from, where that is finite.
         substitute: Let other videos stand in for those that cannot be decoded.
         known: What the manifest says of the files, where there is one.
         open_files: Where workers note which video they are at.
@@ -77,6 +81,8 @@ class VideoDataset(Dataset[VideoBatch]):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         flipped_labels: Sequence[int] = (),
+        reversed_labels: Sequence[int] = (),
+        pool: ClipPool = ClipPool(),  # noqa: B008 - frozen
         substitute: bool = False,
         known: KnownFiles | None = None,
         open_files: OpenFiles | None = None,
@@ -89,6 +95,8 @@ class VideoDataset(Dataset[VideoBatch]):
         self.seed = seed
         self.augmentation = augmentation
         self.flipped_labels = tuple(flipped_labels)
+        self.reversed_labels = tuple(reversed_labels)
+        self.pool = pool
         self.substitute = substitute
         self.known = known
         self.open_files = open_files
@@ -155,9 +163,14 @@ class VideoDataset(Dataset[VideoBatch]):
         Raises:
             VideoDecodeError: If it cannot be opened.
         """
-        return self._open(video_index, self.videos.path(video_index)).num_frames
+        return self._open_all(video_index, self.videos.path(video_index)).num_frames
 
     def _open(self, video_index: int, path: str) -> FrameSource:
+        """Open a video, or what the pool has of it."""
+        video = self._open_all(video_index, path)
+        return video if self.pool.num_frames is None else PooledFrames(video, self.pool.num_frames)
+
+    def _open_all(self, video_index: int, path: str) -> FrameSource:
         """Open a video, unless the manifest objects."""
         listed = self.videos.listed_frames
         if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip
@@ -180,22 +193,48 @@ class VideoDataset(Dataset[VideoBatch]):
         size = self._scale(request).frame_size
         clips, labels = [], []
         for (view, frames), seed in zip(views, seeds, strict=True):
-            clip, label = self._crop(
-                frames, view, seed, self.videos.labels[request.video_index], size
-            )
-            clips.append(clip)
+            label = self.videos.labels[request.video_index]
+            change_seed = seed
+            if self.augmentation and self.pool.num_views:
+                change_seed = self._pool_seed(request.video_index, self._view_number(seed))
+            clip, is_flipped = self._crop(frames, view, change_seed, label, size)
+            clip, label = self._played(clip.transpose(0, 1), label, is_flipped, seed)
+            clips.append(clip.transpose(0, 1))
             labels.append(label)
         numbers = [view.clip_index * view.num_crops + view.crop_index for view, _ in views]
+        return self._batch(request, path, clips, labels, numbers, seeds)
+
+    def _batch(
+        self,
+        request: VideoRequest,
+        path: str,
+        clips: Sequence[Tensor],
+        labels: Sequence[int],
+        numbers: Sequence[int],
+        seeds: Sequence[int],
+    ) -> VideoBatch:
         return VideoBatch(
-            video=torch.stack(clips),
+            video=torch.stack(list(clips)),
             label=torch.tensor(labels),
-            video_index=torch.full((len(views),), request.video_index),
+            video_index=torch.full((len(clips),), request.video_index),
             view_index=torch.tensor(numbers),
-            valid=torch.ones(len(views), dtype=torch.bool),
+            valid=torch.ones(len(clips), dtype=torch.bool),
             draw_seed=torch.tensor(seeds),
-            video_path=[path] * len(views),
-            failure=[""] * len(views),
+            video_path=[path] * len(clips),
+            failure=[""] * len(clips),
         )
+
+    def _view_number(self, draw_seed: int) -> int:
+        """Draw one of the pool's random changes, which are counted from 1."""
+        return 1 + stable_seed("view of the pool", draw_seed) % self._num_views
+
+    @property
+    def _num_views(self) -> int:
+        return self.pool.num_views or 1
+
+    def _pool_seed(self, video_index: int, number: int) -> int:
+        """Return the seed of one of the pool's random changes: the same in every run."""
+        return stable_seed("pool", self.videos.paths[video_index], number)
 
     def _draw_seed(self, request: VideoRequest) -> int:
         index = request.video_index
@@ -241,8 +280,8 @@ class VideoDataset(Dataset[VideoBatch]):
 
     def _crop(
         self, frames: Tensor, view: View, draw_seed: int, label: int, size: int
-    ) -> tuple[Tensor, int]:
-        """Change, cut out and mirror a view; return it with its label."""
+    ) -> tuple[Tensor, bool]:
+        """Change, cut out and mirror a view; return it and whether it was mirrored."""
         height, width = frames.shape[1:3]
         if self.augmentation is None:
             box = spatial_crop_box(
@@ -252,7 +291,7 @@ class VideoDataset(Dataset[VideoBatch]):
                 crop_index=view.crop_index,
                 num_crops=view.num_crops,
             )
-            return crop_clip(frames, box, size=size), label
+            return crop_clip(frames, box, size=size), False
         colour = generator("appearance", draw_seed)
         frames = randaugment(frames, self.augmentation, colour)
         if float(torch.rand((), generator=colour)) < self.augmentation.grayscale:
@@ -260,21 +299,32 @@ class VideoDataset(Dataset[VideoBatch]):
         draw = generator("crop", draw_seed)
         box = random_crop_box(height, width, self.augmentation, draw)
         flip = float(torch.rand((), generator=draw)) < self.augmentation.flip
-        mirrored = self.flipped_labels[label] if self.flipped_labels and label >= 0 else label
-        if mirrored == NEVER_FLIP:
-            flip, mirrored = False, label
-        clip = crop_clip(frames, box, size=size, flip=flip)
-        return clip, mirrored if flip else label
+        flip = flip and self._may_flip(label)
+        return crop_clip(frames, box, size=size, flip=flip), flip
+
+    def _may_flip(self, label: int) -> bool:
+        return _changed(label, self.flipped_labels) != NEVER
+
+    def _played(
+        self, clip: Shaped[Tensor, "T ..."], label: int, is_flipped: bool, draw_seed: int
+    ) -> tuple[Tensor, int]:
+        """Turn a clip round in time or not; return it with the class that it then shows."""
+        label = _changed(label, self.flipped_labels) if is_flipped else label
+        if self.augmentation is None or not self.augmentation.reverse:
+            return clip, label
+        draw = torch.rand((), generator=generator("reverse", draw_seed))
+        backwards = _changed(label, self.reversed_labels)
+        if backwards == NEVER or float(draw) >= self.augmentation.reverse:
+            return clip, label
+        return clip.flip(0), backwards
 
     def _blank(
         self, request: VideoRequest, *, video_path: str = "", failure: str = ""
     ) -> VideoBatch:
         sampler = self.clip_sampler
         num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
-        scale = self._scale(request)
-        shape = (num_views, 3, scale.num_frames, scale.frame_size, scale.frame_size)
         return VideoBatch(
-            video=torch.zeros(shape, dtype=torch.uint8),
+            video=torch.stack([self._blank_clip(self._scale(request))] * num_views),
             label=torch.full((num_views,), self.videos.labels[request.video_index]),
             video_index=torch.full((num_views,), request.video_index),
             view_index=torch.arange(num_views),
@@ -283,6 +333,15 @@ class VideoDataset(Dataset[VideoBatch]):
             video_path=[video_path] * num_views,
             failure=[failure] * num_views,
         )
+
+    def _blank_clip(self, scale: Scale) -> Tensor:
+        shape = (3, scale.num_frames, scale.frame_size, scale.frame_size)
+        return torch.zeros(shape, dtype=torch.uint8)
+
+
+def _changed(label: int, mapping: Sequence[int]) -> int:
+    """Return the class that a change turns a class into; unlabelled clips stay unlabelled."""
+    return mapping[label] if mapping and label >= 0 else label
 
 
 def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pks4_lightning.batch import Stage
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import StepScales
+from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.sampling import SegmentClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
-from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels
+from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels, reversed_labels
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.dataset import VideoDataset
@@ -19,6 +21,8 @@ from pks4_lightning.data.loading.memory_check import (
     check_shared_memory,
 )
 from pks4_lightning.data.loading.sampler import VideoSampler
+from pks4_lightning.data.loading.token_dataset import TokenDataset
+from pks4_lightning.data.loading.token_store import TokenStore
 from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import OpenFiles
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
@@ -35,6 +39,7 @@ class StageLoaders:
         test_batch_size: Test videos per rank and batch; ``order`` has that of the other stages.
         order: When the training videos come.
         augmentation: Random changes of the training clips.
+        pool: What the clips are drawn from, where that is finite.
         num_workers: Processes that decode; 0 decodes in the main process.
         worker_timeout: Seconds that a worker may take for a video.
 
@@ -46,6 +51,7 @@ class StageLoaders:
     test_batch_size: int
     order: TrainingOrder
     augmentation: Augmentation
+    pool: ClipPool
     num_workers: int
     worker_timeout: float
 
@@ -61,6 +67,7 @@ class StageLoaders:
         scales: ClipScales,
         label_names: Sequence[str],
         known: KnownFiles | None,
+        store: TokenStore | None = None,
     ) -> VideoDataset:
         """Return the clips of a stage.
 
@@ -70,10 +77,15 @@ class StageLoaders:
             scales: How large the clips are.
             label_names: Names of all classes, by which mirrored classes are found.
             known: What the manifest says of the videos.
+            store: Where the clips are looked up as tokens; ``None`` decodes them.
         """
         training = stage == "train"
-        pairs = self.augmentation.flip_label_pairs
-        return VideoDataset(
+        flips, reversals = (
+            self.augmentation.flip_label_pairs,
+            self.augmentation.reverse_label_pairs,
+        )
+        kind = VideoDataset if store is None else partial(TokenDataset, store=store)
+        return kind(
             videos,
             clip_sampler=self.clip_samplers[stage],
             num_frames=scales.num_frames,
@@ -81,7 +93,9 @@ class StageLoaders:
             resize=scales.resize,
             seed=self.order.seed,
             augmentation=self.augmentation if training else None,
-            flipped_labels=flipped_labels(label_names, pairs) if training else (),
+            flipped_labels=flipped_labels(label_names, flips) if training else (),
+            reversed_labels=reversed_labels(label_names, reversals) if training else (),
+            pool=self.pool,
             substitute=training,
             known=known,
             open_files=OpenFiles(self.num_workers, timeout=self.worker_timeout)

@@ -94,8 +94,9 @@ class FrameSource(VideoInterface):
         """
         # pytorchvideo's samplers add up fractions of seconds; time stamps are rounded to ticks
         tolerance = 1e-6
-        first = int(np.searchsorted(self._times, float(start_sec) - tolerance, side="left"))
-        end = int(np.searchsorted(self._times, float(end_sec) - tolerance, side="left"))
+        times = self.times
+        first = int(np.searchsorted(times, float(start_sec) - tolerance, side="left"))
+        end = int(np.searchsorted(times, float(end_sec) - tolerance, side="left"))
         if end > first:
             return range(first, end)
         shown = min(max(first - 1, 0), self.num_frames - 1)

@@ -50,7 +50,8 @@ class ValidationPictures(TaskCallback):
         videos: VideoScores = outputs
         self._confusion += confusion_counts(videos.scores.numpy(), videos.label.numpy())
         room = self.num_clips - len(self._clips)
-        if room <= 0 or not trainer.is_global_zero:
+        are_tokens = batch["video"].ndim == 4
+        if room <= 0 or are_tokens or not trainer.is_global_zero:
             return
         names = self.task.label_names
         scores, predicted = videos.scores[:room].max(dim=-1)

@@ -1,0 +1,76 @@
+"""A finite number of pictures to make clips of, so that what is computed of them can be kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pks4_lightning.data.clips.sampling import spread_frames
+from pks4_lightning.data.counts import check_counts
+from pks4_lightning.data.video.frame_source import FrameSource, Resize
+
+__all__ = ["ClipPool", "PooledFrames"]
+
+
+@dataclass(frozen=True)
+class ClipPool:
+    """What the clips of a video are drawn from. Without it: all of its frames, endless crops.
+
+    Args:
+        num_frames: Frames of a video, evenly spread over it, that its clips are made of; in all
+            stages. ``null``: all of them.
+        num_views: Random changes (crop, flip, colour) of a training video that its clips are made
+            of; the same in every run, whatever its seed. ``null``: new ones for every clip.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+
+    num_frames: int | None = None
+    num_views: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {"pool.num_frames": self.num_frames, "pool.num_views": self.num_views}
+        check_counts(**{name: count for name, count in given.items() if count is not None})
+
+
+class PooledFrames(FrameSource):
+    """A video of which only some frames are used, evenly spread over it.
+
+    Args:
+        video: The video.
+        num_frames: How many. A video with fewer shows some of them again, in order.
+    """
+
+    def __init__(self, video: FrameSource, num_frames: int) -> None:
+        self.video = video
+        self.num_frames = num_frames
+
+    @property
+    def times(self) -> np.ndarray:
+        """When each frame is shown, in seconds from the video's first."""
+        return self.video.times[self._numbers()]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(self.video.duration)
+
+    @property
+    def name(self) -> str:
+        """Name used in messages."""
+        return self.video.name
+
+    def frames(
+        self, indices: Sequence[int], resize: Resize | None = None
+    ) -> UInt8[Tensor, "T H W 3"]:
+        """Decode the frames with these numbers; see :meth:`FrameSource.frames`."""
+        self._check_range(indices)
+        numbers = self._numbers()
+        return self.video.frames([numbers[index] for index in indices], resize)
+
+    def _numbers(self) -> list[int]:
+        # anew each time: decoding may correct the video's number of frames
+        return list(spread_frames(range(self.video.num_frames), self.num_frames))

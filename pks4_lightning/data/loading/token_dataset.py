@@ -1,0 +1,165 @@
+"""Clips that come as tokens of frozen blocks, computed once for each picture of the pool.
+
+Dimensions:
+    V: views
+    T: frames of the pool
+    H, W: pixels
+    L: tokens per frame
+    E: width of a token
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped, UInt8
+from torch import Tensor
+
+from pks4_lightning.batch import VideoBatch
+from pks4_lightning.data.clips.flexible import Scale
+from pks4_lightning.data.clips.sampling import SegmentClipSampler, View
+from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.loading.sampler import VideoRequest
+from pks4_lightning.data.loading.token_store import StoredView, TokenStore
+from pks4_lightning.data.seeding import generator, stable_seed
+from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
+
+__all__ = ["TokenDataset"]
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_REPORTS = 30.0
+
+
+class TokenDataset(VideoDataset):
+    """Clips of one split: the same draws as :class:`VideoDataset` makes, looked up, not decoded.
+
+    Args:
+        store: Where the tokens are kept.
+        options: Of the dataset. Its pool is finite, its sampler one of ours, with a single crop.
+    """
+
+    def __init__(self, *args: Any, store: TokenStore, **options: Any) -> None:
+        super().__init__(*args, **options)
+        assert self.pool.num_frames is not None
+        assert isinstance(self.clip_sampler, SegmentClipSampler)
+        self.store = store
+        self._sampler = self.clip_sampler
+        self._pool_frames = self.pool.num_frames
+        self._shape = (1, 1)
+
+    def fill(
+        self, encode: Callable[[UInt8[Tensor, "1 3 T H W"]], Shaped[Tensor, "1 T L E"]]
+    ) -> None:
+        """Compute what the store lacks, in the main process, before loaders are made.
+
+        What cannot be decoded is named and left out: to the clips it is an undecodable video.
+
+        Args:
+            encode: Makes tokens of a view's pictures.
+
+        Raises:
+            OSError: If there is no room, or the folder cannot be written to.
+        """
+        with self.store.filling():
+            missing = {index: self._missing(index) for index in range(len(self))}
+            total = sum(map(len, missing.values()))
+            if total:
+                self._compute(missing, total, encode)
+        self._shape = self._any_shape()
+
+    def _compute(
+        self, missing: dict[int, list[int]], total: int, encode: Callable[[Tensor], Tensor]
+    ) -> None:
+        began = reported = time.monotonic()
+        done = 0
+        for index, numbers in missing.items():
+            try:
+                frames = self._pictures(index) if numbers else None
+            except VideoDecodeError as error:
+                logger.warning("%s; it has no tokens.", error)
+                continue
+            for number in numbers:
+                assert frames is not None
+                clip, is_flipped = self._pooled_view(frames, index, number)
+                view = StoredView(encode(clip.unsqueeze(0))[0].cpu(), is_flipped)
+                if done == 0:
+                    self.store.require_room(view.tokens.nbytes * total)
+                    logger.info(
+                        "Tokens of %d views are computed once and kept in %s, %.2f GB.",
+                        *(total, self.store.folder, view.tokens.nbytes * total / 1e9),
+                    )
+                self.store.write(self._file(index, number), view)
+                done += 1
+            if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
+                reported = time.monotonic()
+                left = (reported - began) / done * (total - done)
+                logger.info("%d of %d views; about %.0f min left", done, total, left / 60.0)
+
+    def _pictures(self, index: int) -> UInt8[Tensor, "T H W 3"]:
+        """Decode all pictures of a video that its clips may hold."""
+        video = self._open(index, self.videos.path(index))
+        while True:
+            try:
+                return video.frames(range(self._pool_frames), self.resize)
+            except FewerFramesError:  # the video knows better now how many it has
+                continue
+
+    def _pooled_view(self, frames: Tensor, index: int, number: int) -> tuple[Tensor, bool]:
+        """Cut out and change a view: number 0 is the fixed one, the others are random changes."""
+        seed = self._pool_seed(index, number)
+        whole = View(tuple(range(self._pool_frames)), 0, 0, 1)
+        return self._crop(frames, whole, seed, self.videos.labels[index], self.frame_size)
+
+    def _missing(self, index: int) -> list[int]:
+        numbers = range(1, self._num_views + 1) if self.augmentation else range(1)
+        try:
+            return [number for number in numbers if not self._file(index, number).is_file()]
+        except VideoDecodeError:
+            return list(numbers)
+
+    def _any_shape(self) -> tuple[int, int]:
+        """Return the tokens of a frame and their width, for blank clips."""
+        for index in range(len(self)):
+            number = 1 if self.augmentation else 0
+            try:
+                tokens = self.store.read(self._file(index, number), source="").tokens
+            except VideoDecodeError:
+                continue
+            return tokens.shape[1], tokens.shape[2]
+        return self._shape
+
+    def _file(self, index: int, number: int) -> Path:
+        return self.store.file(
+            self.videos.paths[index],
+            source=self.videos.path(index),
+            view=number,
+            may_flip=self._may_flip(self.videos.labels[index]),
+        )
+
+    def _views(self, request: VideoRequest, path: str) -> VideoBatch:
+        index = request.video_index
+        draw_seed = self._draw_seed(request)
+        number = self._view_number(draw_seed) if self.augmentation else 0
+        stored = self.store.read(self._file(index, number), source=path)
+        if request.frames_of is not None:
+            request = request._replace(repeat=request.frames_of)
+        frame_seed = self._draw_seed(request)
+        num_views = self._sampler.num_views
+        seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, num_views)]
+        clips, labels = [], []
+        for clip_index, seed in enumerate(seeds):
+            draw = generator("frames", frame_seed, clip_index)
+            chosen = self._sampler.select_frames(self._pool_frames, clip_index, draw)
+            clip, label = self._played(
+                stored.tokens[list(chosen)], self.videos.labels[index], stored.is_flipped, seed
+            )
+            clips.append(clip.float())
+            labels.append(label)
+        return self._batch(request, path, clips, labels, list(range(num_views)), seeds)
+
+    def _blank_clip(self, scale: Scale) -> Tensor:
+        return torch.zeros(scale.num_frames, *self._shape)

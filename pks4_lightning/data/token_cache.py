@@ -1,0 +1,104 @@
+"""The data module's token cache: when clips may come as tokens, and what the tokens depend on."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import av
+from torch import Tensor
+
+from pks4_lightning.batch import TokenEncoder
+from pks4_lightning.data.clips.normalisation import Normalisation
+from pks4_lightning.data.clips.pool import ClipPool
+from pks4_lightning.data.clips.sampling import SegmentClipSampler
+from pks4_lightning.data.clips.scales import ClipScales
+from pks4_lightning.data.clips.transforms import Augmentation
+from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.loading.token_dataset import TokenDataset
+from pks4_lightning.data.loading.token_store import TokenStore
+from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+
+__all__ = ["TokenCache"]
+
+_READER = 1
+"""Raised when frames are decoded, scaled, cropped or changed otherwise than before."""
+_DRAWN_LATER = ("reverse", "reverse_label_pairs", "flip_label_pairs")
+"""Settings of the augmentation that tokens do not depend on: a file knows whether it is flipped."""
+
+
+@dataclass
+class TokenCache:
+    """Keeps what a model's frozen blocks make of the clips.
+
+    Args:
+        folder: Where.
+        pool: What the clips are drawn from.
+        augmentation: Random changes of the training clips.
+    """
+
+    folder: str
+    pool: ClipPool
+    augmentation: Augmentation
+    encoder: TokenEncoder | None = None
+
+    def check(self, samplers: Iterable[ClipSampler], *, num_crops: int, scales: ClipScales) -> None:
+        """Refuse settings with which clips are not of a finite number of pictures.
+
+        Args:
+            samplers: Of all stages.
+            num_crops: Test crops per clip.
+            scales: Of the clips.
+
+        Raises:
+            ValueError: If there is no end of pictures.
+        """
+        reason = None
+        if self.pool.num_frames is None or self.pool.num_views is None:
+            reason = (
+                "a finite pool of pictures: set --data.pool.num_frames and num_views, 24 and 12"
+            )
+        elif num_crops != 1:
+            reason = f"a single crop, and data.num_crops is {num_crops}: set it to 1"
+        elif scales.flexible.anything:
+            reason = "clips of one scale: leave data.flexible out"
+        elif not all(isinstance(each, SegmentClipSampler) for each in samplers):
+            reason = "the package's own samplers: leave data.train_sampler and the like out"
+        if reason is not None:
+            raise ValueError(f"data.token_cache needs {reason}.")
+
+    def store(self, scales: ClipScales, normalisation: Normalisation) -> TokenStore:
+        """Return the store of the tokens that these settings and the encoder come to.
+
+        Args:
+            scales: Of the clips.
+            normalisation: Of the pixels.
+        """
+        assert self.encoder is not None, "the task hands it over in its setup"
+        changes = asdict(self.augmentation)
+        terms: dict[str, Any] = {
+            "reader": [_READER, av.__version__],
+            "model": self.encoder.identity(),
+            "num_frames": self.pool.num_frames,
+            "frame_size": scales.frame_size,
+            "resize": scales.resize,
+            "mean": normalisation.mean,
+            "std": normalisation.std,
+            "augmentation": {k: v for k, v in changes.items() if k not in _DRAWN_LATER},
+        }
+        return TokenStore(self.folder, terms)
+
+    def fill(self, dataset: VideoDataset, normalisation: Normalisation) -> None:
+        """Compute what the store of a dataset lacks.
+
+        Args:
+            dataset: A stage's clips.
+            normalisation: Of the pixels.
+        """
+        encoder = self.encoder
+        assert isinstance(dataset, TokenDataset)
+        assert encoder is not None
+
+        def encode(video: Tensor) -> Tensor:
+            return encoder.encode(normalisation.normalise(video.float() / 255))
+
+        dataset.fill(encode)

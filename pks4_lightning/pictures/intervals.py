@@ -1,0 +1,60 @@
+"""Accuracies with their confidence intervals, a line for each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from pks4_lightning.pictures.style import COLOURS, new_figure
+
+__all__ = ["Bar", "interval_figure"]
+
+
+class Bar(NamedTuple):
+    """A mean and the ends of its interval, shares from 0 to 1."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = None) -> Figure:
+    """Draw accuracies below each other, with their intervals.
+
+    Args:
+        bars: From top to bottom.
+        title: Above the picture.
+        chance: Accuracy of guessing, as a dashed line.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    if not bars:
+        raise ValueError("A picture of intervals needs at least one of them, got none.")
+    figure = new_figure(8.0, 1.3 + 0.36 * len(bars))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    places = range(len(bars))
+    means = [100.0 * bar.mean for bar in bars]
+    ends = [
+        [100.0 * (bar.mean - max(bar.low, 0.0)) for bar in bars],
+        [100.0 * (min(bar.high, 1.0) - bar.mean) for bar in bars],
+    ]
+    axes.errorbar(means, places, xerr=ends, fmt="o", color=COLOURS[0], capsize=3, lw=1.4)
+    for place, mean in zip(places, means, strict=True):
+        axes.annotate(
+            f"{mean:.1f}", (mean, place), xytext=(0, 5), textcoords="offset points", ha="center",
+            fontsize=8,
+        )  # fmt: skip
+    if chance is not None:
+        axes.axvline(100.0 * chance, color="0.5", ls="--", lw=1.0)
+    axes.set_yticks(places, [bar.name for bar in bars], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0.0, 102.0)
+    axes.set_xlabel("top-1 (%), with 95 % intervals over clips and seeds")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.grid(axis="x", color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
