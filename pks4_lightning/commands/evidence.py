@@ -28,9 +28,9 @@ examples:
   pks4 evidence --data.root /data/EgoGestAR/testvideo --seeds 0 1 2 3 4
   pks4 evidence --data.root /data/EgoGestAR/testvideo --arms full ks4 average --seeds 0
   pks4 evidence --data.root /data/EgoGestAR/testvideo --task gestures --data.num_frames 16
-The folder holds the clips and index.csv, with the columns path, label and group (docs/experiments.md).
-Any setting of `pks4 fit` may follow, for all arms. What is finished is not done again: a later call
-with more seeds or arms goes on.
+The folder holds the clips, and index.csv with the columns path, label and group; see
+docs/experiments.md. Any setting of `pks4 fit` may follow, for all arms. What is finished is not
+done again: a later call with more seeds or arms goes on.
 """
 
 

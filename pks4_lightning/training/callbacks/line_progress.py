@@ -58,9 +58,10 @@ class LineProgress(ProgressBar):
         batch_idx: int,
     ) -> None:
         """Say how far the epoch is, and its loss."""
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        epoch = _epoch(trainer)
         loss = f"loss {float(trainer.callback_metrics.get('train/loss', float('nan'))):.4f}"
-        self._progress(epoch, batch_idx + 1, self.total_train_batches, loss)
+        # not the bar's own total, which is what is left where steps end the training: 0 at its end
+        self._progress(epoch, batch_idx + 1, trainer.num_training_batches, loss)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what the validation found."""
@@ -71,9 +72,8 @@ class LineProgress(ProgressBar):
                 if name.startswith("val/")
             )
             logger.info(
-                "epoch %s/%s  step %d  %s",
-                trainer.current_epoch + 1,
-                trainer.max_epochs,
+                "%s  step %d  %s",
+                _epoch(trainer),
                 trainer.global_step,
                 metrics,
             )
@@ -138,7 +138,16 @@ class LineProgress(ProgressBar):
         share, note = self._share, ""
         if trainer.state.fn == "fit" and trainer.max_epochs and trainer.max_epochs > 0:
             share = (trainer.current_epoch + share) / trainer.max_epochs
-            note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            note = _epoch(trainer)
+        elif trainer.state.fn == "fit" and trainer.max_steps > 0:
+            share = trainer.global_step / trainer.max_steps
+            note = f"step {trainer.global_step}/{trainer.max_steps}"
         if "val/top1" in trainer.callback_metrics:
             note += f", val/top1 {float(trainer.callback_metrics['val/top1']):.1%}"
         write_progress(Path(trainer.default_root_dir) / "progress.json", share, note)
+
+
+def _epoch(trainer: Trainer) -> str:
+    """Say which epoch it is, and of how many where that is known: steps may end a training."""
+    of = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of}"
