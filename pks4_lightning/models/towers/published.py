@@ -57,6 +57,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "patch_size": 16,
         "num_register_tokens": 4,
     },
+    "WinKawaks/vit-tiny-patch16-224": {
+        "model_type": "vit",
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 3,
+        "patch_size": 16,
+        "image_size": 224,
+    },
     "google/vit-base-patch16-224": {
         "model_type": "vit",
         **_BASE,
