@@ -1,6 +1,7 @@
 """``pks4 compare``: every method on one task, a table and a picture."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.image
 import pytest
@@ -11,6 +12,8 @@ from pks4_lightning.cli.configs import shipped_config
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.commands import compare as command
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
+from pks4_lightning.experiments.methods.report import method_reports
+from pks4_lightning.experiments.plan import plan_trials
 from pks4_lightning.experiments.results import read_results
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
@@ -21,32 +24,37 @@ from tests.conftest import TINY
 
 def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
     out = tmp_path / "out"
-    args = [
-        *("compare", *tiny_args, "--trainer.max_epochs", "1", "--out", str(out)),
-        *("--models", "pks4", "side4video", "--seeds", "0", "1"),
-    ]
+    settings = [*tiny_args, "--trainer.max_epochs", "1"]
+    args = ["compare", *settings, "--out", str(out), "--models", "pks4", "side4video"]
     assert main(args) == 0
     table = capsys.readouterr().out
     results = read_results(out / "results.csv")
-    assert [(each.row, each.seed) for each in results] == [
-        (name, seed) for seed in (0, 1) for name in ("pks4", "side4video")
-    ]
-    pks4, side = json.loads((out / "comparison.json").read_text())
+    assert [(each.row, each.seed) for each in results] == [("pks4", 0), ("side4video", 0)]
+    reports = json.loads((out / "comparison.json").read_text())
+    pks4, side = reports
     assert (pks4["method"], side["method"]) == ("pks4", "side4video")
     assert pks4["trained"] == pks4["parameters"]
     assert side["trained"] < side["parameters"]
     assert side["gflops"] < side["gflops_with_attention"]
-    top1 = [each.top1 for each in results if each.row == "side4video"]
-    assert side["top1"] == pytest.approx(sum(top1) / 2, abs=1e-4)
-    assert side["seeds"] == [0, 1]
-    seconds = [each.seconds for each in results if each.row == "pks4"]
-    assert pks4["seconds_per_step"] == pytest.approx(sum(seconds) / 2 / 2, abs=0.1)  # 2 steps
-    for part in ("side4video", "MiB/clip", f"{side['trained']:,}", f"{100 * side['top1']:.1f} ±"):
+    for report, result in zip(reports, results, strict=True):
+        assert report["top1"] == pytest.approx(result.top1, abs=1e-4)
+        assert report["top1_std"] is None
+        assert report["seconds_per_step"] == pytest.approx(result.seconds / 2, abs=0.1)  # 2 steps
+    for part in ("side4video", "MiB/clip", f"{side['trained']:,}", f"{100 * side['top1']:.1f}"):
         assert part in table
     assert matplotlib.image.imread(out / "comparison.png").std() > 0.05
     changed = (out / "results.csv").stat().st_mtime_ns
     assert main(args) == 0
     assert (out / "results.csv").stat().st_mtime_ns == changed
+
+    # a second seed, invented
+    arms = method_arms(["pks4"], resolve(settings))
+    trials = plan_trials(arms, out=out, base=settings, seeds=[0, 1])
+    both = [replace(results[0], top1=0.5), replace(results[0], top1=0.7, seed=1), results[1]]
+    (report,) = method_reports(trials, both)
+    assert report.top1 == pytest.approx(0.6)
+    assert report.top1_std == pytest.approx(0.1414)  # with one degree of freedom
+    assert report.seeds == [0, 1]
 
 
 @pytest.mark.parametrize("tower", ["tiny", "b16", "l14"])

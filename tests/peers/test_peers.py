@@ -1,6 +1,8 @@
 """What holds for every method around an image tower."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -271,6 +273,19 @@ def test_activations_kept_grow_with_the_tower_only_where_gradients_pass_it(tempo
         assert kept[0] == kept[1]
     else:
         assert kept[1] > 2.5 * kept[0]
+
+
+@pytest.mark.parametrize("temporal", PEERS)
+def test_nothing_of_the_tower_is_held_once_clips_are_classified(make_peer, video, temporal):
+    classifier = make_peer(temporal).eval()
+    outputs = []
+    for block in classifier.backbone.vision_model.encoder.layers:
+        block.register_forward_hook(lambda _b, _a, output: outputs.append(weakref.ref(output)))
+    with torch.no_grad():
+        classifier(video)
+    gc.collect()
+    assert len(outputs) == TINY["num_hidden_layers"]
+    assert [output() for output in outputs] == [None] * len(outputs)
 
 
 @pytest.mark.parametrize("temporal", PEERS)
