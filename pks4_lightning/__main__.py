@@ -16,7 +16,7 @@ COMMANDS = {
     "fit": ("trainer", "train a classifier"),
     "validate": ("trainer", "one view per video on the validation split"),
     "test": ("trainer", "all views per video on the test split, one prediction each"),
-    "predict": ("predict", "label your own videos"),
+    "predict": ("inference.predict", "label your own videos"),
     "rescore": ("rescore", "accuracy of any subset of a test's views, without a GPU"),
     "export-weights": (
         "sharing.export_weights",
@@ -42,7 +42,7 @@ COMMANDS = {
         "nearest neighbours of test videos among training videos, by a checkpoint's features",
     ),
     "configs": ("configs", "list, show and copy the configurations that come with the package"),
-    "stream": ("stream", "labels while a video runs: a file, a camera or an address"),
+    "stream": ("inference.stream", "labels while a video runs: a file, a camera or an address"),
     "data index": (
         "data.index",
         "decode every file once; write the manifest and the quarantine list",

@@ -1,5 +1,6 @@
 """A copy of a video with labels written into its pictures: as many frames, at the same times."""
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TypeAlias
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
 from jaxtyping import UInt8
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
@@ -46,43 +48,62 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
     if out.exists() and source.exists() and out.samefile(source):
         raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
-    times = Video(source).times  # some containers stamp frames in another order
+    video = Video(source)
     with (
         atomic_write(out) as unfinished,
         open_video(source, str(source)) as (container, stream),
         av.open(str(unfinished), "w") as written,
     ):
         time_base = stream.time_base or Fraction(1, 1000)
-        converter = RgbConverter(apply_rotation=True)
         pictures = written.add_stream("libx264", rate=stream.average_rate or 25)
         pictures.pix_fmt = "yuv420p"
         pictures.codec_context.time_base = time_base
         pictures.codec_context.options = {"crf": "18", "preset": "veryfast"}
-        heard = [each for each in container.streams if isinstance(each, AudioStream)]
-        sounds = {each.index: written.add_stream_from_template(each) for each in heard}
-        waiting: list[av.Packet] = []  # sound from before the first picture, which tells the size
+        sound = _Sound(container, written)
+        converter = RgbConverter(apply_rotation=True)
         number, first = 0, 0
-        for packet in container.demux(stream, *heard):
-            if packet.stream.index in sounds:
-                if packet.size:
-                    packet.stream = sounds[packet.stream.index]
-                    waiting.append(packet)
-            else:
-                for frame in stream.decode(packet):
-                    seconds = float(times[min(number, len(times) - 1)])
-                    picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
-                    if number == 0:
-                        pictures.height, pictures.width = picture.shape[:2]
-                    drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                    first = first if number else frame.pts or 0  # the sound keeps its place
-                    drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
-                    written.mux(pictures.encode(drawn))
-                    number += 1
-            if number:
-                written.mux(waiting)
-                waiting = []
+        for number, (seconds, frame) in enumerate(video.timed_frames(), start=1):
+            picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
+            if number == 1:
+                pictures.height, pictures.width = picture.shape[:2]
+                first = frame.pts or 0  # the sound keeps its place
+            drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
+            written.mux(pictures.encode(drawn))
+            sound.copy_until(float(drawn.pts * time_base))
         written.mux(pictures.encode())
+        sound.copy_until(math.inf)
     return number
+
+
+class _Sound:
+    """Copies the sound of a file, packet by packet, beside pictures that are made anew.
+
+    Args:
+        container: The file.
+        written: The copy.
+    """
+
+    def __init__(self, container: InputContainer, written: OutputContainer) -> None:
+        heard = [each for each in container.streams if isinstance(each, AudioStream)]
+        self._copies = {each.index: written.add_stream_from_template(each) for each in heard}
+        self._packets = container.demux(*heard) if heard else iter(())
+        self._written = written
+        self._next: av.Packet | None = None
+
+    def copy_until(self, seconds: float) -> None:
+        """Copy what is heard until then, on the file's own clock."""
+        while True:
+            packet = self._next or next(self._packets, None)
+            if packet is None:
+                return
+            if packet.dts is not None and float(packet.dts * packet.time_base) > seconds:
+                self._next = packet
+                return
+            self._next = None
+            if packet.size:
+                packet.stream = self._copies[packet.stream.index]
+                self._written.mux(packet)
 
 
 def draw_caption(

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import av
 from av.container import InputContainer
 
-from pks4_lightning.data.video.container import open_video
 from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
 
 __all__ = ["Source", "TimedFrames", "open_source"]
 
@@ -45,8 +44,7 @@ def open_source(name: str) -> Iterator[Source]:
     """
     scheme = name.partition("://")[0].lower()
     if "://" not in name and not name.isdecimal():
-        with open_video(Path(name), name) as (container, _):
-            yield Source(_timed(container, name), is_live=False)
+        yield Source(Video(name).timed_frames(), is_live=False)
         return
     try:
         if name.isdecimal():
@@ -68,7 +66,7 @@ def open_source(name: str) -> Iterator[Source]:
 
 
 def _timed(container: InputContainer, name: str) -> TimedFrames:
-    """Give the frames of the best video stream, with times that rise whatever the stamps do."""
+    """Give the frames of a live source, with times that rise whatever the stamps do."""
     stream = container.streams.best("video")
     assert isinstance(stream, av.VideoStream)
     stream.codec_context.thread_count = 1

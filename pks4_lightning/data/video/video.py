@@ -144,6 +144,16 @@ class Video(FrameSource):
                 yield frame
         self._set_num_frames(num_frames)
 
+    def timed_frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decode the whole video; give each frame with the seconds from the first one to it.
+
+        Raises:
+            VideoDecodeError: As :meth:`every_frame`.
+        """
+        for number, frame in enumerate(self.every_frame()):
+            beyond = max(0, number - (len(self._times) - 1))  # packets may give further frames
+            yield float(self._times[number - beyond]) + beyond * self.stream.frame_seconds, frame
+
     def _pictures(
         self, wanted: Sequence[int], resize: Resize | None
     ) -> dict[int, UInt8[np.ndarray, "H W 3"]]:

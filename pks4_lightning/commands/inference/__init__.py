@@ -1,0 +1,1 @@
+"""Commands that use a trained classifier on videos of one's own."""
