@@ -43,6 +43,10 @@ COMMANDS = {
     ),
     "configs": ("configs", "list, show and copy the configurations that come with the package"),
     "stream": ("inference.stream", "labels while a video runs: a file, a camera or an address"),
+    "features": (
+        "inference.features",
+        "arrays of long videos for temporal detectors: a row per window, frame or grid of patches",
+    ),
     "data index": (
         "data.index",
         "decode every file once; write the manifest and the quarantine list",

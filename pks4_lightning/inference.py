@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pks4_lightning.data.clips.reading import read_views
-from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
+from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.data.video.frame_folder import FrameFolder
@@ -34,7 +34,7 @@ from pks4_lightning.training.checkpoints.trained import read_trained, rebuild
 from pks4_lightning.training.scoring.accuracy import mean_over_views
 from pks4_lightning.training.scoring.predictions import Label, best_labels
 
-__all__ = ["TrainedClassifier", "VideoInput", "load"]
+__all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
 
 _FRAMES_PER_SECOND = 25  # of frames without times; nothing here depends on it
 
@@ -220,25 +220,41 @@ class TrainedClassifier:
         Args:
             video: A file, a folder of pictures, or an array of frames.
             num_clips: Clips, each with one frame from each of as many equal parts of the video as
-                a clip has frames.
+                a clip has frames, or with frames at the rate of the training.
             num_crops: Crops of each clip: left, centre and right for 3; or top to bottom.
         """
-        sampler = CentredSegmentClipSampler(
+        samplers = stage_samplers(
             self.clip.num_frames,
+            frame_rate=self.clip.frame_rate,
             num_clips=num_clips or self.num_clips,
             num_crops=num_crops or self.num_crops,
         )
-        size = self.clip.frame_size
-        clips = []
-        for view, frames in read_views(
-            sampler, _open(video), num_frames=self.clip.num_frames, resize=self.resize
-        ):
-            height, width = frames.shape[1:3]
-            box = spatial_crop_box(
-                height, width, size=size, crop_index=view.crop_index, num_crops=view.num_crops
-            )
-            clips.append(crop_clip(frames, box, size=size))
+        views = read_views(
+            samplers["predict"],
+            open_frames(video),
+            num_frames=self.clip.num_frames,
+            resize=self.resize,
+        )
+        clips = [
+            self.crop(frames, crop_index=view.crop_index, num_crops=view.num_crops)
+            for view, frames in views
+        ]
         return self.normalise(torch.stack(clips))
+
+    def crop(
+        self, frames: UInt8[Tensor, "T H W 3"], *, crop_index: int = 0, num_crops: int = 1
+    ) -> UInt8[Tensor, "3 T S S"]:
+        """Cut the square that the model sees out of frames that were scaled by ``resize``.
+
+        Args:
+            frames: RGB.
+            crop_index: Number of the crop.
+            num_crops: Crops of every frame; of one the centre.
+        """
+        size = self.clip.frame_size
+        height, width = frames.shape[1:3]
+        box = spatial_crop_box(height, width, size=size, crop_index=crop_index, num_crops=num_crops)
+        return crop_clip(frames, box, size=size)
 
     def normalise(self, pixels: UInt8[Tensor, "B 3 T S S"]) -> Float[Tensor, "B 3 T S S"]:
         """Return 8-bit clips as the classifier takes them, on its device.
@@ -307,7 +323,15 @@ class _Frames(FrameSource):
         return stacked([self._converter.convert(picture, resize) for picture in pictures])
 
 
-def _open(video: VideoInput) -> FrameSource:
+def open_frames(video: VideoInput) -> FrameSource:
+    """Open a video, whatever it comes as.
+
+    Args:
+        video: A file, a folder of pictures or an array of frames.
+
+    Raises:
+        ValueError: If it cannot be opened, with its name, or an array holds no frames.
+    """
     if isinstance(video, str | os.PathLike):
         path = Path(video)
         return FrameFolder(path) if path.is_dir() else Video(path)

@@ -54,8 +54,8 @@ __all__ = ["PKS4CLI", "run_cli"]
 logger = logging.getLogger(__name__)
 
 _DECIDE_SCORES = (
-    *("num_frames", "frame_size", "resize", "num_clips", "num_crops", "mean", "std"),
-    *("test_sampler", "frame_template"),
+    *("num_frames", "frame_rate", "frame_size", "resize", "num_clips", "num_crops"),
+    *("mean", "std", "test_sampler", "frame_template"),
 )
 """Data settings that predictions depend on, beside the checkpoint."""
 

@@ -100,7 +100,9 @@ _EXAMPLES = {
     "predict": """\
   pks4 predict --ckpt_path best.ckpt clip.mp4
   pks4 predict --ckpt_path best.ckpt /my/videos --out labels --num_best all --format jsonl
-  pks4 predict --ckpt_path best.ckpt /my/videos --out labels --resume""",
+  pks4 predict --ckpt_path best.ckpt /my/videos --out labels --resume
+  pks4 predict --ckpt_path best.ckpt match.mp4 --window 2.0 --stride 1.0 --overlay seen.mp4
+  pks4 predict --ckpt_path best.ckpt /my/videos --window 2.0 --format srt    # what happens when""",
 }
 
 

@@ -19,11 +19,8 @@ from pks4_lightning.data.clips.flexible import FlexibleScales
 from pks4_lightning.data.clips.frame_settings import CLIP_INPUT, FrameSettings
 from pks4_lightning.data.clips.normalisation import Normalisation
 from pks4_lightning.data.clips.pool import ClipPool
-from pks4_lightning.data.clips.sampling import (
-    CentredSegmentClipSampler,
-    RandomSegmentClipSampler,
-)
 from pks4_lightning.data.clips.scales import ClipScales
+from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.quarantine import FailureCount
@@ -54,7 +51,8 @@ class VideoDataModule(LightningDataModule):
 
     Training takes one random frame from each of ``num_frames`` equal segments of a video,
     validation the middle frames with a centre crop, testing and predicting ``num_clips`` ×
-    ``num_crops`` views. All views of a video are in one batch of one rank.
+    ``num_crops`` views. With a ``frame_rate`` clips last as long as it says, and those of
+    training begin anywhere. All views of a video are in one batch of one rank.
 
     Args:
         root: Folder of the data set. Only predicting works without.
@@ -77,6 +75,8 @@ class VideoDataModule(LightningDataModule):
         frame_template: Name of the pictures where videos are folders of them, such as
             ``img_{:05d}.jpg``. ``null``: found.
         num_frames: Frames per clip.
+        frame_rate: Frames per second, as a stream gives them. ``null``: a clip is spread over the
+            whole video.
         frame_size: Side of the square that the model sees, in pixels. ``null``: that of the
             pictures which its backbone was trained with.
         resize: Scaling of the frames before they are cropped, in training and testing alike: the
@@ -135,6 +135,7 @@ class VideoDataModule(LightningDataModule):
         allow_missing: float = 0.01,
         frame_template: str | None = None,
         num_frames: int = 8,
+        frame_rate: float | None = None,
         frame_size: int | None = None,
         resize: Resize | None = None,
         flexible: FlexibleScales = FlexibleScales(),  # noqa: B008 - frozen
@@ -181,15 +182,15 @@ class VideoDataModule(LightningDataModule):
         )
         if test_batch_size is None:
             test_batch_size = max(1, batch_size // (num_clips * num_crops))
-        testing = test_sampler or CentredSegmentClipSampler(
-            num_frames, num_clips=num_clips, num_crops=num_crops
+        samplers = stage_samplers(
+            num_frames, frame_rate=frame_rate, num_clips=num_clips, num_crops=num_crops
         )
         self.loaders = StageLoaders(
             clip_samplers={
-                "train": train_sampler or RandomSegmentClipSampler(num_frames),
-                "val": val_sampler or CentredSegmentClipSampler(num_frames),
-                "test": testing,
-                "predict": testing,
+                "train": train_sampler or samplers["train"],
+                "val": val_sampler or samplers["val"],
+                "test": test_sampler or samplers["test"],
+                "predict": test_sampler or samplers["predict"],
             },
             test_batch_size=test_batch_size,
             order=self.order,

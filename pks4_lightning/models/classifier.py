@@ -8,6 +8,7 @@ Dimensions:
     C: RGB
     T: frames
     H, W: pixels
+    R, Q: rows and columns of patches
     K: classes
     L: tokens per frame
     E: width of a token
@@ -341,6 +342,26 @@ class PKS4Classifier(VideoClassifier):
         return self.family.vectors_from(
             self.backbone, images, self.insert_after, frame_size=side * self.own_patch_size
         )
+
+    def patch_vectors(
+        self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    ) -> Float[Tensor, "B T D R Q"]:
+        """Return the patches of each frame as they leave the last block, on their grid.
+
+        Args:
+            video: As in :meth:`forward`.
+            patch_size: The same.
+        """
+        seen: list[Any] = []
+        last = self.family.hook_points(self.backbone)[-1].block
+        handle = last.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+        try:
+            self.frame_vectors(video, patch_size)
+        finally:
+            handle.remove()
+        tokens = seen[0] if isinstance(seen[0], Tensor) else seen[0][0]
+        patches = tokens[:, self._layout.num_prefix_tokens :].transpose(1, 2)
+        return patches.unflatten(2, self._layout.grid_size).unflatten(0, (len(video), -1))
 
 
 def _check_places(

@@ -36,11 +36,13 @@ class ClipInput:
 
     Args:
         label_names: Names of the classes, in the order of the logits.
-        num_frames: Frames of a clip, the middle one of each of as many equal parts of the video.
+        num_frames: Frames of a clip.
         resize: Scaling before the crop: the length of the shorter side, or height and width.
         frame_size: Side of the square crop in pixels.
         mean: RGB mean that values from 0 to 1 are normalised with.
         std: RGB standard deviation, likewise.
+        frame_rate: Frames per second of a clip. ``None``: the middle frame of each of
+            ``num_frames`` equal parts of the video.
     """
 
     label_names: list[str]
@@ -49,6 +51,7 @@ class ClipInput:
     frame_size: int
     mean: list[float]
     std: list[float]
+    frame_rate: float | None = None
 
 
 def save_weights(

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from pks4_lightning.timeline.follow import Answer, Follower, follower
     from pks4_lightning.timeline.formats import Labelled, write_segments
     from pks4_lightning.timeline.overlay import Caption, write_overlay
-    from pks4_lightning.timeline.segments import Segment, find_segments
+    from pks4_lightning.timeline.segments import Moments, Segment, find_moments, find_segments
     from pks4_lightning.timeline.sources import Source, open_source
+    from pks4_lightning.timeline.window_pass import window_pass
     from pks4_lightning.timeline.windows import Window, plan_windows, window_clips
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -19,14 +20,17 @@ __all__ = [
     "Caption",
     "Follower",
     "Labelled",
+    "Moments",
     "Segment",
     "Source",
     "Window",
+    "find_moments",
     "find_segments",
     "follower",
     "open_source",
     "plan_windows",
     "window_clips",
+    "window_pass",
     "write_overlay",
     "write_segments",
 ]

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.inference import TrainedClassifier
 from pks4_lightning.models.classifier import PKS4Classifier
@@ -57,11 +56,8 @@ class Follower(ABC):
             The answer that is due now; ``None`` where later frames must come first.
         """
         picture = stacked([self._converter.convert(frame, self.model.resize)])
-        size = self.model.clip.frame_size
-        height, width = picture.shape[1:3]
-        box = spatial_crop_box(height, width, size=size, crop_index=0, num_crops=1)
-        pixels = crop_clip(picture, box, size=size)
-        return self._see(time, self.model.normalise(pixels.unsqueeze(0)))
+        pixels = self.model.crop(picture).unsqueeze(0)
+        return self._see(time, self.model.normalise(pixels))
 
     @torch.inference_mode()
     def end(self) -> list[Answer]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Literal, NamedTuple
 
-__all__ = ["Format", "Labelled", "write_segments"]
+__all__ = ["SUBTITLES", "Format", "Labelled", "write_segments"]
 
 Format = Literal["csv", "json", "jsonl", "srt", "vtt"]
+SUBTITLES: tuple[Format, ...] = ("srt", "vtt")
+"""Formats of which a file is about one video."""
 
 
 class Labelled(NamedTuple):

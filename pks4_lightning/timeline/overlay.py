@@ -19,7 +19,7 @@ from pks4_lightning.data.video.conversion import RgbConverter
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.files import atomic_write
 
-__all__ = ["Caption", "draw_caption", "write_overlay"]
+__all__ = ["Caption", "check_overlay", "draw_caption", "write_overlay"]
 
 Caption: TypeAlias = Sequence[tuple[str, float]]
 """Labels with their scores from 0 to 1, the best first."""
@@ -44,10 +44,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         ValueError: If the suffix is none of these, or the sound does not go into such a container.
         VideoDecodeError: If the source cannot be read.
     """
-    if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
-        raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
+    check_overlay(source, out)
     video = Video(source)
     with (
         atomic_write(out) as unfinished,
@@ -74,6 +71,22 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         written.mux(pictures.encode())
         sound.copy_until(math.inf)
     return number
+
+
+def check_overlay(source: Path, out: Path) -> None:
+    """Refuse a copy that cannot be written.
+
+    Args:
+        source: The video.
+        out: The copy.
+
+    Raises:
+        ValueError: If its suffix is none of ``.mp4``, ``.mkv`` and ``.mov``, or it is the video.
+    """
+    if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
+        raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
 
 
 class _Sound:

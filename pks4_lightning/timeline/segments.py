@@ -1,7 +1,8 @@
-"""From scores over time to segments with one label each.
+"""From scores of overlapping windows to segments with one label each.
 
 Dimensions:
     N: windows, in the order of their starts
+    M: moments
     K: classes
 """
 
@@ -11,7 +12,28 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Segment", "find_segments"]
+__all__ = ["Moments", "Segment", "find_moments", "find_segments"]
+
+# starts and ends are sums of strides
+_TOLERANCE = 1e-6
+
+
+class Moments(NamedTuple):
+    """A video cut where windows begin and end, so that the same ones show all of a moment."""
+
+    edges: Float[np.ndarray, " M+1"]
+    """Seconds from the video's first frame, rising; moment ``m`` begins at ``edges[m]``."""
+    scores: Float[np.ndarray, "M K"]
+    """Mean of the windows that show the moment."""
+
+    def at(self, seconds: float) -> Float[np.ndarray, " K"]:
+        """Return the scores of the moment at a time.
+
+        Args:
+            seconds: From the video's first frame; past the end the last moment counts.
+        """
+        moment = int(np.searchsorted(self.edges, seconds + _TOLERANCE, side="right")) - 1
+        return self.scores[min(max(moment, 0), len(self.scores) - 1)]
 
 
 class Segment(NamedTuple):
@@ -22,22 +44,40 @@ class Segment(NamedTuple):
     end: float
     label: int
     score: float
-    """Mean of the label's scores over the segment's windows."""
+    """Mean of the label's scores over the segment's time."""
 
 
-def find_segments(
-    spans: Sequence[tuple[float, float]], scores: Float[np.ndarray, "N K"], *, margin: float = 0.1
-) -> list[Segment]:
-    """Merge windows into segments, with hysteresis.
+def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray, "N K"]) -> Moments:
+    """Average what overlapping windows say of the same time.
 
-    The label of a window is that of the window before it unless another class scores more than
-    ``margin`` higher: two classes that are close to each other do not alternate. Where the label
-    changes, one segment ends and the next one begins in the middle between the centres of the two
-    windows; the first segment begins with the first window, the last one ends with the last.
+    A window around a cut shows two actions at once and may look like a third one. Each side of the
+    cut is seen by other windows as well, which outvote it.
 
     Args:
-        spans: Start and end of every window, in seconds.
+        spans: Start and end of every window, in seconds, both rising.
         scores: Scores of every window, such as probabilities.
+
+    Returns:
+        Moments without gaps; what no window shows counts as the windows before it do.
+    """
+    starts, ends = np.array(spans, dtype=np.float64).T
+    edges = np.sort(np.concatenate([starts, ends]))
+    edges = edges[np.concatenate([[True], np.diff(edges) > _TOLERANCE])]
+    first = np.searchsorted(ends, edges[:-1] + _TOLERANCE, side="right")
+    end = np.searchsorted(starts, edges[:-1] + _TOLERANCE, side="right")
+    first = np.minimum(first, end - 1)
+    means = [scores[a:b].mean(axis=0) for a, b in zip(first, end, strict=True)]
+    return Moments(edges, np.stack(means))
+
+
+def find_segments(moments: Moments, *, margin: float = 0.1) -> list[Segment]:
+    """Merge moments into segments, with hysteresis.
+
+    The label of a moment is that of the one before it unless another class scores more than
+    ``margin`` higher: two classes that are close to each other do not alternate.
+
+    Args:
+        moments: From :func:`find_moments`.
         margin: By how much another class must score higher to become the label, 0 or more.
 
     Returns:
@@ -46,18 +86,19 @@ def find_segments(
     Raises:
         ValueError: If ``margin`` is negative.
     """
-    if margin < 0:
+    if not margin >= 0:
         raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
     labels: list[int] = []
-    for row in scores:
+    for row in moments.scores:
         best = int(row.argmax())
         stays = labels and row[best] <= row[labels[-1]] + margin
         labels.append(labels[-1] if stays else best)
-    firsts = [n for n in range(len(labels)) if n == 0 or labels[n] != labels[n - 1]]
-    centres = [(start + end) / 2 for start, end in spans]
-    bounds = [spans[0][0], *((centres[n - 1] + centres[n]) / 2 for n in firsts[1:]), spans[-1][1]]
+    firsts = [m for m in range(len(labels)) if m == 0 or labels[m] != labels[m - 1]]
+    seconds = np.diff(moments.edges)
     segments = []
-    for i, (first, end) in enumerate(zip(firsts, [*firsts[1:], len(labels)], strict=True)):
-        score = float(scores[first:end, labels[first]].mean())
-        segments.append(Segment(bounds[i], bounds[i + 1], labels[first], score))
+    for first, end in zip(firsts, [*firsts[1:], len(labels)], strict=True):
+        own = moments.scores[first:end, labels[first]]
+        score = float(np.average(own, weights=seconds[first:end]))
+        start, stop = float(moments.edges[first]), float(moments.edges[end])
+        segments.append(Segment(start, stop, labels[first], score))
     return segments

@@ -5,6 +5,7 @@ Dimensions:
     H, W: pixels
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from pks4_lightning.data.video.conversion import stacked
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 
-__all__ = ["Window", "plan_windows", "window_clips"]
+__all__ = ["Window", "check_window", "num_ticks", "plan_ticks", "plan_windows", "window_clips"]
 
 # start and end are sums of strides; a frame that begins just there belongs to the window
 _TOLERANCE = 1e-6
@@ -49,15 +50,8 @@ def plan_windows(
     Raises:
         ValueError: If window or stride is not positive, or a window is shorter than a frame.
     """
-    for name, value in (("window", window), ("stride", stride)):
-        if not value > 0:
-            raise ValueError(f"--{name} is {value:g}; it must be a positive number of seconds.")
-    frame_seconds = video.duration / video.num_frames
-    if window < frame_seconds:
-        raise ValueError(
-            f"--window is {window:g} s, and a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
-            "a window must be at least one frame long."
-        )
+    check_window(window=window, stride=stride)
+    _check_length(video, window)
     windows = []
     start = 0.0
     while True:
@@ -70,6 +64,59 @@ def plan_windows(
         start = len(windows) * stride
         if start >= video.duration - _TOLERANCE:  # a stride longer than the window
             return windows
+
+
+def plan_ticks(video: FrameSource, *, num_frames: int, window: float) -> list[Window]:
+    """Lay windows end to end over a video, with a frame at every tick of an even clock.
+
+    Tick ``i`` of the video is ``(i + 0.5) * window / num_frames`` seconds after its first frame and
+    shows what is on screen then. Ticks of the last window that lie past the end show the last
+    frame; :func:`num_ticks` says how many do not.
+
+    Args:
+        video: Knows when its frames are shown.
+        num_frames: Ticks of a window.
+        window: Seconds.
+
+    Raises:
+        ValueError: If the window is not positive, or shorter than a frame.
+    """
+    check_window(window=window)
+    _check_length(video, window)
+    tick = window / num_frames
+    count = -(-num_ticks(video, tick) // num_frames)
+    return [
+        Window(
+            k * window,
+            min((k + 1) * window, video.duration),
+            video.frames_at([k * window + (t + 0.5) * tick for t in range(num_frames)]),
+        )
+        for k in range(count)
+    ]
+
+
+def num_ticks(video: FrameSource, tick: float) -> int:
+    """Return how many ticks of an even clock begin before a video ends, at least one.
+
+    Args:
+        video: The video.
+        tick: Seconds between ticks.
+    """
+    return max(1, math.ceil(video.duration / tick - _TOLERANCE))
+
+
+def check_window(**seconds: float) -> None:
+    """Refuse what is no length of time.
+
+    Args:
+        seconds: By the names of the options.
+
+    Raises:
+        ValueError: If one is not positive.
+    """
+    for name, value in seconds.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"--{name} is {value:g}; it must be a positive number of seconds.")
 
 
 def window_clips(
@@ -97,3 +144,12 @@ def window_clips(
             kept[number] = picture
         kept = {number: kept[number] for number in kept if number >= window.frames[0]}
         yield window, stacked([kept[number] for number in window.frames])
+
+
+def _check_length(video: FrameSource, window: float) -> None:
+    frame_seconds = video.duration / video.num_frames
+    if window < frame_seconds - _TOLERANCE:
+        raise ValueError(
+            f"--window is {window:g} s, and a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
+            "a window must be at least one frame long."
+        )

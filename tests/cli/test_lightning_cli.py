@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 # no whole configurations: tests/test_flexible.py, tests/test_protocols.py, commands/test_compare.py
 OVERRIDES = (
     *(ROOT / "configs" / name for name in ("flexible", "protocols", "towers")),
-    ROOT / "pks4_lightning" / "demo" / "configs" / "methods",
+    *(ROOT / "pks4_lightning" / "demo" / "configs" / name for name in ("methods", "overrides")),
 )
 FOLDERS = ("configs", "pks4_lightning/demo/configs", "tests/configs")
 CONFIGS = sorted(

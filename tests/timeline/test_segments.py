@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pks4_lightning.timeline.formats import Labelled, write_segments
-from pks4_lightning.timeline.segments import find_segments
+from pks4_lightning.timeline.segments import find_moments, find_segments
 
 SPANS = [(float(n), n + 2.0) for n in range(6)]
 SEGMENTS = [Labelled("a, b.mp4", 0.0, 3661.0505, "left --> right", 0.987654)]
@@ -17,23 +17,46 @@ def scores(*of_the_first):
     return np.array([[p, 1 - p] for p in of_the_first])
 
 
-def test_a_change_of_label_lies_between_the_centres_of_its_windows():
-    found = find_segments(SPANS, scores(0.9, 0.8, 0.7, 0.1, 0.1, 0.3))
-    assert [(s.start, s.end, s.label) for s in found] == [(0.0, 3.5, 0), (3.5, 7.0, 1)]
-    assert found[0].score == pytest.approx(0.8)
-    assert found[1].score == pytest.approx(2.5 / 3)
+def test_a_moment_is_the_mean_of_the_windows_that_show_it():
+    moments = find_moments(SPANS, scores(0.9, 0.8, 0.7, 0.1, 0.1, 0.3))
+    assert moments.edges.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert moments.scores[:, 0] == pytest.approx([0.9, 0.85, 0.75, 0.4, 0.1, 0.2, 0.3])
+    assert moments.at(2.0)[0] == moments.at(2.9)[0] == moments.scores[2, 0]
+    assert moments.at(99.0)[0] == moments.scores[-1, 0]
+
+
+@pytest.mark.parametrize(("window", "stride"), [(2.0, 0.7), (2.0, 2.0), (0.5, 0.1), (1.0, 3.0)])
+def test_moments_are_right_for_any_stride(window, stride):
+    rng = np.random.default_rng(0)
+    spans = [(k * stride, k * stride + window) for k in range(30)]
+    spans[-1] = (spans[-1][0], spans[-1][0] + 0.3 * window)
+    rows = rng.dirichlet(np.ones(4), 30)
+    moments = find_moments(spans, rows)
+    for seconds in rng.uniform(0, spans[-1][1], 200):
+        shown = [row for (a, b), row in zip(spans, rows, strict=True) if a <= seconds < b]
+        expected = np.mean(shown, axis=0) if shown else rows[int(seconds // stride)]
+        assert moments.at(seconds) == pytest.approx(expected)
+
+
+def test_a_window_across_a_cut_is_outvoted():
+    third = np.eye(3)[[0, 0, 2, 1, 1]]
+    spans = [(float(n), n + 2.0) for n in range(5)]
+    found = find_segments(find_moments(spans, third))
+    assert [(s.start, s.end, s.label) for s in found] == [(0.0, 3.0, 0), (3.0, 6.0, 1)]
+    assert found[0].score == pytest.approx((1 + 1 + 0.5) / 3)
 
 
 def test_two_classes_that_are_close_do_not_alternate():
-    nearly = scores(0.9, 0.48, 0.51, 0.46, 0.9, 0.9)
-    assert [s.label for s in find_segments(SPANS, nearly)] == [0]
-    assert [s.label for s in find_segments(SPANS, nearly, margin=0.0)] == [0, 1, 0, 1, 0]
+    apart = [(float(n), n + 1.0) for n in range(6)]
+    nearly = find_moments(apart, scores(0.9, 0.48, 0.51, 0.46, 0.9, 0.9))
+    assert [s.label for s in find_segments(nearly)] == [0]
+    assert [s.label for s in find_segments(nearly, margin=0.0)] == [0, 1, 0, 1, 0]
 
 
 def test_segments_have_no_gaps():
     rng = np.random.default_rng(0)
     spans = [(0.7 * n, 0.7 * n + 2.0) for n in range(40)]
-    found = find_segments(spans, rng.dirichlet(np.ones(5), 40))
+    found = find_segments(find_moments(spans, rng.dirichlet(np.ones(5), 40)), margin=0.02)
     assert len(found) > 3
     assert found[0].start == spans[0][0]
     assert found[-1].end == spans[-1][1]
@@ -42,7 +65,7 @@ def test_segments_have_no_gaps():
 
 def test_a_negative_margin_is_refused():
     with pytest.raises(ValueError, match="--margin is -1"):
-        find_segments(SPANS, scores(*[0.5] * 6), margin=-1.0)
+        find_segments(find_moments(SPANS, scores(*[0.5] * 6)), margin=-1.0)
 
 
 def test_tables_and_json_give_times_back():

@@ -8,6 +8,8 @@ from pks4_lightning.commands import trainer
 
 __all__ = ["add_arguments", "run"]
 
+_OF_VIDEOS = ("csv", "json", "jsonl")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments; all others are settings.
@@ -16,20 +18,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The command's.
     """
     trainer.add_arguments(parser)
-    parser.usage = "pks4 predict --ckpt_path X [VIDEO ...] [--SETTING VALUE ...]"
+    parser.usage = "pks4 predict --ckpt_path X [VIDEO ...] [--window S] [--SETTING VALUE ...]"
     parser.add_argument(
         "videos",
         metavar="VIDEO",
         nargs="*",
         help="a video, a folder, a 'pattern', a list of paths; - for a list on standard input",
     )
-    parser.add_argument("--out", type=Path, help="folder; default: predict, in the run's folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder; default: predict, in the run's folder; with --window: segments",
+    )
     parser.add_argument(
         "--num_best", type=_number, default=5, metavar="N|all", help="classes per video; default: 5"
     )
-    formats = ("csv", "json", "jsonl")
-    parser.add_argument("--format", choices=formats, default="csv", help="default: csv")
+    parser.add_argument(
+        "--format", choices=[*_OF_VIDEOS, "srt", "vtt"], default="csv",
+        help="default: csv; srt and vtt are subtitles, with --window",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="label what --out does not hold yet")
+    windows = parser.add_argument_group(
+        "long videos",
+        "With --window, overlapping windows are merged into segments: start, end, label, score.",
+    )
+    windows.add_argument("--window", type=float, metavar="S", help="seconds that a window lasts")
+    windows.add_argument(
+        "--stride", type=float, metavar="S", help="seconds between windows; default: half a window"
+    )
+    windows.add_argument(
+        "--margin", type=float, metavar="P",
+        help="another class must score so much higher to become the label; default: 0.1",
+    )  # fmt: skip
+    windows.add_argument(
+        "--overlay", type=Path, metavar="FILE",
+        help="copy of the video with the best classes in its pictures (.mp4, .mkv, .mov)",
+    )  # fmt: skip
+    windows.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -40,7 +65,27 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         SystemExit: As :func:`trainer.run` does.
+        ValueError: If an option needs windows and there are none; or see
+            :func:`~pks4_lightning.commands.inference.segments.run_windows`.
     """
+    from pks4_lightning.commands.inference.segments import WINDOW_OPTIONS, run_windows
+
+    if arguments.window is not None:
+        run_windows(arguments)
+        return
+    for name in WINDOW_OPTIONS:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} is for long videos: give --window, in seconds, as well.")
+    if arguments.format not in _OF_VIDEOS:
+        raise ValueError(
+            f"--format {arguments.format} has one label at a time: give --window, in seconds, as "
+            "well."
+        )
+    _run_trainer(arguments)
+
+
+def _run_trainer(arguments: argparse.Namespace) -> None:
+    """Label whole videos."""
     from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
 
     settings = list(arguments.settings)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pks4_lightning.inference import load
 from pks4_lightning.timeline.follow import Answer, Follower, Mode, follower
-from pks4_lightning.timeline.overlay import write_overlay
+from pks4_lightning.timeline.overlay import check_overlay, write_overlay
 from pks4_lightning.timeline.pacing import Tick, as_live, at_rate, latest_at_rate
 from pks4_lightning.timeline.sources import open_source
 from pks4_lightning.training.scoring.predictions import Label, best_labels
@@ -22,6 +22,9 @@ from pks4_lightning.training.scoring.predictions import Label, best_labels
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
+
+_RATE = 4.0
+"""Frames per second where neither the command nor the training says."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", required=True, help="video file, number of a camera, or an address (rtsp://)"
     )
-    parser.add_argument("--rate", type=float, default=4.0, help="frames to answer per second (4)")
+    parser.add_argument(
+        "--rate", type=float, help="frames to answer per second; default: as in training, or 4"
+    )
     parser.add_argument("--every", type=int, default=1, help="write every so many answers (1)")
     parser.add_argument("--num_best", type=int, default=5, help="classes per answer (5)")
     parser.add_argument(
@@ -76,12 +81,13 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: If a number is out of range, or an overlay is asked for of a live source.
         VideoDecodeError: If the source cannot be opened.
     """
-    if not arguments.rate > 0:
+    if arguments.rate is not None and not arguments.rate > 0:
         raise ValueError(f"--rate is {arguments.rate:g}; it must be above 0 frames per second.")
     for name in ("every", "num_best"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
     model = load(arguments.ckpt_path, device=arguments.device)
+    rate = arguments.rate or model.clip.frame_rate or _RATE
     mode: Mode = arguments.mode
     following = follower(model, mode)
     logger.info("%s", following.protocol)
@@ -89,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
         source = stack.enter_context(open_source(arguments.source))
         if arguments.overlay is not None and source.is_live:
             raise ValueError("--overlay copies a file; a camera or an address has none to copy.")
+        if arguments.overlay is not None:
+            check_overlay(Path(arguments.source), arguments.overlay)
         if arguments.out is None:
             lines: TextIO = sys.stdout
         else:
@@ -96,9 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
             lines = stack.enter_context(arguments.out.open("w", buffering=1))
         if source.is_live or arguments.live:
             frames = source.frames if source.is_live else as_live(source.frames)
-            ticks = stack.enter_context(latest_at_rate(frames, arguments.rate))
+            ticks = stack.enter_context(latest_at_rate(frames, rate))
         else:
-            ticks = stack.enter_context(nullcontext(at_rate(source.frames, arguments.rate)))
+            ticks = stack.enter_context(nullcontext(at_rate(source.frames, rate)))
         log = _Log(lines, model.label_names, every=arguments.every, num_best=arguments.num_best)
         try:
             for answer, tick, seconds in _answers(following, ticks):

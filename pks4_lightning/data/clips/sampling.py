@@ -4,7 +4,8 @@ A ``ClipSampler`` is asked again and again for the next clip of a video until it
 was the last one. Its ``aug_index`` numbers the spatial crops. The samplers here spread the frames
 over equal segments of the whole video (Wang et al., "Temporal Segment Networks", 2016,
 https://arxiv.org/abs/1608.00859), which the paper's protocols F×clips×crops build on. Any other
-sampler gives a span of seconds, over which the frames are spread evenly.
+sampler gives a span of seconds, over which the frames are spread evenly, unless it chooses frames
+itself.
 """
 
 import random
@@ -23,6 +24,7 @@ from pks4_lightning.data.video.pytorchvideo_compat import ClipInfo, ClipInfoList
 
 __all__ = [
     "CentredSegmentClipSampler",
+    "CountedClipSampler",
     "RandomSegmentClipSampler",
     "SegmentClipSampler",
     "View",
@@ -41,8 +43,8 @@ class View(NamedTuple):
     num_crops: int
 
 
-class SegmentClipSampler(ClipSampler):
-    """Clips of ``num_frames`` frames, one frame from each of as many equal segments of the video.
+class CountedClipSampler(ClipSampler):
+    """Clips that are as many, and have as many frames, whatever the video.
 
     Args:
         num_frames: Frames per clip.
@@ -80,10 +82,10 @@ class SegmentClipSampler(ClipSampler):
         video_duration: float | Fraction,
         annotation: dict[str, Any],  # noqa: ARG002 - the interface's
     ) -> ClipInfo:
-        """Return the next clip, which spans the whole video.
+        """Return the next clip, whose frames may be any of the video's.
 
         Args:
-            last_clip_time: Not used: every clip spans the video.
+            last_clip_time: Not used: the span of every clip is the video.
             video_duration: Seconds.
             annotation: Not used.
         """
@@ -100,6 +102,31 @@ class SegmentClipSampler(ClipSampler):
         """Begin again with the first clip."""
         self._next_clip = 0
         self._next_crop = 0
+
+    @abstractmethod
+    def frames_of(
+        self, video: FrameSource, clip_index: int, draw: torch.Generator
+    ) -> tuple[int, ...]:
+        """Choose the frames of a clip.
+
+        Args:
+            video: The video, for its frames and their times.
+            clip_index: Number of the clip in the video.
+            draw: Source of every random choice.
+
+        Returns:
+            ``num_frames`` frame numbers that never decrease.
+        """
+
+
+class SegmentClipSampler(CountedClipSampler):
+    """Clips with one frame from each of ``num_frames`` equal segments of the video."""
+
+    def frames_of(
+        self, video: FrameSource, clip_index: int, draw: torch.Generator
+    ) -> tuple[int, ...]:
+        """Choose the frames of a clip; see :meth:`select_frames`."""
+        return self.select_frames(video.num_frames, clip_index, draw)
 
     @abstractmethod
     def select_frames(
@@ -172,7 +199,7 @@ def of_length(sampler: ClipSampler, num_frames: int) -> ClipSampler:
             frames.
         num_frames: Frames per clip.
     """
-    if not isinstance(sampler, SegmentClipSampler) or sampler.num_frames == num_frames:
+    if not isinstance(sampler, CountedClipSampler) or sampler.num_frames == num_frames:
         return sampler
     other = copy(sampler)
     other.num_frames = num_frames
@@ -214,9 +241,9 @@ def plan_views(
     num_crops = max(clip.aug_index for clip in clips) + 1
     views = []
     for clip in clips:
-        if isinstance(sampler, SegmentClipSampler):
+        if isinstance(sampler, CountedClipSampler):
             draw = generator("frames", draw_seed, clip.clip_index)
-            frames = sampler.select_frames(video.num_frames, clip.clip_index, draw)
+            frames = sampler.frames_of(video, clip.clip_index, draw)
         else:
             span = video.frames_between(clip.clip_start_sec, clip.clip_end_sec)
             frames = spread_frames(span, num_frames)

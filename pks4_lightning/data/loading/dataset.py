@@ -24,7 +24,7 @@ from pks4_lightning.data.clips.flexible import Scale, scaled_resize
 from pks4_lightning.data.clips.pool import ClipPool, PooledFrames
 from pks4_lightning.data.clips.randaugment import grayscale, randaugment
 from pks4_lightning.data.clips.reading import ViewFrames, read_views
-from pks4_lightning.data.clips.sampling import SegmentClipSampler, View, of_length
+from pks4_lightning.data.clips.sampling import CountedClipSampler, View, of_length
 from pks4_lightning.data.clips.transforms import (
     NEVER,
     Augmentation,
@@ -322,7 +322,7 @@ class VideoDataset(Dataset[VideoBatch]):
         self, request: VideoRequest, *, video_path: str = "", failure: str = ""
     ) -> VideoBatch:
         sampler = self.clip_sampler
-        num_views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
+        num_views = sampler.num_views if isinstance(sampler, CountedClipSampler) else 1
         return VideoBatch(
             video=torch.stack([self._blank_clip(self._scale(request))] * num_views),
             label=torch.full((num_views,), self.videos.labels[request.video_index]),

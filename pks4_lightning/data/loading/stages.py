@@ -8,7 +8,7 @@ from pks4_lightning.batch import Stage
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import StepScales
 from pks4_lightning.data.clips.pool import ClipPool
-from pks4_lightning.data.clips.sampling import SegmentClipSampler
+from pks4_lightning.data.clips.sampling import CountedClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
 from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels, reversed_labels
 from pks4_lightning.data.counts import check_counts
@@ -156,7 +156,7 @@ class StageLoaders:
         in_flight: dict[str, int] = {}
         for stage in stages:
             sampler = self.clip_samplers[stage]
-            views = sampler.num_views if isinstance(sampler, SegmentClipSampler) else 1
+            views = sampler.num_views if isinstance(sampler, CountedClipSampler) else 1
             training = stage == "train"
             length, size = scales.largest if training else (scales.num_frames, scales.frame_size)
             in_flight[stage] = check_memory(

@@ -102,6 +102,16 @@ class FrameSource(VideoInterface):
         shown = min(max(first - 1, 0), self.num_frames - 1)
         return range(shown, shown + 1)
 
+    def frames_at(self, seconds: Sequence[float]) -> tuple[int, ...]:
+        """Return the number of the frame on screen at each of these times.
+
+        Args:
+            seconds: From the first frame. Before it that frame is shown, after the end the last.
+        """
+        tolerance = 1e-6  # as in frames_between
+        shown = np.searchsorted(self.times, np.asarray(seconds) + tolerance, side="right") - 1
+        return tuple(np.clip(shown, 0, self.num_frames - 1).tolist())
+
     def get_clip(
         self, start_sec: float | Fraction, end_sec: float | Fraction
     ) -> dict[str, Tensor | None]:

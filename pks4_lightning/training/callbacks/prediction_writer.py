@@ -1,6 +1,5 @@
 """Writes predictions as they come."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.files import atomic_write
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.failure_file import FailureFile
+from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by
 from pks4_lightning.training.scoring.prediction_files import (
     PredictionFile,
     PredictionFormat,
@@ -139,11 +138,10 @@ class PredictionWriter(TaskCallback):
             )
         try:
             if found:
-                _check_record(record, made_by)
+                check_made_by(record, made_by, what="predictions")
                 kept = self._file.read()
                 self._file.write(kept)  # without what a kill has torn
-            with atomic_write(record) as path:
-                path.write_text(json.dumps(made_by, indent=2) + "\n")
+            write_made_by(record, made_by)
             self._failed = FailureFile(folder / "failed.csv")
         except OSError as error:
             raise OSError(
@@ -174,21 +172,3 @@ def _predictions(
             videos.video_index.tolist(), videos.video_path, videos.label.tolist(), best, strict=True
         )
     ]
-
-
-def _check_record(record: Path, made_by: Mapping[str, Any]) -> None:
-    """Refuse to continue predictions that were made by something else."""
-    try:
-        before = dict(json.loads(record.read_text()))
-    except (OSError, ValueError, TypeError):
-        raise ValueError(
-            f"The predictions in {record.parent} cannot be continued: there is no {record.name} "
-            "that says what they were made by. Choose another folder with --out."
-        ) from None
-    for name in made_by.keys() | before.keys():
-        if before.get(name) != made_by.get(name):
-            raise ValueError(
-                f"The predictions in {record.parent} cannot be continued: they were made with "
-                f"{name} {before.get(name)}, and it is {made_by.get(name)} now. Choose another "
-                "folder with --out."
-            )

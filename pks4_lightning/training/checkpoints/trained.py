@@ -66,7 +66,9 @@ def read_trained(path: str | Path) -> Trained:
             if name.startswith(_PREFIX)
         },
         ClipInput(
-            label_names=list(content["label_names"]), **{name: data[name] for name in _OF_CLIPS}
+            label_names=list(content["label_names"]),
+            frame_rate=data.get("frame_rate"),
+            **{name: data[name] for name in _OF_CLIPS},
         ),
         num_clips=data.get("num_clips", 1),
         num_crops=data.get("num_crops", 1),

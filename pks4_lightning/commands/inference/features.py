@@ -1,0 +1,99 @@
+"""``pks4 features``: arrays for temporal detectors."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import torch
+
+from pks4_lightning.data.annotations.prediction import list_for_prediction
+from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.inference import load
+from pks4_lightning.models.pretrained import weights_file
+from pks4_lightning.timeline.features import FeatureWriter
+from pks4_lightning.timeline.result_folder import ResultFolder
+from pks4_lightning.timeline.windows import check_window
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    parser.description = (
+        "Write <video>.npy for every video, and features.json, as temporal detectors (OpenTAD, "
+        "ActionFormer) read them. Row i shows the seconds from i x stride to i x stride + length; "
+        "features.json has both, in the words of each detector."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  pks4 features --ckpt_path best.ckpt /my/videos --window 2.0 --stride 0.5\n"
+        "  pks4 features --ckpt_path best.ckpt /my/videos --kind frame --window 2.0 --out frames\n"
+        "  pks4 features --ckpt_path best.ckpt /my/videos --out features --resume"
+    )
+    parser.add_argument(
+        "videos", metavar="VIDEO", nargs="+",
+        help="a video, a folder, a 'pattern', a list of paths; - for a list on standard input",
+    )  # fmt: skip
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint, or exported folder")
+    parser.add_argument(
+        "--kind", choices=["window", "frame", "patch"], default="window",
+        help="a row is what the head reads of a window (default), its share of one frame, or the "
+        "patches of one frame, width x rows x columns",
+    )  # fmt: skip
+    parser.add_argument("--window", type=float, default=2.0, help="seconds of a clip (2.0)")
+    parser.add_argument(
+        "--stride", type=float,
+        help="seconds between windows; default: half a window. Frames and patches lie end to end, "
+        "window / num_frames apart",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", choices=["float32", "float16"], default="float32", help="of the files (float32)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("features"), help="folder (features)")
+    parser.add_argument("--resume", action="store_true", help="do what --out does not hold yet")
+    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the features of videos.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        ValueError: If an argument does not fit, or no video could be read.
+        FileExistsError: If the folder holds features and they are not to be continued.
+    """
+    if arguments.stride is not None and arguments.kind != "window":
+        raise ValueError(
+            f"--stride is for windows, and --kind {arguments.kind} has its rows end to end, "
+            "window / num_frames apart: leave it out."
+        )
+    stride = arguments.window / 2 if arguments.stride is None else arguments.stride
+    check_window(window=arguments.window, stride=stride)
+    videos = list_for_prediction(arguments.videos)
+    model = load(arguments.ckpt_path, device=arguments.device)
+    made_by = {
+        "checkpoint": sha256_of(weights_file(arguments.ckpt_path)), "--kind": arguments.kind,
+        "--window": arguments.window, "--stride": stride, "--dtype": arguments.dtype,
+        "computed in": str(model.dtype),
+    }  # fmt: skip
+    folder = ResultFolder(arguments.out, made_by=made_by, resume=arguments.resume, what="features")
+    writer = FeatureWriter(
+        model=model, folder=folder, kind=arguments.kind, window=arguments.window, stride=stride,
+        dtype=getattr(torch, arguments.dtype),
+    )  # fmt: skip
+    try:
+        folder.work_through(videos, writer.write)
+    finally:  # also after Ctrl-C
+        with atomic_write(arguments.out / "features.json") as path:
+            path.write_text(json.dumps(writer.description(), indent=1) + "\n")
+    folder.check()
+    logger.info("%d videos in %s, listed in features.json.", len(folder.finished), arguments.out)

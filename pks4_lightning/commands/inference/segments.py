@@ -1,0 +1,99 @@
+"""``pks4 predict --window``: what happens when in long videos."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pks4_lightning.data.annotations.prediction import list_for_prediction
+from pks4_lightning.files import sha256_of
+from pks4_lightning.inference import load
+from pks4_lightning.models.pretrained import weights_file
+from pks4_lightning.timeline.formats import Labelled
+from pks4_lightning.timeline.labelling import VideoLabeller
+from pks4_lightning.timeline.overlay import check_overlay
+from pks4_lightning.timeline.result_folder import ResultFolder
+from pks4_lightning.timeline.windows import check_window
+
+__all__ = ["WINDOW_OPTIONS", "run_windows"]
+
+logger = logging.getLogger(__name__)
+
+WINDOW_OPTIONS = ("stride", "margin", "overlay", "device")
+"""Options of `pks4 predict` that mean something with windows only."""
+
+_NUM_SHOWN = 20
+
+
+def run_windows(arguments: argparse.Namespace) -> None:
+    """Find the segments of videos.
+
+    Args:
+        arguments: Those of `pks4 predict`, with a window.
+
+    Raises:
+        ValueError: If an argument does not fit, or no video could be read.
+        FileExistsError: If the folder holds segments and they are not to be continued.
+    """
+    checkpoint = _checkpoint(arguments.settings)
+    window = arguments.window
+    stride = window / 2 if arguments.stride is None else arguments.stride
+    margin = 0.1 if arguments.margin is None else arguments.margin
+    check_window(window=window, stride=stride)
+    if not margin >= 0:
+        raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
+    videos = list_for_prediction(arguments.videos)
+    paths = [videos.path(number) for number in range(len(videos))]
+    num_named = len(paths) + len(videos.missing)
+    if arguments.overlay is not None:
+        if num_named != 1:
+            raise ValueError(f"--overlay copies one video, and {num_named} are named.")
+        check_overlay(Path(paths[0]), arguments.overlay)
+    model = load(checkpoint, device=arguments.device)
+    out = arguments.out or Path("segments")
+    made_by = {
+        "checkpoint": sha256_of(weights_file(checkpoint)), "--window": window, "--stride": stride,
+        "--margin": margin, "dtype": str(model.dtype),
+    }  # fmt: skip
+    folder = ResultFolder(out, made_by=made_by, resume=arguments.resume, what="segments")
+    labeller = VideoLabeller(
+        model=model, folder=folder, window=window, stride=stride, margin=margin
+    )
+    try:
+        folder.work_through(videos, labeller.label)
+    finally:  # also after Ctrl-C
+        files = labeller.write(arguments.format, paths)
+    folder.check()
+    if len(paths) == 1:
+        _show(labeller.segments(paths[0]))
+    if arguments.overlay is not None:
+        labeller.write_overlay(paths[0], arguments.overlay)
+        files.append(arguments.overlay)
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    logger.info("Wrote %s%s; %s has a picture of every video.", files[0], more, out)
+
+
+def _show(segments: list[Labelled]) -> None:
+    for segment in segments[:_NUM_SHOWN]:
+        logger.info(
+            "%8.2f - %8.2f s  %4.0f %%  %s",
+            segment.start, segment.end, 100 * segment.score, segment.label,
+        )  # fmt: skip
+    if len(segments) > _NUM_SHOWN:
+        logger.info("... and %d more.", len(segments) - _NUM_SHOWN)
+
+
+def _checkpoint(settings: list[str]) -> str:
+    """Return the checkpoint, the only setting that windows take."""
+    given = dict(setting.removeprefix("--").partition("=")[::2] for setting in settings)
+    checkpoint = given.pop("ckpt_path", "")
+    if given:
+        raise ValueError(
+            f"--{next(iter(given))} does not go with --window, which makes clips as in training; "
+            f"its own options are --{', --'.join(WINDOW_OPTIONS)}."
+        )
+    if not checkpoint:
+        raise ValueError(
+            "`pks4 predict --window` needs trained weights: --ckpt_path names a checkpoint of "
+            "`pks4 fit`, or an export of `pks4 export-weights`."
+        )
+    return checkpoint

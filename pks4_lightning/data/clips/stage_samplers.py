@@ -1,0 +1,34 @@
+"""Which clips a video gives in training, validation, testing and predicting."""
+
+from collections.abc import Callable
+from functools import partial
+
+from pks4_lightning.batch import Stage
+from pks4_lightning.data.clips.fixed_rate import RateClipSampler
+from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler, RandomSegmentClipSampler
+from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+
+__all__ = ["stage_samplers"]
+
+
+def stage_samplers(
+    num_frames: int, *, frame_rate: float | None, num_clips: int = 1, num_crops: int = 1
+) -> dict[Stage, ClipSampler]:
+    """Return which clips a video gives in training, validation, testing and predicting.
+
+    Args:
+        num_frames: Frames per clip.
+        frame_rate: Frames per second; ``None`` spreads a clip over the whole video.
+        num_clips: Clips per video in testing and predicting.
+        num_crops: Crops of each clip, likewise.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    fixed: Callable[..., ClipSampler] = CentredSegmentClipSampler
+    training: ClipSampler = RandomSegmentClipSampler(num_frames)
+    if frame_rate is not None:
+        fixed = partial(RateClipSampler, rate=frame_rate)
+        training = RateClipSampler(num_frames, rate=frame_rate, begins_anywhere=True)
+    testing = fixed(num_frames, num_clips=num_clips, num_crops=num_crops)
+    return {"train": training, "val": fixed(num_frames), "test": testing, "predict": testing}

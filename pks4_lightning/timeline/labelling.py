@@ -1,0 +1,140 @@
+"""What happens when in long videos: windows scored, merged into segments, drawn.
+
+Dimensions:
+    N: windows
+    K: classes
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.frame_source import FrameSource
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.files import atomic_write
+from pks4_lightning.inference import TrainedClassifier, open_frames
+from pks4_lightning.pictures.timeline import timeline_figure
+from pks4_lightning.timeline.formats import SUBTITLES, Format, Labelled, write_segments
+from pks4_lightning.timeline.overlay import Caption, write_overlay
+from pks4_lightning.timeline.result_folder import ResultFolder
+from pks4_lightning.timeline.row_file import RowFile
+from pks4_lightning.timeline.segments import Moments, find_moments, find_segments
+from pks4_lightning.timeline.window_pass import window_pass
+from pks4_lightning.timeline.windows import Window, plan_windows
+from pks4_lightning.training.scoring.predictions import best_labels
+
+__all__ = ["VideoLabeller"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoLabeller:
+    """Finds the segments of videos with a classifier.
+
+    Args:
+        model: The classifier and what it is fed.
+        folder: Where the results go: ``scores/<video>.npy`` has a row per window, ``<video>.png``
+            shows them over time.
+        window: Seconds of a window.
+        stride: Seconds from one window's beginning to the next one's.
+        margin: By how much another class must score higher to become the label.
+        batch_size: Windows in a batch.
+    """
+
+    model: TrainedClassifier
+    folder: ResultFolder
+    window: float
+    stride: float
+    margin: float
+    batch_size: int = 16
+
+    def label(self, path: str, *, show: bool = False) -> None:
+        """Score the windows of a video and merge them, or go on where that broke off.
+
+        Args:
+            path: A file, or a folder of pictures.
+            show: Show how far it is.
+
+        Raises:
+            VideoDecodeError: If it cannot be decoded; nothing of it is kept.
+            ValueError: If a window is shorter than one of its frames.
+        """
+        name = self.folder.name_of(path)
+        rows = RowFile(self.folder.folder / "scores" / f"{name}.npy", block=self.batch_size)
+        try:
+            windows = window_pass(
+                self.model, open_frames(path), self._plan,
+                lambda clips: self.model.logits(clips).softmax(-1),
+                rows, batch_size=self.batch_size, show=show,
+            )  # fmt: skip
+        except VideoDecodeError:
+            rows.discard()
+            raise
+        scores = rows.finish()
+        names = self.model.label_names
+        moments = find_moments([window[:2] for window in windows], scores)
+        segments = find_segments(moments, margin=self.margin)
+        figure = timeline_figure(
+            moments.edges, moments.scores, segments, names=names, title=Path(path).name
+        )
+        with atomic_write(self.folder.folder / f"{name}.png") as picture:
+            figure.savefig(picture)
+        found = [(s.start, s.end, names[s.label], s.score) for s in segments]
+        self.folder.finish(path, {"num_windows": len(windows), "segments": found})
+
+    def segments(self, path: str) -> list[Labelled]:
+        """Return the segments of a video, without gaps or overlaps; none unless it is finished.
+
+        Args:
+            path: The video's.
+        """
+        entry = self.folder.entry(path)
+        return [Labelled(path, *each) for each in (entry or {"segments": []})["segments"]]
+
+    def write(self, form: Format, paths: Iterable[str]) -> list[Path]:
+        """Write the segments of all videos that are finished.
+
+        Args:
+            form: Of the file; subtitles are a file per video.
+            paths: The videos, in the order in which they are to be written.
+
+        Returns:
+            The files.
+        """
+        files: dict[Path, list[Labelled]] = {}
+        for path in dict.fromkeys([*paths, *self.folder.finished]):
+            if found := self.segments(path):
+                name = self.folder.name_of(path) if form in SUBTITLES else "segments"
+                files.setdefault(self.folder.folder / f"{name}.{form}", []).extend(found)
+        for file, found in files.items():
+            with atomic_write(file) as unfinished:
+                unfinished.write_text(write_segments(found, form), encoding="utf-8")
+        return list(files)
+
+    def write_overlay(self, path: str, out: Path) -> None:
+        """Write the best classes into a copy of a video that is finished.
+
+        Args:
+            path: The video's.
+            out: As for :func:`~pks4_lightning.timeline.overlay.write_overlay`.
+        """
+        name = self.folder.name_of(path)
+        scores = np.load(self.folder.folder / "scores" / f"{name}.npy")
+        spans = [window[:2] for window in self._plan(Video(path))[: len(scores)]]
+        moments = find_moments(spans, scores)
+        write_overlay(Path(path), out, partial(self._caption, moments))
+
+    def _plan(self, video: FrameSource) -> list[Window]:
+        return plan_windows(
+            video,
+            num_frames=self.model.clip.num_frames,
+            window=self.window,
+            stride=self.stride,
+        )
+
+    def _caption(self, moments: Moments, seconds: float) -> Caption:
+        scores = moments.at(seconds)[None]
+        return best_labels(scores, self.model.label_names, num_best=3)[0]

@@ -1,0 +1,164 @@
+"""``pks4 predict --window``: what happens when, however often the command is stopped."""
+
+import csv
+import json
+
+import av
+import numpy as np
+import pytest
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.video.video import Video
+from tests.helpers.killed import kill_within
+from tests.helpers.media import Clip, write_clip
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    return str(trained / "checkpoints" / "best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Four seconds with sound."""
+    folder = tmp_path_factory.mktemp("long")
+    return write_clip(folder / "clip", Clip(".mp4", num_frames=100, b_frames=2, sound=4.0))
+
+
+def predict(checkpoint, *arguments):
+    return main(["predict", "--ckpt_path", checkpoint, *map(str, arguments)])
+
+
+def rows_of(table):
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def content(folder):
+    """All files but the journal, whose lines a kill may leave twice."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "videos.jsonl"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def sentence(capfd):
+    lines = capfd.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith("pks4: error: "))
+    return line
+
+
+def test_scores_are_those_of_every_window_and_segments_cover_the_video(checkpoint, clip, tmp_path):
+    out = tmp_path / "out"
+    assert predict(checkpoint, clip, "--window", 1.0, "--stride", 0.5, "--out", out) == 0
+    scores = np.load(out / "scores" / "clip.npy")
+    model = pks4_lightning.load(checkpoint, device="cpu")
+    assert scores.shape == (7, len(model.label_names))
+    for k, row in enumerate(scores):
+        numbers = [round(12.5 * k + 25 * (2 * t + 1) / 8 - 0.5) for t in range(4)]
+        frames = Video(clip).frames(numbers, model.resize)
+        expected = model.logits(model.normalise(model.crop(frames)[None]))[0].softmax(-1)
+        assert row == pytest.approx(expected.numpy(), abs=2e-2)
+    rows = rows_of(out / "segments.csv")
+    assert rows[0]["start"] == "0.0"
+    assert float(rows[-1]["end"]) == pytest.approx(4.0)
+    assert {row["label"] for row in rows} <= set(model.label_names)
+    assert (out / "clip.png").stat().st_size > 5000
+
+
+def test_labels_are_written_into_a_copy_that_keeps_frames_times_and_sound(
+    checkpoint, clip, tmp_path
+):
+    seen = tmp_path / "seen.mp4"
+    windows = ["--window", 1.0, "--out", tmp_path / "out"]
+    assert predict(checkpoint, clip, *windows, "--overlay", seen) == 0
+    assert np.allclose(Video(seen).times, Video(clip).times)
+    plain, drawn = (Video(path).frames(range(100)).float() for path in (clip, seen))
+    changed = (plain - drawn).abs().mean((1, 2, 3)) > 5  # every frame has its caption
+    assert changed.all()
+    sounds = []
+    for path in (clip, seen):
+        with av.open(str(path)) as container:
+            sounds.append([bytes(p) for p in container.demux(audio=0) if p.size])
+    assert sounds[0] == sounds[1]
+    assert sounds[0]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "srt", "vtt"])
+def test_several_videos_and_one_that_is_none(checkpoint, clip, tmp_path, form):
+    bad, again = tmp_path / "bad.mp4", tmp_path / "again" / clip.name
+    bad.write_bytes(b"no video")
+    again.parent.mkdir()
+    again.write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    given = [clip, bad, "gone.mp4", again, "--window", 2.0, "--format", form, "--out", out]
+    assert predict(checkpoint, *given) == 0
+    failed = rows_of(out / "failed.csv")
+    assert [(row["video_path"], row["reason"] == "missing") for row in failed] == [
+        ("gone.mp4", True), (str(bad), False),
+    ]  # fmt: skip
+    if form in ("srt", "vtt"):
+        one, other = (out / f"{name}.{form}" for name in ("clip", "again_clip"))
+        assert one.read_text() == other.read_text()
+        assert " --> 00:00:0" in one.read_text()
+    else:
+        text = (out / f"segments.{form}").read_text()
+        assert text.index(json.dumps(str(clip))[1:-1]) < text.index(json.dumps(str(again))[1:-1])
+
+
+def test_a_kill_in_the_midst_and_a_resume_leave_what_one_run_does(checkpoint, clip, tmp_path):
+    windows = ["--window", 0.4, "--stride", 0.01]  # 361 windows in 23 batches
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert predict(checkpoint, clip, *windows, "--out", whole) == 0
+    given = ["predict", "--ckpt_path", checkpoint, str(clip)]
+    given += [*map(str, windows), "--out", str(part)]
+    rows = part / "scores" / "clip.npy.part"
+    kill_within(given, rows, 128 + 5 * 16 * 8 * 4)
+    torn = rows.stat().st_size
+    assert not (part / "scores" / "clip.npy").exists()
+    with rows.open("ab") as file:  # half a row of the next batch
+        file.write(b"\0" * 20)
+    assert main(given) == 1, "nothing is added without being told so"
+    assert rows.stat().st_size == torn + 20
+    assert main([*given, "--resume"]) == 0
+    assert content(part) == content(whole)
+    before = (part / "scores" / "clip.npy").stat().st_mtime_ns
+    assert main([*given, "--resume"]) == 0, "nothing is left to do"
+    assert (part / "scores" / "clip.npy").stat().st_mtime_ns == before
+
+
+def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, capfd):
+    given = [clip, "--window", 1.0, "--out", tmp_path]
+    assert predict(checkpoint, *given) == 0
+    capfd.readouterr()
+    assert predict(checkpoint, *given, "--resume", "--stride", 0.25) == 1
+    assert "--stride 0.5, and it is 0.25 now" in sentence(capfd)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (["--window", "0"], "--window is 0; it must be a positive number of seconds"),
+        (["--window", "nan"], "--window is nan; it must be a positive"),
+        (["--window", "0.01"], "--window is 0.01 s, and a frame of '"),
+        (["--window", "1", "--stride", "-1"], "--stride is -1"),
+        (["--window", "1", "--margin", "-1"], "--margin is -1"),
+        (["--stride", "1"], "--stride is for long videos: give --window"),
+        (["--overlay", "x.mp4"], "--overlay is for long videos: give --window"),
+        (["--format", "srt"], "--format srt has one label at a time: give --window"),
+        (["--window", "1", "--data.num_clips=2"], "--data.num_clips does not go with --window"),
+        (["--window", "1", "--overlay", "x.avi"], "must end in .mp4, .mkv or .mov"),
+        (["gone.mp4", "--window", "1", "--overlay", "x.mp4"], "one video, and 2 are named"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
+    out = tmp_path / "out"
+    assert predict(checkpoint, clip, *changes, "--out", out) == 1
+    assert reason in sentence(capfd)
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_nothing_but_noise_is_no_success(checkpoint, tmp_path, capfd):
+    (tmp_path / "not.mp4").write_bytes(b"this is no video")
+    out = tmp_path / "out"
+    assert predict(checkpoint, tmp_path / "not.mp4", "--window", 1.0, "--out", out) == 1
+    assert f"No video could be read; {out}/failed.csv says why." in sentence(capfd)
