@@ -53,7 +53,7 @@ PUBLIC = {
     """,
     "pks4_lightning.timeline": """
         Answer Caption Follower Labelled Moments Segment Source Window find_moments find_segments
-        follower open_source plan_windows window_clips window_pass write_overlay write_segments
+        follower open_source plan_windows compute_windows window_clips write_overlay write_segments
     """,
     "pks4_lightning.experiments": """
         Arm Estimate Fold GroupedClip Result Trial compare comparison_table cross_validate estimate

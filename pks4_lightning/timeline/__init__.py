@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pks4_lightning.timeline.overlay import Caption, write_overlay
     from pks4_lightning.timeline.segments import Moments, Segment, find_moments, find_segments
     from pks4_lightning.timeline.sources import Source, open_source
-    from pks4_lightning.timeline.window_pass import window_pass
+    from pks4_lightning.timeline.window_pass import compute_windows
     from pks4_lightning.timeline.windows import Window, plan_windows, window_clips
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -24,13 +24,13 @@ __all__ = [
     "Segment",
     "Source",
     "Window",
+    "compute_windows",
     "find_moments",
     "find_segments",
     "follower",
     "open_source",
     "plan_windows",
     "window_clips",
-    "window_pass",
     "write_overlay",
     "write_segments",
 ]

@@ -21,7 +21,7 @@ from pks4_lightning.inference import TrainedClassifier, open_frames
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.timeline.result_folder import ResultFolder
 from pks4_lightning.timeline.row_file import RowFile
-from pks4_lightning.timeline.window_pass import window_pass
+from pks4_lightning.timeline.window_pass import compute_windows
 from pks4_lightning.timeline.windows import Window, num_ticks, plan_ticks, plan_windows
 
 __all__ = ["FeatureWriter", "Kind"]
@@ -89,7 +89,7 @@ class FeatureWriter:
         file = self.folder.folder / f"{self.folder.name_of(path)}.npy"
         rows = RowFile(file, block=self.batch_size * per_window)
         try:
-            window_pass(
+            compute_windows(
                 self.model, video, self._plan(), self._compute(),
                 rows, rows_per_window=per_window, batch_size=self.batch_size, show=show,
             )  # fmt: skip

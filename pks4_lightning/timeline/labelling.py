@@ -23,7 +23,7 @@ from pks4_lightning.timeline.overlay import Caption, write_overlay
 from pks4_lightning.timeline.result_folder import ResultFolder
 from pks4_lightning.timeline.row_file import RowFile
 from pks4_lightning.timeline.segments import Moments, find_moments, find_segments
-from pks4_lightning.timeline.window_pass import window_pass
+from pks4_lightning.timeline.window_pass import compute_windows
 from pks4_lightning.timeline.windows import Window, plan_windows
 from pks4_lightning.training.scoring.predictions import best_labels
 
@@ -65,7 +65,7 @@ class VideoLabeller:
         name = self.folder.name_of(path)
         rows = RowFile(self.folder.folder / "scores" / f"{name}.npy", block=self.batch_size)
         try:
-            windows = window_pass(
+            windows = compute_windows(
                 self.model, open_frames(path), self._plan,
                 lambda clips: self.model.logits(clips).softmax(-1),
                 rows, batch_size=self.batch_size, show=show,

@@ -21,14 +21,14 @@ from pks4_lightning.progress import track
 from pks4_lightning.timeline.row_file import RowFile
 from pks4_lightning.timeline.windows import Window, window_clips
 
-__all__ = ["Compute", "Plan", "window_pass"]
+__all__ = ["Compute", "Plan", "compute_windows"]
 
 Plan: TypeAlias = Callable[[FrameSource], list[Window]]
 Compute: TypeAlias = Callable[[Float[Tensor, "B 3 T S S"]], Shaped[Tensor, "rows ..."]]
 """From normalised clips to the same number of rows for each, in their order."""
 
 
-def window_pass(
+def compute_windows(
     model: TrainedClassifier,
     video: FrameSource,
     plan: Plan,
