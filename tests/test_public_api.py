@@ -52,8 +52,8 @@ PUBLIC = {
         AIM EVL Peer STAdapter Side4Video VideoMamba load_published
     """,
     "pks4_lightning.timeline": """
-        Answer Caption Follower Labelled Moments Segment Source Window find_moments find_segments
-        follower open_source plan_windows compute_windows window_clips write_overlay write_segments
+        Answer Caption Follower Labelled Moments Segment Source Window compute_windows find_moments
+        find_segments follower open_source plan_windows window_clips write_overlay write_segments
     """,
     "pks4_lightning.experiments": """
         Arm Estimate Fold GroupedClip Result Trial compare comparison_table cross_validate estimate

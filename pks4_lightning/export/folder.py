@@ -72,14 +72,20 @@ def export_classifier(trained: Trained, folder: Path, *, to: str) -> float:
 
 def _preprocessing(trained: Trained) -> dict[str, object]:
     clip = trained.clip
+    sampling = "floor(N (t (n + 1) + k + 1) / (T (n + 1)))"
+    if clip.frame_rate is not None:
+        sampling = (
+            "the one on screen (k + 1) / (n + 1) max(0, L - (T - 1) / frame_rate) + t / frame_rate "
+            "seconds after the first, which is L seconds before the last"
+        )
     return {
         "input": "video: float32, B C T H W, RGB from 0 to 1, less mean, divided by std",
         "output": "logits: float32, B K, classes in the order of labels.txt",
         "num_frames": clip.num_frames,
         "num_clips": trained.num_clips,
         "num_crops": trained.num_crops,
-        "sampling": "frame t of T, clip k of n, of a video of N frames: "
-        "floor(N (t (n + 1) + k + 1) / (T (n + 1)))",
+        "frame_rate": clip.frame_rate,
+        "sampling": f"frame t of T, clip k of n, of a video of N frames: {sampling}",
         "resize": clip.resize,
         "frame_size": clip.frame_size,
         "mean": clip.mean,

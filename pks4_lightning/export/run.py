@@ -34,12 +34,7 @@ def load_model(folder: Path = HERE) -> Callable[[np.ndarray], np.ndarray]:
 def read_clips(path: str | Path, folder: Path = HERE) -> np.ndarray:
     """Return the views of a video, clips times crops, as the model takes them."""
     spec = json.loads((folder / "preprocessing.json").read_text())
-    num_frames, num_clips, num_crops = (spec[f"num_{x}"] for x in ("frames", "clips", "crops"))
-    total, parts = sum(1 for _ in _decode(path)), num_clips + 1
-    chosen = [  # of each of num_frames equal segments, num_clips frames evenly spaced
-        [total * (t * parts + k + 1) // (num_frames * parts) for t in range(num_frames)]
-        for k in range(num_clips)
-    ]
+    chosen, num_crops = _chosen_frames(path, spec), spec["num_crops"]
     size, resize, pictures = None, spec["resize"], {}
     for number, frame in enumerate(_decode(path)):
         turn = round(frame.rotation / 90) % 4
@@ -68,6 +63,23 @@ def scores(logits: np.ndarray) -> np.ndarray:
     """Return the score of every class, from 0 to 1, averaged over the views of one video."""
     shares = np.exp(logits - logits.max(-1, keepdims=True))
     return (shares / shares.sum(-1, keepdims=True)).mean(0)
+
+
+def _chosen_frames(path: str | Path, spec: dict[str, Any]) -> list[list[int]]:
+    """Return the numbers of the frames of every clip."""
+    num_frames, parts, rate = spec["num_frames"], spec["num_clips"] + 1, spec["frame_rate"]
+    times = [frame.time or 0.0 for frame in _decode(path)]
+    total, shares = len(times), range(1, parts)
+    if rate is None:  # of each of num_frames equal segments, num_clips frames evenly spaced
+        return [
+            [total * (t * parts + k) // (num_frames * parts) for t in range(num_frames)]
+            for k in shares
+        ]
+    seconds = np.sort(times) - min(times)
+    room = max(0.0, seconds[-1] - (num_frames - 1) / rate)
+    ticks = np.arange(num_frames) / rate + 1e-6  # the frame on screen at each of them
+    starts = [k / parts * room for k in shares]
+    return [(np.searchsorted(seconds, start + ticks, "right") - 1).tolist() for start in starts]
 
 
 def _decode(path: str | Path) -> Any:

@@ -1,6 +1,7 @@
 """The script beside an export makes clips as the package does, of videos of every kind."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import pks4_lightning
 from pks4_lightning.export.run import read_clips, scores
+from pks4_lightning.inference import TrainedClassifier
 from tests.data.video.test_orientation import write as write_turned
 from tests.helpers.media import Clip, write_clip
 
@@ -30,6 +32,7 @@ def clips_of(model, path, folder, num_clips, num_crops):
         "num_frames": clip.num_frames,
         "num_clips": num_clips,
         "num_crops": num_crops,
+        "frame_rate": clip.frame_rate,
         "resize": clip.resize,
         "frame_size": clip.frame_size,
         "mean": clip.mean,
@@ -46,6 +49,19 @@ def test_clips_are_those_of_the_package(model, tmp_path, kind, num_clips, num_cr
     expected = model.preprocess(path, num_clips=num_clips, num_crops=num_crops)
     found = clips_of(model, path, tmp_path, num_clips, num_crops)
     assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rate", "num_clips"), [(5.0, 1), (2.0, 2), (60.0, 3)])
+def test_clips_at_a_fixed_rate_are_those_of_the_package(model, tmp_path, kind, rate, num_clips):
+    path = write_clip(tmp_path / "clip", KINDS[kind])
+    at_rate = TrainedClassifier(
+        model.classifier, replace(model.clip, frame_rate=rate), device=model.device,
+        dtype=model.dtype,
+    )  # fmt: skip
+    found = clips_of(at_rate, path, tmp_path, num_clips, 1)
+    expected = at_rate.preprocess(path, num_clips=num_clips, num_crops=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
