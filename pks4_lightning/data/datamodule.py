@@ -182,15 +182,15 @@ class VideoDataModule(LightningDataModule):
         )
         if test_batch_size is None:
             test_batch_size = max(1, batch_size // (num_clips * num_crops))
-        samplers = stage_samplers(
+        own = stage_samplers(
             num_frames, frame_rate=frame_rate, num_clips=num_clips, num_crops=num_crops
         )
         self.loaders = StageLoaders(
             clip_samplers={
-                "train": train_sampler or samplers["train"],
-                "val": val_sampler or samplers["val"],
-                "test": test_sampler or samplers["test"],
-                "predict": test_sampler or samplers["predict"],
+                "train": train_sampler or own["train"],
+                "val": val_sampler or own["val"],
+                "test": test_sampler or own["test"],
+                "predict": test_sampler or own["predict"],
             },
             test_batch_size=test_batch_size,
             order=self.order,

@@ -62,7 +62,9 @@ class TokenCache:
         elif scales.flexible.anything:
             reason = "clips of one scale: leave data.flexible out"
         elif not all(isinstance(each, SegmentClipSampler) for each in samplers):
-            reason = "clips spread over the video: leave data.frame_rate, train_sampler and the like out"
+            reason = (
+                "clips spread over the video: leave data.frame_rate, train_sampler and the like out"
+            )
         if reason is not None:
             raise ValueError(f"data.token_cache needs {reason}.")
 
