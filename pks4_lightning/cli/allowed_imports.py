@@ -7,14 +7,13 @@ a checkpoint. Code of your own is let in by the environment alone, which no file
 run with a callback of yours could not be resumed otherwise.
 """
 
-import os
 import re
 
 from jsonargparse import set_parsing_settings
 
-__all__ = ["explain_denied_import", "restrict_imports"]
+from pks4_lightning.own_code import OPT_IN, own_modules
 
-OPT_IN = "PKS4_ALLOW_IMPORTS"
+__all__ = ["explain_denied_import", "restrict_imports"]
 
 ALLOWED = (
     "pks4_lightning.data.clips.sampling",
@@ -39,15 +38,9 @@ def restrict_imports() -> None:
     Raises:
         ValueError: If the environment's list is none of import paths.
     """
-    own = [entry.strip() for entry in os.environ.get(OPT_IN, "").split(",") if entry.strip()]
-    for entry in own:
-        names = entry.split(".")
-        if names[0] == "jsonargparse" or not all(name.isidentifier() for name in names):
-            raise ValueError(
-                f"{OPT_IN} holds {entry!r}; it takes names of your own modules, separated by "
-                f"commas, such as {OPT_IN}=my_package."
-            )
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+    set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own_modules()]
+    )
 
 
 def explain_denied_import(message: str) -> str | None:

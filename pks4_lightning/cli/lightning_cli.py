@@ -67,8 +67,12 @@ class SaveConfig(SaveConfigCallback):
         """Write nothing yet: the data and the weights may still be refused."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``config.yaml``."""
-        super().setup(trainer, pl_module, "fit")
+        """Write ``config.yaml`` into the run's folder; a logger may have another, or none."""
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / self.config_filename
+            self.parser.save(self.config, str(path), skip_unset=False, overwrite=True)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -89,7 +93,6 @@ class PKS4CLI(LightningCLI):
             VideoClassificationTask,
             VideoDataModule,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             parser_kwargs={"prog": "pks4"},

@@ -168,12 +168,13 @@ class PKS4Classifier(VideoClassifier):
         """Name the tower, what is inserted into it, and the head."""
         encoder = None if self.pks4 is None else self.pks4.prior_encoder
         scanner = None if self.pks4 is None else self.pks4.scanner
+        title = "KS4 scanner" if scanner is None else getattr(scanner, "title", None)
         parts = {
             "vision tower": self.backbone,
             "class-token route": self.class_route,
             "correlation": encoder and encoder.correlation,
             "variation": encoder and encoder.variation,
-            scanner.title if scanner else "KS4 scanner": scanner,
+            title or type(scanner).__name__: scanner,
             "backward scanner": self.pks4 and self.pks4.backward_scanner,
             "pooled route": self.pooled_route,
             "head": self.head,

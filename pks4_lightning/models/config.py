@@ -1,7 +1,7 @@
 """The description of a classifier: one frozen dataclass, filled from YAML or by hand."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 __all__ = [
     "ClassRoute",
@@ -80,6 +80,8 @@ class PKS4Config:
             The others are controls, not in the paper. ``none``: nothing; the priors act alone.
             ``gru`` and ``attention``: a recurrent network, or self-attention along time at every
             patch location, with as many parameters as the KS4 scanner has, to within 1 %.
+            ``my_module.MyScanner``: a module of your own, which is made for a width D and maps B T
+            P D to the same shape; ``PKS4_ALLOW_IMPORTS=my_module`` lets it in.
         bidirectional: Scan backwards in time too, with a second scanner (Table 7).
         causal: Let no frame see a later one, so that the classifier can follow a stream frame by
             frame: routes and priors look back instead of both ways, with as many parameters. Not
@@ -134,7 +136,7 @@ class PKS4Config:
     use_scanner: bool = True
     use_variation: bool = True
     use_correlation: bool = True
-    scanner: ScannerKind = "mamba"
+    scanner: ScannerKind | str = "mamba"
     bidirectional: bool = False
     causal: bool = False
     insert_after: int = 8
@@ -219,6 +221,11 @@ class PKS4Config:
                 raise ValueError(
                     f"{name} (true) needs the scanner: set use_scanner to true, or {name} to false."
                 )
+        if self.scanner not in get_args(ScannerKind) and not _names_a_class(self.scanner):
+            raise ValueError(
+                f"scanner ({self.scanner}) is none of {', '.join(get_args(ScannerKind))}, and "
+                "names no class of your own, such as my_module.MyScanner."
+            )
         if self.use_scanner and self.scanner == "none":
             self._check_priors_alone()
         if self.scanner == "attention" and (self.causal or self.bidirectional):
@@ -240,3 +247,8 @@ class PKS4Config:
             )
         if self.bidirectional:
             raise ValueError("scanner (none) has no direction: set bidirectional to false.")
+
+
+def _names_a_class(path: str) -> bool:
+    names = path.split(".")
+    return len(names) > 1 and all(name.isidentifier() for name in names)

@@ -32,6 +32,7 @@ from pks4_lightning.models.config import (
 from pks4_lightning.models.kinematic_prior import KinematicPriorEncoder, PriorState
 from pks4_lightning.models.scan_controls import TemporalAttention, TemporalGRU
 from pks4_lightning.models.scanner import KS4Scanner
+from pks4_lightning.own_code import own_class
 
 __all__ = ["PKS4Module", "PKS4State"]
 
@@ -57,7 +58,8 @@ class PKS4Module(Hooked):
         d_model: Width of the tokens.
         use_correlation: Feed local correlations to the scanner.
         use_variation: Feed frame differences to the scanner.
-        scanner: The KS4 scanner, or a control in its place: ``none``, ``gru``, ``attention``.
+        scanner: The KS4 scanner, or what takes its place: ``none``, ``gru``, ``attention``, or a
+            class of the user's own.
         bidirectional: Scan backwards in time too, with a second scanner; outputs are added.
         context_frames: Neighbouring frames the priors see, even.
         zero_context: What 0 of them compare a frame with: itself, or the previous one.
@@ -83,7 +85,7 @@ class PKS4Module(Hooked):
         *,
         use_correlation: bool = True,
         use_variation: bool = True,
-        scanner: ScannerKind = "mamba",
+        scanner: ScannerKind | str = "mamba",
         bidirectional: bool = False,
         context_frames: int = 4,
         zero_context: ZeroContext = "self",
@@ -150,6 +152,11 @@ class PKS4Module(Hooked):
                 "Attention along time reads the whole clip at once and cannot follow a stream: "
                 "train with model.classifier.scanner mamba, gru or none."
             )
+        if self.scanner is not None and not hasattr(self.scanner, "step"):
+            raise ValueError(
+                f"{type(self.scanner).__name__} has no initial_state and step, so this classifier "
+                "cannot follow a stream: docs/extending.md says what they do."
+            )
         return self.prior_encoder.delay
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> PKS4State:
@@ -201,9 +208,8 @@ class PKS4Module(Hooked):
             update = patches + update
         return torch.cat([prefix, update], dim=1)
 
-    def _recurrent(self) -> KS4Scanner | TemporalGRU | None:
-        """Return the scanner that goes from frame to frame; :attr:`delay` refuses the other."""
-        assert not isinstance(self.scanner, TemporalAttention)
+    def _recurrent(self) -> Any:
+        """Return the scanner, if there is one; :attr:`delay` refuses one that has no steps."""
         return self.scanner
 
     def _scan(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
@@ -224,14 +230,17 @@ class PKS4Module(Hooked):
         return self.step(output, self.layout, stream)
 
 
-def _new_scanner(
-    kind: ScannerKind, d_model: int, **sizes: Any
-) -> KS4Scanner | TemporalGRU | TemporalAttention | None:
-    """Build a KS4 scanner of these sizes, or a control as large as it would be."""
+def _new_scanner(kind: ScannerKind | str, d_model: int, **sizes: Any) -> nn.Module | None:
+    """Build a KS4 scanner of these sizes, a control as large as it would be, or the user's own."""
     if kind == "none":
         return None
     if kind == "mamba":
         return KS4Scanner(d_model, **sizes)
+    if kind not in ("gru", "attention"):
+        own = own_class(kind, setting="model.classifier.scanner")
+        if not issubclass(own, nn.Module):
+            raise ValueError(f"model.classifier.scanner names {kind}, which is no nn.Module.")
+        return own(d_model)
     with torch.device("meta"):
         number = sum(each.numel() for each in KS4Scanner(d_model, **sizes).parameters())
     control = TemporalGRU if kind == "gru" else TemporalAttention

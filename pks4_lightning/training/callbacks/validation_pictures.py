@@ -1,17 +1,17 @@
-"""Puts into TensorBoard what a person would look at after each validation."""
+"""Logs what a person would look at after each validation."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.pictures.confusion import confusion_matrix_figure
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.training.distributed import all_gather_objects
+from pks4_lightning.training.figures import log_figure, takes_figures
 from pks4_lightning.training.scoring.class_report import confusion_counts
 from pks4_lightning.training.scoring.view_aggregation import VideoScores
 from pks4_lightning.training.task_callback import TaskCallback
@@ -65,15 +65,16 @@ class ValidationPictures(TaskCallback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the pictures."""
         counts = np.sum(all_gather_objects([self._confusion]), axis=0)
-        log = trainer.logger
-        if not isinstance(log, TensorBoardLogger) or trainer.sanity_checking or not self._clips:
+        if (
+            trainer.sanity_checking
+            or not self._clips
+            or not any(map(takes_figures, trainer.loggers))
+        ):
             return
-        log.experiment.add_figure(
-            "val/confusion",
-            confusion_matrix_figure(counts, self.task.label_names),
-            trainer.global_step,
-        )
         pixels = self.task.source.to_pixels(torch.stack(self._clips)).numpy()
-        log.experiment.add_figure(
-            "val/clips", contact_sheet(pixels, self._titles), trainer.global_step
-        )
+        figures = {
+            "val/confusion": confusion_matrix_figure(counts, self.task.label_names),
+            "val/clips": contact_sheet(pixels, self._titles),
+        }
+        for name, figure in figures.items():
+            log_figure(trainer.loggers, name, figure, trainer.global_step)

@@ -117,7 +117,7 @@ def parameter_groups(
         of the layers.
 
     Raises:
-        KeyError: If a parameter has no entry in ``layer_ids``.
+        ValueError: If a parameter has no entry in ``layer_ids``.
     """
     num_layers = max(layer_id for layer_id in layer_ids.values() if layer_id is not None)
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
@@ -125,6 +125,12 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         name = clean_name(wrapped_name)
+        if name not in layer_ids:
+            raise ValueError(
+                f"{name} was not there when the classifier was built, so it has no place among the "
+                "learning rates: name a module of your own in --model.classifier.scanner "
+                "(docs/extending.md)."
+            )
         layer_id = layer_ids[name]
         depth = num_layers + 1 if layer_id is None else layer_id
         share = 1.0 if layer_id is None else tower_rate
