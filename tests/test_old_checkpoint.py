@@ -11,6 +11,8 @@ import yaml
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.cli.settings import saved_settings
+from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from pks4_lightning.training.task import VideoClassificationTask
 
 SETTINGS = Path(__file__).with_name("old_checkpoint.yaml")
@@ -107,6 +109,31 @@ def test_it_tests_and_predicts_as_before(old, motion_set, tmp_path):
     assert float(cli.trainer.callback_metrics["test/video_top5"]) == pytest.approx(8 / 11)
     assert main(["predict", *old, folder, str(motion_set / "videos" / "27.webm")]) == 0
     assert best_scores(tmp_path / "predict") == pytest.approx([SCORES[2]], abs=2e-6)
+
+
+# how the paper was read when there was no choice; a checkpoint without a word of it stays so
+FIRST_READING = {
+    "scanner": "mamba",
+    "residual": "single",
+    "prior_init": "default",
+    "prior_precision": "autocast",
+    "dt_min": 0.001,
+    "dt_max": 0.1,
+    "zero_context": "self",
+    "variation_ends": "zero",
+    "tsm_shifts": "attention",
+}
+
+
+def test_it_keeps_the_reading_it_was_trained_with_whatever_the_defaults_become(old):
+    path = old[0].removeprefix("--ckpt_path=")
+    silent = old_checkpoint()["hyper_parameters"]["classifier"]
+    assert FIRST_READING.keys() & silent.keys() == {"residual"}
+    completed = read_checkpoint(path)["hyper_parameters"]["classifier"]
+    assert {name: completed[name] for name in FIRST_READING} == FIRST_READING
+    assert {name: completed[name] for name in silent} == silent
+    settings = saved_settings(path, command="fit")["model"]["classifier"]
+    assert {name: settings[name] for name in FIRST_READING} == FIRST_READING
 
 
 def test_it_goes_on_within_its_epoch_as_before(old, tmp_path, monkeypatch):

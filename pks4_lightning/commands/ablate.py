@@ -13,7 +13,7 @@ from pks4_lightning.cli.arguments import take_settings
 from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
-from pks4_lightning.experiments.ablations import TABLES, ablation_arms
+from pks4_lightning.experiments.ablations import TABLES, ablation_arms, reading_arms
 from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
 from pks4_lightning.experiments.folds import read_clips
@@ -37,6 +37,7 @@ examples:
   pks4 ablate --config ssv2 --data.root /data/ssv2 --table 5
   pks4 ablate --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
   pks4 ablate --config my.yaml --data.train clips.csv --table 5 --folds 5 --seeds 0 1 2
+  pks4 ablate --readings --seeds 0 1 2                 # other ways to read the paper
 Any setting of `pks4 fit` may follow, for all rows alike. What is finished is not done again, equal
 settings are trained once. After --print, the same command without it collects the results.
 """
@@ -55,8 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--table",
         type=int,
         nargs="+",
-        default=list(TABLES),
+        default=[],
         help=f"any of {', '.join(map(str, TABLES))}; default: all",
+    )
+    parser.add_argument(
+        "--readings",
+        action="store_true",
+        help="other ways to read the paper, and controls in the scanner's place; without --table, "
+        "these alone",
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="one training of each row; default: 0"
@@ -105,7 +112,9 @@ def run(arguments: argparse.Namespace) -> None:
         own_data = str(out / "data")
         base = ["--config", _DEMO, "--data.root", own_data, *base]
     settings = resolve(base)
-    arms = ablation_arms(arguments.table, num_blocks=num_blocks(settings))
+    tables = arguments.table or ([] if arguments.readings else TABLES)
+    arms = ablation_arms(tables, num_blocks=num_blocks(settings))
+    arms += reading_arms() if arguments.readings else []
     if settings["data"]["root"] == own_data:
         generate_motion_dataset(out / "data", **_NUM_VIDEOS, settings=HARD)
     require_data(settings)
@@ -117,9 +126,8 @@ def run(arguments: argparse.Namespace) -> None:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
     results = run_trials(trials, out=out, jobs=arguments.jobs)
-    for number in dict.fromkeys(arguments.table):
-        rows = [arm for arm in arms if arm.table == number]
-        _console().print(results_table(rows, results, title=f"Table {number}"))
+    for title, rows in _by_table(arms).items():
+        _console().print(results_table(rows, results, title=title))
     logger.info("%s", out / RESULTS)
 
 
@@ -146,13 +154,21 @@ def _cross_validate(
         jobs=arguments.jobs,
     )
     summary = {}
-    for number in dict.fromkeys(arguments.table):
-        rows = compare({arm.name: right[arm.row] for arm in arms if arm.table == number})
-        summary[f"Table {number}"] = rows
-        _console().print(comparison_table(rows, title=f"Table {number}"))
+    for title, of_table in _by_table(arms).items():
+        rows = compare({arm.name: right[arm.row] for arm in of_table})
+        summary[title] = rows
+        _console().print(comparison_table(rows, title=title))
     with atomic_write(arguments.out / "comparison.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
     logger.info("%s/{results.csv,answers.csv,comparison.json}", arguments.out)
+
+
+def _by_table(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
+    tables: dict[str, list[Arm]] = {}
+    for arm in arms:
+        title = f"Table {arm.table}" if arm.table else "Readings"
+        tables.setdefault(title, []).append(arm)
+    return tables
 
 
 def _console() -> Console:

@@ -1,7 +1,7 @@
-"""The paper's ablations, Tables 5 to 9: their rows as arms of an experiment."""
+"""The paper's ablations, Tables 5 to 9, and the readings of its text: arms of an experiment."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +9,7 @@ from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.paper.tables import NUM_TABLES, Row, Table, read_table
 
-__all__ = ["FRAME_AVERAGING", "TABLES", "ablation_arms"]
+__all__ = ["FRAME_AVERAGING", "READINGS", "TABLES", "ablation_arms", "reading_arms"]
 
 TABLES = tuple(number for number in range(1, NUM_TABLES + 1) if read_table(number).sets)
 """Numbers of the tables that are ablations."""
@@ -23,6 +23,36 @@ FRAME_AVERAGING = (
     *("--model.classifier.use_correlation", "false"),
 )
 """Arguments of a model in which nothing passes between frames."""
+
+READINGS: dict[str, dict[str, Any]] = {
+    "Default": {},
+    "R1 scan added behind the priors, which start at zero": {
+        "classifier.residual": "post_prior",
+        "classifier.prior_init": "zero",
+    },
+    "R1 scan added behind the priors": {"classifier.residual": "post_prior"},
+    "R1 both residuals, as printed": {"classifier.residual": "literal"},
+    "R2 priors start at zero": {"classifier.prior_init": "zero"},
+    "R3 step sizes 0.05 to 1": {"classifier.dt_min": 0.05, "classifier.dt_max": 1.0},
+    "R4 embeddings at the full rate": {"recipe.embedding_rate": "full"},
+    "R5 no decay on class-token convolutions": {"recipe.decay_class_route": False},
+    "R6 no context frames, itself": {"classifier.context_frames": 0},
+    "R6 no context frames, the previous one": {
+        "classifier.context_frames": 0,
+        "classifier.zero_context": "previous",
+    },
+    "R7 TSM on what attention reads": {"classifier.class_route": "tsm"},
+    "R7 TSM on the block's input": {
+        "classifier.class_route": "tsm",
+        "classifier.tsm_shifts": "block",
+    },
+    "R8 negative ends of the clip": {"classifier.variation_ends": "negative"},
+    "R9 priors in float32": {"classifier.prior_precision": "fp32"},
+    "Priors without a scan": {"classifier.scanner": "none", "classifier.residual": "post_prior"},
+    "GRU in the scanner's place": {"classifier.scanner": "gru"},
+    "Attention in the scanner's place": {"classifier.scanner": "attention"},
+}
+"""Other ways to read the paper (REPRODUCTION.md, Readings), and controls: settings of the model."""
 
 
 def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
@@ -57,6 +87,14 @@ def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
     return arms
 
 
+def reading_arms() -> list[Arm]:
+    """List :data:`READINGS`, the default first."""
+    return [
+        Arm(name, _spelled({f"model.{key}": value for key, value in settings.items()}))
+        for name, settings in READINGS.items()
+    ]
+
+
 def _depths(table: Table, num_blocks: int) -> list[Arm]:
     """Cut a tower of another depth, the paper's row beside it where the depth is the same."""
     by_depth = {int(row.name) / _PAPERS_BLOCKS: row for row in table.rows}
@@ -78,8 +116,13 @@ def _arguments(table: Table, row: Row, **changes: int) -> tuple[str, ...]:
     """Spell what a row sets as arguments of ``pks4 fit``."""
     assert row.settings is not None, "every row of an ablation has its settings"
     values: dict[str, Any] = {**row.settings, **asdict(PKS4Config(**row.settings["classifier"]))}
+    return _spelled(
+        {name: changes.get(name, values[name.rpartition(".")[2]]) for name in table.sets}
+    )
+
+
+def _spelled(settings: Mapping[str, Any]) -> tuple[str, ...]:
     arguments: list[str] = []
-    for name in table.sets:
-        value = changes.get(name, values[name.rpartition(".")[2]])
+    for name, value in settings.items():
         arguments += (f"--{name}", value if isinstance(value, str) else json.dumps(value))
     return tuple(arguments)

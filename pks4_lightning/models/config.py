@@ -1,5 +1,6 @@
 """The description of a classifier: one frozen dataclass, filled from YAML or by hand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ __all__ = [
     "TsmShifts",
     "VariationEnds",
     "ZeroContext",
+    "with_first_reading",
 ]
 
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
@@ -25,6 +27,30 @@ PriorPrecision = Literal["autocast", "fp32"]
 VariationEnds = Literal["zero", "negative"]
 ZeroContext = Literal["self", "previous"]
 TsmShifts = Literal["attention", "block"]
+
+_FIRST_READING = {
+    "scanner": "mamba",
+    "residual": "single",
+    "prior_init": "default",
+    "prior_precision": "autocast",
+    "dt_min": 0.001,
+    "dt_max": 0.1,
+    "zero_context": "self",
+    "variation_ends": "zero",
+    "tsm_shifts": "attention",
+}
+"""How the paper was read before there was a choice; whatever the defaults are, it stays."""
+
+
+def with_first_reading(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete a saved description that is older than the choice between readings.
+
+    Args:
+        saved: Fields of :class:`PKS4Config`.
+    """
+    return {**_FIRST_READING, **saved}
+
+
 Temporal = Literal["pks4", "frame_average", "tsm", "st_adapter", "aim", "evl", "side4video"]
 Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
 

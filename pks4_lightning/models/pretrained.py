@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.config import PKS4Config, with_first_reading
 from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = [
@@ -133,7 +133,8 @@ def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Te
         version, checksum = said["format"], said["sha256"]
         if version != _FORMAT:
             raise ValueError(f"its format is {version}, this version reads {_FORMAT}")
-        config, clip = PKS4Config(**said["classifier"]), ClipInput(**said["clip"])
+        config = PKS4Config(**with_first_reading(said["classifier"]))
+        clip = ClipInput(**said["clip"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{description} does not describe a classifier: {error}.") from error
     if sha256_of(weights) != checksum:

@@ -65,13 +65,20 @@ class TemporalGRU(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Return what is added to the residual stream; a frame sees no later one."""
-        return self.step(x, self.initial_state(x.shape[0], x.shape[2]))[0]
+        # not by initial_state: a trace knows no number of clips
+        start = x.new_zeros(
+            x.shape[0], x.shape[2], self.out_proj.in_features, dtype=self._state_dtype
+        )
+        return self.step(x, start)[0]
 
     def initial_state(self, num_streams: int, num_patches: int) -> Float[Tensor, "B P H"]:
         """Return the state before the first frame of every stream."""
         weight = self.out_proj.weight
-        dtype = torch.promote_types(weight.dtype, torch.float32)
-        return weight.new_zeros(num_streams, num_patches, weight.shape[1], dtype=dtype)
+        return weight.new_zeros(num_streams, num_patches, weight.shape[1], dtype=self._state_dtype)
+
+    @property
+    def _state_dtype(self) -> torch.dtype:
+        return torch.promote_types(self.out_proj.weight.dtype, torch.float32)
 
     def step(
         self,

@@ -18,7 +18,7 @@ from torchmetrics import MeanMetric
 
 from pks4_lightning.batch import ClipSource, FrameInput, TokenEncoder, VideoBatch
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.config import PKS4Config, with_first_reading
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
@@ -71,7 +71,9 @@ class VideoClassificationTask(LightningModule):
         super().__init__()
         self.init_from = init_from
         # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
-        self.config = PKS4Config(**classifier) if isinstance(classifier, dict) else classifier
+        if isinstance(classifier, dict):
+            classifier = PKS4Config(**with_first_reading(classifier))
+        self.config = classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
         if self.recipe.prefix_loss and not self.config.causal:
             raise ValueError(

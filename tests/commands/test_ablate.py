@@ -8,6 +8,7 @@ import pytest
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.commands import ablate as ablate_command
+from pks4_lightning.experiments.ablations import READINGS
 from pks4_lightning.experiments.results import Result, write_results
 
 TABLE_7 = ["--table", "7", "--trainer.max_epochs", "1"]
@@ -53,6 +54,17 @@ def test_printed_commands_are_whole_and_run_nothing(ablate, tmp_path, capsys):
         assert "--trainer.max_epochs=1" in fit
         assert test.startswith("pks4 test --ckpt_path ")
     assert not (tmp_path / "out").exists()
+
+
+def test_readings_stand_beside_tables_or_alone(ablate, capsys):
+    num_readings = len(READINGS)
+    assert main([*ablate, "--print", "--readings"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == num_readings + 1  # unidirectional is shared
+    alone = [each for each in ablate if each not in ("--table", "7")]
+    assert main([*alone, "--print", "--readings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == num_readings
+    assert sum("--model.classifier.residual post_prior" in line for line in lines) == 3
 
 
 def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):

@@ -3,7 +3,12 @@
 import pytest
 
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.experiments.ablations import FRAME_AVERAGING, TABLES, ablation_arms
+from pks4_lightning.experiments.ablations import (
+    FRAME_AVERAGING,
+    TABLES,
+    ablation_arms,
+    reading_arms,
+)
 from pks4_lightning.experiments.model_cost import model_cost
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.paper.tables import printed_digits, printed_number, read_table
@@ -108,3 +113,34 @@ def test_a_table_is_planned_once():
 def test_other_tables_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         ablation_arms([table], num_blocks=12)
+
+
+def test_a_reading_is_the_default_but_for_what_it_is_about(plain):
+    """Each arm differs in fields that no other file sets, and is a classifier that can be built."""
+    default, *others = reading_arms()
+    assert default.arguments == ()
+    assert len({arm.arguments for arm in others}) == len(others)
+    for arm in others:
+        given = resolve([*SSV2, *arm.arguments])
+        assert {name for name in plain if given[name] != plain[name]} == {"model"}
+        changed = {
+            f"--model.{group}.{name}"
+            for group in ("classifier", "recipe")
+            for name, value in given["model"][group].items()
+            if value != plain["model"][group][name]
+        }
+        assert changed == set(arm.arguments[::2])
+        PKS4Config(**given["model"]["classifier"])
+
+
+def test_readings_have_the_papers_number_of_parameters_and_controls_are_near_it():
+    exact = {
+        arm.name: model_cost(resolve([*SSV2, *arm.arguments]))[0]
+        for arm in reading_arms()
+        if "context" not in arm.name and "TSM" not in arm.name
+    }
+    full, scanner = 91_695_086, 3_772_416
+    assert exact.pop("Priors without a scan") == full - scanner
+    for control in ("GRU in the scanner's place", "Attention in the scanner's place"):
+        assert abs(exact.pop(control) - full) < 0.01 * scanner
+    assert set(exact.values()) == {full}

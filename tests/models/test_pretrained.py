@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier
+from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier, read_export
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from pks4_lightning.training.task import VideoClassificationTask
+from tests.test_old_checkpoint import FIRST_READING as FIRST
 
 
 @pytest.fixture
@@ -37,6 +38,27 @@ def test_exported_weights_are_those_of_the_checkpoint_to_the_bit(trained, export
     assert clip.label_names == task.label_names
     assert (clip.num_frames, clip.resize, clip.frame_size) == (4, 36, 32)
     assert clip.mean[0] == 0.48145466
+
+
+def test_an_export_keeps_its_reading_and_an_older_one_the_first(trained, tmp_path):
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    saved = content["hyper_parameters"]["classifier"]
+    saved |= {"residual": "post_prior", "variation_ends": "negative", "dt_max": 0.5}
+    torch.save(content, tmp_path / "other.ckpt")
+    out = tmp_path / "out"
+    assert main(["export-weights", f"--ckpt_path={tmp_path / 'other.ckpt'}", f"--out={out}"]) == 0
+    config, _, _ = read_export(out)
+    assert (config.residual, config.variation_ends, config.dt_max) == (
+        "post_prior",
+        "negative",
+        0.5,
+    )
+
+    said = json.loads((out / DESCRIPTION).read_text())["classifier"]
+    older = {name: value for name, value in said.items() if name not in FIRST}
+    change(out, classifier=older)
+    config, _, _ = read_export(out)
+    assert {name: getattr(config, name) for name in FIRST} == FIRST
 
 
 @pytest.mark.parametrize(

@@ -166,12 +166,19 @@ def test_attention_along_time_knows_the_order_of_frames(randomise, draw):
     assert not torch.allclose(attention(x.flip(1)), attention(x).flip(1))
 
 
-@pytest.mark.parametrize("scanner", ["gru", "attention", "none"])
-def test_every_parameter_of_a_control_learns_with_checkpointing_as_without(
-    make_classifier, draw, scanner
-):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scanner": "gru"},
+        {"scanner": "attention"},
+        {"scanner": "none", "residual": "post_prior"},
+        {"class_route": "tsm", "tsm_shifts": "block"},
+        {"prior_precision": "fp32", "variation_ends": "negative"},
+    ],
+    ids=str,
+)
+def test_every_parameter_learns_with_checkpointing_as_without(make_classifier, draw, settings):
     video = draw(2, 3, 3, 32, 32)
-    settings = {"scanner": scanner, "residual": "post_prior"}
     gradients = []
     for checkpointing in (False, True):
         classifier = make_classifier(gradient_checkpointing=checkpointing, **settings).train()

@@ -9,6 +9,7 @@ from unicodedata import normalize
 import torch
 from torch import Tensor
 
+from pks4_lightning.models.config import with_first_reading
 from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.training.checkpoints.checksum import check_seal
 from pks4_lightning.training.checkpoints.exported import exported_checkpoint
@@ -55,6 +56,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             check_plain(checkpoint.get(name, {}))
         except ValueError as error:
             raise ValueError(f"{path} is refused, its {name} are no settings: {error}.") from None
+    if isinstance(settings["classifier"], dict):
+        settings["classifier"] = with_first_reading(settings["classifier"])
     return checkpoint
 
 
