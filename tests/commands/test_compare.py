@@ -134,3 +134,15 @@ def test_the_demos_methods_are_built_as_their_configurations_say():
 def test_what_a_user_can_mend_is_one_sentence(tiny_args, tmp_path, arguments, sentence, capsys):
     assert main(["compare", *tiny_args, "--out", str(tmp_path), *arguments]) == 1
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_method_with_a_path_through_time_learns_the_demo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "--jobs", "2"]) == 0
+    reports = json.loads((tmp_path / "runs/compare/comparison.json").read_text())
+    top1 = {report["method"]: report["top1"] for report in reports}
+    assert top1.pop("frame_average") <= 0.60
+    assert len(top1) == 7
+    assert min(top1.values()) >= 0.95, top1
