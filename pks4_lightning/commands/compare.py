@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,9 @@ from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
-from pks4_lightning.experiments.plan import commands_of, plan_trials
+from pks4_lightning.experiments.plan import Trial, commands_of, plan_trials
+from pks4_lightning.experiments.processes import CommandError
+from pks4_lightning.experiments.results import read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
@@ -88,10 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train and test what is not finished, show the table, draw the picture.
 
+    Where a training fails or the command is interrupted, they are of what is finished.
+
     Args:
         arguments: The command's.
 
     Raises:
+        CommandError: If a training or a test fails.
         FileNotFoundError: If the data set is not there.
         ValueError: If there is no such method, or the settings are not PKS⁴'s.
     """
@@ -112,8 +118,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
-    results = run_trials(trials, out=out, jobs=arguments.jobs)
-    reports = method_reports(trials, results)
+    try:
+        run_trials(trials, out=out, jobs=arguments.jobs)
+    except (CommandError, KeyboardInterrupt):
+        _report([trial for trial in trials if trial.is_finished], out)
+        raise
+    _report(trials, out)
+
+
+def _report(finished: Sequence[Trial], out: Path) -> None:
+    if not finished:
+        return
+    reports = method_reports(finished, read_results(out / RESULTS))
     with atomic_write(out / "comparison.json") as path:
         path.write_text(json.dumps([each.as_dict() for each in reports], indent=2) + "\n")
     with atomic_write(out / "comparison.png") as path:

@@ -1,7 +1,9 @@
 """``pks4 compare``: every method on one task, a table and a picture."""
 
+import fcntl
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.image
 import pytest
@@ -26,6 +28,17 @@ def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
     out = tmp_path / "out"
     settings = [*tiny_args, "--trainer.max_epochs", "1"]
     args = ["compare", *settings, "--out", str(out), "--models", "pks4", "side4video"]
+    assert main([*args, "--print"]) == 0
+    last = capsys.readouterr().out.split("--trainer.default_root_dir ")[-2].split()[0]
+    lock = Path(last) / "running.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(args) == 1  # as somebody else trains it
+    assert [each["method"] for each in json.loads((out / "comparison.json").read_text())] == [
+        "pks4"
+    ]
+    assert "side4video" not in capsys.readouterr().out
     assert main(args) == 0
     table = capsys.readouterr().out
     results = read_results(out / "results.csv")

@@ -58,11 +58,11 @@ def method_reports(trials: Sequence[Trial], results: Sequence[Result]) -> list[M
     """Put costs and results together.
 
     Args:
-        trials: All arms with all seeds, finished.
+        trials: Finished ones.
         results: Theirs, and perhaps others.
 
     Returns:
-        A report per arm, in their order.
+        A report per arm, in their order, of the seeds that it has.
     """
     of_arms: dict[str, list[Trial]] = {}
     for trial in trials:
