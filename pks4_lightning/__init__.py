@@ -6,6 +6,7 @@ from pks4_lightning.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pks4_lightning.data.datamodule import VideoDataModule
+    from pks4_lightning.hub.transformers_model import PKS4ForVideoClassification
     from pks4_lightning.inference import load
     from pks4_lightning.models.building import build_classifier
     from pks4_lightning.models.classifier import PKS4Classifier
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PKS4Classifier",
     "PKS4Config",
+    "PKS4ForVideoClassification",
     "VideoClassificationTask",
     "VideoDataModule",
     "__version__",

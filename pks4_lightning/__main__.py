@@ -26,6 +26,10 @@ COMMANDS = {
         "sharing.export",
         "a classifier as an ONNX, torch or AOTInductor file that runs without this package",
     ),
+    "share": (
+        "sharing.share",
+        "a classifier with its model card, into a folder or onto the Hugging Face hub",
+    ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
     "evidence": ("evidence", "PKS⁴'s parts on real clips whose order decides, cross-validated"),

@@ -3,8 +3,9 @@
 import csv
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ __all__ = [
     "check_writable",
     "find_packaged",
     "remove_leftovers",
+    "replaced_folder",
     "sha256_of",
     "write_csv",
 ]
@@ -94,6 +96,36 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(".*.tmp-*"):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """Yield a folder whose files take the place of earlier ones when the block ends well.
+
+    Args:
+        folder: New, empty, or with files of these names only, which stay if the block raises.
+        names: Of all files that may come to lie in it.
+
+    Raises:
+        FileExistsError: If it holds anything else.
+    """
+    if folder.exists():
+        others = {path.name for path in folder.iterdir()} - set(names)
+        if others:
+            raise FileExistsError(
+                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
+            )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
+    try:
+        yield unfinished
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        for path in unfinished.iterdir():
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(unfinished)
 
 
 def sha256_of(path: str | Path) -> str:

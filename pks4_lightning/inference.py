@@ -28,6 +28,7 @@ from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.hub.download import download, is_hub_id
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import read_trained, rebuild
@@ -47,19 +48,21 @@ _Several: TypeAlias = list[Any] | tuple[Any, ...]  # of VideoInput; a list[Path]
 def load(
     source: str | os.PathLike[str],
     *,
+    revision: str | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> "TrainedClassifier":
-    """Load a trained classifier. It needs neither a network nor what it was trained with.
+    """Load a trained classifier. It needs nothing of what it was trained with.
 
     Args:
-        source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`. Reading it runs
-            no code that is in it.
+        source: A checkpoint of `pks4 fit`, a folder of `pks4 export-weights` or `pks4 share`, or
+            the id of such a folder on the Hugging Face hub. Reading it runs no code that is in it.
+        revision: Branch, tag or commit on the hub.
         device: Where to compute. ``None``: on a GPU if there is one.
         dtype: What to compute in, by autocast where it is below float32. ``None``: as in training.
 
     Raises:
-        FileNotFoundError: If there is no such file or folder.
+        FileNotFoundError: If there is no such file or folder, and none on the hub.
         ValueError: If it is damaged, or no file of ours.
 
     Example:
@@ -69,7 +72,12 @@ def load(
             for label, score in model.predict("clip.mp4", num_best=3):
                 print(f"{score:.1%}  {label}")
     """
-    trained = read_trained(os.fspath(source))
+    source = os.fspath(source)
+    if is_hub_id(source):
+        source = str(download(source, revision))
+    elif revision is not None:
+        raise ValueError(f"{source} is no hub id, so it has no revision {revision}: leave it out.")
+    trained = read_trained(source)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype is None:

@@ -12,8 +12,8 @@ import pks4_lightning
 
 PUBLIC = {
     "pks4_lightning": """
-        PKS4Classifier PKS4Config VideoClassificationTask VideoDataModule __version__
-        build_classifier load load_classifier selective_scan
+        PKS4Classifier PKS4Config PKS4ForVideoClassification VideoClassificationTask
+        VideoDataModule __version__ build_classifier load load_classifier selective_scan
     """,
     "pks4_lightning.ops": """
         ScanBackend causal_conv_silu context_offsets local_correlation portable_ops resize_patches

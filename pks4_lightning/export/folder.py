@@ -3,15 +3,13 @@
 import json
 import platform
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from pks4_lightning.export.graph import trace
 from pks4_lightning.export.parity import measure_parity
 from pks4_lightning.export.ways import WAYS
+from pks4_lightning.files import replaced_folder
 from pks4_lightning.training.checkpoints.trained import Trained, rebuild
 
 __all__ = ["export_classifier"]
@@ -47,7 +45,7 @@ def export_classifier(trained: Trained, folder: Path, *, to: str) -> float:
         )
     classifier = rebuild(trained).float()
     size = {"num_frames": clip.num_frames, "frame_size": clip.frame_size}
-    with _replaced(folder) as unfinished:
+    with replaced_folder(folder, _FILES) as unfinished:
         way.write(trace(classifier, **size), unfinished / way.file)
         shutil.copyfile(_SCRIPT, unfinished / _SCRIPT.name)
         names = [" ".join(name.splitlines()) for name in clip.label_names]
@@ -95,25 +93,3 @@ def _preprocessing(trained: Trained) -> dict[str, object]:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """Yield a folder whose files take the place of those of an earlier export at the end."""
-    if folder.exists():
-        others = {path.name for path in folder.iterdir()} - _FILES
-        if others:
-            raise FileExistsError(
-                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
-            )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
-    try:
-        yield unfinished
-        folder.mkdir(exist_ok=True)
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-        for path in unfinished.iterdir():
-            path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(unfinished)

@@ -1,1 +1,1 @@
-"""``pks4 export``, ``export-weights``: what others need of a trained classifier."""
+"""``pks4 export``, ``export-weights``, ``share``: what others need of a trained classifier."""

@@ -1,0 +1,1 @@
+"""Classifiers on the Hugging Face hub: what is published, with which card, and how it is read."""

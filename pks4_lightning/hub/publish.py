@@ -1,0 +1,68 @@
+"""The folder of a published classifier, and its way to the hub."""
+
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from pks4_lightning.files import replaced_folder
+from pks4_lightning.hub.card import CardFacts, write_card
+from pks4_lightning.hub.transformers_model import transformers_config
+from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, save_weights
+from pks4_lightning.models.towers.files import hub_reason
+from pks4_lightning.training.checkpoints.trained import Trained
+
+__all__ = ["publish", "write_folder"]
+
+_FILES = (WEIGHTS, DESCRIPTION, "config.json", "README.md")
+
+
+def write_folder(folder: Path, trained: Trained, facts: CardFacts) -> None:
+    """Write a classifier as it is published: weights, descriptions, model card.
+
+    Args:
+        folder: New, empty, or with an earlier such folder's files.
+        trained: The classifier.
+        facts: What the card says besides.
+
+    Raises:
+        FileExistsError: If the folder holds anything else.
+    """
+    with replaced_folder(folder, _FILES) as unfinished:
+        clip = trained.clip
+        save_weights(unfinished, config=trained.config, weights=trained.weights, clip=clip)
+        described = transformers_config(trained.config, clip)
+        described.to_json_file(unfinished / "config.json", use_diff=True)
+        write_card(unfinished / "README.md", trained, facts)
+
+
+def publish(repo: str, trained: Trained, facts: CardFacts, *, private: bool) -> str:
+    """Upload a classifier; the hub's client knows the token of `hf auth login`.
+
+    Args:
+        repo: Hub id, made if need be.
+        trained: The classifier.
+        facts: What the card says besides.
+        private: Make a new repository visible to its owner only.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        OSError: If the hub does not take it.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "classifier"
+        write_folder(folder, trained, facts)
+        try:
+            address = HfApi().create_repo(repo, private=private, exist_ok=True)
+            HfApi().upload_folder(
+                repo_id=repo, folder_path=folder, allow_patterns=list(_FILES),
+                commit_message="Classifier of pks4_lightning",
+            )  # fmt: skip
+        except Exception as error:
+            raise OSError(
+                f"{repo} cannot be published ({hub_reason(error, repo)}); `hf auth login` stores "
+                "a token that may write, and --folder writes the same files without a network."
+            ) from error
+    return str(address)

@@ -1,0 +1,147 @@
+"""A published classifier in the interface of transformers: ``AutoModelForVideoClassification``.
+
+Importing this module registers the model type; no code from a repository is ever run. The
+``pipeline`` of transformers is not promised: it takes consecutive frames, which is not what these
+classifiers are trained on.
+
+Dimensions:
+    B: clips
+    T: frames
+    C: RGB
+    H, W: pixels
+    K: classes
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForVideoClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import ImageClassifierOutput
+
+from pks4_lightning.hub.download import download, is_hub_id
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pretrained import ClipInput, find_export, load_classifier, read_export
+
+__all__ = ["PKS4ForVideoClassification", "PKS4TransformersConfig", "transformers_config"]
+
+
+class PKS4TransformersConfig(PreTrainedConfig):
+    """What ``config.json`` says.
+
+    Args:
+        classifier: The architecture, as :class:`~pks4_lightning.models.config.PKS4Config` has it.
+        clip: What it is fed, as :class:`~pks4_lightning.models.pretrained.ClipInput` has it.
+        **kwargs: What transformers keeps besides.
+    """
+
+    model_type = "pks4"
+
+    def __init__(
+        self,
+        classifier: dict[str, Any] | None = None,
+        clip: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.classifier = classifier or {}
+        self.clip = clip or {}
+        super().__init__(**kwargs)
+
+
+class PKS4ForVideoClassification(PreTrainedModel):
+    """A classifier of this package in transformers' interface.
+
+    Args:
+        config: Describes it.
+    """
+
+    config_class = PKS4TransformersConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: PKS4TransformersConfig) -> None:
+        super().__init__(config)
+        self.classifier: nn.Module = build_classifier(
+            PKS4Config(**config.classifier), load_weights=False
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave weights as the classifier has drawn them."""
+
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "B T C H W"],
+        labels: Int[Tensor, " B"] | None = None,
+        **kwargs: Any,  # noqa: ARG002 - the interface's
+    ) -> ImageClassifierOutput:
+        """Return the logits of clips, and the loss where labels are given.
+
+        Args:
+            pixel_values: Normalised clips, time before colour, as transformers has them.
+            labels: Class of each clip.
+            **kwargs: What trainers pass to any model; not used.
+        """
+        logits = self.classifier(pixel_values.transpose(1, 2))
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        return ImageClassifierOutput(loss=loss, logits=logits)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *args: Any,
+        revision: str | None = None,
+        **kwargs: Any,
+    ) -> "PKS4ForVideoClassification":
+        """Load what `pks4 share` or `save_pretrained` has written.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or hub id.
+            *args: As transformers has them.
+            revision: Branch, tag or commit on the hub.
+            **kwargs: As transformers has them.
+
+        Raises:
+            FileNotFoundError: If there is no such folder and no such repository.
+            ValueError: If a file was changed.
+        """
+        source = str(pretrained_model_name_or_path)
+        folder = download(source, revision) if is_hub_id(source) else find_export(source)
+        if folder is None:
+            kwargs["use_safetensors"] = True
+            return super().from_pretrained(source, *args, **kwargs)
+        config, clip, _ = read_export(folder)
+        model = cls(transformers_config(config, clip))
+        model.classifier, _ = load_classifier(folder)
+        return model.eval()
+
+
+def transformers_config(config: PKS4Config, clip: ClipInput) -> PKS4TransformersConfig:
+    """Describe a classifier to transformers.
+
+    Args:
+        config: Its whole architecture.
+        clip: What it is fed.
+    """
+    return PKS4TransformersConfig(
+        classifier=dataclasses.asdict(config),
+        clip=dataclasses.asdict(clip),
+        id2label=dict(enumerate(clip.label_names)),
+        label2id={name: index for index, name in enumerate(clip.label_names)},
+        architectures=[PKS4ForVideoClassification.__name__],
+    )
+
+
+AutoConfig.register(PKS4TransformersConfig.model_type, PKS4TransformersConfig, exist_ok=True)
+AutoModelForVideoClassification.register(
+    PKS4TransformersConfig, PKS4ForVideoClassification, exist_ok=True
+)

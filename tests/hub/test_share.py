@@ -1,0 +1,192 @@
+"""What `pks4 share` publishes is read as it was, runs nothing and names no path of the machine."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard, constants
+from transformers import AutoModelForVideoClassification
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+
+FILES = {"weights.safetensors", "classifier.json", "config.json", "README.md"}
+
+
+class Mark:
+    """Pickled, it writes a file where it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    return trained / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def metrics(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tested")
+    given = [f"--ckpt_path={checkpoint}", f"--trainer.default_root_dir={folder}"]
+    assert main(["test", *given]) == 0
+    return folder / "test" / "metrics.json"
+
+
+@pytest.fixture(scope="module")
+def shared(checkpoint, metrics, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared") / "tiny"
+    licences = ["--license=apache-2.0", "--tower_license=mit", "--data_license=research only"]
+    given = [f"--ckpt_path={checkpoint}", f"--metrics={metrics}", "--dataset=Motion", *licences]
+    assert main(["share", *given, f"--folder={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def video():
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(256, (9, 40, 50, 3), dtype=torch.uint8, generator=draw)
+
+
+def error_of(arguments, capsys):
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = end.code
+    assert status in (1, 2)
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_card_holds_what_the_test_found(shared, metrics):
+    assert {path.name for path in shared.iterdir()} == FILES
+    said = json.loads(metrics.read_text())
+    card = ModelCard.load(shared / "README.md")
+    assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "video-classification")
+    assert card.data.model_name == "tiny"
+    found = {result.metric_name: result for result in card.data.eval_results}
+    for k in (1, 5):
+        result = found[f"top-{k} accuracy"]
+        assert result.metric_value == round(100 * said[f"test/video_top{k}"], 2)
+        assert (result.dataset_name, result.dataset_split) == ("Motion", "test")
+    assert f"{said['test/video_top1']:.2%} | " in card.text
+    for words in ("4×1×1", "| mit |", "research only", "parameters, millions", "torch 2."):
+        assert words in card.text
+
+
+def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metrics):
+    for name in FILES - {"weights.safetensors"}:
+        text = (shared / name).read_text()
+        for path in (shared, trained, motion_set, metrics.parent, Path.home(), Path.cwd()):
+            assert str(path) not in text, name
+    assert b"/tmp" not in (shared / "weights.safetensors").read_bytes()[:5000]
+
+
+def test_a_shared_folder_says_what_its_checkpoint_says(shared, checkpoint, video):
+    ours, theirs = (pks4_lightning.load(each, device="cpu") for each in (checkpoint, shared))
+    assert theirs.predict(video) == ours.predict(video)
+
+
+def test_transformers_reads_it_without_code_from_the_folder(shared, video, tmp_path):
+    known = pks4_lightning.PKS4ForVideoClassification
+    model = AutoModelForVideoClassification.from_pretrained(shared)
+    assert type(model) is known
+    ours = pks4_lightning.load(shared, device="cpu")
+    clips = ours.preprocess(video)
+    with torch.no_grad():
+        answer = model(pixel_values=clips.transpose(1, 2), labels=torch.tensor([3]))
+    assert torch.equal(answer.logits, ours.logits(clips))
+    expected = torch.nn.functional.cross_entropy(answer.logits, torch.tensor([3]))
+    torch.testing.assert_close(answer.loss, expected)
+    assert list(model.config.id2label.values()) == ours.label_names
+
+    with torch.no_grad():
+        model.classifier.head.bias += 1  # as if it had been trained further
+    model.save_pretrained(tmp_path / "saved")
+    again = AutoModelForVideoClassification.from_pretrained(tmp_path / "saved").eval()
+    with torch.no_grad():
+        later = again(pixel_values=clips.transpose(1, 2)).logits
+    torch.testing.assert_close(later, answer.logits + 1)
+
+
+def test_no_pickle_is_read(shared, video, tmp_path):
+    mark = tmp_path / "mark"
+    pickle.loads(pickle.dumps(Mark(mark)))
+    mark.unlink()  # which is there: the pickle works
+    folder = tmp_path / "with pickles"
+    shutil.copytree(shared, folder)
+    for name in ("pytorch_model.bin", "best.ckpt", "weights.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Mark(mark)))
+    pks4_lightning.load(folder, device="cpu").predict(video)
+    _ = pks4_lightning.PKS4ForVideoClassification
+    AutoModelForVideoClassification.from_pretrained(folder)
+    for name in ("weights.safetensors", "classifier.json"):
+        (folder / name).unlink()
+    with pytest.raises((OSError, ValueError)):
+        AutoModelForVideoClassification.from_pretrained(folder)
+    assert not mark.exists()
+
+
+@pytest.fixture
+def hub(shared, tmp_path, monkeypatch):
+    """A cache of the hub that holds one repository in two revisions, and no network."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repo = tmp_path / "cache" / "models--me--tiny"
+    (repo / "refs").mkdir(parents=True)
+    for branch, commit in (("main", "1" * 40), ("old", "2" * 40)):
+        (repo / "refs" / branch).write_text(commit)
+        shutil.copytree(shared, repo / "snapshots" / commit)
+    (repo / "snapshots" / ("2" * 40) / "classifier.json").unlink()
+    return repo
+
+
+def test_a_hub_id_is_enough(hub, shared, video, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = pks4_lightning.load(shared, device="cpu").predict(video)
+    for revision in (None, "main", "1" * 40):
+        model = pks4_lightning.load("me/tiny", revision=revision, device="cpu")
+        assert model.predict(video) == expected
+    model = pks4_lightning.PKS4ForVideoClassification.from_pretrained("me/tiny")
+    assert isinstance(model, torch.nn.Module)
+    with pytest.raises(FileNotFoundError, match=r"me/tiny at revision old .* is no classifier of"):
+        pks4_lightning.load("me/tiny", revision="old")
+    with pytest.raises(FileNotFoundError, match="of that id at revision new is to be had"):
+        pks4_lightning.load("me/tiny", revision="new")
+    with pytest.raises(FileNotFoundError, match=r"There is no file or folder me/other, .*OFFLINE"):
+        pks4_lightning.load("me/other")
+    with pytest.raises(ValueError, match="is no hub id, so it has no revision main"):
+        pks4_lightning.load(shared, revision="main")
+
+
+def test_a_changed_file_is_refused(shared, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(shared, folder)
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(content)
+    for load in (pks4_lightning.load, pks4_lightning.PKS4ForVideoClassification.from_pretrained):
+        with pytest.raises(ValueError, match="is not the file that"):
+            load(folder)
+
+
+def test_bad_arguments_are_one_sentence(checkpoint, tmp_path, capsys, monkeypatch):
+    given = ["share", f"--ckpt_path={checkpoint}"]
+    out = f"--folder={tmp_path / 'out'}"
+    assert "one of the arguments --folder --repo is required" in error_of(given, capsys)
+    assert "a/b/c is no hub id" in error_of([*given, "--repo=a/b/c"], capsys)
+    said = error_of([*given, out, f"--metrics={tmp_path / 'none.json'}"], capsys)
+    assert "`pks4 test` writes it" in said
+    (tmp_path / "other.json").write_text('{"top1": 1}')
+    said = error_of([*given, out, f"--metrics={tmp_path / 'other.json'}"], capsys)
+    assert "other.json is no report of `pks4 test`: KeyError('split')." in said
+    assert "holds other files, such as" in error_of([*given, f"--folder={tmp_path}"], capsys)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    said = error_of([*given, "--repo=me/tiny"], capsys)
+    assert "me/tiny cannot be published (HF_HUB_OFFLINE is set)" in said
+    assert not (tmp_path / "out").exists()
