@@ -12,7 +12,7 @@ COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks demo ablations clean
+.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks demo ablations evidence clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ demo: $(READY)  ## the whole job on a small embedded data set: train, test, comp
 
 ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
 	$(BIN)/pks4 ablate --seeds 0 1 2 --jobs 2
+
+evidence: $(READY)  ## PKS4's parts on real clips, DATA=EgoGestAR/testvideo (docs/experiments.md)
+	$(BIN)/pks4 evidence --data.root $(DATA) --seeds 0 1 2 3 4 --jobs 2
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability

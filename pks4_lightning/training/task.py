@@ -190,14 +190,14 @@ class VideoClassificationTask(LightningModule):
 
     def forward(
         self,
-        video: Float[Tensor, "B C T H W"],
+        video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
         patch_size: int | None = None,
         relative_cost: float = 1.0,
     ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
         """Return the logits of normalised clips.
 
         Args:
-            video: The clips.
+            video: The clips, or what the frozen blocks make of them.
             patch_size: Side of a patch in pixels; ``None``: the model's rule.
             relative_cost: As in a batch; where it is above 1, fewer clips go through at a time.
         """

@@ -37,7 +37,7 @@ def _advice(trainer: Trainer, task: VideoClassificationTask, error: BaseExceptio
     shape, at_once = task.passes.shape, task.passes.at_once
     assert shape is not None
     problem = (
-        f"There is not enough memory for a batch of {shape[0]} clips of {describe_clip(shape)}"
+        f"There is not enough memory for a batch of {shape[0]} clips of {describe_clip(shape[1:])}"
     )
     if at_once < shape[0]:
         problem += f", {at_once} at a time"

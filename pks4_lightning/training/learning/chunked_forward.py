@@ -43,7 +43,7 @@ class NotEnoughMemoryError(RuntimeError):
 
 def chunked_forward(
     module: nn.Module,
-    video: Float[Tensor, "B C T H W"],
+    video: Float[Tensor, "B ..."],
     clips_per_pass: int,
     patch_size: int | None = None,
 ) -> Float[Tensor, "B K"]:
@@ -75,7 +75,7 @@ def chunked_forward(
 
 
 def num_fitting(
-    module: nn.Module, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
+    module: nn.Module, video: Float[Tensor, "B ..."], patch_size: int | None = None
 ) -> int:
     """Return how many clips at a time fit into the memory: all, half of them, and so on down to 0.
 
@@ -129,7 +129,7 @@ class ChunkedForward:
     def __call__(
         self,
         module: nn.Module,
-        video: Float[Tensor, "B C T H W"],
+        video: Float[Tensor, "B ..."],
         patch_size: int | None = None,
         relative_cost: float = 1.0,
     ) -> Float[Tensor, "B K"]:
@@ -219,9 +219,11 @@ def describe_clip(shape: torch.Size) -> str:
     """Say in words how large a clip is.
 
     Args:
-        shape: The last four sizes are C, T, H, W.
+        shape: C, T, H and W, or frames, tokens and their width.
     """
-    *_, num_frames, height, width = shape
+    if len(shape) == 3:
+        return f"{shape[0]} frames × {shape[1]} tokens"
+    _, num_frames, height, width = shape
     return f"{num_frames} frames × {height} × {width} pixels"
 
 

@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 def mix_clips(
-    video: Float[Tensor, "B C T H W"],
+    video: Float[Tensor, "B ..."],
     label: Int[Tensor, " B"],
     *,
     num_classes: int,
     recipe: Recipe,
     rng: np.random.Generator,
-) -> tuple[Float[Tensor, "B C T H W"], Float[Tensor, "B K"]]:
+) -> tuple[Float[Tensor, "B ..."], Float[Tensor, "B K"]]:
     """Mix each clip with its partner in the reversed batch, and their labels in the same ratio.
 
     Args:

@@ -60,15 +60,19 @@ def encode(
     """Return what the frozen blocks make of clips.
 
     Args:
-        classifier: Its trunk is in evaluation mode afterwards, as it is when it is frozen.
+        classifier: Its trunk runs as in a test, as it does when it is frozen.
         video: Normalised clips on the classifier's device.
         trainer: Its precision is that of the blocks; a 16-bit one keeps tokens in bfloat16, 32 in
             float32, which loses nothing.
     """
-    for part in classifier.trunk():
+    trunk = classifier.trunk()
+    modes = [part.training for part in trunk]
+    for part in trunk:
         part.eval()
     with trainer.precision_plugin.forward_context():
         tokens = classifier.trunk_tokens(video)
+    for part, mode in zip(trunk, modes, strict=True):
+        part.train(mode)
     return tokens.to(torch.bfloat16 if "16" in str(trainer.precision) else torch.float32)
 
 

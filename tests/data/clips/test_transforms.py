@@ -8,6 +8,7 @@ from pks4_lightning.data.clips.transforms import (
     crop_clip,
     flipped_labels,
     random_crop_box,
+    reversed_labels,
     spatial_crop_box,
 )
 
@@ -167,3 +168,19 @@ def test_pairs_that_are_of_another_list_are_refused(names, pairs, message):
 def test_impossible_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+def test_only_paired_classes_are_played_backwards():
+    names = ["left", "right", "circle", "tick"]
+    pairs = [("left", "right"), (2, 2)]
+    assert reversed_labels(names, pairs) == (1, 0, 2, -1)
+    assert reversed_labels(names, None) == (-1, -1, -1, -1)
+    with pytest.raises(ValueError, match=r"reverse_label_pairs names 'lift'.*closest is 'left'"):
+        reversed_labels(names, [("lift", "right")])
+    with pytest.raises(ValueError, match=r"reverse_label_pairs holds \[2, 0\], of which one class"):
+        reversed_labels(names, [(0, 1), (2, 0)])
+
+
+def test_playing_backwards_needs_to_know_what_comes_out():
+    with pytest.raises(ValueError, match="reverse_label_pairs names no classes"):
+        Augmentation(reverse=0.5)
