@@ -117,8 +117,11 @@ class PKS4ForVideoClassification(PreTrainedModel):
         source = str(pretrained_model_name_or_path)
         folder = download(source, revision) if is_hub_id(source) else find_export(source)
         if folder is None:
-            kwargs["use_safetensors"] = True
-            return super().from_pretrained(source, *args, **kwargs)
+            safe = {"use_safetensors", "weights_only"}
+            kwargs = {name: value for name, value in kwargs.items() if name not in safe}
+            return super().from_pretrained(
+                source, *args, use_safetensors=True, weights_only=True, **kwargs
+            )
         config, clip, _ = read_export(folder)
         model = cls(transformers_config(config, clip))
         model.classifier, _ = load_classifier(folder)
