@@ -75,6 +75,11 @@ def run(arguments: argparse.Namespace) -> None:
         data.setup("fit")
         data.setup("test")
     gallery, queries = data.videos("train"), data.videos("test")
+    if gallery.spans or queries.spans:
+        raise ValueError(
+            "pks4 retrieve compares whole videos, and these annotations are of intervals: cut them "
+            "into files of their own."
+        )
     shared = {gallery.path(i) for i in range(len(gallery))}
     shared &= {queries.path(i) for i in range(len(queries))}
     if shared:

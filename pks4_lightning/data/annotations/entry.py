@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.paths import UnsafePathError, check_name
+from pks4_lightning.data.video.span import Span
 
 __all__ = [
     "Entry",
@@ -48,6 +49,8 @@ class Entry(NamedTuple):
     """Frames that the annotation promises, where the video is a folder of pictures."""
     split: Split | None = None
     """What it belongs to, where the annotations hold several splits."""
+    span: Span | None = None
+    """Which part of the video is meant; ``None``: all of it."""
 
 
 def read_text(source: Path) -> str:

@@ -128,6 +128,7 @@ class DataLayout:
         self._account(split, source, folder, entries, absent)
         kept = [entry for entry, _ in present]
         listed = tuple(entry.num_frames for entry in kept if entry.num_frames is not None)
+        spans = tuple(entry.span for entry in kept)
         return VideoList(
             str(source),
             str(folder),
@@ -138,6 +139,7 @@ class DataLayout:
             listed_frames=listed,
             frame_template=self._frame_template,
             split=actual,
+            spans=spans if any(spans) else (),
         )
 
     def entries(self, split: Split) -> list[Entry]:

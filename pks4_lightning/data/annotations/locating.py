@@ -1,6 +1,7 @@
 """How the videos that annotations list are found on disk: the rules that records choose from."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -10,7 +11,16 @@ from pks4_lightning.data.annotations.file_lookup import by_stem, fullest_folder
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.walking import find_clips
 
-__all__ = ["Locate", "Located", "Search", "as_written", "by_file_name", "by_path", "in_source"]
+__all__ = [
+    "Locate",
+    "Located",
+    "Search",
+    "as_written",
+    "by_file_name",
+    "by_media_name",
+    "by_path",
+    "in_source",
+]
 
 
 class Search(NamedTuple):
@@ -104,6 +114,17 @@ def by_file_name(names: Callable[[Sequence[Entry]], Sequence[Sequence[str]]]) ->
         return Located(folder, paths)
 
     return locate
+
+
+def _media_names(entries: Sequence[Entry]) -> list[list[str]]:
+    """Return the names that a file may have which somebody annotated on another machine."""
+    stems = [Path(re.split(r"[\\/]", entry.video)[-1]).stem for entry in entries]
+    # Label Studio puts eight digits in front of the names of uploaded files
+    return [[stem, re.sub(r"^[0-9a-f]{8}-", "", stem)] for stem in stems]
+
+
+by_media_name = by_file_name(_media_names)
+"""Matches files by their names alone, whatever folders and addresses an annotation tool gives."""
 
 
 def _in_fullest(

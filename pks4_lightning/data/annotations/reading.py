@@ -13,17 +13,22 @@ from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.entry import Entry, shortened
 from pks4_lightning.data.annotations.formats.breakfast import BREAKFAST
 from pks4_lightning.data.annotations.formats.coin import COIN
+from pks4_lightning.data.annotations.formats.cvat import CVAT
 from pks4_lightning.data.annotations.formats.diving48 import DIVING48
 from pks4_lightning.data.annotations.formats.folder import FOLDER
 from pks4_lightning.data.annotations.formats.hmdb51 import HMDB51
+from pks4_lightning.data.annotations.formats.intervals import BORIS, INTERVALS
 from pks4_lightning.data.annotations.formats.jester import JESTER
 from pks4_lightning.data.annotations.formats.kinetics import KINETICS
+from pks4_lightning.data.annotations.formats.label_studio import LABEL_STUDIO
 from pks4_lightning.data.annotations.formats.lists import FRAMES, LIST
 from pks4_lightning.data.annotations.formats.ssv1 import SSV1
 from pks4_lightning.data.annotations.formats.ssv2 import SSV2
 from pks4_lightning.data.annotations.formats.tables import CSV
 from pks4_lightning.data.annotations.formats.ucf101 import UCF101
+from pks4_lightning.data.annotations.formats.via import VIA
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
+from pks4_lightning.data.video.span import Span
 
 __all__ = ["FORMATS", "FormatName", "VideoList", "detect_format", "format_named", "read_entries"]
 
@@ -31,8 +36,8 @@ __all__ = ["FORMATS", "FormatName", "VideoList", "detect_format", "format_named"
 FORMATS = {
     record.name: record
     for record in (
-        COIN, DIVING48, SSV2,  # JSON
-        SSV1, JESTER, KINETICS, UCF101, CSV, FRAMES, LIST,  # lines of text
+        COIN, DIVING48, LABEL_STUDIO, CVAT, VIA, SSV2,  # JSON, XML
+        SSV1, JESTER, KINETICS, UCF101, BORIS, INTERVALS, CSV, FRAMES, LIST,  # lines of text
         HMDB51, BREAKFAST, FOLDER,  # folders
     )
 }  # fmt: skip
@@ -58,6 +63,8 @@ class VideoList:
         frame_template: Name of the pictures; ``None`` finds out.
         split: What the annotations hold: another split than was asked for where that one stands in
             for it; ``None`` for videos without labels.
+        spans: Which part of each is meant, where the annotations give times; ``None`` for a whole
+            one. Empty where all are.
     """
 
     source: str
@@ -69,6 +76,7 @@ class VideoList:
     listed_frames: tuple[int, ...] = ()
     frame_template: str | None = None
     split: Split | None = None
+    spans: tuple[Span | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,20 +85,41 @@ class VideoList:
         """Return the path of a video, ``folder`` included."""
         return str(Path(self.folder, self.paths[index]))
 
+    def name(self, index: int) -> str:
+        """Return the path of a video, and which part of it is meant, as messages show it."""
+        span = self.span(index)
+        return f"{self.path(index)}{span or ''}"
+
+    def key(self, index: int) -> str:
+        """Return what tells a video from all others of the split, ``folder`` left out."""
+        return f"{self.paths[index]}{self.span(index) or ''}"
+
+    def span(self, index: int) -> Span | None:
+        """Return which part of a video is meant; ``None``: all of it."""
+        return self.spans[index] if self.spans else None
+
+    def only(self, kept: Sequence[int]) -> "VideoList":
+        """Return some of the videos; those that are missing stay.
+
+        Args:
+            kept: Their numbers, in the order in which they are wanted.
+        """
+        listed, spans = self.listed_frames, self.spans
+        return replace(
+            self,
+            paths=tuple(self.paths[index] for index in kept),
+            labels=tuple(self.labels[index] for index in kept),
+            listed_frames=tuple(listed[index] for index in kept) if listed else (),
+            spans=tuple(spans[index] for index in kept) if spans else (),
+        )
+
     def without(self, left_out: Set[str]) -> "VideoList":
         """Return the other videos, in the same order; those that are missing stay.
 
         Args:
             left_out: Paths, ``folder`` included.
         """
-        kept = [index for index in range(len(self)) if self.path(index) not in left_out]
-        listed = self.listed_frames
-        return replace(
-            self,
-            paths=tuple(self.paths[index] for index in kept),
-            labels=tuple(self.labels[index] for index in kept),
-            listed_frames=tuple(listed[index] for index in kept) if listed else (),
-        )
+        return self.only([i for i in range(len(self)) if self.path(i) not in left_out])
 
     def renumbered(self, order: Sequence[int]) -> "VideoList":
         """Return the same videos with other numbers for their classes.

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.inspection.manifest import KnownFiles, relative_path
@@ -62,14 +61,7 @@ def apply_manifest(
             f"The manifest quarantines all {len(videos)} training videos, such as "
             f"'{paths[0]}': {bad[0]}; run pks4 data check for the reasons."
         )
-    listed_frames = videos.listed_frames and tuple(videos.listed_frames[i] for i in kept)
-    chosen = replace(
-        videos,
-        paths=tuple(videos.paths[index] for index in kept),
-        labels=tuple(videos.labels[index] for index in kept),
-        listed_frames=listed_frames,
-    )
-    return chosen, KnownFiles(records, [paths[index] for index in kept])
+    return videos.only(kept), KnownFiles(records, [paths[index] for index in kept])
 
 
 class FailureCount:

@@ -40,6 +40,7 @@ from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+from pks4_lightning.data.video.span import SpanOfVideo
 from pks4_lightning.data.video.video import Video
 
 __all__ = ["VideoDataset", "join_views"]
@@ -135,8 +136,8 @@ class VideoDataset(Dataset[VideoBatch]):
         except VideoDecodeError as error:
             reason = str(error)
         if not self.substitute:
-            path = self.videos.path(request.video_index)
-            return self._blank(request, video_path=path, failure=reason)
+            name = self.videos.name(request.video_index)
+            return self._blank(request, video_path=name, failure=reason)
         return self._substituted(request, reason)
 
     def _substituted(self, request: VideoRequest, reason: str) -> VideoBatch:
@@ -171,7 +172,13 @@ class VideoDataset(Dataset[VideoBatch]):
         return video if self.pool.num_frames is None else PooledFrames(video, self.pool.num_frames)
 
     def _open_all(self, video_index: int, path: str) -> FrameSource:
-        """Open a video, unless the manifest objects."""
+        """Open a video, or the part of it that is meant."""
+        video = self._open_file(video_index, path)
+        span = self.videos.span(video_index)
+        return video if span is None else SpanOfVideo(video, span)
+
+    def _open_file(self, video_index: int, path: str) -> FrameSource:
+        """Open a whole video, unless the manifest objects."""
         listed = self.videos.listed_frames
         if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip
             return FrameFolder(
@@ -202,12 +209,11 @@ class VideoDataset(Dataset[VideoBatch]):
             clips.append(clip.transpose(0, 1))
             labels.append(label)
         numbers = [view.clip_index * view.num_crops + view.crop_index for view, _ in views]
-        return self._batch(request, path, clips, labels, numbers, seeds)
+        return self._batch(request, clips, labels, numbers, seeds)
 
     def _batch(
         self,
         request: VideoRequest,
-        path: str,
         clips: Sequence[Tensor],
         labels: Sequence[int],
         numbers: Sequence[int],
@@ -220,7 +226,7 @@ class VideoDataset(Dataset[VideoBatch]):
             view_index=torch.tensor(numbers),
             valid=torch.ones(len(clips), dtype=torch.bool),
             draw_seed=torch.tensor(seeds),
-            video_path=[path] * len(clips),
+            video_path=[self.videos.name(request.video_index)] * len(clips),
             failure=[""] * len(clips),
         )
 
@@ -234,7 +240,7 @@ class VideoDataset(Dataset[VideoBatch]):
 
     def _pool_seed(self, video_index: int, number: int) -> int:
         """Return the seed of one of the pool's random changes: the same in every run."""
-        return stable_seed("pool", self.videos.paths[video_index], number)
+        return stable_seed("pool", self.videos.key(video_index), number)
 
     def _draw_seed(self, request: VideoRequest) -> int:
         index = request.video_index

@@ -134,7 +134,7 @@ class TokenDataset(VideoDataset):
 
     def _file(self, index: int, number: int) -> Path:
         return self.store.file(
-            self.videos.paths[index],
+            self.videos.key(index),
             source=self.videos.path(index),
             view=number,
             may_flip=self._may_flip(self.videos.labels[index]),
@@ -159,7 +159,7 @@ class TokenDataset(VideoDataset):
             )
             clips.append(clip.float())
             labels.append(label)
-        return self._batch(request, path, clips, labels, list(range(num_views)), seeds)
+        return self._batch(request, clips, labels, list(range(num_views)), seeds)
 
     def _blank_clip(self, scale: Scale) -> Tensor:
         return torch.zeros(scale.num_frames, *self._shape)

@@ -115,8 +115,8 @@ class TrainingOrder:
             videos: The training videos. The folder that holds the data set is no part of it.
         """
         digest = hashlib.sha256()
-        for path, label in zip(videos.paths, videos.labels, strict=True):
-            digest.update(f"{label} {path}\n".encode())
+        for index, label in enumerate(videos.labels):
+            digest.update(f"{label} {videos.key(index)}\n".encode())
         return {
             "data.seed": self.seed,
             "training videos": f"{len(videos)} (sha256 {digest.hexdigest()[:12]})",

@@ -11,7 +11,7 @@ from pks4_lightning.data.annotations.entry import Entry, read_lines, read_text, 
 from pks4_lightning.data.annotations.locating import as_written
 from pks4_lightning.data.annotations.record import DataFormat, Part
 
-__all__ = ["CSV", "read_table", "rows_of_split"]
+__all__ = ["CSV", "column_names", "read_table", "rows_of_split"]
 
 # in order of preference
 _PATH_COLUMNS = (
@@ -78,7 +78,7 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
     lines = ["" if line.startswith("#") else line for line in lines]
     above = next((number for number, line in enumerate(lines) if line.strip()), 0)
     header = lines[above] if lines else ""
-    columns = _columns(header)
+    columns = column_names(header)
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(f"'{source}' has two columns '{twice[0]}'.")
@@ -128,7 +128,7 @@ def rows_of_split(
 
 def _csv_columns(header: str) -> tuple[str, str] | None:
     """Return the lower-case names of the columns of path and label, if a header has them."""
-    columns = _columns(header)
+    columns = column_names(header)
     path = next((name for name in _PATH_COLUMNS if name in columns), None)
     label = next((name for name in _LABEL_COLUMNS if name in columns), None)
     return None if path is None or label is None else (path, label)
@@ -139,10 +139,15 @@ def _serves(source: Path, split: Split) -> bool:
     if split == "train" or source.name not in _TABLES_OF_ALL_SPLITS:
         return True
     lines = read_lines(source)
-    return bool(lines) and not set(_SPLIT_COLUMNS).isdisjoint(_columns(lines[0][1]))
+    return bool(lines) and not set(_SPLIT_COLUMNS).isdisjoint(column_names(lines[0][1]))
 
 
-def _columns(header: str) -> list[str]:
+def column_names(header: str) -> list[str]:
+    """Return the columns that a header names, in lower case.
+
+    Args:
+        header: The first line of a table.
+    """
     fields = next(csv.reader([header], delimiter=_delimiter(header)), [])
     return [field.strip().casefold() for field in fields]
 

@@ -1,0 +1,155 @@
+"""Exports of CVAT in its own XML: tracks of a video, or tags of its frames."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+from pks4_lightning.data.annotations.entry import Entry, read_text
+from pks4_lightning.data.annotations.locating import by_media_name
+from pks4_lightning.data.annotations.record import DataFormat, Part
+from pks4_lightning.data.video.span import Span
+
+__all__ = ["CVAT"]
+
+
+@dataclass
+class _Document:
+    """What an export says, as it is read."""
+
+    source: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Of a project: video by the id of its task."""
+    task: str = ""
+    tracks: list[tuple[str, str, set[int]]] = field(default_factory=list)
+    """Video, label, and the frames where the object is to be seen."""
+    tags: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    """Frames by video and label."""
+
+
+def read_cvat(part: Part) -> list[Entry]:
+    """Read "CVAT for video 1.1" or "CVAT for images 1.1".
+
+    A track gives an interval for every run of frames in which its object is not outside; a tag one
+    for every run of frames that have it. Frames count from 0.
+
+    Args:
+        part: The file.
+
+    Raises:
+        ValueError: If it is no such file, or declares entities.
+    """
+    document = _parse(part.source)
+    entries = []
+    labelled = [*document.tracks, *((*key, frames) for key, frames in document.tags.items())]
+    for video, label, frames in labelled:
+        for first, end in _runs(sorted(frames)):
+            span = Span(float(first), float(end), "frames")
+            entries.append(Entry(video, label, f"frame {first}", span=span))
+    return sorted(entries, key=lambda entry: (entry.video, entry.span or Span(0, 0)))
+
+
+def _parse(source: Path) -> _Document:
+    document = _Document()
+    reader = _Reader(document)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
+    parser.EntityDeclHandler = _refuse_entities
+    try:
+        parser.Parse(read_text(source).encode(), True)
+    except (expat.ExpatError, _EntityError, KeyError, ValueError) as error:
+        raise ValueError(f"'{source}' is no XML export of CVAT: {error}.") from None
+    return document
+
+
+class _EntityError(Exception):
+    pass
+
+
+def _refuse_entities(*_: object) -> None:
+    # a few of them, each made of the one before, fill any memory
+    raise _EntityError("it declares entities, which CVAT never does")
+
+
+class _Reader:
+    """Takes in elements as the parser meets them."""
+
+    def __init__(self, document: _Document) -> None:
+        self._document = document
+        self._path: list[str] = []
+        self._said: list[str] = []
+        self._frames: set[int] | None = None
+        self._last_seen: int | None = None
+        self._image: tuple[str, int] | None = None
+
+    def start(self, name: str, given: dict[str, str]) -> None:
+        """Begin an element."""
+        document = self._document
+        self._path.append(name)
+        self._said = []
+        if name == "track":
+            video = document.sources.get(given.get("task_id", ""), document.source)
+            self._frames, self._last_seen = set(), None
+            document.tracks.append((video, given["label"], self._frames))
+        elif self._frames is not None and "frame" in given and "outside" in given:
+            self._shape(int(given["frame"]), is_outside=given["outside"] == "1")
+        elif name == "image":
+            video = document.sources.get(given.get("task_id", ""), document.source)
+            self._image = video, int(given["id"])
+        elif name == "tag" and self._image is not None:
+            video, frame = self._image
+            document.tags.setdefault((video, given["label"]), set()).add(frame)
+
+    def text(self, text: str) -> None:
+        """Take in text."""
+        self._said.append(text)
+
+    def end(self, name: str) -> None:
+        """End an element."""
+        document, said = self._document, "".join(self._said).strip()
+        self._path.pop()
+        parent = self._path[-1] if self._path else ""
+        if parent in ("task", "job") and name == "id":
+            document.task = said
+        elif name == "source" and "meta" in self._path and parent != "track":
+            document.source = said
+            document.sources[document.task] = said
+        elif name == "track":
+            self._frames = None
+        elif name == "image":
+            self._image = None
+        self._said = []
+
+    def _shape(self, frame: int, *, is_outside: bool) -> None:
+        """Note a shape: one that is seen stays until the next that is given."""
+        assert self._frames is not None
+        if self._last_seen is not None:
+            self._frames.update(range(self._last_seen, frame))
+        self._last_seen = None if is_outside else frame
+        if not is_outside:
+            self._frames.add(frame)
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Give the first and the number after the last of every run without gaps."""
+    first = 0
+    for place, number in enumerate(numbers):
+        if place + 1 == len(numbers) or numbers[place + 1] > number + 1:
+            yield numbers[first], number + 1
+            first = place + 1
+
+
+CVAT = DataFormat(
+    name="cvat",
+    read=read_cvat,
+    recognises=lambda sniffed: sniffed.path.suffix.lower() == ".xml",
+    splits={"train": ("train.xml", "annotations.xml"), "val": ("val.xml", "validation.xml")},
+    labels=("labels.txt", "classes.txt"),
+    labels_are_names=True,
+    repeats=True,
+    videos=("videos", ""),
+    locate=by_media_name,
+    is_anybodys=True,
+)
