@@ -165,7 +165,7 @@ def test_a_missing_annotation_file_is_named(tmp_path):
 
 def test_an_empty_root_says_what_was_looked_for(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"looked for train, COIN.json, train.xml, train.csv, .*; set data.train"
+        FileNotFoundError, match=r"looked for train, COIN.json, train.xml, .*; set data.train"
     ):
         DataLayout(str(tmp_path)).read("train")
 
