@@ -1,0 +1,81 @@
+"""The documentation site: `make docs` builds it, and a warning is an error."""
+
+import re
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pks4_lightning import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+
+project = "pks4_lightning"
+author = "the pks4_lightning maintainers"
+release = version = __version__
+html_title = f"pks4_lightning {__version__}"
+html_theme = "furo"
+html_theme_options = {"source_edit_link": "", "top_of_page_buttons": []}
+html_show_sphinx = False
+html_copy_source = False
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+napoleon_custom_sections = ["Dimensions", "References"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the signature's shapes read better than a list of types
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+
+# executed where they lie, and shown with what came out
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+PAGES = {
+    "README.md": "index",
+    "REPRODUCTION.md": "reproduction",
+    "CONTRIBUTING.md": "contributing",
+    "CHANGELOG.md": "changelog",
+    "configs/README.md": "configurations",
+    "benchmarks/results/README.md": "results",
+    "pks4_lightning/demo/tiny_clip/weights/README.md": "tiny_tower",
+}
+"""Files of the repository that are pages of the site as well."""
+
+
+def _link(target: str, place: PurePosixPath) -> str:
+    """Return a link of a file in the repository as the site has it."""
+    path, mark, anchor = target.partition("#")
+    if not path or "://" in path:
+        return target
+    found = (ROOT / place.parent / path).resolve().relative_to(ROOT)
+    if str(found) in PAGES:
+        path = f"{PAGES[str(found)]}.md"
+    elif found.parts[0] == "docs":
+        path = str(found.relative_to("docs"))
+    elif found.parts[0] == "notebooks":
+        path = str(found)
+    else:
+        path = f"../{found}"
+    return f"{path}{mark}{anchor}"
+
+
+def _read(_app: Any, name: str, source: list[str]) -> None:
+    """Put a repository's file in the place of its stub, and turn links into the site's own."""
+    place = PurePosixPath("docs") / f"{name}.md"
+    for path, page in PAGES.items():
+        if page == name:
+            place = PurePosixPath(path)
+            source[0] = f"{(ROOT / path).read_text()}\n\n{source[0]}"
+    source[0] = re.sub(
+        r"(\]\()([^)\s]+)(\))",
+        lambda found: f"{found[1]}{_link(found[2], place)}{found[3]}",
+        source[0],
+    )
+
+
+def setup(app: Any) -> None:
+    """Connect the above with Sphinx."""
+    app.connect("source-read", _read)
