@@ -23,7 +23,7 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 napoleon_custom_sections = ["Dimensions", "References"]
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the signature's shapes read better than a list of types
+autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
@@ -76,6 +76,21 @@ def _read(_app: Any, name: str, source: list[str]) -> None:
     )
 
 
+def _find(app: Any, env: Any, node: Any, shown: Any) -> Any:
+    """Resolve a name by the module that defines it to the package that offers it."""
+    *modules, name = node.get("reftarget", "").split(".")
+    python = env.get_domain("py")
+    for length in range(len(modules) - 1, 0, -1):
+        offered = ".".join([*modules[:length], name])
+        if offered in python.objects:
+            kind = python.objects[offered].objtype
+            return python.resolve_xref(
+                env, node["refdoc"], app.builder, kind, offered, node, shown
+            )
+    return None
+
+
 def setup(app: Any) -> None:
     """Connect the above with Sphinx."""
     app.connect("source-read", _read)
+    app.connect("missing-reference", _find)
