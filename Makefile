@@ -12,7 +12,7 @@ COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks demo ablations evidence clean
+.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks docs demo ablations evidence clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ bench-gpu: $(READY)  ## the scan, the module and the memory of the paper's Table
 notebooks: $(READY)  ## execute the notebooks
 	@for notebook in notebooks/*.ipynb; do echo "== $$notebook"; \
 	  $(BIN)/jupyter-execute --timeout 300 $$notebook || exit 1; done
+
+docs: $(READY)  ## build the documentation site in build/site, notebooks executed
+	HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
 clean:  ## remove what was built and what the demo wrote; keeps .venv
 	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
