@@ -1,7 +1,6 @@
 """The documentation site: `make docs` builds it, and a warning is an error."""
 
 import re
-import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -84,9 +83,7 @@ def _find(app: Any, env: Any, node: Any, shown: Any) -> Any:
         offered = ".".join([*modules[:length], name])
         if offered in python.objects:
             kind = python.objects[offered].objtype
-            return python.resolve_xref(
-                env, node["refdoc"], app.builder, kind, offered, node, shown
-            )
+            return python.resolve_xref(env, node["refdoc"], app.builder, kind, offered, node, shown)
     return None
 
 

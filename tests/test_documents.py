@@ -37,3 +37,31 @@ def test_the_reproduction_names_tests():
 )
 def test_every_file_that_the_documents_name_exists(path):
     assert (ROOT / path).is_file()
+
+
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "REPRODUCTION", "CONTRIBUTING", "CHANGELOG")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("configs", "benchmarks/results")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        if place == ROOT / "docs" / "index.md":  # the site's first page is the README
+            place = ROOT / "README.md"
+        assert place.exists(), f"{target} is not there"
+        if anchor:
+            assert anchor in anchors(place), f"{target}: no such heading"
+
+
+def anchors(page):
+    """Return the anchors of a document's headings, as Markdown readers make them."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in plain}
