@@ -55,6 +55,7 @@ def test_ends_at_the_same_weights_and_answers(tiny_args, tmp_path):
         (["--data.pool.num_views", "null"], "needs a finite pool of pictures"),
         (["--data.num_crops", "3"], "needs a single crop, and data.num_crops is 3"),
         (["--data.flexible.num_frames", "[4, 8]"], "needs clips of one scale"),
+        (["--data.frame_rate", "5"], "needs clips that are spread over the whole video"),
         (["--model.classifier.route_from", "1"], "set --model.classifier.route_from 2"),
     ],
 )

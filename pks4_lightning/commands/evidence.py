@@ -70,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the trainings, the table and the picture (default: %(default)s)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="train nothing: tabulate the folds that all arms have finished with all seeds",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -97,6 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
         base=base,
         seeds=arguments.seeds,
         jobs=arguments.jobs,
+        trains=not arguments.show,
     )
     rows = compare({arm.name: right[arm.row] for arm in arms})
     title = f"{arguments.task}, {data['num_frames']} frames"

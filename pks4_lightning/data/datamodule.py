@@ -182,16 +182,14 @@ class VideoDataModule(LightningDataModule):
         )
         if test_batch_size is None:
             test_batch_size = max(1, batch_size // (num_clips * num_crops))
-        own = stage_samplers(
-            num_frames, frame_rate=frame_rate, num_clips=num_clips, num_crops=num_crops
-        )
         self.loaders = StageLoaders(
-            clip_samplers={
-                "train": train_sampler or own["train"],
-                "val": val_sampler or own["val"],
-                "test": test_sampler or own["test"],
-                "predict": test_sampler or own["predict"],
-            },
+            clip_samplers=stage_samplers(
+                num_frames,
+                frame_rate=frame_rate,
+                num_clips=num_clips,
+                num_crops=num_crops,
+                given={"train": train_sampler, "val": val_sampler, "test": test_sampler},
+            ),
             test_batch_size=test_batch_size,
             order=self.order,
             augmentation=augmentation,
@@ -200,10 +198,7 @@ class VideoDataModule(LightningDataModule):
             worker_timeout=worker_timeout,
         )
         self.token_cache = token_cache
-        self._tokens = TokenCache(token_cache, pool, augmentation) if token_cache else None
-        if self._tokens is not None:
-            samplers = self.loaders.clip_samplers.values()
-            self._tokens.check(samplers, num_crops=num_crops, scales=self.scales)
+        self._tokens = TokenCache(token_cache, self.loaders, self.scales) if token_cache else None
         self.failures = FailureCount(max_bad_fraction)
         self._layout = partial(
             DataLayout,
@@ -334,10 +329,7 @@ class VideoDataModule(LightningDataModule):
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
         """Let the next training begin within an epoch; call it before the loader is made.
 
-        Args:
-            epoch: Counted from 0.
-            num_videos: Videos of the epoch that all ranks together have used.
-            failed: What :meth:`failed_train_videos` returned by then.
+        See :meth:`TrainingOrder.begin_within`; ``failed`` is what :meth:`failed_train_videos` was.
         """
         self.order.begin_within(epoch=epoch, num_videos=num_videos)
         self.failures.reasons = list(failed)

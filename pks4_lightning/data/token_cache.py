@@ -1,7 +1,6 @@
 """The data module's token cache: when clips may come as tokens, and what the tokens depend on."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import av
@@ -9,14 +8,12 @@ from torch import Tensor
 
 from pks4_lightning.batch import TokenEncoder
 from pks4_lightning.data.clips.normalisation import Normalisation
-from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.sampling import SegmentClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
-from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.loading.dataset import VideoDataset
+from pks4_lightning.data.loading.stages import StageLoaders
 from pks4_lightning.data.loading.token_dataset import TokenDataset
 from pks4_lightning.data.loading.token_store import TokenStore
-from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
 
 __all__ = ["TokenCache"]
 
@@ -26,44 +23,41 @@ _DRAWN_LATER = ("reverse", "reverse_label_pairs", "flip_label_pairs")
 """Settings of the augmentation that tokens do not depend on: a file knows whether it is flipped."""
 
 
-@dataclass
 class TokenCache:
     """Keeps what a model's frozen blocks make of the clips.
 
     Args:
         folder: Where.
-        pool: What the clips are drawn from.
-        augmentation: Random changes of the training clips.
+        loaders: Of the clips.
+        scales: Of the clips.
+
+    Raises:
+        ValueError: If the clips are not of a finite number of pictures.
     """
 
-    folder: str
-    pool: ClipPool
-    augmentation: Augmentation
     encoder: TokenEncoder | None = None
 
-    def check(self, samplers: Iterable[ClipSampler], *, num_crops: int, scales: ClipScales) -> None:
-        """Refuse settings with which clips are not of a finite number of pictures.
-
-        Args:
-            samplers: Of all stages.
-            num_crops: Test crops per clip.
-            scales: Of the clips.
-
-        Raises:
-            ValueError: If there is no end of pictures.
-        """
+    def __init__(self, folder: str, loaders: StageLoaders, scales: ClipScales) -> None:
+        self.folder = folder
+        self.pool = loaders.pool
+        self.augmentation = loaders.augmentation
+        samplers = loaders.clip_samplers.values()
+        ours = [each for each in samplers if isinstance(each, SegmentClipSampler)]
+        num_crops = max((each.num_crops for each in ours), default=1)
         reason = None
         if self.pool.num_frames is None or self.pool.num_views is None:
             reason = (
-                "a finite pool of pictures: set --data.pool.num_frames and num_views, 24 and 12"
+                "a finite pool of pictures: set --data.pool.num_frames and num_views, such as "
+                "24 and 12"
             )
         elif num_crops != 1:
             reason = f"a single crop, and data.num_crops is {num_crops}: set it to 1"
         elif scales.flexible.anything:
             reason = "clips of one scale: leave data.flexible out"
-        elif not all(isinstance(each, SegmentClipSampler) for each in samplers):
+        elif len(ours) < len(samplers):
             reason = (
-                "clips spread over the video: leave data.frame_rate, train_sampler and the like out"
+                "clips that are spread over the whole video: leave data.frame_rate, "
+                "data.train_sampler and the like out"
             )
         if reason is not None:
             raise ValueError(f"data.token_cache needs {reason}.")

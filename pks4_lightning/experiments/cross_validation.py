@@ -39,6 +39,7 @@ def cross_validate(
     seeds: Sequence[int] = (0,),
     rates: Sequence[float] = (),
     jobs: int = 1,
+    trains: bool = True,
 ) -> Right:
     """Train and test every arm on every fold with every seed, unless it is finished.
 
@@ -53,6 +54,7 @@ def cross_validate(
         seeds: Of the trainings.
         rates: Values of ``model.recipe.base_lr`` to choose from. None: the settings' own.
         jobs: Trainings side by side.
+        trains: False leaves it at the folds that all arms have finished with all seeds.
 
     Returns:
         The answers, pooled over the folds; a clip that cannot be decoded counts as wrong.
@@ -60,7 +62,8 @@ def cross_validate(
     Raises:
         CommandError: If a training or a test fails; what is finished stays.
         ValueError: If there are fewer groups than folds, a fold would lack a class, there are too
-            few folds to choose a rate, or ``out`` holds other folds or results of other settings.
+            few folds to choose a rate, ``out`` holds other folds or results of other settings, or
+            nothing is to be trained and no fold is finished.
     """
     if len(rates) > 1 and num_folds < 3:
         raise ValueError(
@@ -95,7 +98,14 @@ def cross_validate(
         )
     ]
     trials.sort(key=lambda trial: seeds.index(trial.seed))
-    run_trials(trials, out=out, jobs=jobs)
+    if trains:
+        run_trials(trials, out=out, jobs=jobs)
+    else:
+        left = {trial.fold for trial in trials if not trial.is_finished}
+        trials = [trial for trial in trials if trial.fold not in left]
+        clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
+        if not trials:
+            raise ValueError(f"{out} has no fold that all rows have finished with all seeds yet.")
     return _pool(trials, clips, seeds, out / "answers.csv")
 
 

@@ -71,6 +71,7 @@ def gestures(motion_set, tmp_path):
         (["--folds", "4"], "3 groups do not make 4 folds"),
         (["--task", "gestures"], "lists no clip of the class 'carret'"),
         (["--data.train", "other.csv"], "There is no table of clips"),
+        (["--folds", "2", "--show"], "has no fold that all rows have finished"),
     ],
 )
 def test_what_makes_no_table_is_said_in_one_sentence(gestures, capsys, arguments, message):
@@ -80,7 +81,7 @@ def test_what_makes_no_table_is_said_in_one_sentence(gestures, capsys, arguments
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-    assert not out.exists()
+    assert not list(out.glob("*/seed*"))
 
 
 def test_a_class_that_a_fold_would_lack_is_refused(gestures):
@@ -110,3 +111,9 @@ def test_a_table_a_picture_and_every_answer_come_out_and_nothing_is_done_twice(g
         right = [line["label"] == line["top1"] for line in csv.DictReader(file)]
     assert rows[0]["top1"] == pytest.approx(sum(right) / 24)
     assert f"{100 * rows[0]['top1']:.1f}" in capsys.readouterr().out
+
+    shutil.rmtree(next(out.glob("*/seed0_fold2")))
+    assert main([*command, "--show"]) == 0
+    ((_, (row,)),) = json.loads((out / "comparison.json").read_text()).items()
+    with (out / "folds.csv").open(newline="") as file:
+        assert row["clips"] == sum(line["fold"] == "1" for line in csv.DictReader(file)) < 24

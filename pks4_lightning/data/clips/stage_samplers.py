@@ -1,7 +1,8 @@
 """Which clips a video gives in training, validation, testing and predicting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from pks4_lightning.batch import Stage
 from pks4_lightning.data.clips.fixed_rate import RateClipSampler
@@ -12,7 +13,12 @@ __all__ = ["stage_samplers"]
 
 
 def stage_samplers(
-    num_frames: int, *, frame_rate: float | None, num_clips: int = 1, num_crops: int = 1
+    num_frames: int,
+    *,
+    frame_rate: float | None,
+    num_clips: int = 1,
+    num_crops: int = 1,
+    given: Mapping[str, ClipSampler | None] = MappingProxyType({}),
 ) -> dict[Stage, ClipSampler]:
     """Return which clips a video gives in training, validation, testing and predicting.
 
@@ -21,6 +27,7 @@ def stage_samplers(
         frame_rate: Frames per second; ``None`` spreads a clip over the whole video.
         num_clips: Clips per video in testing and predicting.
         num_crops: Crops of each clip, likewise.
+        given: Samplers that take the place of ours; predicting takes that of testing.
 
     Raises:
         ValueError: If a number is not positive.
@@ -30,5 +37,10 @@ def stage_samplers(
     if frame_rate is not None:
         fixed = partial(RateClipSampler, rate=frame_rate)
         training = RateClipSampler(num_frames, rate=frame_rate, begins_anywhere=True)
-    testing = fixed(num_frames, num_clips=num_clips, num_crops=num_crops)
-    return {"train": training, "val": fixed(num_frames), "test": testing, "predict": testing}
+    testing = given.get("test") or fixed(num_frames, num_clips=num_clips, num_crops=num_crops)
+    return {
+        "train": given.get("train") or training,
+        "val": given.get("val") or fixed(num_frames),
+        "test": testing,
+        "predict": testing,
+    }
