@@ -65,6 +65,7 @@ COMMANDS = {
     ),
     "data show": ("data.show", "a contact sheet of what the model will see"),
     "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
+    "doctor": ("doctor", "what is wrong with this machine, and how it is mended"),
     "demo": ("demo", "the whole job on a small embedded data set"),
     "demo-data": ("demo_data", "only the demo's videos, in SSV2's format"),
 }
