@@ -121,6 +121,9 @@ def unreachable_hub(monkeypatch, tmp_path):
 def wrong_pictures(monkeypatch, tmp_path):
     known = av.VideoFrame
 
+    def darker(pixels, **options):
+        return known.from_ndarray(pixels // 2, **options)
+
     monkeypatch.setattr(av, "VideoFrame", SimpleNamespace(from_ndarray=darker))
     return "decoding", "gives other pictures", "av"
 
