@@ -63,6 +63,10 @@ COMMANDS = {
         "data.split",
         "deal videos without splits into training, validation and test, by class and group",
     ),
+    "data groups": (
+        "data.groups",
+        "list a flat folder of videos by class and by scene, for cross-validation",
+    ),
     "data show": ("data.show", "a contact sheet of what the model will see"),
     "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
     "doctor": ("doctor", "what is wrong with this machine, and how it is mended"),

@@ -1,0 +1,105 @@
+"""``pks4 data groups``: a table of clips with their class and scene, for cross-validation."""
+
+import argparse
+import logging
+import re
+import sys
+from pathlib import Path, PurePosixPath
+
+from pks4_lightning.data.annotations.walking import find_videos
+from pks4_lightning.data.inspection.scenes import describe_scene, group_scenes
+from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.files import write_csv
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE = """\
+example:
+  pks4 data groups EgoGestAR/testvideo --num_groups 30
+Writes index.csv into the folder: path, label, group. Videos are grouped by colours and where they
+lie, so look at the groups before you trust them, and correct the table by hand.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments.
+
+    Args:
+        parser: The command's.
+    """
+    parser.description = (
+        "List the videos of a flat folder with the class in their name and a group for those that "
+        "show the same scene, which cross-validation holds out together."
+    )
+    parser.epilog = EXAMPLE
+    parser.add_argument("folder", type=Path, help="holds the videos, at any depth")
+    parser.add_argument(
+        "--num_groups", type=int, required=True, help="scenes; fewer than there are is safer"
+    )
+    parser.add_argument(
+        "--label",
+        metavar="PATTERN",
+        default=r"(?:.*_)?([^_]+)_\d+",
+        help="regular expression for a file's name without its ending; its first group is the "
+        "class (default: the word before the number, as in testvideo_left_3)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the table.
+
+    Args:
+        arguments: The command's.
+
+    Raises:
+        FileExistsError: If the table is there.
+        FileNotFoundError: If the folder is not.
+        ValueError: If the pattern is none, no name fits it, or there are too few videos.
+    """
+    folder, table = arguments.folder, arguments.folder / "index.csv"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder '{folder}'.")
+    if table.exists():
+        raise FileExistsError(f"'{table}' is there already; move it away.")
+    clips = _labelled(folder, arguments.label)
+    lines, descriptions = [], []
+    for path, label in clips:
+        try:
+            descriptions.append(describe_scene(Video(folder / path)))
+        except VideoDecodeError as error:
+            logger.warning("%s; it is left out.", error)
+            continue
+        lines.append((path, label))
+    groups = group_scenes(descriptions, arguments.num_groups)
+    write_csv(
+        table,
+        ["path", "label", "group"],
+        [(*line, group) for line, group in zip(lines, groups, strict=True)],
+    )
+    num_labels = len({label for _, label in lines})
+    sys.stdout.write(
+        f"{table}: {len(lines)} videos of {num_labels} classes in {max(groups)} groups\n"
+    )
+
+
+def _labelled(folder: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return the videos whose names hold a class, and say how many do not."""
+    try:
+        name = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"--label {pattern} is no regular expression: {error}.") from None
+    if not name.groups:
+        raise ValueError(f"--label {pattern} has no group in parentheses, which holds the class.")
+    videos = find_videos(folder)
+    matches = [(video, name.fullmatch(PurePosixPath(video).stem)) for video in videos]
+    clips = [(video, match[1]) for video, match in matches if match and match[1]]
+    if not clips:
+        raise ValueError(
+            f"None of the {len(videos)} videos in '{folder}' is named as --label {pattern} says."
+        )
+    if len(clips) < len(videos):
+        logger.warning("%d videos are named otherwise and left out.", len(videos) - len(clips))
+    return clips
