@@ -7,6 +7,9 @@ import torch
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.data.clips.pool import ClipPool
+from pks4_lightning.data.clips.transforms import Augmentation
+from pks4_lightning.data.datamodule import VideoDataModule
 
 FROZEN = (
     *("--model.recipe.trains", "after_insertion", "--model.classifier.route_from", "2"),
@@ -45,6 +48,25 @@ def test_ends_at_the_same_weights_and_answers(tiny_args, tmp_path):
     # the tower's weights are random here: another seed is another tower
     fit(tiny_args, tmp_path / "other_tower", *cache, "--seed_everything", "5")
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_clips_come_as_pixels_where_there_is_no_model(motion_set, tmp_path):
+    data = VideoDataModule(
+        str(motion_set),
+        format="ssv2",
+        num_frames=4,
+        frame_size=32,
+        resize=36,
+        batch_size=2,
+        num_workers=0,
+        augmentation=Augmentation(flip_label_pairs=[]),
+        pool=ClipPool(8, 2),
+        token_cache=str(tmp_path / "cache"),
+    )
+    data.setup("fit")
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert next(iter(loader))["video"].shape == (2, 3, 4, 32, 32)
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

@@ -398,8 +398,10 @@ class VideoDataModule(LightningDataModule):
         return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
     def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
-        # what is only predicted is seldom seen twice
-        cache = self._tokens if stage != "predict" else None
+        cache = self._tokens
+        # without a model there are no tokens, and what is only predicted is seldom seen twice
+        if stage == "predict" or cache is None or cache.encoder is None:
+            cache = None
         dataset = self.loaders.dataset(
             stage,
             self.videos(stage),

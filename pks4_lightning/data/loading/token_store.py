@@ -1,6 +1,5 @@
 """What frozen blocks make of pictures, kept on disk: a file for each view of a video."""
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -102,6 +101,8 @@ class TokenStore:
         Raises:
             OSError: If the folder cannot be written to.
         """
+        import fcntl  # Windows has none, and does without a token cache
+
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
