@@ -140,7 +140,7 @@ class TemporalAttention(nn.Module):
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Return what is added to the residual stream; patch locations do not mix."""
         y = self.norm(x)
-        y = y + _positions(x.shape[1], x.shape[3]).to(y).unsqueeze(1)
+        y = y + _positions(y).unsqueeze(1)
         heads = self.qkv_proj(y).unflatten(-1, (3, self.num_heads, -1))
         # one sequence per patch location: (B P) heads T width
         queries, keys, values = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2).unbind()
@@ -149,9 +149,12 @@ class TemporalAttention(nn.Module):
         return self.out_proj(clips)
 
 
-def _positions(num_frames: int, width: int) -> Float[Tensor, "T D"]:
+def _positions(like: Float[Tensor, "B T P D"]) -> Float[Tensor, "T D"]:
     """Return sines, then cosines, of the frame's number at falling frequencies."""
+    num_frames, width = like.shape[1], like.shape[3]
     num_sines = width - width // 2
-    frequencies = _LONGEST_PERIOD ** (-torch.arange(num_sines, dtype=torch.float64) / num_sines)
-    angles = torch.arange(num_frames, dtype=torch.float64).outer(frequencies)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    times = torch.arange(num_frames, device=like.device, dtype=dtype)
+    frequencies = torch.arange(num_sines, device=like.device, dtype=dtype) / num_sines
+    angles = times.outer(_LONGEST_PERIOD**-frequencies)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width].to(like.dtype)
