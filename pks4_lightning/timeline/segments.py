@@ -24,7 +24,7 @@ class Moments(NamedTuple):
     edges: Float[np.ndarray, " M+1"]
     """Seconds from the video's first frame, rising; moment ``m`` begins at ``edges[m]``."""
     scores: Float[np.ndarray, "M K"]
-    """Mean of the windows that show the moment."""
+    """Weighted mean of the windows that show the moment."""
 
     def at(self, seconds: float) -> Float[np.ndarray, " K"]:
         """Return the scores of the moment at a time.
@@ -51,14 +51,15 @@ def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray,
     """Average what overlapping windows say of the same time.
 
     A window around a cut shows two actions at once and may look like a third one. Each side of the
-    cut is seen by other windows as well, which outvote it.
+    cut is seen by other windows as well, which outvote it. A window counts the more the nearer the
+    moment is to its centre, by the squared cosine that overlapping windows are usually weighted by.
 
     Args:
         spans: Start and end of every window, in seconds, both rising.
         scores: Scores of every window, such as probabilities.
 
     Returns:
-        Moments without gaps; what no window shows counts as the windows before it do.
+        Moments without gaps; what no window shows counts as the window before it does.
     """
     starts, ends = np.array(spans, dtype=np.float64).T
     edges = np.sort(np.concatenate([starts, ends]))
@@ -66,7 +67,11 @@ def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray,
     first = np.searchsorted(ends, edges[:-1] + _TOLERANCE, side="right")
     end = np.searchsorted(starts, edges[:-1] + _TOLERANCE, side="right")
     first = np.minimum(first, end - 1)
-    means = [scores[a:b].mean(axis=0) for a, b in zip(first, end, strict=True)]
+    centres, halves = (starts + ends) / 2, (ends - starts) / 2
+    means = []
+    for middle, a, b in zip((edges[:-1] + edges[1:]) / 2, first, end, strict=True):
+        weights = np.cos(np.pi / 2 * (middle - centres[a:b]) / halves[a:b]) ** 2
+        means.append(np.average(scores[a:b], axis=0, weights=weights if b - a > 1 else None))
     return Moments(edges, np.stack(means))
 
 

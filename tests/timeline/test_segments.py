@@ -18,6 +18,7 @@ def scores(*of_the_first):
 
 
 def test_a_moment_is_the_mean_of_the_windows_that_show_it():
+    # each moment lies as far from the centre of the one window as from that of the other
     moments = find_moments(SPANS, scores(0.9, 0.8, 0.7, 0.1, 0.1, 0.3))
     assert moments.edges.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert moments.scores[:, 0] == pytest.approx([0.9, 0.85, 0.75, 0.4, 0.1, 0.2, 0.3])
@@ -26,16 +27,24 @@ def test_a_moment_is_the_mean_of_the_windows_that_show_it():
 
 
 @pytest.mark.parametrize(("window", "stride"), [(2.0, 0.7), (2.0, 2.0), (0.5, 0.1), (1.0, 3.0)])
-def test_moments_are_right_for_any_stride(window, stride):
+def test_the_nearer_a_windows_centre_the_more_it_counts(window, stride):
     rng = np.random.default_rng(0)
     spans = [(k * stride, k * stride + window) for k in range(30)]
-    spans[-1] = (spans[-1][0], spans[-1][0] + 0.3 * window)
+    spans[-1] = (
+        spans[-1][0],
+        max(spans[-2][1], spans[-1][0]) + 0.3 * stride,
+    )  # ends with the video
     rows = rng.dirichlet(np.ones(4), 30)
     moments = find_moments(spans, rows)
-    for seconds in rng.uniform(0, spans[-1][1], 200):
-        shown = [row for (a, b), row in zip(spans, rows, strict=True) if a <= seconds < b]
-        expected = np.mean(shown, axis=0) if shown else rows[int(seconds // stride)]
-        assert moments.at(seconds) == pytest.approx(expected)
+    for start, end, found in zip(moments.edges, moments.edges[1:], moments.scores, strict=False):
+        middle = (start + end) / 2
+        total, weight = np.zeros(4), 0.0
+        for (a, b), row in zip(spans, rows, strict=True):
+            if a <= middle < b:
+                share = 0.5 + 0.5 * np.cos(2 * np.pi * (middle - (a + b) / 2) / (b - a))
+                total, weight = total + share * row, weight + share
+        expected = total / weight if weight else rows[int(middle // stride)]
+        assert found == pytest.approx(expected)
 
 
 def test_a_window_across_a_cut_is_outvoted():

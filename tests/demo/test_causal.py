@@ -1,0 +1,92 @@
+"""The causal classifier of the demo, trained as its configuration says (minutes)."""
+
+import csv
+import logging
+from fractions import Fraction
+
+import av
+import pytest
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.annotations.layout import DataLayout
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.demo.motion.clips import pair_of
+from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.timeline.follow import follower
+from pks4_lightning.timeline.pacing import at_rate
+
+logger = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return generate_motion_dataset(tmp_path_factory.mktemp("demo") / "data")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("causal")
+    settings = ["--config", "demo/pks4", "--config", "demo/overrides/causal"]
+    settings += ["--data.root", str(data), "--trainer.default_root_dir", str(folder)]
+    assert main(["fit", *settings]) == 0
+    return folder / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def videos(data):
+    return DataLayout(str(data)).read("test")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # it trains
+def test_it_is_right_at_the_last_frame_and_guesses_the_direction_at_the_first(checkpoint, videos):
+    model = pks4_lightning.load(checkpoint, device="cpu")
+    right: list[list[bool]] = [[], []]
+    directions = []
+    for number, label in enumerate(videos.labels[:200]):
+        following = follower(model, "state")
+        ticks = at_rate(Video(videos.path(number)).timed_frames(), model.clip.frame_rate)
+        found = [int(following.see(tick.time, tick.frame).scores.argmax()) for tick in ticks]
+        for place, answer in enumerate((found[0], found[-1])):
+            right[place].append(answer == label)
+        if pair_of(found[0]) == pair_of(label):
+            directions.append(found[0] == label)
+    first, last = (sum(each) / len(each) for each in right)
+    logger.info("%.1f %% right at the first frame, %.1f %% at the last", 100 * first, 100 * last)
+    logger.info("direction at the first: %.1f %%", 100 * sum(directions) / len(directions))
+    assert last >= 0.95
+    assert first <= 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("first", [0, 10, 25, 60])
+def test_three_actions_in_one_file_are_three_segments(checkpoint, videos, tmp_path, first):
+    chosen, actions = [], []
+    for number in range(first, len(videos)):
+        if len(chosen) < 3 and pair_of(videos.labels[number]) not in map(pair_of, actions):
+            chosen.append(number)
+            actions.append(videos.labels[number])
+    three = tmp_path / "three.mp4"
+    shown = 0
+    with av.open(str(three), "w") as written:
+        stream = written.add_stream("libx264", rate=12, options={"crf": "10"})
+        stream.width = stream.height = 80
+        for number in chosen:
+            video = Video(videos.path(number))
+            for picture in video.frames(range(video.num_frames)):
+                frame = av.VideoFrame.from_ndarray(picture.numpy(), format="rgb24")
+                frame.pts, frame.time_base = shown, Fraction(1, 12)
+                written.mux(stream.encode(frame))
+                shown += 1
+        written.mux(stream.encode())
+    given = ["predict", "--ckpt_path", str(checkpoint), str(three), "--out", str(tmp_path)]
+    assert main([*given, "--window", "2.0", "--stride", "1.0"]) == 0
+    with (tmp_path / "segments.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = pks4_lightning.load(checkpoint, device="cpu").label_names
+    assert [row["label"] for row in rows] == [names[action] for action in actions]
+    for row, start in zip(rows, (0.0, 2.0, 4.0), strict=True):
+        assert abs(float(row["start"]) - start) <= 1.0
+        assert abs(float(row["end"]) - (start + 2.0)) <= 1.0
