@@ -22,6 +22,8 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 _CONFIG = "egogestar"
+# no clip chooses anything, so none is looked at before the test
+_DATA = ("--data.train", "index.csv", "--trainer.limit_val_batches", "0")
 
 EXAMPLES = """\
 examples:
@@ -90,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
     task = TASKS[arguments.task]
     arms = evidence_arms(arguments.arms)
     cache = ("--data.token_cache", str((arguments.out / "tokens").absolute()))
-    base = ["--config", _CONFIG, *cache, *task.arguments, *arguments.settings]
+    base = ["--config", _CONFIG, *_DATA, *cache, *task.arguments, *arguments.settings]
     settings = resolve(base)
     require_data(settings)
     data = settings["data"]

@@ -60,6 +60,8 @@ def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
         (["--num_groups", "3", "--label", "take_(.*)"], "videos in"),
         (["--num_groups", "3", "--label", "clip"], "has no group in parentheses"),
         (["--num_groups", "3", "--label", "("], "is no regular expression"),
+        (["--num_groups", "3", "--classes", "up"], "no video of the class 'up'; there are left, r"),
+        (["--num_groups", "5", "--classes", "right"], "3 videos do not make 5 groups"),
         (["--num_groups", "30"], "9 videos do not make 30 groups"),
     ],
 )

@@ -4,6 +4,7 @@ import argparse
 import logging
 import re
 import sys
+from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
 
 from pks4_lightning.data.annotations.walking import find_videos
@@ -17,8 +18,9 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 EXAMPLE = """\
-example:
+examples:
   pks4 data groups EgoGestAR/testvideo --num_groups 30
+  pks4 data groups EgoGestAR/testvideo --num_groups 20 --classes left right up down --out four.csv
 Writes index.csv into the folder: path, label, group. Videos are grouped by colours and where they
 lie, so look at the groups before you trust them, and correct the table by hand.
 """
@@ -40,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_groups", type=int, required=True, help="scenes; fewer than there are is safer"
     )
     parser.add_argument(
+        "--classes", nargs="+", metavar="CLASS", help="only videos of these; default: all"
+    )
+    parser.add_argument(
+        "--out", default="index.csv", metavar="TABLE", help="within the folder (%(default)s)"
+    )
+    parser.add_argument(
         "--label",
         metavar="PATTERN",
         default=r"(?:.*_)?([^_]+)_\d+",
@@ -57,14 +65,18 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         FileExistsError: If the table is there.
         FileNotFoundError: If the folder is not.
-        ValueError: If the pattern is none, no name fits it, or there are too few videos.
+        ValueError: If the pattern is none, no name fits it, there is no video of a class, or there
+            are too few videos.
     """
-    folder, table = arguments.folder, arguments.folder / "index.csv"
+    folder, table = arguments.folder, arguments.folder / arguments.out
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder '{folder}'.")
     if table.exists():
         raise FileExistsError(f"'{table}' is there already; move it away.")
     clips = _labelled(folder, arguments.label)
+    if arguments.classes is not None:
+        _require(arguments.classes, among={label for _, label in clips})
+        clips = [clip for clip in clips if clip[1] in arguments.classes]
     lines, descriptions = [], []
     for path, label in clips:
         try:
@@ -103,3 +115,11 @@ def _labelled(folder: Path, pattern: str) -> list[tuple[str, str]]:
     if len(clips) < len(videos):
         logger.warning("%d videos are named otherwise and left out.", len(videos) - len(clips))
     return clips
+
+
+def _require(classes: Sequence[str], *, among: Set[str]) -> None:
+    for name in classes:
+        if name not in among:
+            raise ValueError(
+                f"There is no video of the class '{name}'; there are {', '.join(sorted(among))}."
+            )
