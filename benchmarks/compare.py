@@ -1,17 +1,28 @@
 """PKS4 and the methods that it is compared with, at demo scale: `python benchmarks/compare.py`.
 
-Eight methods, an hour on two idle cores for three seeds with `--jobs 2`.
+Eight methods, an hour on two idle cores for three seeds with `--jobs 2`. The seconds of a training
+are by the clock on the wall; a step is timed once more alone, by one thread's processor time, which
+other jobs on the machine hardly change.
 """
 
 import json
 import shutil
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import torch
 from machine import arguments, write_rows
 
+from pks4_lightning.cli.settings import resolve
+from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
+from pks4_lightning.experiments.methods.arms import method_arms
 from pks4_lightning.experiments.results import read_results, write_results
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.resolve import without_weights
 
 OUT = Path("runs/compare")
 
@@ -25,10 +36,32 @@ def main():
     subprocess.run([sys.executable, "-m", "pks4_lightning", *command], check=True)
     if options.json is None:
         return
-    write_rows(options.json, json.loads((OUT / "comparison.json").read_text()))
+    reports = json.loads((OUT / "comparison.json").read_text())
+    rows = [{**each, "processor_seconds_per_step": step_time(each["method"])} for each in reports]
+    write_rows(options.json, rows)
     finished = [each for each in read_results(OUT / "results.csv") if each.seed in options.seeds]
     write_results(options.json.with_suffix(".csv"), finished)
     shutil.copyfile(OUT / "comparison.png", options.json.with_suffix(".png"))
+
+
+def step_time(method, *, num_rounds=15):
+    """Processor seconds of a step of the demo's batch, decoding left out: the median of some."""
+    torch.set_num_threads(1)
+    demo = ["--config", "demo/pks4"]
+    (arm,) = method_arms([method], resolve(demo), own="demo/methods")
+    settings = resolve([*demo, *arm.arguments])
+    data = settings["data"]
+    clips = ClipBatch(
+        num_clips=data["batch_size"], num_frames=data["num_frames"], frame_size=data["frame_size"]
+    )
+    classifier = build_classifier(without_weights(PKS4Config(**settings["model"]["classifier"])))
+    step = TrainingStep(classifier, clips, Precision())
+    seconds = []
+    for _ in range(2 + num_rounds):
+        start = time.process_time()
+        step()
+        seconds.append(time.process_time() - start)
+    return round(statistics.median(seconds[2:]), 4)
 
 
 if __name__ == "__main__":
