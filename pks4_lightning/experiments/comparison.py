@@ -96,6 +96,8 @@ def compare(right: Right) -> list[dict[str, Any]]:
             values["difference"] = answers - reference
         for measure, matrix in values.items():
             found = estimate(matrix)
+            if measure == "top1":  # Student's t knows no ends
+                found = Estimate(found.mean, max(found.low, 0.0), min(found.high, 1.0))
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
         rows.append(row)
     return rows

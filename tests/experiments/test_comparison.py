@@ -108,3 +108,12 @@ def test_a_table_shows_percent_with_intervals(right):
     (line,) = [line for line in lines if line.strip().startswith("full")]
     assert line.count("…") == 2
     assert "+" in line
+
+
+def test_an_accuracy_is_a_share_at_both_ends_of_its_interval():
+    nearly = np.ones((1, 12), dtype=bool)
+    nearly[0, 0] = False
+    best, worst = compare({"best": nearly, "worst": ~nearly})
+    assert best["top1_high"] == 1.0
+    assert worst["top1_low"] == 0.0
+    assert worst["difference_low"] < -1.0 < worst["difference"], "a difference is left as it is"
