@@ -198,7 +198,7 @@ class VideoDataModule(LightningDataModule):
             worker_timeout=worker_timeout,
         )
         self.token_cache = token_cache
-        self._tokens = TokenCache(token_cache, self.loaders, self.scales) if token_cache else None
+        self._tokens = TokenCache(token_cache, self.loaders, self.scales)
         self.failures = FailureCount(max_bad_fraction)
         self._layout = partial(
             DataLayout,
@@ -223,8 +223,7 @@ class VideoDataModule(LightningDataModule):
 
     def encode_with(self, encoder: TokenEncoder) -> None:
         """Fill the token cache with what this makes, if there is one, before a loader is made."""
-        if self._tokens is not None:
-            self._tokens.encoder = encoder
+        self._tokens.encoder = encoder
 
     @property
     def num_frames(self) -> int:
@@ -398,20 +397,15 @@ class VideoDataModule(LightningDataModule):
         return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
     def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
-        cache = self._tokens
-        # without a model there are no tokens, and what is only predicted is seldom seen twice
-        if stage == "predict" or cache is None or cache.encoder is None:
-            cache = None
         dataset = self.loaders.dataset(
             stage,
             self.videos(stage),
             scales=self.scales,
             label_names=self.label_names,
             known=self._splits.known.get(stage),
-            store=None if cache is None else cache.store(self.scales, self.normalisation),
+            store=self._tokens.store(stage, self.scales, self.normalisation),
         )
-        if cache is not None:
-            cache.fill(dataset, self.normalisation)
+        self._tokens.fill(dataset, self.normalisation)
         return self.loaders.loader(
             stage,
             dataset,

@@ -6,7 +6,7 @@ from typing import Any
 import av
 from torch import Tensor
 
-from pks4_lightning.batch import TokenEncoder
+from pks4_lightning.batch import Stage, TokenEncoder
 from pks4_lightning.data.clips.normalisation import Normalisation
 from pks4_lightning.data.clips.sampling import SegmentClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
@@ -27,7 +27,7 @@ class TokenCache:
     """Keeps what a model's frozen blocks make of the clips.
 
     Args:
-        folder: Where.
+        folder: Where. ``None``: nowhere; clips come as pixels.
         loaders: Of the clips.
         scales: Of the clips.
 
@@ -36,11 +36,16 @@ class TokenCache:
     """
 
     encoder: TokenEncoder | None = None
+    """Of the model, once there is one."""
 
-    def __init__(self, folder: str, loaders: StageLoaders, scales: ClipScales) -> None:
+    def __init__(self, folder: str | None, loaders: StageLoaders, scales: ClipScales) -> None:
         self.folder = folder
         self.pool = loaders.pool
         self.augmentation = loaders.augmentation
+        if folder is not None:
+            self._check(loaders, scales)
+
+    def _check(self, loaders: StageLoaders, scales: ClipScales) -> None:
         samplers = loaders.clip_samplers.values()
         ours = [each for each in samplers if isinstance(each, SegmentClipSampler)]
         num_crops = max((each.num_crops for each in ours), default=1)
@@ -62,14 +67,21 @@ class TokenCache:
         if reason is not None:
             raise ValueError(f"data.token_cache needs {reason}.")
 
-    def store(self, scales: ClipScales, normalisation: Normalisation) -> TokenStore:
+    def store(
+        self, stage: Stage, scales: ClipScales, normalisation: Normalisation
+    ) -> TokenStore | None:
         """Return the store of the tokens that these settings and the encoder come to.
 
         Args:
+            stage: What is only predicted is seldom seen twice, and is not kept.
             scales: Of the clips.
             normalisation: Of the pixels.
+
+        Returns:
+            The store, ``None`` where clips come as pixels: also while there is no model.
         """
-        assert self.encoder is not None, "the task hands it over in its setup"
+        if self.folder is None or self.encoder is None or stage == "predict":
+            return None
         changes = asdict(self.augmentation)
         terms: dict[str, Any] = {
             "reader": [_READER, av.__version__],
@@ -87,11 +99,12 @@ class TokenCache:
         """Compute what the store of a dataset lacks.
 
         Args:
-            dataset: A stage's clips.
+            dataset: A stage's clips; those of pixels have none.
             normalisation: Of the pixels.
         """
         encoder = self.encoder
-        assert isinstance(dataset, TokenDataset)
+        if not isinstance(dataset, TokenDataset):
+            return
         assert encoder is not None
 
         def encode(video: Tensor) -> Tensor:
