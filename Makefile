@@ -8,6 +8,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-annotate --no-header
 
+# `make setup CPU=1` takes torch from PyTorch's own index of CPU builds: no gigabytes of CUDA.
+TORCH := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
+
 # The models here are small: two threads do not speed them up, two processes do.
 export OMP_NUM_THREADS ?= 1
 
@@ -25,7 +28,7 @@ $(READY): pyproject.toml constraints.txt requirements.lock requirements-build.lo
 	$(PIP) --require-hashes --no-deps -r requirements-build.lock
 	$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements.lock
 	@# What is left is torch. Its builds differ from machine to machine, and so do their hashes.
-	$(PIP) --no-build-isolation -c constraints.txt -e ".[dev]"
+	$(PIP) --no-build-isolation $(TORCH) -c constraints.txt -e ".[dev]"
 	@# Kernels are tested in Triton's interpreter. CUDA builds of torch bring their own Triton.
 	@$(BIN)/python -c "import triton" 2>/dev/null || \
 	  $(PIP) --require-hashes --no-deps -r requirements-triton.lock || \

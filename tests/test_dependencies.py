@@ -60,6 +60,16 @@ def test_the_lock_holds_what_the_project_asks_for():
         assert all(pin in requirement.specifier for pin in pins), (name, pins)
 
 
+def test_a_set_up_for_cpus_asks_for_torchs_cpu_builds_and_another_does_not():
+    lines = {}
+    for option in ("CPU=1", "CPU="):
+        dry = ["make", "--dry-run", "--always-make", "setup", option]
+        shown = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        (lines[option],) = [line for line in shown.splitlines() if "-e" in line.split()]
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu -c" in lines["CPU=1"]
+    assert "index-url" not in lines["CPU="]
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_everything_locked_has_one_version_and_hashes(name):
     entries = list(locked(name))
