@@ -36,18 +36,15 @@ __all__ = ["VideoDataModule"]
 
 _STAGES: dict[str | None, tuple[Stage, ...]] = {
     "fit": ("train", "val"),
-    "validate": ("val",),
-    "test": ("test",),
-    "predict": ("predict",),
-}
+    "validate": ("val",), "test": ("test",), "predict": ("predict",),
+}  # fmt: skip
 
 
 class VideoDataModule(LightningDataModule):
     """Videos with labels, laid out as a published data set is, or plainly.
 
-    With the official layouts ``root`` alone is enough: annotations, class names and videos are
-    looked for where the data sets' archives put them. Every file and folder may be given, absolute
-    or relative to ``root``. A video is a file, or a folder of numbered pictures.
+    With a published layout ``root`` alone is enough; every file and folder may also be given,
+    absolute or relative to it. A video is a file, or a folder of numbered pictures.
 
     Training takes one random frame from each of ``num_frames`` equal segments of a video,
     validation the middle frames with a centre crop, testing and predicting ``num_clips`` ×
@@ -162,7 +159,6 @@ class VideoDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         check_counts(num_clips=num_clips, num_crops=num_crops)
-        check_counts(0, max_bad_fraction=max_bad_fraction)
         self._frames = FrameSettings(frame_size=frame_size, resize=resize, mean=mean, std=std)
         start = self._frames.completed(CLIP_INPUT)
         self.scales = ClipScales(
@@ -274,10 +270,7 @@ class VideoDataModule(LightningDataModule):
         return self.videos("train").labels
 
     def match_labels(self, label_names: Sequence[str]) -> None:
-        """Number the classes as a model does, if ``remap_labels`` is set; before loaders are made.
-
-        Names that only one of them has are refused.
-        """
+        """Number the classes as a model does, if ``remap_labels`` is set; refuse other names."""
         if self.remap_labels and self.label_names:
             self._splits.number_as(label_names)
 
@@ -326,10 +319,7 @@ class VideoDataModule(LightningDataModule):
         return self.order.terms(self.videos("train"))
 
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
-        """Let the next training begin within an epoch; call it before the loader is made.
-
-        See :meth:`TrainingOrder.begin_within`; ``failed`` is what :meth:`failed_train_videos` was.
-        """
+        """Let the next loader begin within an epoch; ``failed`` as :meth:`failed_train_videos`."""
         self.order.begin_within(epoch=epoch, num_videos=num_videos)
         self.failures.reasons = list(failed)
 
@@ -360,11 +350,10 @@ class VideoDataModule(LightningDataModule):
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002 - Lightning's
-        """Normalise clips of 8-bit values, on the device; count the videos that failed in training.
+        """Normalise clips on the device; count the videos that failed in training.
 
         Raises:
-            ValueError: One batch after too many videos have failed, if nobody who knows
-                :meth:`refusal` has ended the training by then.
+            ValueError: One batch after :meth:`refusal` has had a reason to end the training.
         """
         if self.trainer is not None and self.trainer.training:
             if (refusal := self.refusal()) is not None:
@@ -373,10 +362,7 @@ class VideoDataModule(LightningDataModule):
         return {**batch, "video": self.to_model_input(batch)}
 
     def to_model_input(self, batch: VideoBatch) -> Tensor:
-        """Return a batch's clips of 8-bit values as the model sees them: normalised.
-
-        Clips that come as tokens of a model are as it sees them.
-        """
+        """Return a batch's clips as the model sees them: normalised, or tokens of its own."""
         if batch["video"].ndim == 4:
             return batch["video"]
         return self.normalisation.normalise(batch["video"].float() / 255)
@@ -393,8 +379,7 @@ class VideoDataModule(LightningDataModule):
 
     @property
     def _rank(self) -> Rank:
-        trainer = self.trainer
-        return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
+        return Rank.of(self.trainer)
 
     def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
         dataset = self.loaders.dataset(
