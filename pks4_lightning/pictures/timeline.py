@@ -19,7 +19,7 @@ from pks4_lightning.pictures.style import COLOURS, new_figure
 __all__ = ["TimelineSegment", "timeline_figure"]
 
 _MOST_CLASSES = 12
-_LONGEST_NAME = 38
+_LONGEST_NAME = 52
 _WIDTH = 11.0
 _SMALLEST_SHARE = 0.009
 """Of the time axis per character of a name that is written into its segment."""

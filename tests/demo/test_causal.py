@@ -38,25 +38,29 @@ def videos(data):
     return DataLayout(str(data)).read("test")
 
 
+def answers(model, video, begin):
+    """What the classifier says after each frame of a stream that begins within a video."""
+    following = follower(model, "state")
+    frames = ((t - begin, frame) for t, frame in video.timed_frames() if t >= begin)
+    ticks = at_rate(frames, model.clip.frame_rate)
+    return [int(following.see(tick.time, tick.frame).scores.argmax()) for tick in ticks]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # it trains
-def test_it_is_right_at_the_last_frame_and_guesses_the_direction_at_the_first(checkpoint, videos):
+def test_a_motion_is_recognised_while_it_runs(checkpoint, videos):
     model = pks4_lightning.load(checkpoint, device="cpu")
-    right: list[list[bool]] = [[], []]
-    directions = []
-    for number, label in enumerate(videos.labels[:200]):
-        following = follower(model, "state")
-        ticks = at_rate(Video(videos.path(number)).timed_frames(), model.clip.frame_rate)
-        found = [int(following.see(tick.time, tick.frame).scores.argmax()) for tick in ticks]
-        for place, answer in enumerate((found[0], found[-1])):
-            right[place].append(answer == label)
-        if pair_of(found[0]) == pair_of(label):
-            directions.append(found[0] == label)
-    first, last = (sum(each) / len(each) for each in right)
-    logger.info("%.1f %% right at the first frame, %.1f %% at the last", 100 * first, 100 * last)
-    logger.info("direction at the first: %.1f %%", 100 * sum(directions) / len(directions))
-    assert last >= 0.95
-    assert first <= 0.7
+    # the place of an object in the very first frame says where it will go; in the midst it does not
+    for begin in (0.0, 0.9):
+        found = [answers(model, Video(videos.path(n)), begin) for n in range(0, len(videos), 2)]
+        first, last = (
+            sum(each[place] == label for each, label in zip(found, videos.labels[::2], strict=True))
+            / len(found)
+            for place in (0, -1)
+        )
+        logger.info("from %.1f s on: %.1f %%, at last %.1f %%", begin, 100 * first, 100 * last)
+        assert first <= 0.6 or begin == 0.0
+        assert last >= 0.95
 
 
 @pytest.mark.slow
