@@ -48,6 +48,7 @@ FIRST: dict[str, tuple[Row, ...]] = {
         Row("data.val", None, "validation annotations"),
         Row("data.labels", None, "file with the names of the classes"),
         *_CLIPS,
+        Row("data.frame_rate", None, "frames per second; null: spread over the video"),
         Row("data.batch_size", 16, "videos at a time, for each device"),
         Row("model.classifier.num_classes", None, "needed"),
         Row(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.files import sha256_of
-from pks4_lightning.inference import load
+from pks4_lightning.inference import TrainedClassifier, load
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.timeline.formats import Labelled
 from pks4_lightning.timeline.labelling import VideoLabeller
@@ -49,6 +49,7 @@ def run_windows(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--overlay copies one video, and {num_named} are named.")
         check_overlay(Path(paths[0]), arguments.overlay)
     model = load(checkpoint, device=arguments.device)
+    _mention_rate(model, window)
     out = arguments.out or Path("segments")
     made_by = {
         "checkpoint": sha256_of(weights_file(checkpoint)), "--window": window, "--stride": stride,
@@ -70,6 +71,17 @@ def run_windows(arguments: argparse.Namespace) -> None:
         files.append(arguments.overlay)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     logger.info("Wrote %s%s; %s has a picture of every video.", files[0], more, out)
+
+
+def _mention_rate(model: TrainedClassifier, window: float) -> None:
+    """Say so if frames lie much nearer to each other, or further apart, than in training."""
+    trained, here = model.clip.frame_rate, model.clip.num_frames / window
+    if trained is not None and not 0.75 < here / trained < 1.33:
+        logger.warning(
+            "Windows of %g s have %.3g frames per second, and training had %g: --window %g has as "
+            "many.",
+            window, here, trained, model.clip.num_frames / trained,
+        )  # fmt: skip
 
 
 def _show(segments: list[Labelled]) -> None:

@@ -64,6 +64,32 @@ def test_any_other_classifier_is_followed_in_windows(trained, clip, tmp_path, ca
     assert main([*arguments, "--mode", "state"]) == 1
 
 
+def test_a_rate_of_the_training_is_that_of_all_that_follows(tiny_args, clip, tmp_path, caplog):
+    settings = ["--data.frame_rate=6", "--data.flexible.num_frames=[2,4]", "--trainer.max_epochs=1"]
+    run_cli(["fit", *tiny_args, *settings, f"--trainer.default_root_dir={tmp_path}"])
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    model = pks4_lightning.load(checkpoint, device="cpu")
+    assert model.clip.frame_rate == 6
+    given = ["--ckpt_path", str(checkpoint)]
+    out = tmp_path / "events.jsonl"
+    assert main(["stream", *given, "--source", str(clip), "--out", str(out)]) == 0
+    assert [line["time"] for line in answers_of(out)][:3] == pytest.approx(
+        [0, 1 / 6, 2 / 6], abs=1e-3
+    )
+    labels = ["--out", str(tmp_path / "labels"), "--format", "jsonl", "--data.num_workers=0"]
+    assert main(["predict", *given, str(clip), *labels]) == 0
+    (line,) = answers_of(tmp_path / "labels" / "predictions.jsonl")
+    for best, (name, score) in zip(line["best"], model.predict(clip), strict=True):
+        assert (best["name"], best["score"]) == (name, pytest.approx(score, abs=1e-4))
+    # four frames, a sixth of a second apart, in the middle of the video
+    middle = (Video(clip).times[-1] - 3 / 6) / 2
+    frames = Video(clip).frames(Video(clip).frames_at([middle + t / 6 for t in range(4)]), 36)
+    expected = model.normalise(model.crop(frames).unsqueeze(0))
+    assert torch.equal(model.preprocess(clip), expected)
+    assert main(["predict", *given, str(clip), "--window", "2", "--out", str(tmp_path / "x")]) == 0
+    assert "have 2 frames per second, and training had 6: --window 0.666667" in caplog.text
+
+
 def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):
     overlay = tmp_path / "seen.mp4"
     arguments = ["stream", "--ckpt_path", str(trainings["causal"]), "--source", str(clip)]
