@@ -28,7 +28,8 @@ def load_model(folder: Path = HERE) -> Callable[[np.ndarray], np.ndarray]:
         module: Any = torch.export.load(folder / "model.pt2").module()
     else:
         module = torch._inductor.aoti_load_package(str(folder / "model.aoti.pt2"))
-    return lambda clips: module(torch.from_numpy(clips)).detach().numpy()
+    # compiled code goes by the strides that it was made for, and does not ask for others
+    return lambda clips: module(torch.from_numpy(np.ascontiguousarray(clips))).detach().numpy()
 
 
 def read_clips(path: str | Path, folder: Path = HERE) -> np.ndarray:
