@@ -171,12 +171,14 @@ def _results(facts: CardFacts) -> str:
 def _protocol(trained: Trained) -> str:
     clip = trained.clip
     scale = clip.resize if isinstance(clip.resize, int) else " × ".join(map(str, clip.resize))
+    frames = f"one frame from each of {clip.num_frames} equal parts of the video"
+    if clip.frame_rate is not None:
+        frames = f"{clip.num_frames} frames, {clip.frame_rate:g} per second"
     return f"""## Protocol
 
 {clip.num_frames}×{trained.num_clips}×{trained.num_crops} (frames × clips × crops), unless a test \
-asks for other views: one frame from each of {clip.num_frames} equal parts of the video, scaled \
-to {scale} pixels, crops of {clip.frame_size} × {clip.frame_size} pixels; scores are averaged over \
-the views."""
+asks for other views: {frames}, scaled to {scale} pixels, crops of {clip.frame_size} × \
+{clip.frame_size} pixels; scores are averaged over the views."""
 
 
 def _cost(trained: Trained) -> str:

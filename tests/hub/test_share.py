@@ -75,8 +75,24 @@ def test_the_card_holds_what_the_test_found(shared, metrics):
         assert result.metric_value == round(100 * said[f"test/video_top{k}"], 2)
         assert (result.dataset_name, result.dataset_split) == ("Motion", "test")
     assert f"{said['test/video_top1']:.2%} | " in card.text
-    for words in ("4×1×1", "| mit |", "research only", "parameters, millions", "torch 2."):
+    for words in (
+        "4×1×1",
+        "from each of 4 equal parts",
+        "| mit |",
+        "research only",
+        "parameters, millions",
+        "torch 2.",
+    ):
         assert words in card.text
+
+
+def test_the_card_tells_the_clips_of_a_training_at_a_fixed_rate(checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["data"]["frame_rate"] = 7.5
+    torch.save(content, tmp_path / "rate.ckpt")
+    folder = tmp_path / "folder"
+    assert main(["share", f"--ckpt_path={tmp_path / 'rate.ckpt'}", f"--folder={folder}"]) == 0
+    assert "4 frames, 7.5 per second, scaled to 36" in (folder / "README.md").read_text()
 
 
 def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metrics):
