@@ -1,0 +1,48 @@
+"""The programs in examples/ run, and show what they say."""
+
+import runpy
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Load an example as Python does that runs it, and return its `main`."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+
+    def load(name):
+        return runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"]
+
+    yield load
+    sys.modules.pop("demo_videos", None)
+
+
+def test_a_trained_classifier_is_used_and_exported(example, motion_set, tmp_path):
+    assert 0 <= example("train")(tmp_path, motion_set, max_epochs=1) <= 1
+    assert example("export")(tmp_path, motion_set) < 1e-4
+
+
+def test_videos_in_a_table(example, motion_set, tmp_path, capsys):
+    data = example("own_data")(tmp_path, motion_set)
+    assert data.label_names == ["first", "second", "third"]
+    assert "(6, 3, 4, 32, 32)" in capsys.readouterr().out
+
+
+def test_a_module_of_ones_own_trains(example, motion_set):
+    losses = example("own_module")(motion_set, num_steps=4)
+    assert losses[0] != losses[-1]
+
+
+def test_a_stream_says_what_the_clip_says(example, motion_set):
+    assert example("streaming")(motion_set) < 1e-5
+
+
+def test_every_example_is_listed_and_tested():
+    programs = {path.stem for path in (ROOT / "examples").glob("*.py")} - {"demo_videos"}
+    tested = {"train", "export", "own_data", "own_module", "streaming"}
+    listed = (ROOT / "examples" / "README.md").read_text()
+    assert programs == tested
+    assert all(f"({name}.py)" in listed for name in programs)
