@@ -65,3 +65,10 @@ def anchors(page):
     headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+def test_the_readme_is_read_in_a_minute():
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    prose = re.sub(r"\]\([^)]*\)|`[^`]*`", "", prose)
+    assert README.count("\n") <= 120
+    assert len(re.findall(r"(?<![\w.])\d[\d,.]*", prose)) <= 40

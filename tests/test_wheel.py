@@ -57,9 +57,13 @@ def test_configurations_travel(pks4):
     assert settings["data"]["format"] == "ssv2"
     listed = pks4("pks4", "configs").splitlines()
     names = {line.split()[0] for line in listed}
-    files = (ROOT / "configs").rglob("*.yaml")
-    shipped = {str(path.relative_to(ROOT / "configs").with_suffix("")) for path in files}
-    assert names == shipped | {"demo/pks4", "demo/ablation"}
+    places = {"": ROOT / "configs", "demo/": ROOT / "pks4_lightning" / "demo" / "configs"}
+    shipped = {
+        f"{room}{path.relative_to(folder).with_suffix('')}"
+        for room, folder in places.items()
+        for path in folder.rglob("*.yaml")
+    }
+    assert names == shipped > {"ssv2", "peers/aim_b16", "demo/pks4", "demo/overrides/causal"}
 
 
 def test_the_demo_and_the_papers_tables_travel(pks4):
