@@ -50,9 +50,10 @@ def place(trained, motion_set, tmp_path_factory):
             marks=SLOW,
         ),
         pytest.param(["retrieve"], "Read-only file system: {place}/new", marks=SLOW),
-        (
+        pytest.param(
             ["predict", "--data.predict", "-0IErS_cisg.webm"],
             "No predictions can be written to {place}/new/",
+            marks=SLOW,
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

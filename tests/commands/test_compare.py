@@ -24,6 +24,7 @@ from pks4_lightning.peers.building import NETWORKS
 from tests.conftest import TINY
 
 
+@pytest.mark.slow
 def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
     out = tmp_path / "out"
     settings = [*tiny_args, "--trainer.max_epochs", "1"]

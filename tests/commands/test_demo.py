@@ -70,6 +70,7 @@ def test_a_run_with_other_settings_is_refused(finished, capsys):
     assert state_of(finished) == before
 
 
+@pytest.mark.slow  # test_ablate.py tests the same runner
 def test_a_failed_command_shows_the_end_of_its_log(finished, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(finished, out)

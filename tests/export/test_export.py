@@ -95,7 +95,9 @@ SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # a compiler runs for minu
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("to", ["onnx", "torch", pytest.param("aoti", marks=SLOW)])
+@pytest.mark.parametrize(
+    "to", ["onnx", pytest.param("torch", marks=SLOW), pytest.param("aoti", marks=SLOW)]
+)
 def test_each_way_is_proved_and_its_script_labels_a_video(to, exported, videos, predicted):
     place = exported(to)
     parity = json.loads((place / "parity.json").read_text())

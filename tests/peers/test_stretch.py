@@ -133,6 +133,7 @@ def test_every_variant_trains(network_args, tmp_path, name):
     ]
 
 
+@pytest.mark.slow
 def test_a_grid_is_tested_beside_another_checkpoint(network_args, tmp_path):
     for name in ("none", "static_tokens"):
         root = f"--trainer.default_root_dir={tmp_path / name}"

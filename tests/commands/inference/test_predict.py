@@ -91,6 +91,7 @@ def test_an_export_is_tested_and_costed_like_its_checkpoint(
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_an_export_is_searched_and_stretched_like_its_checkpoint(
     checkpoint, export, motion_set, tmp_path
 ):
