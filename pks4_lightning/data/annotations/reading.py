@@ -13,20 +13,20 @@ from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.entry import Entry, shortened
 from pks4_lightning.data.annotations.formats.breakfast import BREAKFAST
 from pks4_lightning.data.annotations.formats.coin import COIN
-from pks4_lightning.data.annotations.formats.cvat import CVAT
 from pks4_lightning.data.annotations.formats.diving48 import DIVING48
 from pks4_lightning.data.annotations.formats.folder import FOLDER
 from pks4_lightning.data.annotations.formats.hmdb51 import HMDB51
-from pks4_lightning.data.annotations.formats.intervals import BORIS, INTERVALS
 from pks4_lightning.data.annotations.formats.jester import JESTER
 from pks4_lightning.data.annotations.formats.kinetics import KINETICS
-from pks4_lightning.data.annotations.formats.label_studio import LABEL_STUDIO
 from pks4_lightning.data.annotations.formats.lists import FRAMES, LIST
 from pks4_lightning.data.annotations.formats.ssv1 import SSV1
 from pks4_lightning.data.annotations.formats.ssv2 import SSV2
 from pks4_lightning.data.annotations.formats.tables import CSV
+from pks4_lightning.data.annotations.formats.timed.cvat import CVAT
+from pks4_lightning.data.annotations.formats.timed.intervals import BORIS, INTERVALS
+from pks4_lightning.data.annotations.formats.timed.label_studio import LABEL_STUDIO
+from pks4_lightning.data.annotations.formats.timed.via import VIA
 from pks4_lightning.data.annotations.formats.ucf101 import UCF101
-from pks4_lightning.data.annotations.formats.via import VIA
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span
 

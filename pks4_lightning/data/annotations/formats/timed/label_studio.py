@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pks4_lightning.data.annotations.entry import Entry, read_json
-from pks4_lightning.data.annotations.formats.intervals import check_span
+from pks4_lightning.data.annotations.formats.timed.intervals import check_span
 from pks4_lightning.data.annotations.locating import by_media_name
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span

@@ -1,0 +1,1 @@
+"""Annotations with times: parts of videos, as tables and as annotation tools export them."""
