@@ -12,6 +12,7 @@ project = "pks4_lightning"
 author = "the pks4_lightning maintainers"
 release = version = __version__
 html_title = f"pks4_lightning {__version__}"
+highlight_language = "none"  # commands; Python is marked as such
 html_theme = "furo"
 html_theme_options = {"source_edit_link": "", "top_of_page_buttons": []}
 html_show_sphinx = False
