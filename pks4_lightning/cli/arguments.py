@@ -3,9 +3,16 @@
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["CommandParser", "NumbersAction", "parse_arguments", "take_settings"]
+__all__ = [
+    "CommandParser",
+    "NumbersAction",
+    "add_trainings",
+    "parse_arguments",
+    "take_settings",
+]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -53,6 +60,22 @@ def take_settings(parser: argparse.ArgumentParser) -> None:
         parser: The command's.
     """
     parser.set_defaults(settings=[])
+
+
+def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, holds: str) -> None:
+    """Add what every set of trainings asks for: its seeds, its folder, how many run side by side.
+
+    Args:
+        parser: The command's.
+        out: The folder that is taken if none is named.
+        seeds: What a seed stands for, for the help.
+        holds: What the folder holds, for the help.
+    """
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help=f"{seeds}; default: 0")
+    parser.add_argument(
+        "--out", type=Path, default=Path(out), help=f"folder of {holds} (default: %(default)s)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
 
 
 def parse_arguments(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Namespace:

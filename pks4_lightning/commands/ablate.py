@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
@@ -65,16 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other ways to read the paper, and controls in the scanner's place; without --table, "
         "these alone",
     )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="one training of each row; default: 0"
+    add_trainings(
+        parser,
+        out="runs/ablations",
+        seeds="one training of each row",
+        holds="the trainings and of results.csv",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/ablations"),
-        help="folder of the trainings and of results.csv (default: %(default)s)",
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument(
         "--folds",
         type=int,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
@@ -65,21 +65,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"any of {', '.join(METHODS)}; default: {' '.join(_DEFAULT)}",
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="one training of each; default: 0"
-    )
-    parser.add_argument(
         "--own",
         metavar="FOLDER",
         help="of configurations MODEL.yaml, each stacked on what that model is trained with: a "
         f"learning rate of its own, say; without --config {_DEMO_OWN}",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/compare"),
-        help="folder of the trainings, the table and the picture (default: %(default)s)",
+    add_trainings(
+        parser,
+        out="runs/compare",
+        seeds="one training of each",
+        holds="the trainings, the table and the picture",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument(
         "--print",
         action="store_true",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
@@ -61,17 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="directions",
         help="four directions or all ten gestures (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="five trainings of each; default: 0"
-    )
     parser.add_argument("--folds", type=int, default=5, help="default: 5")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/evidence"),
-        help="folder of the trainings, the table and the picture (default: %(default)s)",
+    add_trainings(
+        parser,
+        out="runs/evidence",
+        seeds="five trainings of each",
+        holds="the trainings, the table and the picture",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument(
         "--show",
         action="store_true",
