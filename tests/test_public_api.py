@@ -42,8 +42,8 @@ PUBLIC = {
         training_eflops
     """,
     "pks4_lightning.pictures": """
-        MotionMaps confusion_matrix_figure heat_map_figure learning_curves motion_figure
-        scaling_figure sweep_figure trade_off_figure
+        MotionMaps PriorMaps confusion_matrix_figure heat_map_figure learning_curves motion_figure
+        prior_figure prior_maps scaling_figure sweep_figure trade_off_figure
     """,
     "pks4_lightning.paper": """
         Column Row Table printed_digits printed_number read_table

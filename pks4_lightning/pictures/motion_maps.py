@@ -12,22 +12,18 @@ Dimensions:
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from pks4_lightning.models.classifier import PKS4Classifier
-from pks4_lightning.models.kinematic_prior import CorrelationOperator
 from pks4_lightning.models.scanner import KS4Scanner
-from pks4_lightning.ops.correlation import local_correlation
-from pks4_lightning.ops.variation import temporal_variation
-from pks4_lightning.pictures.style import COLOURS, new_figure
+from pks4_lightning.pictures.priors import compare_frames, draw_displacements, keep_outputs
+from pks4_lightning.pictures.style import new_figure
 
 __all__ = ["MotionMaps", "motion_figure", "motion_maps"]
 
@@ -72,14 +68,20 @@ def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -
     scanner = classifier.pks4.scanner
     if not isinstance(scanner, KS4Scanner):
         raise ValueError("Motion maps show the KS4 scanner's step sizes: set scanner to mamba.")
-    num_clips, num_frames = video.shape[0], video.shape[2]
-    kept = _keep_outputs(classifier, video, (correlation.reduce, variation.reduce, scanner.x_proj))
-    compared, subtracted = (features.unflatten(0, (num_clips, num_frames)) for features in kept[:2])
-    rows, columns = compared.shape[-2:]
-    steps = _step_size(scanner, kept[2]).unflatten(2, (rows, columns))
+    clips = (video.shape[0], video.shape[2])
+    correlated, subtracted, projected = keep_outputs(
+        classifier, video, (correlation.reduce, variation.reduce, scanner.x_proj)
+    )
+    priors = compare_frames(
+        correlated.unflatten(0, clips),
+        subtracted.unflatten(0, clips),
+        window_size=correlation.window_size,
+    )
+    assert priors.variation is not None
+    steps = _step_size(scanner, projected).unflatten(2, correlated.shape[-2:])
     return MotionMaps(
-        displacement=_displacement(correlation, compared).cpu().numpy(),
-        variation=_change(subtracted).cpu().numpy(),
+        displacement=priors.displacement,
+        variation=priors.variation,
         step_size=steps.cpu().numpy(),
     )
 
@@ -105,7 +107,7 @@ def motion_figure(
     grid = figure.subplots(3, num_frames, squeeze=False)
     for time, frame in enumerate(frames):
         grid[0, time].imshow(frame, extent=(0, 1, 1, 0))
-        _draw_arrows(grid[0, time], maps.displacement[clip, time])
+        draw_displacements(grid[0, time], maps.displacement[clip, time])
         grid[0, time].set_title(f"frame {time + 1}", fontsize=8)
     for row, (name, values) in enumerate(
         (("change", maps.variation[clip]), ("step size Δ", maps.step_size[clip])), start=1
@@ -119,62 +121,8 @@ def motion_figure(
     return figure
 
 
-def _keep_outputs(
-    classifier: PKS4Classifier, video: Tensor, modules: tuple[nn.Module, ...]
-) -> list[Tensor]:
-    """Run the classifier and return what some of its modules computed."""
-    kept: dict[nn.Module, Tensor] = {}
-
-    def keep(module: nn.Module, _args: Any, output: Tensor) -> None:
-        kept[module] = output.float()
-
-    handles = [module.register_forward_hook(keep) for module in modules]
-    try:
-        classifier(video)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [kept[module] for module in modules]
-
-
-def _displacement(operator: CorrelationOperator, features: Tensor) -> Tensor:
-    """Find every patch in the next frame: B T Y X 2."""
-    side = operator.window_size
-    scores = local_correlation(features, offsets=[1], window_size=side)[:, :, 0]
-    scores = scores.clone()
-    scores[:, :, side**2 // 2] += torch.finfo(scores.dtype).eps  # no displacement wins a tie
-    best = scores.argmax(dim=2)
-    return torch.stack([best // side - side // 2, best % side - side // 2], dim=-1).float()
-
-
-def _change(features: Tensor) -> Tensor:
-    """Measure every patch's difference to the next frame: B T Y X."""
-    return temporal_variation(features, offsets=[1])[:, :, 0].norm(dim=2)
-
-
 def _step_size(scanner: KS4Scanner, projected: Tensor) -> Tensor:
     """Return the mean step size of every frame and patch (Equation 22)."""
     low_rank = projected[..., : scanner.dt_rank]
     delta = F.linear(low_rank, scanner.dt_proj.weight.float(), scanner.dt_proj.bias.float())
     return F.softplus(delta).mean(-1)
-
-
-def _draw_arrows(axes: Axes, displacement: np.ndarray) -> None:
-    """Draw each patch's way to the next frame, from its centre, to scale."""
-    rows, columns = displacement.shape[:2]
-    y, x = np.mgrid[:rows, :columns]
-    down, right = displacement[..., 0] / rows, displacement[..., 1] / columns
-    moves = displacement.any(axis=-1)
-    axes.quiver(
-        ((x + 0.5) / columns)[moves],
-        ((y + 0.5) / rows)[moves],
-        right[moves],
-        down[moves],
-        color=COLOURS[1],
-        angles="xy",
-        scale_units="xy",
-        scale=1.0,
-        width=0.012,
-    )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(1, 0)

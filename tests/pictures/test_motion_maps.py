@@ -6,8 +6,7 @@ import torch
 
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.kinematic_prior import CorrelationOperator
-from pks4_lightning.pictures.motion_maps import _displacement, motion_figure, motion_maps
+from pks4_lightning.pictures.motion_maps import motion_figure, motion_maps
 from pks4_lightning.pictures.scaling import scaling_figure
 
 TINY = {
@@ -66,16 +65,6 @@ def test_a_static_clip_does_not_change():
     assert maps.variation[:, 2:4].max() < 1e-5
     assert maps.variation[:, 1].max() > 1e-5
     assert (maps.displacement[:, -1] == 0).all()
-
-
-@pytest.mark.parametrize(("down", "right"), [(1, 0), (0, -1), (2, 1)])
-def test_displacements_point_to_where_patches_went(down, right):
-    operator = CorrelationOperator(16, d_prior=8, window_size=5)
-    first = torch.randn(1, 1, 8, 9, 9, generator=torch.Generator().manual_seed(2))
-    features = torch.cat([first, first.roll((down, right), dims=(-2, -1))], dim=1)
-    inside = _displacement(operator, features)[0, 0, 2:-2, 2:-2]
-    assert (inside == torch.tensor([down, right])).all()
-    assert (_displacement(operator, features)[0, 1] == 0).all()
 
 
 def test_nothing_stays_behind_in_the_classifier():
