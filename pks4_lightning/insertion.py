@@ -80,8 +80,8 @@ class HookPoints(NamedTuple):
 class TowerPoints(NamedTuple):
     """The places of a backbone with a class token, for what acts in more than one block.
 
-    ``embeddings`` puts out the first tokens, ``final_norm`` is made for the class token that
-    leaves the last block.
+    ``embeddings`` puts out the first tokens, ``final_norm`` is given what leaves the last
+    block: the class tokens, or all tokens.
     """
 
     embeddings: nn.Module

@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -16,7 +15,7 @@ from pks4_lightning.demo.motion.settings import HARD
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms, reading_arms
 from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
-from pks4_lightning.experiments.folds import read_clips
+from pks4_lightning.experiments.folds import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
 from pks4_lightning.experiments.results import results_table
@@ -131,24 +130,19 @@ def _cross_validate(
     arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
 ) -> None:
     """Compare the rows of each table on held-out groups of clips."""
-    data = settings["data"]
-    if data["train"] is None:
-        raise ValueError(
-            "Folds are made of clips in groups: set --data.train to a table with the columns path, "
-            "label and group."
-        )
+    clips = listed_clips(settings)
     if arguments.only_print:
         raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
     right = cross_validate(
         arms,
-        read_clips(Path(data["root"], data["train"])),
+        clips,
         num_folds=arguments.folds,
         out=arguments.out,
         base=base,
         seeds=arguments.seeds,
         rates=arguments.rates,
         jobs=arguments.jobs,
-    )
+    ).right
     summary = {}
     for title, of_table in _by_table(arms).items():
         rows = compare({arm.name: right[arm.row] for arm in of_table})

@@ -10,11 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from pks4_lightning.cli.arguments import add_trainings, take_settings
-from pks4_lightning.cli.settings import resolve
+from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
+from pks4_lightning.experiments.comparison import Right, compare, comparison_table
+from pks4_lightning.experiments.cross_validation import cross_validate
+from pks4_lightning.experiments.folds import listed_clips
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
-from pks4_lightning.experiments.plan import Trial, commands_of, plan_trials
+from pks4_lightning.experiments.plan import Arm, Trial, commands_of, plan_trials
 from pks4_lightning.experiments.processes import CommandError
 from pks4_lightning.experiments.results import read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
@@ -38,6 +41,7 @@ examples:
   pks4 compare --seeds 0 1 2 --jobs 2                  # on the demo's videos, which it makes
   pks4 compare --models pks4 side4video frame_average
   pks4 compare --config ssv2 --data.root /data/ssv2 --models pks4 st_adapter aim --own my_methods
+  pks4 compare --config my.yaml --data.train clips.csv --folds 5 --seeds 0 1 2
   pks4 compare --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
 Any setting of `pks4 fit` may follow, for all models; what the file of one in --own says wins.
 What is finished is not done again. Methods have sizes that fit the tower, networks start from
@@ -77,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         holds="the trainings, the table and the picture",
     )
     parser.add_argument(
+        "--folds",
+        type=int,
+        help="grouped cross-validation, for few clips: data.train is a table with the columns "
+        "path, label and group, and whole groups are held out",
+    )
+    parser.add_argument(
         "--print",
         action="store_true",
         dest="only_print",
@@ -110,6 +120,9 @@ def run(arguments: argparse.Namespace) -> None:
             out / "data", num_train=_NUM_TRAIN, num_val=_NUM_VAL, num_test=_NUM_TEST
         )
     require_data(settings)
+    if arguments.folds is not None:
+        _cross_validate(arguments, arms, base, settings)
+        return
     trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
@@ -122,14 +135,37 @@ def run(arguments: argparse.Namespace) -> None:
     _report(trials, out)
 
 
-def _report(finished: Sequence[Trial], out: Path) -> None:
+def _cross_validate(
+    arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
+) -> None:
+    """Compare the methods on held-out groups of clips."""
+    if arguments.only_print:
+        raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
+    trials, right = cross_validate(
+        arms,
+        listed_clips(settings),
+        num_folds=arguments.folds,
+        out=arguments.out,
+        base=base,
+        seeds=arguments.seeds,
+        jobs=arguments.jobs,
+    )
+    _console().print(comparison_table(compare(right), title=f"{arguments.folds} folds"))
+    _report(trials, arguments.out, right)
+
+
+def _report(finished: Sequence[Trial], out: Path, right: Right | None = None) -> None:
     if not finished:
         return
-    reports = method_reports(finished, read_results(out / RESULTS))
+    reports = method_reports(finished, read_results(out / RESULTS), right)
     with atomic_write(out / "comparison.json") as path:
         path.write_text(json.dumps([each.as_dict() for each in reports], indent=2) + "\n")
     with atomic_write(out / "comparison.png") as path:
         methods_figure(reports).savefig(path)
-    # in a file, as wide as the table is; rich would take 80 columns
-    Console(width=None if sys.stdout.isatty() else 120).print(method_table(reports))
+    _console().print(method_table(reports))
     logger.info("%s/{%s,comparison.json,comparison.png}", out, RESULTS)
+
+
+def _console() -> Console:
+    # in a file, as wide as the tables are; rich would take 80 columns
+    return Console(width=None if sys.stdout.isatty() else 120)

@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
         seeds=arguments.seeds,
         jobs=arguments.jobs,
         trains=not arguments.show,
-    )
+    ).right
     rows = compare({arm.name: right[arm.row] for arm in arms})
     title = f"{arguments.task}, {data['num_frames']} frames"
     with atomic_write(arguments.out / "comparison.json") as path:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,20 @@ from pks4_lightning.experiments.results import Result
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_csv
 
-__all__ = ["best_rate", "cross_validate"]
+__all__ = ["CrossValidation", "best_rate", "cross_validate"]
 
 logger = logging.getLogger(__name__)
 
 _RATE = "--model.recipe.base_lr"
 _LAST_WEIGHTS = ("--best_checkpoint.monitor", "null")
+
+
+class CrossValidation(NamedTuple):
+    """What was trained and tested, and the answers, pooled over the folds."""
+
+    trials: Sequence[Trial]
+    right: Right
+    """A clip that cannot be decoded counts as wrong."""
 
 
 def cross_validate(
@@ -40,7 +49,7 @@ def cross_validate(
     rates: Sequence[float] = (),
     jobs: int = 1,
     trains: bool = True,
-) -> Right:
+) -> CrossValidation:
     """Train and test every arm on every fold with every seed, unless it is finished.
 
     Args:
@@ -55,9 +64,6 @@ def cross_validate(
         rates: Values of ``model.recipe.base_lr`` to choose from. None: the settings' own.
         jobs: Trainings side by side.
         trains: False leaves it at the folds that all arms have finished with all seeds.
-
-    Returns:
-        The answers, pooled over the folds; a clip that cannot be decoded counts as wrong.
 
     Raises:
         CommandError: If a training or a test fails; what is finished stays.
@@ -106,7 +112,7 @@ def cross_validate(
         clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
         if not trials:
             raise ValueError(f"{out} has no fold that all rows have finished with all seeds yet.")
-    return _pool(trials, clips, seeds, out / "answers.csv")
+    return CrossValidation(trials, _pool(trials, clips, seeds, out / "answers.csv"))
 
 
 def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Result]) -> float:

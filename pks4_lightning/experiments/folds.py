@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pks4_lightning.cli.settings import Settings
 from pks4_lightning.files import write_csv
 
-__all__ = ["GroupedClip", "grouped_folds", "read_clips", "write_split"]
+__all__ = ["GroupedClip", "grouped_folds", "listed_clips", "read_clips", "write_split"]
 
 _COLUMNS = ("path", "label", "group")
 
@@ -23,6 +24,25 @@ class GroupedClip:
     label: str
     group: str
     """Of the scene, the person or the recording: what must not be in training and test alike."""
+
+
+def listed_clips(settings: Settings) -> list[GroupedClip]:
+    """Read the table of clips and their groups that ``data.train`` names.
+
+    Args:
+        settings: From :func:`~pks4_lightning.cli.settings.resolve`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the settings name none, or it is no such table.
+    """
+    data = settings["data"]
+    if data["train"] is None:
+        raise ValueError(
+            "Folds are made of clips in groups: set --data.train to a table with the columns path, "
+            "label and group."
+        )
+    return read_clips(Path(data["root"], data["train"]))
 
 
 def read_clips(source: Path) -> list[GroupedClip]:

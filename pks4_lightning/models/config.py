@@ -82,7 +82,7 @@ class PKS4Config:
         temporal: What looks along time. ``pks4``: what the settings from ``class_route`` to
             ``dt_max`` describe; the others do not read these. ``frame_average``: nothing; the
             mean over frames. ``tsm``: a shift of patch tokens alone. ``st_adapter``, ``aim``,
-            ``evl``, ``side4video``: the methods of Table 1, on a frozen CLIP tower.
+            ``evl``, ``side4video``: the methods of Table 1, on a frozen CLIP or ViT tower.
         temporal_config: Settings of one of these four methods that are not its defaults, by the
             names of its class in :mod:`pks4_lightning.peers` (``d_adapter``, ``num_layers``, ...).
         network: A network that takes the place of the image transformer and of all that looks along

@@ -26,7 +26,7 @@ from torch.utils.hooks import RemovableHandle
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, TowerPoints
 from pks4_lightning.ops.drop_path import drop_path
 from pks4_lightning.ops.position_resize import resize_frame_positions
-from pks4_lightning.peers.peer import Peer, Watch
+from pks4_lightning.peers.peer import Peer, Watch, class_tokens_of_clips
 
 __all__ = ["AIM", "AIMBlock", "Bottleneck"]
 
@@ -90,7 +90,7 @@ class AIM(Peer):
 
     def clip_vectors(self, frames: Float[Tensor, "I C H W"]) -> Float[Tensor, "B D"]:
         """Average the normalised class tokens."""
-        class_tokens = self._class_tokens.take().unflatten(0, (-1, self._layout.num_frames))
+        class_tokens = class_tokens_of_clips(self._class_tokens.take(), self._layout.num_frames)
         return self.dropout(class_tokens.mean(1))
 
     def _place_in_time(self, _embeddings: nn.Module, _args: Any, tokens: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class AIMBlock(Hooked):
         assert points.inner is not None
         self.along_time.borrow(points.attention_norm, points.inner.attention)
         yield points.block.register_forward_pre_hook(self._enter_block)
-        yield points.attention_add.register_forward_hook(self._leave_attention)
+        yield points.inner.attention.register_forward_hook(self._leave_attention)
         yield points.inner.mlp.register_forward_hook(self._leave_mlp)
 
     def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -134,7 +134,7 @@ class AIMBlock(Hooked):
         attended = self.along_time(tokens, self.before_time, self.layout.num_frames)
         return (tokens + self.after_time(attended), *others)
 
-    def _leave_attention(self, _add: nn.Module, _args: Any, output: Any) -> Any:
+    def _leave_attention(self, _attention: nn.Module, _args: Any, output: Any) -> Any:
         attended, *others = output
         return (self.after_attention(attended), *others)
 

@@ -73,7 +73,7 @@ def build_peer(name: str, settings: Mapping[str, Any], tower: Mapping[str, Any])
     Args:
         name: Of :data:`PEERS`.
         settings: From :func:`peer_settings`.
-        tower: The architecture of a CLIP tower.
+        tower: The architecture of a CLIP or ViT tower.
 
     Raises:
         ValueError: If a setting has no value that the peer could take.

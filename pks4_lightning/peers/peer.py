@@ -3,7 +3,9 @@
 Dimensions:
     B: clips
     C: RGB
+    T: frames
     I: images, ``B * T``, the frames of a clip one after the other
+    L: tokens per frame, the class token first
     H, W: pixels
     D: width of a clip's vector
 """
@@ -16,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pks4_lightning.insertion import ClipLayout, HookPoints, TowerPoints
 
-__all__ = ["Peer", "Watch", "last_blocks"]
+__all__ = ["Peer", "Watch", "class_tokens_of_clips", "last_blocks"]
 
 
 class Peer(nn.Module):
@@ -94,6 +96,19 @@ class Watch:
 
     def _see_output(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
         self._seen = output
+
+
+def class_tokens_of_clips(
+    tokens: Float[Tensor, "I D"] | Float[Tensor, "I L D"], num_frames: int
+) -> Float[Tensor, "B T D"]:
+    """Sort the class tokens at a tower's final norm into clips.
+
+    Args:
+        tokens: What the norm was given or has put out: class tokens, or all tokens of each frame.
+        num_frames: Frames per clip.
+    """
+    class_tokens = tokens if tokens.dim() == 2 else tokens[:, 0]
+    return class_tokens.unflatten(0, (-1, num_frames))
 
 
 def last_blocks(tower: TowerPoints, num_layers: int) -> list[HookPoints]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pks4_lightning.insertion import ClipLayout, Hooked, HookPoints, TowerPoints
-from pks4_lightning.peers.peer import Peer, Watch
+from pks4_lightning.peers.peer import Peer, Watch, class_tokens_of_clips
 from pks4_lightning.peers.time_convolution import TimeConvolution
 
 __all__ = ["STAdapter", "STAdapterBlock", "TimeBottleneck"]
@@ -78,7 +78,7 @@ class STAdapter(Peer):
 
     def clip_vectors(self, frames: Float[Tensor, "I C H W"]) -> Float[Tensor, "B D"]:
         """Average the class tokens, then normalise."""
-        class_tokens = self._class_tokens.take().unflatten(0, (-1, self._layout.num_frames))
+        class_tokens = class_tokens_of_clips(self._class_tokens.take(), self._layout.num_frames)
         (norm,) = self._final_norm
         return self.dropout(norm.forward(class_tokens.mean(1)))  # past the watch
 
@@ -103,11 +103,12 @@ class STAdapterBlock(Hooked):
 
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hooks on a block."""
+        assert points.inner is not None
         if self.before_attention is not None:
             yield points.block.register_forward_pre_hook(self._enter_block)
         # inside what gradient checkpointing recomputes, so the residual is there again
         yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
-        yield points.attention_add.register_forward_hook(self._leave_attention)
+        yield points.inner.attention.register_forward_hook(self._leave_attention)
 
     def _enter_block(self, _block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         tokens, *others = args
@@ -117,7 +118,7 @@ class STAdapterBlock(Hooked):
     def _keep_residual(self, _norm: nn.Module, args: tuple[Any, ...]) -> None:
         self._residual = args[0]
 
-    def _leave_attention(self, _add: nn.Module, _args: Any, output: Any) -> Any:
+    def _leave_attention(self, _attention: nn.Module, _args: Any, output: Any) -> Any:
         assert self._residual is not None
         residual, self._residual = self._residual, None
         attended, *others = output

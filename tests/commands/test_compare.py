@@ -123,6 +123,15 @@ def test_a_method_has_what_its_own_configuration_says_and_the_others_have_not(tm
     assert tsm["recipe"] == resolve(base)["model"]["recipe"]
 
 
+def test_where_pks4_leaves_blocks_frozen_the_others_train_what_their_papers_train():
+    base = ["--config", "egogestar", "--data.root=x"]
+    for arm in method_arms(["pks4", "tsm", "aim", "videomamba_ti"], resolve(base)):
+        settings = resolve([*base, *arm.arguments])
+        keeps = arm.name in ("pks4", "tsm")
+        assert settings["model"]["recipe"]["trains"] == ("after_insertion" if keeps else "all")
+        assert bool(settings["data"]["token_cache"]) == keeps
+
+
 def test_the_demos_methods_are_built_as_their_configurations_say():
     base = ["--config", "demo/pks4", "--data.root=x"]
     arms = method_arms(METHODS, resolve(base), own="demo/methods")

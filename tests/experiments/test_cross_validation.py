@@ -128,6 +128,24 @@ def test_a_class_that_a_fold_would_lack_is_refused_before_anything_is_written(tm
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_methods_are_compared_on_held_out_groups(validate, tmp_path, capsys):
+    of_ablate = validate[validate.index("--table") : validate.index("--table") + 2]
+    args = [word for word in validate[1:] if word not in of_ablate]
+    assert main(["compare", *args, "--models", "pks4", "frame_average"]) == 0
+    out = tmp_path / "out"
+    with (out / "answers.csv").open(newline="") as file:
+        answers = list(csv.DictReader(file))
+    for report in json.loads((out / "comparison.json").read_text()):
+        ours = [each for each in answers if each["row"] == report["method"]]
+        right = sum(each["label"] == each["top1"] for each in ours)
+        assert len(ours) == 35
+        assert report["top1"] == pytest.approx(right / 35, abs=1e-4)
+        assert report["seeds"] == [0]
+    assert "2 folds: 35 clips out of fold" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_rates_are_chosen_on_clips_that_are_not_tested(validate, tmp_path):
     rates = ["--rates", "0.032", "0.0001"]
     assert main([*validate[:-4], "--folds", "3", "--jobs", "2", *rates]) == 0

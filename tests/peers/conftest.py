@@ -6,6 +6,7 @@ from tests.models.conftest import TINY, draw, randomise
 
 __all__ = ["draw", "make_peer", "randomise"]
 
+VIT = {**{name: TINY[name] for name in TINY if name != "projection_dim"}, "model_type": "vit"}
 SMALL = {
     "st_adapter": {"d_adapter": 6},
     "aim": {"num_frames": 3, "drop_path_rate": 0.0},
@@ -22,7 +23,7 @@ def make_peer(randomise):
         config = PKS4Config(
             num_classes=5,
             pretrained=False,
-            backbone_config={**TINY, **(tower or {})},
+            backbone_config=tower or TINY,
             temporal=temporal,
             temporal_config={**SMALL[temporal], **(temporal_config or {})},
             **settings,

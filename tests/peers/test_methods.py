@@ -8,6 +8,7 @@ from pks4_lightning.models.towers.weights import build_backbone
 from pks4_lightning.peers.evl import CrossFrameAttention, DecoderLayer
 from pks4_lightning.peers.side4video import SideBlock
 from tests.models.conftest import TINY
+from tests.peers.conftest import VIT
 
 
 @pytest.fixture
@@ -15,11 +16,40 @@ def video(draw):
     return draw(2, 3, 3, 32, 32, dtype=torch.float64)
 
 
-def tower_without_hooks(classifier):
-    tower = build_backbone(dict(TINY), weights=None).double()
+def tower_without_hooks(classifier, fields=TINY):
+    tower = build_backbone(dict(fields), weights=None).double()
     weights = classifier.backbone.state_dict()
     tower.load_state_dict(weights, strict=False)
-    return tower.vision_model
+    return tower.vision_model if fields is TINY else tower
+
+
+class Names:
+    """The same parts of both families."""
+
+    def __init__(self, classifier, fields):
+        tower = tower_without_hooks(classifier, fields)
+        is_clip = fields is TINY
+        self.embeddings = tower.embeddings
+        self.enter = tower.pre_layrnorm if is_clip else torch.nn.Identity()
+        self.blocks = tower.encoder.layers if is_clip else tower.layers
+        self.norm = tower.post_layernorm if is_clip else tower.layernorm
+        self._before, self._attention, self._after = (
+            ("layer_norm1", "self_attn", "layer_norm2")
+            if is_clip
+            else ("layernorm_before", "attention", "layernorm_after")
+        )
+
+    def before_attention(self, block, x):
+        return getattr(block, self._before)(x)
+
+    def attend(self, block, x):
+        return getattr(block, self._attention)(x, attention_mask=None)[0]
+
+    def before_mlp(self, block, x):
+        return getattr(block, self._after)(x)
+
+
+on_both_families = pytest.mark.parametrize("fields", [TINY, VIT], ids=["CLIP", "ViT"])
 
 
 def convolve_time(x, layer):
@@ -34,56 +64,56 @@ def first_tokens(tower, video):
     return tower.embeddings(video.transpose(1, 2).flatten(0, 1))
 
 
-def attend(block, x):
-    return block.self_attn(x, attention_mask=None)[0]
-
-
 @pytest.mark.parity
+@on_both_families
 @pytest.mark.parametrize("per_block", [1, 2])
-def test_st_adapter_is_its_formulas(make_peer, video, per_block):
-    classifier = make_peer("st_adapter", temporal_config={"per_block": per_block}).double().eval()
-    tower = tower_without_hooks(classifier)
+def test_st_adapter_is_its_formulas(make_peer, video, per_block, fields):
+    settings = {"per_block": per_block}
+    classifier = make_peer("st_adapter", temporal_config=settings, tower=fields).double().eval()
+    tower = Names(classifier, fields)
 
     def adapt(x, adapter):
         clips = x.unflatten(0, (2, 3))[:, :, 1:]
         update = adapter.up(convolve_time(adapter.down(clips), adapter.time))
         return torch.cat([x[:, :1], x[:, 1:] + update.flatten(0, 1)], dim=1)
 
-    x = tower.pre_layrnorm(first_tokens(tower, video))
-    for block, adapters in zip(tower.encoder.layers, classifier.peer.blocks, strict=True):
+    x = tower.enter(first_tokens(tower, video))
+    for block, adapters in zip(tower.blocks, classifier.peer.blocks, strict=True):
         if per_block == 2:
             x = adapt(x, adapters.before_attention)
-        x = x + attend(block, block.layer_norm1(x))
+        x = x + tower.attend(block, tower.before_attention(block, x))
         x = adapt(x, adapters.before_mlp)
-        x = x + block.mlp(block.layer_norm2(x))
-    vectors = tower.post_layernorm(x[:, 0].unflatten(0, (2, 3)).mean(1))
+        x = x + block.mlp(tower.before_mlp(block, x))
+    vectors = tower.norm(x[:, 0].unflatten(0, (2, 3)).mean(1))
     torch.testing.assert_close(classifier(video), classifier.head(vectors))
 
 
 @pytest.mark.parity
+@on_both_families
 @pytest.mark.parametrize("adapters", [1, 2])
-def test_aim_is_its_formulas(make_peer, video, adapters):
+def test_aim_is_its_formulas(make_peer, video, adapters, fields):
     settings = {"temporal_adapters": adapters, "scale": 0.5}
-    classifier = make_peer("aim", temporal_config=settings).double().eval()
-    tower, peer = tower_without_hooks(classifier), classifier.peer
+    classifier = make_peer("aim", temporal_config=settings, tower=fields).double().eval()
+    tower, peer = Names(classifier, fields), classifier.peer
 
     def bottleneck(x, adapter, *, skip):
         update = adapter.up(F.gelu(adapter.down(x)))
         return x + update if skip else update
 
     tokens = first_tokens(tower, video).unflatten(0, (2, 3))
-    x = tower.pre_layrnorm((tokens + peer.temporal_embedding[:, None]).flatten(0, 1))
-    for block, of in zip(tower.encoder.layers, peer.blocks, strict=True):
-        over_time = block.layer_norm1(x).unflatten(0, (2, 3)).transpose(1, 2).flatten(0, 1)
+    x = tower.enter((tokens + peer.temporal_embedding[:, None]).flatten(0, 1))
+    for block, of in zip(tower.blocks, peer.blocks, strict=True):
+        normed = tower.before_attention(block, x)
+        over_time = normed.unflatten(0, (2, 3)).transpose(1, 2).flatten(0, 1)
         if adapters == 2:
             over_time = bottleneck(over_time, of.before_time, skip=True)
-        read = bottleneck(attend(block, over_time), of.after_time, skip=False)
+        read = bottleneck(tower.attend(block, over_time), of.after_time, skip=False)
         x = x + read.unflatten(0, (2, -1)).transpose(1, 2).flatten(0, 1)
-        read = attend(block, block.layer_norm1(x))
+        read = tower.attend(block, tower.before_attention(block, x))
         x = x + bottleneck(read, of.after_attention, skip=True)
-        normed = block.layer_norm2(x)
+        normed = tower.before_mlp(block, x)
         x = x + block.mlp(normed) + 0.5 * bottleneck(normed, of.beside_mlp, skip=False)
-    vectors = tower.post_layernorm(x[:, 0]).unflatten(0, (2, 3)).mean(1)
+    vectors = tower.norm(x[:, 0]).unflatten(0, (2, 3)).mean(1)
     torch.testing.assert_close(classifier(video), classifier.head(vectors))
 
 
@@ -134,16 +164,17 @@ def test_evls_query_attends_to_all_tokens_of_all_frames(randomise, draw):
     torch.testing.assert_close(ours, expected)
 
 
-def test_evl_reads_the_last_blocks_in_their_order(make_peer, video):
-    classifier = make_peer("evl").double().eval()
-    tower = tower_without_hooks(classifier)
+@on_both_families
+def test_evl_reads_the_last_blocks_in_their_order(make_peer, video, fields):
+    classifier = make_peer("evl", tower=fields).double().eval()
+    tower = Names(classifier, fields)
     seen = []
     for layer in classifier.peer.layers:
         layer.register_forward_pre_hook(lambda _, args: seen.append(args[1].flatten(0, 1)))
     classifier(video)
-    x = tower.pre_layrnorm(first_tokens(tower, video))
+    x = tower.enter(first_tokens(tower, video))
     outputs = []
-    for block in tower.encoder.layers:
+    for block in tower.blocks:
         x = block(x, attention_mask=None)
         outputs.append(x)
     for ours, theirs in zip(seen, outputs[-2:], strict=True):

@@ -16,7 +16,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.models.towers.weights import build_backbone
 from tests.models.conftest import TINY
-from tests.peers.conftest import SMALL
+from tests.peers.conftest import SMALL, VIT
 
 B = "openai/clip-vit-base-patch16"
 L = "openai/clip-vit-large-patch14"
@@ -167,16 +167,16 @@ def test_new_adapters_leave_the_tower_as_it_is(make_peer, video, temporal, setti
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("tower", [TINY, VIT], ids=["CLIP", "ViT"])
 @pytest.mark.parametrize("temporal", PEERS)
 def test_all_that_trains_and_nothing_else_gets_a_gradient(
-    make_peer, video, temporal, checkpointing
+    make_peer, video, temporal, checkpointing, tower
 ):
-    classifier = make_peer(temporal, gradient_checkpointing=checkpointing)
+    classifier = make_peer(temporal, gradient_checkpointing=checkpointing, tower=tower)
     classifier(video).square().sum().backward()
     for name, parameter in classifier.named_parameters():
-        trains = not name.startswith("backbone.") or (
-            temporal == "aim" and "post_layernorm" in name
-        )
+        is_norm = "post_layernorm" in name or name.startswith("backbone.layernorm.")
+        trains = not name.startswith("backbone.") or (temporal == "aim" and is_norm)
         assert parameter.requires_grad == trains, name
         if trains:
             assert parameter.grad is not None, name
@@ -324,7 +324,7 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
         ({"temporal": "evl", "causal": True}, "only pks4 and tsm can look back"),
         (
             {"temporal": "aim", "backbone_config": {**TINY, "model_type": "siglip_vision_model"}},
-            "made for CLIP's",
+            "laid out as CLIP's",
         ),
         ({"network": "videomamba_ti", "backbone_config": {"depth": 3}}, "no field 'depth'"),
         (

@@ -15,7 +15,7 @@ from pks4_lightning.cli.settings import Settings
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import without_weights
-from pks4_lightning.peers.building import NETWORKS
+from pks4_lightning.peers.building import NETWORKS, PEERS
 
 __all__ = ["METHODS", "method_arms"]
 
@@ -50,9 +50,27 @@ def method_arms(names: Sequence[str], settings: Settings, *, own: str | None = N
     tower = without_weights(config).backbone_config or {}
     files = _own_configs(own) if own else {}
     return [
-        Arm(name, (*_arguments(name, tower, settings["data"]), *files.get(name, ())))
+        Arm(
+            name,
+            (
+                *_arguments(name, tower, settings["data"]),
+                *_training(name, settings),
+                *files.get(name, ()),
+            ),
+        )
         for name in dict.fromkeys(names)
     ]
+
+
+def _training(name: str, settings: Settings) -> tuple[str, ...]:
+    """Let all of a method train that its paper trains, where PKS⁴ leaves the first blocks frozen.
+
+    These methods act in or beside all blocks, so nothing of the tower can be computed in advance.
+    """
+    is_within = name in PEERS or name in NETWORKS
+    if not is_within or settings["model"]["recipe"]["trains"] != "after_insertion":
+        return ()
+    return ("--model.recipe.trains", "all", "--data.token_cache", "null")
 
 
 def _own_configs(folder: str) -> dict[str, tuple[str, ...]]:

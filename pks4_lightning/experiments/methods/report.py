@@ -6,7 +6,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import yaml
+from jaxtyping import Bool
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
@@ -16,6 +18,7 @@ from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import saved_for_backward
 from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.cost.training_step import Precision
+from pks4_lightning.experiments.comparison import Right
 from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.experiments.results import Result
 from pks4_lightning.models.config import PKS4Config
@@ -38,10 +41,10 @@ class MethodReport:
     kept_mib_per_clip: float
     """Activations that the forward pass keeps for the backward pass, counted."""
     peak_mib: float
-    """Measured in training, mean over seeds: allocated on a GPU, resident on a CPU, where the
-    interpreter and its libraries are most of it."""
+    """Measured in training, mean over seeds and folds: allocated on a GPU; on a CPU resident, where
+    the interpreter and its libraries are most of it."""
     seconds: float
-    """Of a training, validation included, mean over seeds."""
+    """Of a training, validation included, mean over seeds and folds."""
     seconds_per_step: float
     top1: float
     """Share of the test videos, 0 to 1, mean over seeds."""
@@ -54,12 +57,15 @@ class MethodReport:
         return asdict(self)
 
 
-def method_reports(trials: Sequence[Trial], results: Sequence[Result]) -> list[MethodReport]:
+def method_reports(
+    trials: Sequence[Trial], results: Sequence[Result], right: Right | None = None
+) -> list[MethodReport]:
     """Put costs and results together.
 
     Args:
         trials: Finished ones.
         results: Theirs, and perhaps others.
+        right: The answers of a cross-validation: a seed's top-1 is that of all clips, pooled.
 
     Returns:
         A report per arm, in their order, of the seeds that it has.
@@ -67,14 +73,20 @@ def method_reports(trials: Sequence[Trial], results: Sequence[Result]) -> list[M
     of_arms: dict[str, list[Trial]] = {}
     for trial in trials:
         of_arms.setdefault(trial.arm.name, []).append(trial)
-    return [_report(group, results) for group in of_arms.values()]
+    return [
+        _report(group, results, None if right is None else right[name])
+        for name, group in of_arms.items()
+    ]
 
 
-def _report(trials: Sequence[Trial], results: Sequence[Result]) -> MethodReport:
+def _report(
+    trials: Sequence[Trial], results: Sequence[Result], right: Bool[np.ndarray, "S C"] | None
+) -> MethodReport:
     name, settings = trials[0].arm.name, trials[0].settings
-    seeds = [trial.seed for trial in trials]
-    ours = [each for each in results if each.row == name and each.seed in seeds]
-    top1 = [each.top1 for each in ours]
+    seeds = list(dict.fromkeys(trial.seed for trial in trials))
+    places = {(trial.seed, trial.fold) for trial in trials}
+    ours = [each for each in results if each.row == name and (each.seed, each.fold) in places]
+    top1 = [each.top1 for each in ours] if right is None else right.mean(axis=1).tolist()
     seconds = mean(each.seconds for each in ours)
     return MethodReport(
         method=name,

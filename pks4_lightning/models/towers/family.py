@@ -47,7 +47,8 @@ class InnerNames:
         mlp: Within a block.
         embeddings: Path of the module that puts out the first tokens.
         final_norm: Path of the norm of the class token behind the blocks.
-        projection: Path of what follows that norm, which these methods do without.
+        projection: Path of what follows that norm, which these methods do without; ``None`` where
+            nothing does.
     """
 
     attention: str
@@ -56,7 +57,7 @@ class InnerNames:
     mlp: str
     embeddings: str
     final_norm: str
-    projection: str
+    projection: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +170,9 @@ class TowerFamily:
         """
         if self.inner is None:
             raise ValueError(
-                f"{self.name} is no tower for this method, which is made for CLIP's: choose a CLIP "
-                "backbone, or --model.classifier.temporal pks4, tsm or frame_average."
+                f"{self.name} is no tower for this method, which needs a class token and blocks "
+                "laid out as CLIP's: choose a CLIP or ViT backbone, or --model.classifier.temporal "
+                "pks4, tsm or frame_average."
             )
         return TowerPoints(
             embeddings=tower.get_submodule(self.inner.embeddings),
@@ -185,7 +187,8 @@ class TowerFamily:
             tower: The tower, of a family with inner names.
         """
         assert self.inner is not None
-        tower.set_submodule(self.inner.projection, nn.Identity())
+        if self.inner.projection is not None:
+            tower.set_submodule(self.inner.projection, nn.Identity())
 
     def parameters_by_depth(self, tower: nn.Module) -> Iterator[tuple[int, str, nn.Module]]:
         """Sort the tower's parts up to the last block by their distance from the pixels.

@@ -7,7 +7,7 @@ Reference:
     Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, https://arxiv.org/abs/2010.11929.
 """
 
-from pks4_lightning.models.towers.family import Colours, TowerFamily
+from pks4_lightning.models.towers.family import Colours, InnerNames, TowerFamily
 
 __all__ = ["VIT"]
 
@@ -35,6 +35,14 @@ VIT = TowerFamily(
     blocks="layers",
     attention_norm="layernorm_before",
     attention_add="dropout",  # a block calls it after the attention and again after the MLP
+    inner=InnerNames(
+        attention="attention",
+        queries="attention.q_proj",
+        keys="attention.k_proj",
+        mlp="mlp",
+        embeddings="embeddings",
+        final_norm="layernorm",
+    ),
     has_class_token=True,
     frame_vector="class_token",
     any_size="flag",
