@@ -17,7 +17,7 @@ from rich.table import Table
 from stream import MODELS
 
 from pks4_lightning.export.folder import export_classifier
-from pks4_lightning.export.run import load_model
+from pks4_lightning.export.ways import WAYS as EXPORTS
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput
@@ -77,7 +77,7 @@ def measure(
         else:
             with torch.inference_mode(False):
                 difference = export_classifier(trained, folder / way, to=way)
-            exported = load_model(folder / way)
+            exported = EXPORTS[way].load(folder / way)
             runs[way] = lambda exported=exported: exported(video.numpy())
         runs[way]()  # the first call compiles, or makes a plan
         rows[way] = {

@@ -1,30 +1,33 @@
 """Proof that an exported file answers as the classifier that it was made from."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pks4_lightning.export.run import load_model
+from pks4_lightning.export.graph import StateLayout
 from pks4_lightning.models.video_classifier import VideoClassifier
 
-__all__ = ["TOLERANCE", "measure_parity"]
+__all__ = ["TOLERANCE", "clip_parity", "stream_parity"]
 
 TOLERANCE = 1e-4
 """Of a logit, absolute: a thousand times what float32 rounds, far below what turns a label."""
 _BATCHES = (1, 3, 4)
+_STREAMS = {1: 50, 3: 10}
+"""How many are followed side by side, and for how many frames."""
+
+_Model = Callable[..., list[np.ndarray]]
 
 
-def measure_parity(
-    folder: Path, classifier: VideoClassifier, *, num_frames: int, frame_size: int
+def clip_parity(
+    model: _Model, classifier: VideoClassifier, *, num_frames: int, frame_size: int
 ) -> dict[str, Any]:
     """Compare an export with its classifier on random clips, in batches of several sizes.
 
-    The file is loaded by the script that is shipped beside it.
-
     Args:
-        folder: The export.
+        model: The file, loaded as the script beside it does.
         classifier: In evaluation mode, on the CPU.
         num_frames: Frames per clip.
         frame_size: Side of the frames, in pixels.
@@ -32,22 +35,48 @@ def measure_parity(
     Returns:
         Largest differences of a logit, how they were found, and what they are measured against.
     """
-    model = load_model(folder)
-    draw = torch.Generator().manual_seed(0)
-    difference = largest = 0.0
-    for batch in _BATCHES:
-        # colours last in memory, as the script makes them out of pictures
-        clips = torch.randn(batch, num_frames, frame_size, frame_size, 3, generator=draw)
-        clips = clips.permute(0, 4, 1, 2, 3)
+    pairs = []
+    for clips in _random_clips(dict.fromkeys(_BATCHES, num_frames), frame_size):
         with torch.inference_mode():
             expected = classifier(clips).numpy()
-        # a number that is none would be lost in max()
-        difference = float(np.max([difference, np.abs(model(clips.numpy()) - expected).max()]))
-        largest = max(largest, float(np.abs(expected).max()))
+        pairs.append((model(clips.numpy())[0], expected))
+    return _compared(pairs) | {"num_clips": sum(_BATCHES), "batches": list(_BATCHES)}
+
+
+def stream_parity(model: _Model, layout: StateLayout) -> dict[str, Any]:
+    """Compare an exported step with its classifier after every frame of random streams.
+
+    Args:
+        model: The file, loaded as the script beside it does.
+        layout: Of the state of the classifier, which is in evaluation mode and on the CPU.
+
+    Returns:
+        As of :func:`clip_parity`.
+    """
+    classifier, frame_size = layout.classifier, layout.frame_size
+    pairs = []
+    for streams in _random_clips(_STREAMS, frame_size):
+        state = classifier.initial_state(len(streams), size=frame_size)
+        exported = [each.numpy() for each in layout.initial(len(streams))]
+        for frame in streams.unbind(2):
+            with torch.inference_mode():
+                expected, state = classifier.step(frame, state)
+            logits, *exported = model(frame.numpy(), *exported)
+            pairs.append((logits, expected.numpy()))
+    return _compared(pairs) | {"frames_of_streams": {str(n): t for n, t in _STREAMS.items()}}
+
+
+def _random_clips(sizes: dict[int, int], side: int) -> list[Tensor]:
+    """Return clips as many and as long as it says."""
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(n, 3, frames, side, side, generator=draw) for n, frames in sizes.items()]
+
+
+def _compared(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    # a number that is none would be lost in max()
+    differences = [np.abs(found - expected).max() for found, expected in pairs]
     return {
-        "max_abs_difference": difference,
+        "max_abs_difference": float(np.max(differences)),
         "tolerance": TOLERANCE,
-        "largest_logit": largest,
-        "num_clips": sum(_BATCHES),
-        "batches": list(_BATCHES),
+        "largest_logit": max(float(np.abs(expected).max()) for _, expected in pairs),
     }

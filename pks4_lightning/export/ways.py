@@ -1,4 +1,4 @@
-"""The three ways in which a traced classifier becomes a file."""
+"""The three ways in which a traced graph becomes a file."""
 
 import importlib.util
 import logging
@@ -6,14 +6,25 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.export import ExportedProgram
 
-__all__ = ["WAYS", "Way"]
+from pks4_lightning.export import loaders
+from pks4_lightning.export.scripts import clips
+
+__all__ = ["WAYS", "Graph", "Way"]
 
 _ONNX_OPSET = 20
+
+
+class Graph(NamedTuple):
+    """What is written, and what goes in and comes out."""
+
+    program: ExportedProgram
+    inputs: list[str]
+    outputs: list[str]
 
 
 class Way(NamedTuple):
@@ -21,7 +32,9 @@ class Way(NamedTuple):
 
     file: str
     """Name of the file."""
-    write: Callable[[ExportedProgram, Path], None]
+    write: Callable[[Graph, Path], None]
+    load: Callable[[Path], Any]
+    """``load_model`` of the script beside it: from its folder to the function that it computes."""
     packages: tuple[str, ...] = ()
     """What writing and reading it needs besides torch."""
 
@@ -34,33 +47,33 @@ class Way(NamedTuple):
             )
 
 
-def _write_torch(program: ExportedProgram, path: Path) -> None:
-    torch.export.save(program, path)
+def _write_torch(graph: Graph, path: Path) -> None:
+    torch.export.save(graph.program, path)
 
 
-def _write_onnx(program: ExportedProgram, path: Path) -> None:
+def _write_onnx(graph: Graph, path: Path) -> None:
     with _quiet():
         torch.onnx.export(
-            program,
+            graph.program,
             f=path,
             dynamo=True,
             opset_version=_ONNX_OPSET,
-            input_names=["video"],
-            output_names=["logits"],
+            input_names=graph.inputs,
+            output_names=graph.outputs,
             external_data=False,
             verbose=False,
         )
 
 
-def _write_aoti(program: ExportedProgram, path: Path) -> None:
+def _write_aoti(graph: Graph, path: Path) -> None:
     with _quiet():
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+        torch._inductor.aoti_compile_and_package(graph.program, package_path=str(path))
 
 
 WAYS = {
-    "torch": Way("model.pt2", _write_torch),
-    "onnx": Way("model.onnx", _write_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    "aoti": Way("model.aoti.pt2", _write_aoti),
+    "torch": Way("model.pt2", _write_torch, loaders.load_model),
+    "onnx": Way("model.onnx", _write_onnx, clips.load_model, ("onnx", "onnxscript", "onnxruntime")),
+    "aoti": Way("model.aoti.pt2", _write_aoti, loaders.load_model),
 }
 """By their names on the command line."""
 

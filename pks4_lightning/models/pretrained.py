@@ -53,6 +53,11 @@ class ClipInput:
     std: list[float]
     frame_rate: float | None = None
 
+    @property
+    def stream_rate(self) -> float:
+        """Frames per second at which a stream is followed: those of the training, or 4."""
+        return self.frame_rate or 4.0
+
 
 def save_weights(
     folder: Path, *, config: PKS4Config, weights: Mapping[str, Tensor], clip: ClipInput

@@ -21,8 +21,8 @@ import numpy as np
 import run
 model = run.load_model()
 clips = [run.read_clips(video) for video in sys.argv[1:]]
-alone = [run.scores(model(each)).tolist() for each in clips]
-three = [model(np.concatenate(clips[i : i + 3])) for i in range(0, len(clips), 3)]
+alone = [run.scores(model(each)[0]).tolist() for each in clips]
+three = [model(np.concatenate(clips[i : i + 3]))[0] for i in range(0, len(clips), 3)]
 three = [run.scores(logits[None]).tolist() for logits in np.concatenate(three)]
 print(json.dumps([alone, three]))
 """

@@ -23,9 +23,6 @@ __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
-_RATE = 4.0
-"""Frames per second where neither the command nor the training says."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
@@ -87,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
     model = load(arguments.ckpt_path, device=arguments.device)
-    rate = arguments.rate or model.clip.frame_rate or _RATE
+    rate = arguments.rate or model.clip.stream_rate
     mode: Mode = arguments.mode
     following = follower(model, mode)
     logger.info("%s", following.protocol)

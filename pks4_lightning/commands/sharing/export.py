@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "example:\n  pks4 export --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --to onnx "
-        "--out ssv2_onnx\n  python ssv2_onnx/run.py clip.mp4"
+        "--out ssv2_onnx\n  python ssv2_onnx/run.py clip.mp4\n"
+        "  pks4 export --ckpt_path runs/causal/checkpoints/best.ckpt --step --to onnx --out step"
     )
     parser.add_argument(
         "--ckpt_path", type=Path, required=True, help="file of `pks4 fit` or `export-weights`"
@@ -30,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("onnx", "torch", "aoti"),
         required=True,
         help="an ONNX file; torch.export's program; a library that AOTInductor compiles (minutes)",
+    )
+    parser.add_argument(
+        "--step",
+        action="store_true",
+        help="of a causal classifier the step along a stream: the next frame and a state go in, "
+        "logits and the next state come out; any length of stream",
     )
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
 
@@ -44,5 +51,5 @@ def run(arguments: argparse.Namespace) -> None:
     from pks4_lightning.training.checkpoints.trained import read_trained
 
     trained = read_trained(arguments.ckpt_path)
-    difference = export_classifier(trained, arguments.out, to=arguments.to)
+    difference = export_classifier(trained, arguments.out, to=arguments.to, step=arguments.step)
     sys.stdout.write(f"Wrote {arguments.out}; its logits differ by at most {difference:.1e}.\n")

@@ -1,0 +1,1 @@
+"""What ``run.py`` of an export may be. Each stands alone: it is copied and needs no other file."""

@@ -1,0 +1,86 @@
+"""Label videos with the model in this folder: ``python run.py clip.mp4``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideDataContainer, Type
+
+HERE = Path(__file__).parent
+SIDE_DATA: Any = SideDataContainer  # frame.side_data would keep the frame in memory
+MIDDLE = 0.499999  # of an odd number of pixels the lower half
+
+
+def load_model(folder: Path = HERE) -> Any:
+    """Return the function from the model's inputs to its outputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    names = [each.name for each in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def decode(path: str | Path) -> Any:
+    """Yield the frames of a video."""
+    with av.open(str(path)) as container:
+        yield from container.decode(container.streams.best("video"))
+
+
+def picture(frame: Any, resize: Any) -> np.ndarray:
+    """Return a frame in RGB, H W 3, scaled, turned and mirrored as its display matrix says."""
+    matrix = SIDE_DATA(frame).get(Type.DISPLAYMATRIX)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5] if matrix else (1, 0, 0, 0, 1)
+    lies = abs(c) > abs(a)  # a pixel at (x, y) is shown at (ax + cy, bx + dy)
+    stored = frame.height, frame.width
+    if isinstance(resize, int):  # the shorter side
+        height, width = (round(side * resize / min(stored)) for side in stored)
+    else:
+        height, width = resize[::-1] if lies else resize
+    layout = "rgb24" if (height, width) == stored else "gbrp"
+    pixels = frame.reformat(width, height, layout, interpolation="BILINEAR").to_ndarray()
+    pixels, down, right = (pixels.swapaxes(0, 1), b, c) if lies else (pixels, d, a)
+    return pixels[:: 1 if down > 0 else -1, :: 1 if right > 0 else -1]
+
+
+def read_clips(path: str | Path, folder: Path = HERE) -> np.ndarray:
+    """Return the clips times crops of a video as the model takes them, B 3 T H W."""
+    spec = json.loads((folder / "preprocessing.json").read_text())
+    times = np.sort([frame.time or 0.0 for frame in decode(path)])
+    chosen = (len(times) * np.array(spec["positions"]) + 1e-6).astype(int)
+    if rate := spec["frame_rate"]:  # the frame on screen at each tick of the clip's clock
+        ticks = np.arange(spec["num_frames"]) / rate
+        room = max(0.0, times[-1] - times[0] - ticks[-1])
+        ticks = ticks + room * np.array(spec["starts"])[:, None]
+        chosen = np.searchsorted(times - times[0], ticks + 1e-6, "right") - 1
+    pictures = {
+        number: picture(frame, spec["resize"])
+        for number, frame in enumerate(decode(path))
+        if number in chosen
+    }
+    clips = np.stack([[pictures[number] for number in clip] for clip in chosen])
+    side, views = spec["frame_size"], []
+    spare = np.array(clips.shape[2:4]) - side
+    for along in spec["crops"]:  # the longer side; the middle of the other
+        shares = (MIDDLE, along) if spare[1] >= spare[0] else (along, MIDDLE)
+        top, left = np.round(spare * shares).astype(int).tolist()
+        views.append(clips[:, :, top : top + side, left : left + side])
+    pixels = np.concatenate(views).transpose(0, 4, 1, 2, 3).astype(np.float32) / 255
+    mean, std = (np.float32(spec[name]).reshape(3, 1, 1, 1) for name in ("mean", "std"))
+    return np.ascontiguousarray((pixels - mean) / std)
+
+
+def scores(logits: np.ndarray) -> np.ndarray:
+    """Return the score of every class, from 0 to 1, averaged over the views of one video."""
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    return (shares / shares.sum(-1, keepdims=True)).mean(0)
+
+
+if __name__ == "__main__":
+    model, labels = load_model(), (HERE / "labels.txt").read_text().splitlines()
+    for video in sys.argv[1:]:
+        found = scores(model(read_clips(video))[0])
+        for best in found.argsort()[::-1][:5]:
+            print(f"{video}\t{found[best]:.4f}\t{labels[best]}")  # noqa: T201

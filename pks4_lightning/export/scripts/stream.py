@@ -1,0 +1,83 @@
+"""Follow a video with the model in this folder: ``python run.py clip.mp4``."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideDataContainer, Type
+
+HERE = Path(__file__).parent
+SIDE_DATA: Any = SideDataContainer  # frame.side_data would keep the frame in memory
+
+
+def load_model(folder: Path = HERE) -> Any:
+    """Return the function from the model's inputs to its outputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    names = [each.name for each in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def decode(path: str | Path) -> Any:
+    """Yield the frames of a video."""
+    with av.open(str(path)) as container:
+        yield from container.decode(container.streams.best("video"))
+
+
+def picture(frame: Any, resize: Any) -> np.ndarray:
+    """Return a frame in RGB, H W 3, scaled, turned and mirrored as its display matrix says."""
+    matrix = SIDE_DATA(frame).get(Type.DISPLAYMATRIX)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5] if matrix else (1, 0, 0, 0, 1)
+    lies = abs(c) > abs(a)  # a pixel at (x, y) is shown at (ax + cy, bx + dy)
+    stored = frame.height, frame.width
+    if isinstance(resize, int):  # the shorter side
+        height, width = (round(side * resize / min(stored)) for side in stored)
+    else:
+        height, width = resize[::-1] if lies else resize
+    layout = "rgb24" if (height, width) == stored else "gbrp"
+    pixels = frame.reformat(width, height, layout, interpolation="BILINEAR").to_ndarray()
+    pixels, down, right = (pixels.swapaxes(0, 1), b, c) if lies else (pixels, d, a)
+    return pixels[:: 1 if down > 0 else -1, :: 1 if right > 0 else -1]
+
+
+def at_rate(frames: Any, rate: float) -> Iterator[tuple[float, Any]]:
+    """Yield seconds from the beginning, and the frame on screen, at each tick of a clock."""
+    tick, shown, first = 0, None, None
+    for frame in frames:
+        first = frame.time if first is None else first
+        while shown and tick / rate < frame.time - first - min(0.002, 0.1 / rate):
+            yield tick / rate, shown
+            tick += 1
+        shown = frame
+    yield tick / rate, shown
+
+
+def read_frame(frame: Any, spec: dict[str, Any]) -> np.ndarray:
+    """Return the square in the middle of a frame as the model takes it, 1 3 H W."""
+    pixels, side = picture(frame, spec["resize"]), spec["frame_size"]
+    top, left = (np.array(pixels.shape[:2]) - side) // 2
+    square = pixels[top : top + side, left : left + side].astype(np.float32) / 255
+    normalised = (square - np.float32(spec["mean"])) / np.float32(spec["std"])
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])
+
+
+def follow(path: str | Path, folder: Path = HERE) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield seconds and the scores of every class for all frames so far, at the model's rate."""
+    spec, step = json.loads((folder / "preprocessing.json").read_text()), load_model(folder)
+    state = [np.zeros((1, *shape), np.float32) for shape in spec["state"].values()]
+    for seconds, frame in at_rate(decode(path), spec["frame_rate"]):
+        logits, *state = step(read_frame(frame, spec), *state)
+        shares = np.exp(logits[0] - logits.max())
+        yield seconds, shares / shares.sum()
+
+
+if __name__ == "__main__":
+    labels = (HERE / "labels.txt").read_text().splitlines()
+    for now, scores in follow(sys.argv[1]):
+        best = scores.argmax()
+        print(f"{now:.3f}\t{scores[best]:.4f}\t{labels[best]}")  # noqa: T201

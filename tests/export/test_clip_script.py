@@ -1,0 +1,107 @@
+"""The script beside an export makes clips as the package does, of videos of every kind."""
+
+import inspect
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import pks4_lightning
+from pks4_lightning.export.preprocessing import clip_preprocessing
+from pks4_lightning.export.scripts import clips, stream
+from pks4_lightning.export.scripts.clips import read_clips, scores
+from pks4_lightning.inference import TrainedClassifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.training.checkpoints.trained import Trained
+from tests.data.video.test_orientation import TURNED
+from tests.data.video.test_orientation import write as write_turned
+from tests.helpers.media import Clip, write_clip
+
+KINDS = {
+    "wide": Clip(".mp4", b_frames=2),
+    "high": Clip(".webm", height=90, width=64),
+    "short": Clip(".mkv", num_frames=3),
+    "square": Clip(".avi", height=36, width=36),
+}
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return pks4_lightning.load(trained / "checkpoints" / "best.ckpt", device="cpu")
+
+
+def with_clip(model, **changes):
+    return TrainedClassifier(
+        model.classifier, replace(model.clip, **changes), device=model.device, dtype=model.dtype
+    )
+
+
+def assert_same_clips(model, path, folder, *, num_clips=1, num_crops=1):
+    trained = Trained(PKS4Config(num_classes=8), {}, model.clip, num_clips, num_crops)
+    (folder / "preprocessing.json").write_text(json.dumps(clip_preprocessing(trained)))
+    found = torch.from_numpy(read_clips(path, folder))
+    assert found.dtype == torch.float32
+    expected = model.preprocess(path, num_clips=num_clips, num_crops=num_crops)
+    # the script makes all clips of a crop after each other
+    expected = expected.unflatten(0, (num_clips, num_crops)).transpose(0, 1).flatten(0, 1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("num_clips", "num_crops"), [(1, 1), (2, 3)])
+def test_clips_are_those_of_the_package(model, tmp_path, kind, num_clips, num_crops):
+    path = write_clip(tmp_path / "clip", KINDS[kind])
+    for resize in (model.clip.resize, 35, [33, 39]):  # odd numbers of pixels to spare
+        views = {"num_clips": num_clips, "num_crops": num_crops}
+        assert_same_clips(with_clip(model, resize=resize), path, tmp_path, **views)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rate", "num_clips"), [(5.0, 1), (2.0, 2), (60.0, 3)])
+def test_clips_at_a_fixed_rate_are_those_of_the_package(model, tmp_path, kind, rate, num_clips):
+    path = write_clip(tmp_path / "clip", KINDS[kind])
+    assert_same_clips(with_clip(model, frame_rate=rate), path, tmp_path, num_clips=num_clips)
+
+
+@pytest.mark.parametrize("turn", TURNED, ids=str)
+def test_turned_and_mirrored_videos_are_upright(model, tmp_path, turn):
+    path = write_turned(tmp_path / "clip.mp4", turn)
+    for resize in (36, [34, 40]):
+        assert_same_clips(with_clip(model, resize=resize), path, tmp_path, num_crops=3)
+
+
+def test_frames_are_counted_exactly(model):
+    """Their places in the video are fractions, which floating point numbers only come close to."""
+    for num_clips, num_frames in ((1, 8), (3, 7), (10, 32)):
+        clip = replace(model.clip, num_frames=num_frames)
+        spec = clip_preprocessing(Trained(PKS4Config(num_classes=8), {}, clip, num_clips))
+        parts = num_clips + 1
+        for total in (*range(1, 500), 99_999):
+            found = (total * np.array(spec["positions"]) + 1e-6).astype(int)
+            exact = [
+                [total * (t * parts + k + 1) // (num_frames * parts) for t in range(num_frames)]
+                for k in range(num_clips)
+            ]
+            assert found.tolist() == exact
+
+
+def test_scores_are_a_mean_of_shares_whatever_the_logits():
+    logits = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
+    assert scores(logits) == pytest.approx([0.75, 0.25])
+
+
+def test_both_scripts_read_pictures_alike():
+    for name in ("load_model", "decode", "picture"):
+        assert inspect.getsource(getattr(clips, name)) == inspect.getsource(getattr(stream, name))
+
+
+@pytest.mark.parametrize("script", [clips, stream], ids=lambda script: script.__name__)
+def test_a_script_is_short_and_needs_three_packages(script):
+    source = inspect.getsource(script)
+    code = [line for line in source.splitlines() if line.strip()]
+    assert len(code) <= 70
+    imported = {line.split()[1].partition(".")[0] for line in code if "import " in line}
+    assert imported - sys.stdlib_module_names == {"av", "numpy", "onnxruntime"}

@@ -1,0 +1,146 @@
+"""``pks4 export --step``: a causal classifier's step, in files that run without us."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import pks4_lightning
+from pks4_lightning.__main__ import main
+from pks4_lightning.models.building import build_classifier
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.pretrained import ClipInput, save_weights
+from tests.conftest import TINY
+from tests.data.video.test_orientation import write as write_turned
+from tests.helpers.media import Clip, write_clip
+
+ALONE = """
+import json, sys
+for name in {blocked!r}:
+    sys.modules[name] = None  # an import of it fails
+sys.path.insert(0, {folder!r})
+import numpy as np
+import run
+followed = [[(now, scores.tolist()) for now, scores in run.follow(path)] for path in sys.argv[1:]]
+step, spec = run.load_model(), json.loads((run.HERE / "preprocessing.json").read_text())
+frames = np.load({frames!r})
+state = [np.zeros((len(frames), *shape), np.float32) for shape in spec["state"].values()]
+answers = []
+for number in range(frames.shape[2]):
+    logits, *state = step(frames[:, :, number], *state)
+    answers.append(logits.tolist())
+print(json.dumps([followed, answers]))
+"""
+
+
+def published(folder, **settings):
+    """Write an untrained classifier as `pks4 export-weights` would."""
+    torch.manual_seed(0)
+    sizes = yaml.safe_load(TINY.read_text())["model"]["classifier"]
+    config = PKS4Config(**sizes | settings)
+    classifier = build_classifier(config)
+    torch.nn.init.normal_(classifier.pks4.scanner.out_proj.weight, std=0.3)  # it starts at zero
+    clip = ClipInput(
+        label_names=list("abcdefgh"), num_frames=4, resize=36, frame_size=32,
+        mean=[0.5] * 3, std=[0.25] * 3,
+    )  # fmt: skip
+    save_weights(folder, config=config, weights=classifier.state_dict(), clip=clip)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    return published(tmp_path_factory.mktemp("step") / "causal", causal=True)
+
+
+@pytest.fixture(scope="module")
+def exported(causal, tmp_path_factory):
+    """Return the folder of an export, made when it is first asked for."""
+    place = tmp_path_factory.mktemp("exports")
+
+    def exported(to):
+        if not (place / to).exists():
+            given = ["--ckpt_path", str(causal), "--to", to, "--out", str(place / to)]
+            assert main(["export", "--step", *given]) == 0
+        return place / to
+
+    return exported
+
+
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # compilers take their time
+WAYS = [
+    "torch",
+    pytest.param("onnx", marks=SLOW),
+    pytest.param("aoti", marks=SLOW),
+]  # compilers take their time
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("to", WAYS)
+def test_each_way_is_proved_over_whole_streams(to, exported):
+    place = exported(to)
+    parity = json.loads((place / "parity.json").read_text())
+    assert 0 <= parity["max_abs_difference"] < 1e-5 < parity["largest_logit"]
+    assert parity["frames_of_streams"] == {"1": 50, "3": 10}
+    assert {path.name for path in place.iterdir()} == {
+        {"onnx": "model.onnx", "torch": "model.pt2", "aoti": "model.aoti.pt2"}[to],
+        "labels.txt", "preprocessing.json", "parity.json", "run.py",
+    }  # fmt: skip
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("to", WAYS)
+def test_a_script_without_us_follows_streams_as_we_do(to, causal, exported, tmp_path):
+    model = pks4_lightning.load(causal, device="cpu")
+    torch.manual_seed(1)
+    frames = torch.randn(2, 3, 12, 32, 32)
+    np.save(tmp_path / "frames.npy", frames.numpy())
+    videos = [
+        write_clip(tmp_path / "plain", Clip(".mp4", num_frames=30)),
+        write_turned(tmp_path / "mirrored.mp4", (90, True, False)),
+    ]
+    blocked = ["pks4_lightning", "transformers", "lightning", *(["torch"] if to == "onnx" else [])]
+    code = ALONE.format(
+        blocked=blocked, folder=str(exported(to)), frames=str(tmp_path / "frames.npy")
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *videos], capture_output=True, text=True, check=True
+    )
+    followed, answers = json.loads(run.stdout)
+
+    for number, logits in enumerate(answers):  # all frames so far are what a whole clip would be
+        whole = model.logits(frames[:, :, : number + 1])
+        torch.testing.assert_close(torch.tensor(logits), whole, rtol=0, atol=1e-5)
+
+    for path, found in zip(videos, followed, strict=True):
+        out = tmp_path / "events.jsonl"
+        given = ["--ckpt_path", str(causal), "--source", str(path), "--device", "cpu"]
+        assert main(["stream", *given, "--num_best", "8", "--out", str(out)]) == 0
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [now for now, _ in found] == pytest.approx([line["time"] for line in lines])
+        for (_, scores), line in zip(found, lines, strict=True):
+            expected = dict(line["best"])
+            assert dict(zip("abcdefgh", scores, strict=True)) == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "looks ahead in every block, so this classifier cannot follow a stream"),
+        ({"class_route": "none"}, "answers 2 frames late, and a step answers at once"),
+        ({"class_route": "none", "scanner": "attention"}, "reads the whole clip at once"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_followed_is_refused_in_a_sentence(settings, said, tmp_path, capsys):
+    checkpoint = published(tmp_path / "published", **settings)
+    given = ["--ckpt_path", str(checkpoint), "--to", "torch", "--out", str(tmp_path / "out")]
+    assert main(["export", "--step", *given]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "train with model.classifier" in error
+    assert not (tmp_path / "out").exists()
