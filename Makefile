@@ -15,7 +15,7 @@ TORCH := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks docs demo ablations evidence clean
+.PHONY: help setup lock audit lint types imports test test-slow test-faults test-reliability bench bench-gpu notebooks docs dist demo ablations evidence clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,13 @@ lock:  ## pin what pyproject.toml allows today, with the hash of every file (nee
 	printf 'hatchling>=1.27\neditables\nsetuptools>=77\n' \
 	  | $(COMPILE) -c requirements.lock - > requirements-build.lock
 	echo triton==3.7.1 | $(COMPILE) --no-deps - > requirements-triton.lock
+
+dist: $(READY)  ## wheel and source archive in dist/, checked as the package index does (needs a network)
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv build/twine
+	build/twine/bin/python -m pip install --quiet --disable-pip-version-check "twine>=6"
+	build/twine/bin/twine check --strict dist/*
 
 audit:  ## fail if a locked package has a published vulnerability
 	PYTHON=$(PYTHON) .ci/audit

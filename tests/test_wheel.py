@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,20 @@ pytest.importorskip("hatchling")
 
 
 @pytest.fixture(scope="module")
-def pks4(tmp_path_factory):
+def dist(tmp_path_factory):
+    """Return the folder of wheel and source archive."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pks4(dist, tmp_path_factory):
     """Run a program of an environment that holds the wheel, and the rest of this one below it."""
     folder = tmp_path_factory.mktemp("wheel")
     python = [sys.executable, "-m"]
-    build = [*python, "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = dist.glob("*.whl")
     home = folder / "env"
     venv.create(home, symlinks=True)
     (site,) = home.glob("lib/*/site-packages")
@@ -41,6 +50,35 @@ def pks4(tmp_path_factory):
         return done.stdout
 
     return run
+
+
+def _files(folder):
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_the_configurations_alone(dist):
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    package = _files("pks4_lightning")
+    assert names == package | {f"pks4_lightning/{name}" for name in _files("configs")}
+    assert "pks4_lightning/py.typed" in package
+
+
+def test_the_source_archive_holds_what_its_tests_need(dist):
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {member.name.partition("/")[2] for member in file.getmembers() if member.isfile()}
+    for folder in ("pks4_lightning", "configs", "tests", "docs", "examples", "benchmarks"):
+        built = {name for name in _files(folder) if "_build" not in Path(name).parts}
+        assert built <= names
+    assert names > {"Makefile", "requirements.lock", "constraints.txt", "CITATION.cff", "README.md"}
+    left = {name.split("/")[0] for name in names} & {"runs", "build", "dist", ".venv", ".git"}
+    assert not left
 
 
 def test_it_is_the_wheel_that_answers(pks4):
