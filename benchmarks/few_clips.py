@@ -13,7 +13,7 @@ from typing import Any
 from machine import arguments, write_rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pks4_lightning.experiments.evidence import TASKS, evidence_clips
+from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import grouped_folds, write_split
 
 ROUTES = ("--model.classifier.route_from", "1")

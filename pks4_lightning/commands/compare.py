@@ -141,7 +141,7 @@ def _cross_validate(
     """Compare the methods on held-out groups of clips."""
     if arguments.only_print:
         raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
-    trials, right = cross_validate(
+    found = cross_validate(
         arms,
         listed_clips(settings),
         num_folds=arguments.folds,
@@ -150,8 +150,8 @@ def _cross_validate(
         seeds=arguments.seeds,
         jobs=arguments.jobs,
     )
-    _console().print(comparison_table(compare(right), title=f"{arguments.folds} folds"))
-    _report(trials, arguments.out, right)
+    _console().print(comparison_table(compare(found.right), title=f"{arguments.folds} folds"))
+    _report(found.trials, arguments.out, found.right)
 
 
 def _report(finished: Sequence[Trial], out: Path, right: Right | None = None) -> None:

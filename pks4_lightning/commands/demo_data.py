@@ -1,16 +1,26 @@
-"""``pks4 demo-data``: the demo's videos, in Something-Something V2's format."""
+"""``pks4 demo-data``: the demo's videos, or the motion bench's, made of a user's own."""
 
 import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
 
+from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
 
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  pks4 demo-data --out data/demo
+  pks4 demo-data --out data/motion --sources EgoGestAR/testvideo
+With --sources, cut-outs of the folder's videos move left, right, up or down over other videos of
+it, in annotations.csv with each clip's amplitude in pixels; `pks4 evidence --task motion` reads
+it. Where the folder has an index.csv of `pks4 data groups`, no group is in training and test.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The command's.
     """
     parser.description = (
-        "Generate short videos whose classes come in time-reversal pairs, in Something-Something "
-        "V2's layout."
+        "Generate short videos whose classes come in time-reversal pairs: textured shapes, in "
+        "Something-Something V2's layout, or cut-outs of real frames that move over real video."
     )
+    parser.epilog = EXAMPLES
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    for split, number in (("train", 1200), ("val", 240), ("test", 400)):
-        parser.add_argument(f"--num_{split}", type=int, default=number, help="videos (%(default)s)")
+    parser.add_argument(
+        "--sources", type=Path, metavar="FOLDER", help="videos to cut out of; default: shapes"
+    )
+    for split, number in (
+        ("train", "1200, with --sources 2000"),
+        ("val", "240, with --sources none"),
+        ("test", "400, with --sources 1000"),
+    ):
+        parser.add_argument(f"--num_{split}", type=int, help=f"videos ({number})")
     parser.add_argument("--seed", type=int, default=0, help="decides every byte (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at work (%(default)s)")
     parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
@@ -39,21 +57,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Generate the demo set.
+    """Generate the set.
 
     Args:
         arguments: The command's.
+
+    Raises:
+        ValueError: If an option of the shapes stands beside ``--sources``.
     """
-    settings = HARD if arguments.hard else MotionSettings()
-    if arguments.motions:
-        settings = replace(settings, motions=tuple(arguments.motions))
-    folder = generate_motion_dataset(
-        arguments.out,
-        num_train=arguments.num_train,
-        num_val=arguments.num_val,
-        num_test=arguments.num_test,
-        seed=arguments.seed,
-        settings=settings,
-        num_workers=arguments.jobs,
-    )
-    logger.info("Use it with --data.root %s", folder)
+    numbers = {
+        name: getattr(arguments, name)
+        for name in ("num_train", "num_val", "num_test")
+        if getattr(arguments, name) is not None
+    }
+    shared = {**numbers, "seed": arguments.seed, "num_workers": arguments.jobs}
+    if arguments.sources is None:
+        settings = HARD if arguments.hard else MotionSettings()
+        if arguments.motions:
+            settings = replace(settings, motions=tuple(arguments.motions))
+        folder = generate_motion_dataset(arguments.out, **shared, settings=settings)
+        logger.info("Use it with --data.root %s", folder)
+        return
+    given = {
+        "--hard": arguments.hard,
+        "--motions": arguments.motions,
+        "--num_val": "num_val" in numbers,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise ValueError(
+                f"{option} is for the shapes, and --sources makes other clips: leave one out."
+            )
+    folder = generate_cutout_dataset(arguments.out, sources=arguments.sources, **shared)
+    logger.info("Use it with pks4 evidence --task motion --data.root %s", folder)

@@ -1,21 +1,28 @@
-"""``pks4 evidence``: PKS⁴'s parts on real clips, cross-validated by scene."""
+"""``pks4 evidence``: PKS⁴'s parts on real pictures whose order decides."""
 
 import argparse
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.experiments.comparison import compare, comparison_table
-from pks4_lightning.experiments.cross_validation import cross_validate
-from pks4_lightning.experiments.evidence import TASKS, arm_keys, evidence_arms, evidence_clips
+from pks4_lightning.experiments.comparison import Right, compare, comparison_table
+from pks4_lightning.experiments.cross_validation import cross_validate, hold_out
+from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
+from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
+from pks4_lightning.experiments.evidence.probes import probe_clips
+from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
+from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
-from pks4_lightning.pictures.intervals import Bar, interval_figure
+from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,16 +30,20 @@ logger = logging.getLogger(__name__)
 
 _CONFIG = "egogestar"
 # no clip chooses anything, so none is looked at before the test
-_DATA = ("--data.train", "index.csv", "--trainer.limit_val_batches", "0")
+_NO_CHOICE = ("--trainer.limit_val_batches", "0")
+_FOLDS = 5
 
 EXAMPLES = """\
 examples:
   pks4 evidence --data.root /data/EgoGestAR/testvideo --seeds 0 1 2 3 4
-  pks4 evidence --data.root /data/EgoGestAR/testvideo --arms full ks4 average --seeds 0
+  pks4 evidence --data.root /data/EgoGestAR/testvideo --arms full ks4 average --probes
   pks4 evidence --data.root /data/EgoGestAR/testvideo --task gestures --data.num_frames 16
-The folder holds the clips, and index.csv with the columns path, label and group; see
-docs/experiments.md. Any setting of `pks4 fit` may follow, for all arms. What is finished is not
-done again: a later call with more seeds or arms goes on.
+  pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/motion
+  pks4 evidence --data.root data/motion --task motion --out runs/motion
+The folder holds the clips, and index.csv with the columns path, label and group; for the motion
+bench it is one of `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit`
+may follow, for all arms. What is finished is not done again: a later call with more seeds or arms
+goes on.
 """
 
 
@@ -44,8 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     take_settings(parser)
     parser.description = (
-        "Train and test PKS⁴ and what is left of it without some of its parts on gestures whose "
-        "order decides, on held-out scenes: one table with intervals, one picture."
+        "Train and test PKS⁴ and what is left of it without some of its parts on clips whose "
+        "order decides: gestures, on held-out scenes, or real pictures in controlled motion. One "
+        "table with intervals, one picture."
     )
     parser.epilog = EXAMPLES
     parser.add_argument(
@@ -59,9 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         choices=list(TASKS),
         default="directions",
-        help="four directions or all ten gestures (default: %(default)s)",
+        help="four directions, all ten gestures, or the motion bench (default: %(default)s)",
     )
-    parser.add_argument("--folds", type=int, default=5, help="default: 5")
+    parser.add_argument("--folds", type=int, help=f"of the gestures; default: {_FOLDS}")
+    parser.add_argument(
+        "--probes", action="store_true", help="add linear probes of the frozen features"
+    )
     add_trainings(
         parser,
         out="runs/evidence",
@@ -76,40 +91,92 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train and test what is not finished, show the table, draw the picture.
+    """Train and test what is not finished, show the tables, draw the pictures.
 
     Args:
         arguments: The command's.
 
     Raises:
         FileNotFoundError: If the clips or their table are not there.
-        ValueError: If there is no such arm, or the clips do not make the folds.
+        ValueError: If there is no such arm, the clips do not make the folds or the splits, or
+            folds are asked of a task that has splits.
     """
     task = TASKS[arguments.task]
+    if task.is_split and arguments.folds is not None:
+        raise ValueError(
+            f"--folds ({arguments.folds}) is for gestures: the task {arguments.task} has a "
+            "training and a test split; leave it out."
+        )
     arms = evidence_arms(arguments.arms)
     cache = ("--data.token_cache", str((arguments.out / "tokens").absolute()))
-    base = ["--config", _CONFIG, *_DATA, *cache, *task.arguments, *arguments.settings]
+    shared = ("--data.train", task.table, *_NO_CHOICE, *cache, *task.arguments)
+    base = ["--config", _CONFIG, *shared, *arguments.settings]
     settings = resolve(base)
     require_data(settings)
     data = settings["data"]
-    right = cross_validate(
-        arms,
-        evidence_clips(Path(data["root"], data["train"]), task),
-        num_folds=arguments.folds,
+    clips = evidence_clips(Path(data["root"], data["train"]), task)
+    num_folds = _FOLDS if arguments.folds is None else arguments.folds
+    how = {
+        "out": arguments.out,
+        "base": base,
+        "seeds": arguments.seeds,
+        "jobs": arguments.jobs,
+        "trains": not arguments.show,
+    }
+    if task.is_split:
+        found = hold_out(arms, [clip for clip in clips if clip.split == "test"], **how)
+    else:
+        found = cross_validate(arms, clips, num_folds=num_folds, **how)
+    right = {arm.name: found.right[arm.row] for arm in arms}
+    if arguments.probes:
+        right |= probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
+    _report(
+        right,
+        found.clips,
+        title=f"{arguments.task}, {data['num_frames']} frames",
+        chance=1 / len(task.classes),
         out=arguments.out,
-        base=base,
-        seeds=arguments.seeds,
-        jobs=arguments.jobs,
-        trains=not arguments.show,
-    ).right
-    rows = compare({arm.name: right[arm.row] for arm in arms})
-    title = f"{arguments.task}, {data['num_frames']} frames"
-    with atomic_write(arguments.out / "comparison.json") as path:
-        path.write_text(json.dumps({title: rows}, indent=1) + "\n")
-    bars = [Bar(row["row"], row["top1"], row["top1_low"], row["top1_high"]) for row in rows]
-    with atomic_write(arguments.out / "comparison.png") as path:
-        interval_figure(bars, title=title, chance=1 / len(task.classes)).savefig(path)
+    )
+
+
+def _report(
+    right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float, out: Path
+) -> None:
+    """Show and write the tables, draw the pictures."""
+    has_amplitudes = all(clip.amplitude for clip in clips)
+    groups = [clip.group for clip in clips] if has_amplitudes else None
+    rows = compare(right, groups)
+    tables: dict[str, list[dict[str, Any]]] = {title: rows}
+    figures = {"comparison": interval_figure(_bars(rows), title=title, chance=chance)}
     # in a file, as wide as the table is; rich would take 80 columns
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(comparison_table(rows, title=title))
-    logger.info("%s/{results.csv,answers.csv,comparison.json,comparison.png}", arguments.out)
+    if has_amplitudes:
+        amplitudes = by_amplitude(right, clips)
+        tables |= {f"{title}, {amplitude} px": each for amplitude, each in amplitudes.items()}
+        console.print(amplitude_table(amplitudes))
+        figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
+    with atomic_write(out / "comparison.json") as path:
+        path.write_text(json.dumps(tables, indent=1) + "\n")
+    for name, figure in figures.items():
+        with atomic_write(out / f"{name}.png") as path:
+            figure.savefig(path)
+    logger.info("%s/{results.csv,answers.csv,comparison.json,%s.png}", out, ".png,".join(figures))
+
+
+def _bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    return [Bar(row["row"], row["top1"], row["top1_low"], row["top1_high"]) for row in rows]
+
+
+def _curves(
+    amplitudes: Mapping[int, Sequence[Mapping[str, Any]]], *, title: str, chance: float
+) -> Figure:
+    """Draw accuracy over amplitude, a curve for each row."""
+    by_row = zip(*(_bars(rows) for rows in amplitudes.values()), strict=True)
+    return interval_curves(
+        {bars[0].name: bars for bars in by_row},
+        at=list(amplitudes),
+        title=title,
+        quantity="way of the named object against the background (pixels of 96)",
+        levels={"chance": chance, "axis known, direction guessed": 2 * chance},
+    )

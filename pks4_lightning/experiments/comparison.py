@@ -14,6 +14,7 @@ Reference:
 Dimensions:
     S: seeds
     C: clips
+    G: groups of clips
 """
 
 import math
@@ -76,11 +77,14 @@ def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estima
     return Estimate(mean, mean - half, mean + half)
 
 
-def compare(right: Right) -> list[dict[str, Any]]:
+def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Estimate every row's accuracy, and its difference from the first row's.
 
     Args:
-        right: The first row is what the others are compared with.
+        right: The first row is what the others are compared with. A row of one training beside
+            rows of several is paired with each of them.
+        groups: Of the clips: those of one group, such as two directions of one scene, are then one
+            observation to the intervals. ``None``: every clip is one.
 
     Returns:
         One dictionary per row: ``row``, ``seeds``, ``clips``, ``top1`` and, but for the first,
@@ -95,12 +99,20 @@ def compare(right: Right) -> list[dict[str, Any]]:
         if rows:
             values["difference"] = answers - reference
         for measure, matrix in values.items():
-            found = estimate(matrix)
+            found = estimate(matrix if groups is None else _by_group(matrix, groups))
             if measure == "top1":  # Student's t knows no ends
                 found = Estimate(found.mean, max(found.low, 0.0), min(found.high, 1.0))
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
         rows.append(row)
     return rows
+
+
+def _by_group(values: Float[np.ndarray, "S C"], groups: Sequence[str]) -> Float[np.ndarray, "S G"]:
+    """Add up the clips of each group, scaled so that the mean over groups is that over clips."""
+    names, group_of = np.unique(np.array(groups), return_inverse=True)
+    is_of = np.eye(len(names))[group_of]
+    sums: np.ndarray = values @ is_of
+    return sums * len(names) / values.shape[1]
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
@@ -113,7 +125,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
     first = rows[0]
     seeds = f"{first['seeds']} seed{'s' * (first['seeds'] > 1)}"
     table = Table(
-        title=f"{title}: {first['clips']} clips out of fold, {seeds}",
+        title=f"{title}: {first['clips']} held-out clips, {seeds}",
         caption=f"top-1 in %, and less that of {first['row']}, paired by clip and seed; 95 % "
         "intervals over clips and seeds",
         title_justify="left",

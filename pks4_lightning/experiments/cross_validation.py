@@ -4,6 +4,9 @@ For few clips, where one split would leave too few of them to test on. Every cli
 with every seed, by models that have seen nothing of its group. No test clip chooses anything: the
 weights are those of the last epoch, and learning rates are chosen, for each arm and fold, on an
 inner split of the training clips, whose held-out part is the fold that comes next.
+
+Where there are many clips, and they come in a training and a test split, :func:`hold_out` is the
+same with that split in place of the folds.
 """
 
 import csv
@@ -22,7 +25,7 @@ from pks4_lightning.experiments.results import Result
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_csv
 
-__all__ = ["CrossValidation", "best_rate", "cross_validate"]
+__all__ = ["CrossValidation", "best_rate", "cross_validate", "hold_out"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ class CrossValidation(NamedTuple):
     trials: Sequence[Trial]
     right: Right
     """A clip that cannot be decoded counts as wrong."""
+    clips: Sequence[GroupedClip]
+    """That were tested, in the order of the answers."""
 
 
 def cross_validate(
@@ -104,15 +109,39 @@ def cross_validate(
         )
     ]
     trials.sort(key=lambda trial: seeds.index(trial.seed))
-    if trains:
-        run_trials(trials, out=out, jobs=jobs)
-    else:
-        left = {trial.fold for trial in trials if not trial.is_finished}
-        trials = [trial for trial in trials if trial.fold not in left]
-        clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
-        if not trials:
-            raise ValueError(f"{out} has no fold that all rows have finished with all seeds yet.")
-    return CrossValidation(trials, _pool(trials, clips, seeds, out / "answers.csv"))
+    return _answers(trials, clips, folds, seeds, out=out, jobs=jobs, trains=trains)
+
+
+def hold_out(
+    arms: Sequence[Arm],
+    clips: Sequence[GroupedClip],
+    *,
+    out: Path,
+    base: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    trains: bool = True,
+) -> CrossValidation:
+    """Train every arm with every seed on the training split and test it, unless it is finished.
+
+    Args:
+        arms: What to compare.
+        clips: Those of the test split.
+        out: As for :func:`cross_validate`; there are no folds.
+        base: Arguments of ``pks4 fit`` that all arms share; they name the data set.
+        seeds: Of the trainings.
+        jobs: Trainings side by side.
+        trains: False takes what is finished with all seeds of all arms.
+
+    Raises:
+        CommandError: If a training or a test fails; what is finished stays.
+        ValueError: If ``out`` holds results of other settings, or nothing is to be trained and not
+            all is finished.
+    """
+    seeds = list(dict.fromkeys(seeds))
+    trials = plan_trials(arms, out=out, base=(*base, *_LAST_WEIGHTS), seeds=seeds)
+    whole = [trials[0].fold] * len(clips)
+    return _answers(trials, clips, whole, seeds, out=out, jobs=jobs, trains=trains)
 
 
 def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Result]) -> float:
@@ -126,6 +155,28 @@ def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Res
     """
     top1 = {(each.table, each.row): each.top1 for each in results if each.fold == fold}
     return max(rates, key=lambda rate: top1[arm.table, _with_rate(arm, rate, named=True).name])
+
+
+def _answers(
+    trials: Sequence[Trial],
+    clips: Sequence[GroupedClip],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    out: Path,
+    jobs: int,
+    trains: bool,
+) -> CrossValidation:
+    """Run the trials, or take the folds that are finished, and gather what they say."""
+    if trains:
+        run_trials(trials, out=out, jobs=jobs)
+    else:
+        left = {trial.fold for trial in trials if not trial.is_finished}
+        trials = [trial for trial in trials if trial.fold not in left]
+        clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
+        if not trials:
+            raise ValueError(f"{out} has no fold that all rows have finished with all seeds yet.")
+    return CrossValidation(trials, _pool(trials, clips, seeds, out / "answers.csv"), clips)
 
 
 def _choose_rates(
@@ -196,6 +247,8 @@ def _pool(
     """Gather the answers of all folds, and keep them in a file."""
     place = {clip.path: index for index, clip in enumerate(clips)}
     right = {trial.arm.row: np.zeros((len(seeds), len(clips)), dtype=bool) for trial in trials}
+    # a column of its own only where the clips' table has it
+    known = ["amplitude"] if any(clip.amplitude for clip in clips) else []
     lines = []
     for trial in trials:
         row = trial.arm.row
@@ -204,10 +257,9 @@ def _pool(
                 name = _listed(line["video_path"], place)
                 is_right = line["label"] == line["top1"]
                 right[row][seeds.index(trial.seed), place[name]] = is_right
-                lines.append(
-                    [trial.arm.row, trial.seed, trial.fold, name, line["label"], line["top1"]]
-                )
-    write_csv(path, ["row", "seed", "fold", "path", "label", "top1"], lines)
+                answer = [row, trial.seed, trial.fold, name, line["label"], line["top1"]]
+                lines.append([*answer, *(getattr(clips[place[name]], each) for each in known)])
+    write_csv(path, ["row", "seed", "fold", "path", "label", "top1", *known], lines)
     return right
 
 

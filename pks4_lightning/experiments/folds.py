@@ -14,6 +14,7 @@ from pks4_lightning.files import write_csv
 __all__ = ["GroupedClip", "grouped_folds", "listed_clips", "read_clips", "write_split"]
 
 _COLUMNS = ("path", "label", "group")
+_OPTIONAL = ("split", "amplitude")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class GroupedClip:
     label: str
     group: str
     """Of the scene, the person or the recording: what must not be in training and test alike."""
+    split: str = ""
+    """Where the table parts training and test clips: which of them it is."""
+    amplitude: str = ""
+    """Where the table knows how far something moves: how far, in pixels."""
 
 
 def listed_clips(settings: Settings) -> list[GroupedClip]:
@@ -49,7 +54,8 @@ def read_clips(source: Path) -> list[GroupedClip]:
     """Read a table of clips and their groups.
 
     Args:
-        source: A CSV file with the columns ``path``, ``label`` and ``group``, and any others.
+        source: A CSV file with the columns ``path``, ``label`` and ``group``, if need be ``split``
+            and ``amplitude``, and any others.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -70,7 +76,8 @@ def read_clips(source: Path) -> list[GroupedClip]:
             values = [(line[name] or "").strip() for name in _COLUMNS]
             if not all(values):
                 raise ValueError(f"{source} lacks a value at line {reader.line_num}.")
-            clips.append(GroupedClip(*values))
+            others = {name: (line.get(name) or "").strip() for name in _OPTIONAL}
+            clips.append(GroupedClip(*values, **others))
     twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
     if twice:
         raise ValueError(f"{source} lists {twice[0]} twice.")

@@ -1,13 +1,14 @@
-"""Accuracies with their confidence intervals, a line for each."""
+"""Accuracies with their confidence intervals: a line for each, or over a quantity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from pks4_lightning.pictures.style import COLOURS, new_figure
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure
 
-__all__ = ["Bar", "interval_figure"]
+__all__ = ["Bar", "interval_curves", "interval_figure"]
 
 
 class Bar(NamedTuple):
@@ -57,4 +58,61 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
     axes.grid(axis="x", color="0.9", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def interval_curves(
+    curves: Mapping[str, Sequence[Bar]],
+    *,
+    at: Sequence[float],
+    title: str,
+    quantity: str,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw how accuracies change with a quantity, a curve with intervals for each model.
+
+    Args:
+        curves: By model; a bar for each value of the quantity.
+        at: The values, rising.
+        title: Above the picture.
+        quantity: What the values are, with their unit.
+        levels: Accuracies to be pointed out, by what they mean.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    if not curves or not at:
+        raise ValueError("A picture of curves needs at least one of them, got none.")
+    figure = new_figure(8.0, 4.2)
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    step = min((after - before for before, after in pairwise(at)), default=1.0)
+    for number, (name, bars) in enumerate(curves.items()):
+        # side by side, so that no interval hides another
+        aside = 0.05 * step * (number - (len(curves) - 1) / 2.0)
+        means = [100.0 * bar.mean for bar in bars]
+        ends = [
+            [100.0 * (bar.mean - max(bar.low, 0.0)) for bar in bars],
+            [100.0 * (min(bar.high, 1.0) - bar.mean) for bar in bars],
+        ]
+        look = number % len(COLOURS)
+        axes.errorbar(
+            [value + aside for value in at], means, yerr=ends, label=name, capsize=2, lw=1.2, ms=4,
+            color=COLOURS[look], ls=DASHES[look], marker=MARKERS[look],
+        )  # fmt: skip
+    for meaning, level in (levels or {}).items():
+        axes.axhline(100.0 * level, color="0.5", ls=":", lw=1.0)
+        axes.annotate(
+            meaning, (1.0, 100.0 * level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+            textcoords="offset points", ha="right", fontsize=8, color="0.4",
+        )  # fmt: skip
+    axes.set_xticks(at, [f"{value:g}" for value in at])
+    axes.set_ylim(0.0, 102.0)
+    axes.set_xlabel(quantity)
+    axes.set_ylabel("top-1 (%), with 95 % intervals")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.grid(axis="y", color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure

@@ -104,7 +104,7 @@ def test_a_table_shows_percent_with_intervals(right):
     text = io.StringIO()
     Console(width=80, file=text).print(comparison_table(compare(right), title="arms"))
     lines = text.getvalue().split("\n")
-    assert "arms: 100 clips out of fold, 3 seeds" in lines[0]
+    assert "arms: 100 held-out clips, 3 seeds" in lines[0]
     (line,) = [line for line in lines if line.strip().startswith("full")]
     assert line.count("…") == 2
     assert "+" in line
@@ -117,3 +117,22 @@ def test_an_accuracy_is_a_share_at_both_ends_of_its_interval():
     assert best["top1_high"] == 1.0
     assert worst["top1_low"] == 0.0
     assert worst["difference_low"] < -1.0 < worst["difference"], "a difference is left as it is"
+
+
+def test_clips_of_one_group_are_one_observation():
+    rng = np.random.default_rng(0)
+    by_scene = rng.integers(0, 2, (3, 60)).astype(bool)
+    twins = {"a": np.repeat(by_scene, 2, axis=1), "b": np.ones((1, 120), dtype=bool)}
+    scenes = np.repeat(np.arange(60), 2).astype(str).tolist()
+    grouped, alone = compare(twins, scenes), compare({"a": by_scene, "b": np.ones((1, 60))})
+    for ours, theirs in zip(grouped, alone, strict=True):
+        assert ours == pytest.approx(theirs | {"clips": 120})
+    (wide, *_), (narrow, *_) = grouped, compare(twins)
+    assert wide["top1"] == narrow["top1"]
+    assert wide["top1_high"] - wide["top1_low"] > 1.2 * (narrow["top1_high"] - narrow["top1_low"])
+
+
+def test_groups_of_unequal_size_leave_the_mean_over_clips():
+    right = {"a": np.array([[1, 1, 1, 0, 1]], dtype=bool)}
+    (row,) = compare(right, ["x", "x", "x", "y", "z"])
+    assert row["top1"] == pytest.approx(0.8)

@@ -9,7 +9,11 @@ import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.experiments.evidence import TASKS, arm_keys, evidence_arms, evidence_clips
+from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
+from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
+from pks4_lightning.experiments.evidence.probes import PROBES
+from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.learning.tokens import check_tokens
@@ -72,6 +76,9 @@ def gestures(motion_set, tmp_path):
         (["--task", "gestures"], "lists no clip of the class 'carret'"),
         (["--data.train", "other.csv"], "There is no table of clips"),
         (["--folds", "2", "--show"], "has no fold that all rows have finished"),
+        (["--task", "motion"], "There is no table of clips"),
+        (["--task", "motion", "--data.train", "index.csv"], "no clip of the split 'train'"),
+        (["--task", "motion", "--folds", "5"], "--folds (5) is for gestures"),
     ],
 )
 def test_what_makes_no_table_is_said_in_one_sentence(gestures, capsys, arguments, message):
@@ -113,7 +120,55 @@ def test_a_table_a_picture_and_every_answer_come_out_and_nothing_is_done_twice(g
     assert f"{100 * rows[0]['top1']:.1f}" in capsys.readouterr().out
 
     shutil.rmtree(next(out.glob("*/seed0_fold2")))
-    assert main([*command, "--show"]) == 0
-    ((_, (row,)),) = json.loads((out / "comparison.json").read_text()).items()
+    assert main([*command, "--show", "--probes"]) == 0
+    ((_, rows),) = json.loads((out / "comparison.json").read_text()).items()
+    assert [row["row"] for row in rows[1:]] == list(PROBES)
     with (out / "folds.csv").open(newline="") as file:
-        assert row["clips"] == sum(line["fold"] == "1" for line in csv.DictReader(file)) < 24
+        first_fold = sum(line["fold"] == "1" for line in csv.DictReader(file))
+    assert {row["clips"] for row in rows} == {first_fold}
+    assert first_fold < 24
+    assert_right(rows[1:], out / "probes.csv")
+
+
+def assert_right(rows, answers):
+    """The shares of rows are those of the answers in a file."""
+    with answers.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for row in rows:
+        right = [each["label"] == each["top1"] for each in lines if each["row"] == row["row"]]
+        assert len(right) == row["clips"]
+        assert row["top1"] == pytest.approx(sum(right) / len(right))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_motion_bench_is_told_by_amplitude(motion_set, tmp_path, capsys):
+    data = generate_cutout_dataset(
+        tmp_path / "data",
+        sources=motion_set / "videos",
+        num_train=8,
+        num_test=16,
+        settings=CutoutSettings(size=32, amplitudes=(6, 12), radius=(4.0, 6.0)),
+        num_workers=0,
+    )
+    out = tmp_path / "out"
+    command = ["evidence", "--task", "motion", "--data.root", str(data), "--out", str(out)]
+    assert main([*command, *TINY_TOWER, "--arms", "average"]) == 0
+    tables = json.loads((out / "comparison.json").read_text())
+    titles = ["motion, 8 frames", "motion, 8 frames, 6 px", "motion, 8 frames, 12 px"]
+    assert list(tables) == titles
+    assert [table[0]["clips"] for table in tables.values()] == [16, 8, 8]
+    assert_right(tables[titles[0]], out / "answers.csv")
+    with (out / "answers.csv").open(newline="") as file:
+        answers = list(csv.DictReader(file))
+    # both directions show the same frames: what averages them answers both alike
+    ordered = sorted(answers, key=lambda line: int(Path(line["path"]).stem))
+    for one, other in zip(ordered[::2], ordered[1::2], strict=True):
+        assert one["top1"] == other["top1"]
+    for amplitude, title in (("6", titles[1]), ("12", titles[2])):
+        chosen = [line for line in answers if line["amplitude"] == amplitude]
+        right = sum(line["label"] == line["top1"] for line in chosen)
+        assert tables[title][0]["top1"] == pytest.approx(right / 8)
+        assert tables[title][0]["top1"] <= 0.5
+    assert (out / "amplitudes.png").stat().st_size > 5_000
+    assert "12 px" in capsys.readouterr().out

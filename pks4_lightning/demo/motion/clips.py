@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _ENCODER_OPTIONS = {
-    "crf": "48",
     "b": "0",
     "deadline": "realtime",
     "cpu-used": "8",
@@ -118,12 +117,15 @@ def scene_of(label: int, *, number: int, seed: int, settings: MotionSettings) ->
     return draw_scene(settings.motions[pair_of(label)], random_stream(seed, number), settings)
 
 
-def encode_webm(frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int) -> bytes:
+def encode_webm(
+    frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int, quality: int = 48
+) -> bytes:
     """Encode frames as VP9, each one a key frame, with one thread.
 
     Args:
         frames: RGB, 0 to 255; even height and width.
         frames_per_second: Playing speed.
+        quality: VP9's ``crf``, 0 to 63; the lower, the better.
 
     Returns:
         A WebM file; equal frames give equal bytes.
@@ -137,7 +139,7 @@ def encode_webm(frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = 1
         stream.codec_context.thread_count = 1
-        stream.options = dict(_ENCODER_OPTIONS)
+        stream.options = {"crf": str(quality), **_ENCODER_OPTIONS}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

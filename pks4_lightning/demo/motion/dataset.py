@@ -9,18 +9,22 @@ answers from an unordered set of frames gives both the same answer: it is right 
 of one in two, exactly. The scenes of the training split are all different.
 """
 
-import json
 import logging
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pks4_lightning.demo.generated_set import (
+    as_json,
+    begin_set,
+    finish_set,
+    make_videos,
+    refuse_negative,
+    write_whole,
+)
 from pks4_lightning.demo.motion.clips import (
     class_templates,
     encode_webm,
@@ -30,7 +34,6 @@ from pks4_lightning.demo.motion.clips import (
     scene_of,
 )
 from pks4_lightning.demo.motion.settings import MotionSettings
-from pks4_lightning.files import atomic_write
 from pks4_lightning.progress import track
 
 __all__ = ["generate_motion_dataset"]
@@ -41,8 +44,6 @@ _FORMAT_VERSION = 2
 """Part of the settings file: raise it when the same settings no longer give the same bytes."""
 _ORDER_STREAM = 1 << 40
 """First generator of the splits' orders; those below it belong to the scenes."""
-_FINISHED = "dataset.json"
-_UNFINISHED = "dataset.unfinished.json"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def generate_motion_dataset(
         ValueError: If the folder holds another set or foreign files, or a number is out of range.
     """
     folder, settings = Path(folder), settings or MotionSettings()
-    _refuse_negative(
+    refuse_negative(
         num_train=num_train, num_val=num_val, num_test=num_test, seed=seed, num_workers=num_workers
     )
     numbers = {"train": num_train, "validation": num_val, "test": num_test}
@@ -97,28 +98,21 @@ def generate_motion_dataset(
         # what is not used is left out: sets made before it existed are known again
         "settings": {key: value for key, value in asdict(settings).items() if value is not None},
     }
-    if _is_finished(folder, recipe):
+    if not begin_set(folder, recipe):
         logger.info("The motion set in %s is complete; nothing to do.", folder)
         return folder
 
-    (folder / "videos").mkdir(parents=True, exist_ok=True)
-    (folder / "labels").mkdir(exist_ok=True)
-    _write(folder / _UNFINISHED, _as_json(recipe))
     entries = _plan(numbers, seed=seed, num_classes=2 * len(settings.motions))
     work = partial(_make_video, folder=folder / "videos", seed=seed, settings=settings)
     placeholders: dict[int, tuple[str, ...]] = {}
-    results = track(_run(work, entries, num_workers), total=len(entries), doing="Making videos")
+    results = track(
+        make_videos(work, entries, num_workers), total=len(entries), doing="Making videos"
+    )
     for entry, names in zip(entries, results, strict=True):
         placeholders[entry.number] = names
     _write_labels(folder / "labels", entries, placeholders, settings)
-    (folder / _UNFINISHED).replace(folder / _FINISHED)
+    finish_set(folder)
     return folder
-
-
-def _refuse_negative(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 0:
-            raise ValueError(f"{name} ({value}) must be 0 or more.")
 
 
 def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entry]:
@@ -146,20 +140,8 @@ def _make_video(
         scene = scene_of(entry.label, number=entry.scene, seed=seed, settings=settings)
         return tuple(sprite.name for sprite in scene.sprites)
     clip = make_clip(entry.label, number=entry.scene, seed=seed, settings=settings)
-    _write(path, encode_webm(clip.frames, frames_per_second=settings.frames_per_second))
+    write_whole(path, encode_webm(clip.frames, frames_per_second=settings.frames_per_second))
     return clip.placeholders
-
-
-def _run(
-    work: "partial[tuple[str, ...]]", entries: list[_Entry], num_workers: int
-) -> Iterator[tuple[str, ...]]:
-    """Do the work here or in processes of its own, results in order."""
-    if num_workers == 0:
-        yield from map(work, entries)
-        return
-    # spawn: a forked child may inherit locks of a decoder's or torch's threads
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, entries, chunksize=8)
 
 
 def _write_labels(
@@ -185,31 +167,6 @@ def _write_labels(
             }
         )
     for split, annotations in lists.items():
-        _write(folder / f"{split}.json", _as_json(annotations))
+        write_whole(folder / f"{split}.json", as_json(annotations))
     index = {name: str(label) for label, name in enumerate(label_names(settings))}
-    _write(folder / "labels.json", _as_json(index))
-
-
-def _is_finished(folder: Path, recipe: dict[str, Any]) -> bool:
-    """Tell a finished set from a missing or unfinished one; refuse any other folder."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return False
-    for name in (_FINISHED, _UNFINISHED):
-        if (folder / name).is_file():
-            if (folder / name).read_bytes() == _as_json(recipe):
-                return name == _FINISHED
-            raise ValueError(
-                f"{folder} holds a motion set with other settings (see {name}); "
-                "delete the folder or choose another one."
-            )
-    raise ValueError(f"{folder} holds files that are no motion set; choose another folder.")
-
-
-def _as_json(content: object) -> bytes:
-    return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Let a file appear whole or not at all."""
-    with atomic_write(path) as unfinished:
-        unfinished.write_bytes(content)
+    write_whole(folder / "labels.json", as_json(index))

@@ -1,0 +1,214 @@
+"""A scene of the motion bench: a real video that plays on, and cut-outs of another one before it.
+
+A scene is one path through time, the background's included. Its two classes are the path and the
+path played backwards, so a set of frames without their order says nothing about which it is.
+
+Dimensions:
+    T: frames
+    H, W: pixels
+    S: side of a cut-out's square, in pixels
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy.random import Generator
+
+from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.demo.cutouts.sources import Source, read_frames
+
+__all__ = ["Cutout", "Scene", "draw_scene", "render_scene"]
+
+Way = Float[np.ndarray, "T 2"]
+"""To the right and down, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A piece of a frame along its way."""
+
+    picture: Float[np.ndarray, "S S 4"]
+    """Red, green and blue, 0 to 255, times the share covered; and that share, 0 to 1."""
+    way: Way
+    """Of its centre, as seen when the camera is at its mean place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is filmed, and the camera's way."""
+
+    background: UInt8[np.ndarray, "T H W 3"]
+    camera: Way
+    """Of the upper left corner of what is seen of the background."""
+    drift: Way
+    """The camera's way from its mean place."""
+    cutouts: tuple[Cutout, ...]
+    """From back to front."""
+    moving: int
+    """Which of them the class is named after."""
+
+
+def draw_scene(
+    axis: int,
+    *,
+    amplitude: float,
+    sources: Sequence[Source],
+    folder: Path,
+    rng: Generator,
+    settings: CutoutSettings,
+) -> Scene:
+    """Draw a scene of one pair of classes, in the first class's direction of time.
+
+    Args:
+        axis: Along which an object goes towards lower values: 0 to the left, 1 up.
+        amplitude: How far it goes against the background, in pixels.
+        sources: Videos of the split.
+        folder: Of the videos.
+        rng: Source of all draws. It never learns which of the pair's classes is wanted.
+        settings: Of the set.
+
+    Raises:
+        VideoDecodeError: If a video is damaged.
+    """
+    behind, before = rng.choice(len(sources), 2, replace=False)
+    margin = math.ceil(settings.drift[1] / 2.0) + 1
+    short_side = settings.size + 2 * margin
+    background = read_frames(
+        folder / sources[behind].path,
+        _stretch(rng, sources[behind].num_frames, settings.num_frames),
+        short_side=short_side,
+    )
+    drift = _drift(rng, settings)
+    spare = np.array([background.shape[2], background.shape[1]]) - settings.size - 2 * margin
+    corner = margin + np.floor(rng.uniform(0.0, 1.0, 2) * (spare + 1))
+    picture = read_frames(
+        folder / sources[before].path,
+        [int(rng.integers(sources[before].num_frames))],
+        short_side=short_side,
+    )[0]
+    way = _slide(rng, axis, amplitude, settings)
+    ways = [_jitter(rng, rng.uniform(0.0, settings.size, 2), settings)
+            for _ in range(settings.num_distractors)]  # fmt: skip
+    ways.append(way)
+    if rng.uniform() < settings.occlusion:
+        beside = rng.uniform(-0.7, 0.7, 2) * settings.radius[0]
+        ways.append(_jitter(rng, way[rng.integers(len(way))] + beside, settings))
+    return Scene(
+        background=background,
+        camera=corner + drift,
+        drift=drift,
+        cutouts=tuple(Cutout(_cut_out(rng, picture, settings), each) for each in ways),
+        moving=settings.num_distractors,
+    )
+
+
+def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
+    """Paint a scene.
+
+    Args:
+        scene: Cut-outs may leave the picture.
+        size: Height and width of what is seen.
+
+    Returns:
+        RGB frames in the order of the scene's path.
+    """
+    frames = []
+    border = max(cutout.picture.shape[0] for cutout in scene.cutouts) + 1
+    for number, (picture, corner) in enumerate(zip(scene.background, scene.camera, strict=True)):
+        left, top = np.floor(corner).astype(int)
+        seen = _between(picture.astype(np.float32), top, left, size, *(corner - (left, top)))
+        canvas = np.pad(seen, ((border, border), (border, border), (0, 0)))
+        for cutout in scene.cutouts:
+            half = cutout.picture.shape[0] / 2.0
+            place = cutout.way[number] - scene.drift[number] - half
+            if not np.all((place > 1 - border) & (place < size)):
+                continue
+            _paint(canvas, cutout.picture, place + border)
+        frames.append(canvas[border:-border, border:-border])
+    return np.clip(np.stack(frames) + 0.5, 0.0, 255.0).astype(np.uint8)
+
+
+def _stretch(rng: Generator, available: int, wanted: int) -> list[int]:
+    """Draw where a video begins to play on; every second frame, where it is long enough for it."""
+    most = 2 if available >= 2 * wanted - 1 else 1
+    step = int(rng.integers(1, most + 1))
+    start = int(rng.integers(available - step * (wanted - 1)))
+    return [start + step * frame for frame in range(wanted)]
+
+
+def _progress(rng: Generator, num_frames: int) -> Float[np.ndarray, " T"]:
+    """Rise from -1/2 to 1/2 over the clip at a speed that swells or ebbs in the middle."""
+    time = np.linspace(0.0, 1.0, num_frames)
+    return time - 0.5 + rng.uniform(-0.5, 0.5) * np.sin(2.0 * math.pi * time) / (2.0 * math.pi)
+
+
+def _drift(rng: Generator, settings: CutoutSettings) -> Way:
+    """Move the camera along a line through its mean place."""
+    along = rng.uniform(*settings.drift) * _progress(rng, settings.num_frames)
+    heading = rng.uniform(0.0, 2.0 * math.pi)
+    return along[:, None] * np.array([math.cos(heading), math.sin(heading)])
+
+
+def _slide(rng: Generator, axis: int, amplitude: float, settings: CutoutSettings) -> Way:
+    """Go along an axis towards lower values, anywhere in the picture."""
+    room = np.full(2, settings.size / 2.0 - settings.radius[0])
+    room[axis] = max(room[axis] - amplitude / 2.0, 0.0)
+    middle = settings.size / 2.0 + rng.uniform(-1.0, 1.0, 2) * room
+    way = np.tile(middle, (settings.num_frames, 1))
+    way[:, axis] -= amplitude * _progress(rng, settings.num_frames)
+    return way
+
+
+def _jitter(rng: Generator, place: Float[np.ndarray, "2"], settings: CutoutSettings) -> Way:
+    """Go to and fro about a place, along both axes and at several speeds."""
+    time = np.linspace(0.0, 2.0 * math.pi, settings.num_frames)[:, None]
+    reach = rng.uniform(*settings.jitter, 2)
+    turns, phases = rng.uniform(1.0, 4.0, (2, 2)), rng.uniform(0.0, 2.0 * math.pi, (2, 2))
+    waves = [np.sin(turns[wave] * time + phases[wave]) for wave in range(2)]
+    return place + reach * (waves[0] + waves[1]) / 2.0
+
+
+def _cut_out(
+    rng: Generator, picture: UInt8[np.ndarray, "H W 3"], settings: CutoutSettings
+) -> Float[np.ndarray, "S S 4"]:
+    """Cut a piece with a smooth outline out of a picture."""
+    radius = rng.uniform(*settings.radius)
+    side = 2 * math.ceil(1.4 * radius) + 2
+    grid = np.arange(side) - (side - 1) / 2.0
+    angle = np.arctan2(grid[:, None], grid[None, :])
+    outline = np.ones_like(angle)
+    for waves in (2, 3, 4):
+        outline += rng.uniform(0.0, 0.13) * np.cos(waves * angle + rng.uniform(0.0, 2.0 * math.pi))
+    distance = np.hypot(grid[:, None], grid[None, :]) - radius * outline
+    cover = np.clip(0.5 - distance, 0.0, 1.0)[..., None]
+    top, left = (int(rng.integers(length - side + 1)) for length in picture.shape[:2])
+    piece = picture[top : top + side, left : left + side].astype(np.float64)
+    return np.concatenate([piece * cover, cover], axis=-1)
+
+
+def _paint(
+    canvas: Float[np.ndarray, "H W 3"],
+    picture: Float[np.ndarray, "S S 4"],
+    place: Float[np.ndarray, "2"],
+) -> None:
+    """Lay a cut-out over a canvas, its upper left corner anywhere between the pixels."""
+    left, top = np.floor(place).astype(int)
+    side = picture.shape[0] + 1
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)))
+    right, down = 1.0 - (place - (left, top))
+    layer = _between(padded, 0, 0, side, right, down)
+    below = canvas[top : top + side, left : left + side]
+    below += layer[..., :3] - layer[..., 3:] * below
+
+
+def _between(
+    picture: Float[np.ndarray, "H W C"], top: int, left: int, size: int, right: float, down: float
+) -> Float[np.ndarray, "size size C"]:
+    """Read a square at a fraction of a pixel to the right and down of a corner, bilinearly."""
+    cut = picture[top : top + size + 1, left : left + size + 1]
+    rows = cut[:-1] + down * (cut[1:] - cut[:-1])
+    return rows[:, :-1] + right * (rows[:, 1:] - rows[:, :-1])

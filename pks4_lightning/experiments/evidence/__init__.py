@@ -1,0 +1,1 @@
+"""The evidence on real pictures: which parts of PKS⁴ tell clips apart whose order decides."""

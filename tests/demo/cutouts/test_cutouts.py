@@ -1,0 +1,209 @@
+"""The motion bench's videos: time reversal, splits by source, determinism, what makes no set."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pks4_lightning.__main__ import main
+from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
+from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
+from pks4_lightning.demo.cutouts.scenes import Cutout, Scene, draw_scene, render_scene
+from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.demo.cutouts.sources import find_sources
+
+SMALL = CutoutSettings(size=32, num_frames=5, amplitudes=(6, 12), radius=(4.0, 6.0))
+
+
+@pytest.fixture(scope="module")
+def sources(motion_set, tmp_path_factory):
+    """Nine videos of the demo set in six groups, as `pks4 data groups` lists them."""
+    folder = tmp_path_factory.mktemp("sources")
+    names = [shutil.copy(video, folder) for video in sorted((motion_set / "videos").iterdir())[:9]]
+    with (folder / "index.csv").open("w", newline="") as file:
+        lines = [(Path(name).name, "any", 1 + place % 6) for place, name in enumerate(names)]
+        csv.writer(file).writerows([("path", "label", "group"), *lines])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bench(sources, tmp_path_factory):
+    """A small set: 8 training and 16 test videos."""
+    return generate_cutout_dataset(
+        tmp_path_factory.mktemp("bench") / "set",
+        sources=sources,
+        num_train=8,
+        num_test=16,
+        settings=SMALL,
+        num_workers=0,
+    )
+
+
+def table_of(folder):
+    with (folder / "annotations.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def decode(path):
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def bytes_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_test_scenes_come_in_both_directions_and_training_scenes_once(bench):
+    lines = table_of(bench)
+    for split, clips_per_scene in (("train", 1), ("test", 2)):
+        scenes = [line["group"] for line in lines if line["split"] == split]
+        assert set(Counter(scenes).values()) == {clips_per_scene}
+    tested = [line for line in lines if line["split"] == "test"]
+    for one, other in zip(tested[::2], tested[1::2], strict=True):
+        assert (one["group"], one["amplitude"]) == (other["group"], other["amplitude"])
+        assert {one["label"], other["label"]} in ({"left", "right"}, {"up", "down"})
+        frames = decode(bench / one["path"])
+        np.testing.assert_array_equal(frames[::-1], decode(bench / other["path"]))
+        assert frames.shape == (5, 32, 32, 3)
+    assert set(Counter((line["label"], line["amplitude"]) for line in tested).values()) == {2}
+
+
+@pytest.mark.parametrize("num_frames", [8, 16])
+def test_both_directions_are_tested_on_the_same_frames(num_frames):
+    """What answers from an unordered set of frames is right about one of the two at most."""
+    length = CutoutSettings().num_frames
+    sampler = CentredSegmentClipSampler(num_frames)
+    chosen = sampler.select_frames(length, 0, None)
+    assert sorted(length - 1 - frame for frame in chosen) == sorted(chosen)
+
+
+def test_training_and_test_are_made_of_other_groups(sources):
+    found = find_sources(sources, num_frames=5)
+    with (sources / "index.csv").open(newline="") as file:
+        group = {line["path"]: line["group"] for line in csv.DictReader(file)}
+    groups = [{group[source.path] for source in split} for split in (found.train, found.test)]
+    assert groups[0].isdisjoint(groups[1])
+    assert groups[0] | groups[1] == set(group.values())
+    assert len(found.train) > len(found.test) >= 2
+
+
+def test_equal_seeds_give_equal_bytes_and_what_is_there_stays(sources, bench, tmp_path):
+    again = tmp_path / "again"
+    options = {"sources": sources, "num_train": 8, "num_test": 16, "settings": SMALL}
+    generate_cutout_dataset(again, **options, num_workers=0)
+    whole = bytes_of(again)
+    assert whole == bytes_of(bench)
+
+    # as after a kill: no list, no mark, some videos
+    (again / "dataset.json").rename(again / "dataset.unfinished.json")
+    for path in [again / "annotations.csv", *sorted((again / "videos").iterdir())[:3]]:
+        path.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (again / "videos").iterdir()}
+    generate_cutout_dataset(again, **options, num_workers=0)
+    assert bytes_of(again) == whole
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+    with pytest.raises(ValueError, match="holds a motion set with other settings"):
+        generate_cutout_dataset(again, **options, seed=1, num_workers=0)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_named_object_goes_as_far_as_the_table_says_and_the_others_jitter(sources, axis):
+    found = find_sources(sources, num_frames=5)
+    for number in range(5):
+        scene = draw_scene(
+            axis,
+            amplitude=12,
+            sources=found.test,
+            folder=sources,
+            rng=np.random.default_rng(number),
+            settings=SMALL,
+        )
+        ways = [cutout.way[-1] - cutout.way[0] for cutout in scene.cutouts]
+        named = scene.cutouts[scene.moving].way
+        assert ways[scene.moving][axis] == pytest.approx(-12)
+        assert np.all(np.diff(named[:, axis]) < 0)
+        assert np.ptp(named[:, 1 - axis]) == 0
+        del ways[scene.moving]
+        assert len(ways) >= SMALL.num_distractors
+        assert np.abs(ways).max() <= 2 * SMALL.jitter[1]
+        assert np.hypot(*(scene.camera[-1] - scene.camera[0])) <= SMALL.drift[1]
+
+
+def test_the_camera_moves_all_alike_and_a_cutout_covers_what_is_behind_it():
+    """A cut-out at rest stays on the same piece of a background at rest."""
+    ramp = np.broadcast_to(np.arange(60)[:, None, None] * 2, (60, 60, 3)).astype(np.uint8)
+    drift = np.array([[-2.5, 1.25], [2.5, -1.25]])
+    disc = np.zeros((8, 8, 4))
+    disc[2:6, 2:6] = (255.0, 255.0, 255.0, 1.0)
+    scene = Scene(
+        background=np.stack([ramp, ramp]),
+        camera=10 + drift,
+        drift=drift,
+        cutouts=(Cutout(disc, np.full((2, 2), 16.0)),),
+        moving=0,
+    )
+    for frame, (right, down) in zip(render_scene(scene, size=32), drift, strict=True):
+        rows, columns = np.nonzero(frame[..., 0] > 250)
+        assert columns.mean() + 0.5 == pytest.approx(16.0 - right, abs=0.51)
+        assert rows.mean() + 0.5 == pytest.approx(16.0 - down, abs=0.51)
+        assert frame[0, 0, 0] == pytest.approx(2 * (10 + down), abs=1)
+
+
+def test_one_command_makes_it(sources, tmp_path):
+    out = tmp_path / "out"
+    numbers = ("--num_train", "4", "--num_test", "4", "--jobs", "0")
+    assert main(["demo-data", "--out", str(out), "--sources", str(sources), *numbers]) == 0
+    assert json.loads((out / "dataset.json").read_text())["num_videos"] == {"train": 4, "test": 4}
+    assert {line["amplitude"] for line in table_of(out)} == {"12"}
+    assert decode(out / "videos" / "1.webm").shape == (17, 96, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("videos", "groups", "message"),
+    [
+        (0, None, "has 0 readable videos of at least 17 frames"),
+        (3, None, "need at least 4: add videos"),
+        (6, "aaaaaa", "All 6 videos of"),
+        (5, "aaaab", "leave fewer than 2 videos to train or to test on"),
+    ],
+)
+def test_folders_that_make_no_set_are_refused_in_one_sentence(
+    sources, tmp_path, capsys, videos, groups, message
+):
+    for path in sorted(sources.glob("*.webm"))[:videos]:
+        shutil.copy(path, tmp_path)
+    if groups is not None:
+        paths = sorted(tmp_path.glob("*.webm"))
+        lines = [f"{path.name},any,{group}" for path, group in zip(paths, groups, strict=True)]
+        (tmp_path / "index.csv").write_text("\n".join(["path,label,group", *lines]) + "\n")
+    out = tmp_path / "out"
+    assert main(["demo-data", "--out", str(out), "--sources", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("pks4: error:") == 1
+    assert not out.exists()
+
+
+def test_sources_shorter_than_a_clip_are_named_and_refused(sources, tmp_path, capsys):
+    settings = CutoutSettings(num_frames=25)
+    with pytest.raises(ValueError, match="has 0 readable videos of at least 25 frames"):
+        generate_cutout_dataset(tmp_path / "out", sources=sources, settings=settings)
+
+
+@pytest.mark.parametrize("option", [["--hard"], ["--num_val", "4"], ["--motions", "turning"]])
+def test_options_of_the_shapes_are_refused_beside_sources(sources, tmp_path, capsys, option):
+    command = ["demo-data", "--out", str(tmp_path / "out"), "--sources", str(sources), *option]
+    assert main(command) == 1
+    assert f"{option[0]} is for the shapes" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
+    command = ["demo-data", "--out", str(tmp_path / "out"), "--sources", str(tmp_path / "none")]
+    assert main(command) == 1
+    assert "There is no folder of videos" in capsys.readouterr().err
