@@ -61,8 +61,11 @@ demo: $(READY)  ## the whole job on a small embedded data set: train, test, comp
 ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
 	$(BIN)/pks4 ablate --seeds 0 1 2 --jobs 2
 
-evidence: $(READY)  ## PKS4's parts on real clips, DATA=EgoGestAR/testvideo (docs/experiments.md)
-	$(BIN)/pks4 evidence --data.root $(DATA) --seeds 0 1 2 3 4 --jobs 2
+EVIDENCE := $(BIN)/pks4 evidence --seeds 0 1 2 3 4 --jobs 2 --probes
+evidence: $(READY)  ## PKS4's parts on real pictures, two benches, DATA=EgoGestAR/testvideo (docs/experiments.md)
+	$(EVIDENCE) --data.root $(DATA)
+	$(BIN)/pks4 demo-data --sources $(DATA) --out runs/motion/data
+	$(EVIDENCE) --task motion --data.root runs/motion/data --out runs/motion
 
 test: $(READY)  ## the default tests: offline, on a CPU, two at a time
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability

@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
-    "evidence": ("evidence", "PKS⁴'s parts on real clips whose order decides, cross-validated"),
+    "evidence": ("evidence", "PKS⁴'s parts on real pictures whose order decides"),
     "cost": (
         "cost",
         "parameters, FLOPs, memory and training compute; the paper's tables computed again",
@@ -71,7 +71,7 @@ COMMANDS = {
     "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
     "doctor": ("doctor", "what is wrong with this machine, and how it is mended"),
     "demo": ("demo", "the whole job on a small embedded data set"),
-    "demo-data": ("demo_data", "only the demo's videos, in SSV2's format"),
+    "demo-data": ("demo_data", "only videos: the demo's, or the motion bench's, made of your own"),
 }
 """Name of a command to its module in `commands`, which has two functions: `add_arguments(parser)`
 and `run(arguments)`, which returns the exit status or None. What is wrong it raises."""

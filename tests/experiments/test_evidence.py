@@ -5,15 +5,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.probes import PROBES
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
+from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.learning.tokens import check_tokens
@@ -138,6 +141,24 @@ def assert_right(rows, answers):
         right = [each["label"] == each["top1"] for each in lines if each["row"] == row["row"]]
         assert len(right) == row["clips"]
         assert row["top1"] == pytest.approx(sum(right) / len(right))
+
+
+def test_accuracy_is_told_by_amplitude():
+    clips = [
+        GroupedClip(f"{n}.webm", "left", f"scene {n // 2}", amplitude="6" if n < 4 else "12")
+        for n in range(8)
+    ]
+    right = {"arm": np.array([[1, 0, 0, 0, 1, 1, 1, 0], [1, 1, 0, 0, 1, 1, 1, 1]], dtype=bool)}
+    tables = by_amplitude(right, clips)
+    assert {amplitude: table[0]["top1"] for amplitude, table in tables.items()} == {
+        6: 3 / 8,
+        12: 7 / 8,
+    }
+    assert [table[0]["clips"] for table in tables.values()] == [4, 4]
+    assert [str(column.header) for column in amplitude_table(tables).columns[1:]] == [
+        "6 px",
+        "12 px",
+    ]
 
 
 @pytest.mark.slow
