@@ -12,7 +12,7 @@ from pks4_lightning.export.graph import trace
 
 def main(folder: Path, videos: Path) -> float:
     """Return the largest difference between the classifier and the exported program."""
-    model = pks4_lightning.load(folder / "classifier")  # what train.py has kept
+    model = pks4_lightning.load(folder / "classifier.ckpt")  # what train.py has kept
     clip = model.preprocess(next((videos / "videos").glob("*.webm")))
     program = trace(model.classifier, num_frames=clip.shape[2], frame_size=clip.shape[-1])
     torch.export.save(program, folder / "classifier.pt2")

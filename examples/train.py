@@ -8,7 +8,6 @@ from lightning.pytorch import Trainer, seed_everything
 
 from pks4_lightning import PKS4Config, VideoClassificationTask, VideoDataModule
 from pks4_lightning.demo.tiny_clip.assets import tiny_clip_folder
-from pks4_lightning.models import ClipInput, resolve_backbone_config, save_weights
 from pks4_lightning.training import Recipe
 
 
@@ -37,19 +36,7 @@ def main(folder: Path, videos: Path, max_epochs: int = 4) -> float:
     )
     trainer.fit(task, data)
     (metrics,) = trainer.test(task, data)
-    save_weights(
-        folder / "classifier",
-        config=resolve_backbone_config(config),
-        weights=task.classifier.state_dict(),
-        clip=ClipInput(
-            label_names=data.label_names,
-            num_frames=data.num_frames,
-            resize=48,
-            frame_size=data.frame_size,
-            mean=list(data.normalisation.mean),
-            std=list(data.normalisation.std),
-        ),
-    )
+    trainer.save_checkpoint(folder / "classifier.ckpt")  # for `pks4 predict`, and export.py
     return metrics["test/video_top1"]
 
 

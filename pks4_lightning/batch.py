@@ -11,6 +11,7 @@ Dimensions:
 
 from collections.abc import Callable, Collection, Sequence
 from typing import (
+    Any,
     Literal,
     NamedTuple,
     NotRequired,
@@ -130,6 +131,10 @@ class ClipSource(Protocol):
 
     def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
         """Settle on frames that a model can cut into patches, or refuse."""
+        ...
+
+    def clip_settings(self) -> dict[str, Any]:
+        """How test clips are made: plain values by the names of the data module's settings."""
         ...
 
     def mean_draws(self) -> dict[str, float]:

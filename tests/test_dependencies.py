@@ -1,14 +1,17 @@
 """What may be installed: no version known to be harmful, no file but those that were locked."""
 
+import ast
 import hashlib
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
@@ -27,6 +30,35 @@ def locked(name):
     for entry in entries:
         first, *rest = entry.split(" \\\n")
         yield Requirement(first), [line.strip() for line in rest]
+
+
+def imported():
+    """Return the distributions that the package's files import, each with one of the files."""
+    distributions = packages_distributions() | {"triton": ["torch"]}  # which brings it along
+    found = {}
+    for path in (ROOT / "pks4_lightning").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [str(node.module)]
+            for name in {module.partition(".")[0] for module in modules}:
+                if name not in {*sys.stdlib_module_names, "pks4_lightning"}:
+                    (distribution, *_) = distributions.get(name, [name])
+                    found[canonicalize_name(distribution)] = path.name
+    return found
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    declared = {canonicalize_name(name) for name in requirements()}
+    optional = {"mamba-ssm", "onnxruntime"}
+    for name in optional:
+        extras = PROJECT["optional-dependencies"]
+        assert any(name in requirements(extra=extra) for extra in extras)
+    files = imported()
+    assert {name: files[name] for name in files.keys() - declared - optional} == {}
+    assert declared - files.keys() == set()
 
 
 @pytest.mark.parametrize(

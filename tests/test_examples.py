@@ -1,10 +1,13 @@
 """The programs in examples/ run, and show what they say."""
 
+import json
 import runpy
 import sys
 
 import pytest
 
+import pks4_lightning
+from pks4_lightning.__main__ import main
 from tests.conftest import ROOT
 
 
@@ -23,6 +26,19 @@ def example(monkeypatch):
 def test_a_trained_classifier_is_used_and_exported(example, motion_set, tmp_path):
     assert 0 <= example("train")(tmp_path, motion_set, max_epochs=1) <= 1
     assert example("export")(tmp_path, motion_set) < 1e-4
+
+    # commands know from the checkpoint alone how clips were made
+    checkpoint = tmp_path / "classifier.ckpt"
+    model = pks4_lightning.load(checkpoint, device="cpu")
+    assert (model.clip.num_frames, model.clip.frame_size, model.clip.resize) == (8, 48, 48)
+    video = next((motion_set / "videos").iterdir())
+    given = [f"--ckpt_path={checkpoint}", f"--out={tmp_path / 'labels'}", "--format=jsonl"]
+    assert main(["predict", "--data.num_workers=0", *given, str(video)]) == 0
+    line = json.loads((tmp_path / "labels" / "predictions.jsonl").read_text())
+    expected = [(name, pytest.approx(score, abs=1e-5)) for name, score in model.predict(video)]
+    assert [(best["name"], best["score"]) for best in line["best"]] == expected
+    assert main(["export-weights", given[0], f"--out={tmp_path / 'published'}"]) == 0
+    assert pks4_lightning.load(tmp_path / "published").clip == model.clip
 
 
 def test_videos_in_a_table(example, motion_set, tmp_path, capsys):

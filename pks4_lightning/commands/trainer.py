@@ -88,6 +88,8 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
     )
     if arguments[0] != "fit":  # nothing is saved there
         warnings.filterwarnings("ignore", message="The dirpath has changed")
+        # a training by a program has callbacks that only it knows, and only training needs
+        warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
     try:
         with noting_signals():
             run_cli(list(arguments), callbacks=callbacks)

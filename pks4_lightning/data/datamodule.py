@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -27,17 +28,12 @@ from pks4_lightning.data.inspection.quarantine import FailureCount
 from pks4_lightning.data.loading.stages import StageLoaders
 from pks4_lightning.data.loading.training_order import Rank, RepeatFrames, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import videos_at_work
-from pks4_lightning.data.splits import SplitVideos
+from pks4_lightning.data.splits import SplitVideos, stages_of
 from pks4_lightning.data.token_cache import TokenCache
 from pks4_lightning.data.video.frame_source import Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
 
 __all__ = ["VideoDataModule"]
-
-_STAGES: dict[str | None, tuple[Stage, ...]] = {
-    "fit": ("train", "val"),
-    "validate": ("val",), "test": ("test",), "predict": ("predict",),
-}  # fmt: skip
 
 
 class VideoDataModule(LightningDataModule):
@@ -178,12 +174,13 @@ class VideoDataModule(LightningDataModule):
         )
         if test_batch_size is None:
             test_batch_size = max(1, batch_size // (num_clips * num_crops))
+        self._views: dict[str, Any] = {
+            "frame_rate": frame_rate, "num_clips": num_clips, "num_crops": num_crops,
+        }  # fmt: skip
         self.loaders = StageLoaders(
             clip_samplers=stage_samplers(
                 num_frames,
-                frame_rate=frame_rate,
-                num_clips=num_clips,
-                num_crops=num_crops,
+                **self._views,
                 given={"train": train_sampler, "val": val_sampler, "test": test_sampler},
             ),
             test_batch_size=test_batch_size,
@@ -248,9 +245,7 @@ class VideoDataModule(LightningDataModule):
             ValueError: If annotations are malformed, a label is unknown, or the clips in flight
                 need more memory than the machine has.
         """
-        stages = _STAGES.get(stage, ("train", "val", "test"))
-        if stage is None and self.predict is not None:
-            stages = (*stages, "predict")
+        stages = stages_of(stage, predicts=self.predict is not None)
         ranks = self.trainer.num_devices if self.trainer else 1
         self.loaders.check_machine(stages, self.scales, ranks=ranks)
         unread = [name for name in stages if name not in self._splits.videos]
@@ -347,6 +342,11 @@ class VideoDataModule(LightningDataModule):
         """Return what the draws of training clips come to on average; nothing without draws."""
         draws = self.scales.draws()
         return {} if draws is None else draws.means(self.batch_size)
+
+    def clip_settings(self) -> dict[str, Any]:
+        """Return how test clips are made, as a configuration has it."""
+        frames = {name: getattr(self.scales, name) for name in ("num_frames", "frame_size")}
+        return {**frames, "resize": self.scales.resize, **asdict(self.normalisation), **self._views}
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002 - Lightning's

@@ -11,7 +11,26 @@ from pks4_lightning.data.inspection.manifest import KnownFiles, default_manifest
 from pks4_lightning.data.inspection.probe import FileRecord
 from pks4_lightning.data.inspection.quarantine import apply_manifest
 
-__all__ = ["SplitVideos"]
+__all__ = ["SplitVideos", "stages_of"]
+
+_STAGES: dict[str, tuple[Stage, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
+
+
+def stages_of(stage: str | None, *, predicts: bool) -> tuple[Stage, ...]:
+    """Return what a stage of Lightning's reads.
+
+    Args:
+        stage: ``fit``, ``validate``, ``test`` or ``predict``; ``None``: all.
+        predicts: Whether there is anything to predict.
+    """
+    if stage in _STAGES:
+        return _STAGES[stage]
+    return ("train", "val", "test", "predict") if predicts else ("train", "val", "test")
 
 
 class SplitVideos:

@@ -1,5 +1,6 @@
 """The Lightning task: a PKS⁴ classifier, its loss, its optimiser and its metrics."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -312,12 +313,18 @@ class VideoClassificationTask(LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what rebuilds this task anywhere: its sizes, its recipe, the label names."""
+        """Store what rebuilds this task anywhere, and what its classifier is fed."""
         checkpoint["hyper_parameters"] = {
             "classifier": asdict(self._rebuilt_by),
             "recipe": asdict(self.recipe),
         }
         checkpoint["label_names"] = self.label_names
+        if has_trainer(self) and isinstance(source := data_module(self.trainer), ClipSource):
+            # the command line has stored all its settings by now; a program has none
+            trainer = {"precision": self.trainer.precision}
+            settings = {"data": source.clip_settings(), "trainer": trainer}
+            # through JSON, tuples become the lists that a parsed configuration has
+            checkpoint.setdefault("config", json.loads(json.dumps(settings)))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the label names, or refuse a checkpoint whose labels differ from the data's."""
