@@ -1,4 +1,4 @@
-"""The command ``pks4``: finds the subcommand; what that needs is imported only then."""
+"""Entry point of the ``pks4`` command; imports only what the chosen subcommand needs."""
 
 import argparse
 import logging
@@ -14,54 +14,57 @@ __all__ = ["main"]
 
 COMMANDS = {
     "fit": ("trainer", "train a classifier"),
-    "validate": ("trainer", "one view per video on the validation split"),
-    "test": ("trainer", "all views per video on the test split, one prediction each"),
+    "validate": ("trainer", "score the validation split, one view per video"),
+    "test": ("trainer", "score the test split, averaging all views of a video"),
     "predict": ("inference.predict", "label your own videos"),
-    "rescore": ("rescore", "accuracy of any subset of a test's views, without a GPU"),
+    "rescore": (
+        "rescore",
+        "recompute a test's accuracy for any subset of its views, without a GPU",
+    ),
     "export-weights": (
         "sharing.export_weights",
-        "a checkpoint's weights as safetensors and JSON, to publish or to use elsewhere",
+        "write a checkpoint's weights as safetensors and JSON, to publish or use elsewhere",
     ),
     "export": (
         "sharing.export",
-        "a classifier as an ONNX, torch or AOTInductor file that runs without this package",
+        "write a classifier as an ONNX, torch or AOTInductor file that runs without this package",
     ),
     "share": (
         "sharing.share",
-        "a classifier with its model card, into a folder or onto the Hugging Face hub",
+        "publish a classifier with its model card in a folder or on the Hugging Face hub",
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
     "evidence": ("evidence", "PKS⁴'s parts on real pictures whose order decides"),
     "cost": (
         "cost",
-        "parameters, FLOPs, memory and training compute; the paper's tables computed again",
+        "compute parameters, FLOPs, memory and training compute, or recompute the paper's tables",
     ),
     "stretch": (
         "stretch",
-        "one checkpoint at many lengths and resolutions: accuracy, GFLOPs, clips per second",
+        "measure one checkpoint at many lengths and resolutions: accuracy, GFLOPs, clips/s",
     ),
     "retrieve": (
         "retrieve",
-        "nearest neighbours of test videos among training videos, by a checkpoint's features",
+        "find the training videos nearest to each test video in a checkpoint's feature space",
     ),
     "configs": ("configs", "list, show and copy the configurations that come with the package"),
-    "stream": ("inference.stream", "labels while a video runs: a file, a camera or an address"),
+    "stream": ("inference.stream", "label a file, a camera or a network stream while it plays"),
     "features": (
         "inference.features",
-        "arrays of long videos for temporal detectors: a row per window, frame or grid of patches",
+        "extract features of long videos for temporal detectors, per window, frame or patch grid",
     ),
     "data index": (
         "data.index",
-        "decode every file once; write the manifest and the quarantine list",
+        "decode every file once and write the manifest and the quarantine list",
     ),
     "data check": (
         "data.check",
-        "missing, damaged and duplicated videos, class counts, decoding speed; one picture",
+        "report missing, damaged and duplicate videos, class counts and decoding speed",
     ),
     "data split": (
         "data.split",
-        "deal videos without splits into training, validation and test, by class and group",
+        "split videos into training, validation and test sets, by class and group",
     ),
     "data groups": (
         "data.groups",
@@ -73,16 +76,17 @@ COMMANDS = {
     "demo": ("demo", "the whole job on a small embedded data set"),
     "demo-data": ("demo_data", "only videos: the demo's, or the motion bench's, made of your own"),
 }
-"""Name of a command to its module in `commands`, which has two functions: `add_arguments(parser)`
-and `run(arguments)`, which returns the exit status or None. What is wrong it raises."""
+"""Maps each command to its module in `commands` and its description. The module defines
+`add_arguments(parser)` and `run(arguments)`; `run` returns the exit status or None, and raises
+an exception on failure."""
 
 EXAMPLES = """\
 examples:
   pks4 fit --config ssv2 --data.root /data/ssv2
   pks4 test --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 predict --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt clip.mp4
-  pks4 fit --help                            # what is used first, and how to see the rest
-  pks4 fit --config ssv2 --print_config      # what a file and the options come to
+  pks4 fit --help                            # common options, and how to list the rest
+  pks4 fit --config ssv2 --print_config      # the resulting configuration
 """
 
 
@@ -90,18 +94,18 @@ def main(argv: list[str] | None = None) -> int:
     """Run one ``pks4`` command.
 
     Args:
-        argv: The arguments, the command first. ``None`` takes those of the process.
+        argv: The command and its arguments. ``None`` reads them from ``sys.argv``.
 
     Returns:
         The exit status: 0 on success, 1 if a run failed, 2 if the arguments were wrong, 130 after
-        an interruption; 143 and 75 if a run was stopped or stalled.
+        Ctrl-C, 143 if a run was stopped by a signal, 75 if it stalled.
     """
     given = sys.argv[1:] if argv is None else argv
     name = next((name for name in COMMANDS if name.split() == given[: len(name.split())]), None)
     if name is None:
         is_group = any(name.startswith(f"{given[0]} ") for name in COMMANDS) if given else False
         group, rest = (f"{given[0]} ", given[1:]) if is_group else ("", given)
-        _overview(group).parse_args(rest)  # prints the help or the version, or names the mistake
+        _overview(group).parse_args(rest)  # prints help or version, or exits with an error
         return 2
     if sys.platform == "win32":
         sys.stderr.write(
@@ -124,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         command.add_arguments(parser)
         status: int | None = command.run(parse_arguments(parser, given[len(name.split()) :]))
     except KeyboardInterrupt:
-        sys.stderr.write("pks4: interrupted; the same command goes on from what is finished.\n")
+        sys.stderr.write("pks4: interrupted; run the same command again to continue.\n")
         return 130
     except Exception as error:
         sentence = user_error(error)
@@ -136,11 +140,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _set_logging() -> None:
-    """Let the package say on standard error what it does, the first of several ranks alone."""
+    """Log the package's progress to standard error, on the first rank only."""
     ours = logging.getLogger("pks4_lightning")
     is_first_rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     ours.setLevel(logging.INFO if is_first_rank else logging.WARNING)
-    # Not the root's: what Lightning says would come twice, for it sets up one of its own.
+    # Configure our logger, not the root: Lightning has a handler of its own, and its messages
+    # would appear twice.
     if not ours.hasHandlers():
         ours.addHandler(logging.StreamHandler())
 
@@ -149,7 +154,7 @@ def _overview(group: str) -> CommandParser:
     """Return a parser whose help lists the commands, or those of a group."""
     parser = CommandParser(
         prog=f"pks4 {group}".strip(),
-        description="PKS⁴ for video recognition: train, test and use a CLIP image encoder with "
+        description="PKS⁴ for video recognition: train, test and use an image transformer with "
         "one kinematic state space module.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

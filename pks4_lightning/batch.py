@@ -1,7 +1,7 @@
-"""The one structure that crosses from data to training, and what training may ask of the data.
+"""The batch that passes from data to training, and the interface that training has to the data.
 
 Dimensions:
-    B: clips; all views of a video stand next to each other, in one batch of one rank
+    B: clips; all views of a video are adjacent, in one batch of one rank
     C: RGB channels
     T: frames
     H, W: pixels
@@ -39,79 +39,78 @@ __all__ = [
 Split: TypeAlias = Literal["train", "val", "test"]
 """A labelled part of a data set."""
 Stage: TypeAlias = Literal["train", "val", "test", "predict"]
-"""What a loader is for: a split, or videos without labels."""
-
+"""What a loader is for: one of the splits, or videos to predict."""
 Colour: TypeAlias = tuple[float, float, float]
-"""Red, green and blue, from 0 to 1."""
+"""Red, green and blue, in [0, 1]."""
 CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
-"""What OpenAI's CLIP was trained with (``clip/clip.py``, ``Normalize``)."""
+"""Normalisation used to train OpenAI's CLIP (``clip/clip.py``, ``Normalize``)."""
 
 
 class FrameInput(NamedTuple):
-    """What frames are made into for a model."""
+    """The form in which a model expects its frames."""
 
     mean: Colour
-    """They are normalised with; for values from 0 to 1."""
+    """Mean and standard deviation for normalising values in [0, 1]."""
     std: Colour
     size: int
     """Side of the square, in pixels."""
 
     def as_settings(self) -> dict[str, list[float] | int]:
-        """Return plain values, as a configuration or a checkpoint holds them."""
+        """Return plain values, as stored in a configuration or a checkpoint."""
         return {"mean": list(self.mean), "std": list(self.std), "size": self.size}
 
 
 class TokenEncoder(NamedTuple):
-    """The frozen blocks of a model, as the data sees them."""
+    """The frozen blocks of a model, in the form the data module uses them."""
 
     encode: Callable[[Float[Tensor, "B C T H W"]], Shaped[Tensor, "B T L E"]]
-    """Makes tokens of normalised clips, in the precision that they are to be kept in."""
+    """Turns normalised clips into tokens, in the precision in which they are stored."""
     identity: Callable[[], str]
-    """Names all that the tokens depend on besides the clips, weights included."""
+    """Fingerprint of everything besides the clips that the tokens depend on, including weights."""
 
 
 class VideoBatch(TypedDict):
-    """Clips with their labels, as the data module hands them over.
+    """Clips with their labels, as delivered by the data module.
 
-    ``video`` arrives normalised with the model's mean and standard deviation; before
-    ``on_after_batch_transfer`` it holds the raw pixels, 0 to 255. With a token cache it holds what
-    the frozen blocks make of them.
+    ``video`` is normalised with the model's mean and standard deviation; before
+    ``on_after_batch_transfer`` it holds raw pixels, 0 to 255. With a token cache it holds the
+    tokens computed by the frozen blocks.
     """
 
     video: Float[Tensor, "B C T H W"] | UInt8[Tensor, "B C T H W"] | Float[Tensor, "B T L E"]
     label: Int[Tensor, " B"]
-    """Class index; -1 where the label is not known (``predict``)."""
+    """Class index; -1 if the label is unknown (``predict``)."""
     video_index: Int[Tensor, " B"]
-    """Position of the video in its split's annotation list; equal for all views of a video."""
+    """Position of the video in the annotation list of its split; equal for all its views."""
     view_index: Int[Tensor, " B"]
-    """Clip number times the number of crops, plus the crop number."""
+    """Clip index times the number of crops, plus the crop index."""
     valid: Bool[Tensor, " B"]
-    """False on clips that only fill up a rank's last batch. They must not be counted."""
+    """False for padding clips, which complete a rank's last batch and must not be counted."""
     draw_seed: Int[Tensor, " B"]
-    """Seed of every random draw of this clip: a function of (seed, epoch, video, repeat) alone."""
+    """Seed of all random draws for this clip; depends only on (seed, epoch, video, repeat)."""
     video_path: list[str]
-    """Empty on clips that only fill up."""
+    """Path of the video; empty for padding clips."""
     failure: list[str]
-    """Why a video could not be decoded; such clips are blank and not valid. Empty elsewhere."""
+    """Why a video could not be decoded (its clip is blank and not valid); otherwise empty."""
     relative_cost: NotRequired[float]
-    """Tokens of the batch, as a multiple of one whose scale is not drawn. Absent there."""
+    """Tokens in the batch relative to a batch at the fixed scale. Absent if the scale is fixed."""
     patch_size: NotRequired[int]
-    """Side of a patch in pixels, where the data draws it; elsewhere the model's rule holds."""
+    """Side of a patch in pixels if the data draws it at random; otherwise the model decides."""
 
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """What the training side asks of a data module; :class:`VideoDataModule` is one."""
+    """What training requires of a data module; :class:`VideoDataModule` implements it."""
 
     batch_size: int
-    """Videos per rank and micro-batch, repeats not counted."""
+    """Videos per rank and micro-batch, not counting repeats."""
     label_names: list[str]
     token_cache: str | None
-    """Folder of what frozen blocks make of clips; such clips come as tokens."""
+    """Folder in which the tokens of clips are cached; clips are then delivered as tokens."""
 
     def encode_with(self, encoder: TokenEncoder) -> None:
-        """Fill the token cache with what this makes, if there is one, before a loader is made."""
+        """Fill the token cache, if there is one, with this encoder, before a loader is made."""
         ...
 
     def train_labels(self) -> Sequence[int]:
@@ -123,14 +122,14 @@ class ClipSource(Protocol):
         ...
 
     def match_frames(self, wanted: FrameInput, *, is_known: bool) -> FrameInput:
-        """Make frames as a model wants them where the settings leave it open, and say how.
+        """Settle the frame settings left open by the user on what the model wants; return them.
 
-        With ``is_known``, refuse to normalise them otherwise.
+        With ``is_known``, refuse a different normalisation.
         """
         ...
 
     def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
-        """Settle on frames that a model can cut into patches, or refuse."""
+        """Choose a frame size that the model can cut into patches, or refuse."""
         ...
 
     def clip_settings(self) -> dict[str, Any]:
@@ -138,45 +137,45 @@ class ClipSource(Protocol):
         ...
 
     def mean_draws(self) -> dict[str, float]:
-        """What flexible training draws on average; empty where all clips have one scale."""
+        """Averages of what flexible training draws at random; empty if all clips have one scale."""
         ...
 
     def match_labels(self, label_names: list[str]) -> None:
-        """Number the classes as a model does, if the user asked for it."""
+        """Number the classes as the model does, if the user asked for it."""
         ...
 
     def missing_videos(self, split: Stage) -> list[str]:
-        """Videos that the annotations list and the disk does not hold. Valid after ``setup``."""
+        """Videos that are listed in the annotations but missing on disk. Valid after ``setup``."""
         ...
 
     def test_split(self) -> tuple[Split, str]:
-        """The split that a test scores, and what lists it; the validation split if need be."""
+        """The split that a test scores (validation if there is no test split) and its source."""
         ...
 
     def leave_out(self, paths: Collection[str]) -> int:
-        """Predict only the other videos; return how many those are. Valid after ``setup``."""
+        """Predict all videos except these; return how many remain. Valid after ``setup``."""
         ...
 
     def failed_train_videos(self) -> list[str]:
-        """Training videos that could not be decoded so far on this rank, one sentence each."""
+        """Training videos that this rank has failed to decode so far, one sentence each."""
         ...
 
     def training_list(self) -> dict[str, int | str]:
-        """What the order of the training videos depends on, by names that a user knows."""
+        """Everything the order of training videos depends on, under names a user knows."""
         ...
 
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
-        """Begin within an epoch, of which all ranks together have used some videos."""
+        """Resume within an epoch of which all ranks together have used ``num_videos`` videos."""
         ...
 
     def refusal(self) -> str | None:
-        """Why this rank cannot train on, if too many of them could not be decoded."""
+        """Why this rank cannot continue training, if too many videos could not be decoded."""
         ...
 
     def videos_at_work(self) -> list[str]:
-        """Videos that this rank's data workers are at."""
+        """Videos that this rank's data workers are processing."""
         ...
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
-        """Undo the normalisation, for a person to look at."""
+        """Undo the normalisation, for display."""
         ...

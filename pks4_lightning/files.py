@@ -1,4 +1,4 @@
-"""Atomic writes, the checksum of a file, and files that come with the package."""
+"""Atomic writes, checksums, and files that ship with the package."""
 
 import csv
 import hashlib
@@ -22,16 +22,16 @@ __all__ = [
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+    """Yield a temporary path beside ``path``; it replaces ``path`` if the block succeeds.
 
-    The folder is made if need be. If the block raises, ``path`` stays as it was and the temporary
-    file is removed.
+    The folder is created if necessary. If the block raises, ``path`` is left unchanged and the
+    temporary file is removed.
 
     Args:
         path: The file to write.
 
     Yields:
-        Where to write instead; it keeps the ending of ``path``.
+        The path to write to; it has the suffix of ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,12 +49,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, *, what: str, option: str) -> None:
-    """Refuse a folder that takes no files, before the work whose results are to go there.
+    """Check that a folder can be written to, before the work whose results are to go there.
 
     Args:
-        folder: Made if need be.
+        folder: Created if necessary.
         what: What is to be written, for the message.
-        option: Which option chooses another folder.
+        option: The option that chooses another folder, for the message.
 
     Raises:
         OSError: If nothing can be written there.
@@ -73,14 +73,14 @@ def check_writable(folder: Path, *, what: str, option: str) -> None:
 
 
 def find_packaged(path: str) -> str:
-    """Find a file or folder that comes with the package, wherever the package is installed.
+    """Find a file or folder that ships with the package, wherever the package is installed.
 
     Args:
-        path: Any path; one like ``pks4_lightning/demo/tiny_clip/weights`` is the package's, unless
-            it is there below the current folder.
+        path: Any path; one like ``pks4_lightning/demo/tiny_clip/weights`` refers to the package,
+            unless it exists below the current folder.
 
     Returns:
-        Where it is; any other path as it was given.
+        Where it is; any other path is returned unchanged.
     """
     home = Path(__file__).parent
     if path.startswith(f"{home.name}/") and not Path(path).exists():
@@ -89,10 +89,10 @@ def find_packaged(path: str) -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote.
+    """Remove the temporary files of processes that were killed while writing.
 
     Args:
-        folder: Where nobody writes at the moment.
+        folder: A folder to which no process is writing.
     """
     for path in folder.glob(".*.tmp-*"):
         path.unlink(missing_ok=True)
@@ -100,14 +100,14 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
-    """Yield a folder whose files take the place of earlier ones when the block ends well.
+    """Yield a folder whose files replace earlier ones if the block succeeds.
 
     Args:
-        folder: New, empty, or with files of these names only, which stay if the block raises.
-        names: Of all files that may come to lie in it.
+        folder: New, empty, or with only files of these names; they remain if the block raises.
+        names: Names of all files that may be written to it.
 
     Raises:
-        FileExistsError: If it holds anything else.
+        FileExistsError: If the folder contains anything else.
     """
     if folder.exists():
         others = {path.name for path in folder.iterdir()} - set(names)
@@ -142,12 +142,12 @@ def sha256_of(path: str | Path) -> str:
 
 
 def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    """Write a table, whole or not at all.
+    """Write a table atomically.
 
     Args:
         path: The file.
         header: Names of the columns.
-        lines: Values of each line.
+        lines: The values of each line.
     """
     with (
         atomic_write(path) as unfinished,
@@ -157,7 +157,7 @@ def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[
 
 
 def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
+    """Return the umask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""A trained classifier in a program of your own: from a file to labels in two lines.
+"""Use a trained classifier from Python: load it and label videos in two lines.
 
 Dimensions:
     N: videos
@@ -37,12 +37,14 @@ from pks4_lightning.training.scoring.predictions import Label, best_labels
 
 __all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
 
-_FRAMES_PER_SECOND = 25  # of frames without times; nothing here depends on it
+_FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
 
 VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor
-"""A video file, a folder of numbered pictures, or RGB frames of 8 bits, ``T H W 3``: all of a
-video's or some of them."""
-_Several: TypeAlias = list[Any] | tuple[Any, ...]  # of VideoInput; a list[Path] is no list of it
+"""A video file, a folder of numbered pictures, or RGB frames of 8 bits, ``T H W 3``: all frames of
+a video or some of them."""
+_Several: TypeAlias = (
+    list[Any] | tuple[Any, ...]
+)  # Any: list is invariant, and users have list[Path]
 
 
 def load(
@@ -52,18 +54,18 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> "TrainedClassifier":
-    """Load a trained classifier. It needs nothing of what it was trained with.
+    """Load a trained classifier. Nothing that it was trained with is needed.
 
     Args:
         source: A checkpoint of `pks4 fit`, a folder of `pks4 export-weights` or `pks4 share`, or
-            the id of such a folder on the Hugging Face hub. Reading it runs no code that is in it.
+            the id of such a folder on the Hugging Face hub. Loading never executes code from it.
         revision: Branch, tag or commit on the hub.
-        device: Where to compute. ``None``: on a GPU if there is one.
-        dtype: What to compute in, by autocast where it is below float32. ``None``: as in training.
+        device: Where to compute. ``None`` uses a GPU if there is one.
+        dtype: Precision; below float32, autocast is used. ``None``: as in training.
 
     Raises:
-        FileNotFoundError: If there is no such file or folder, and none on the hub.
-        ValueError: If it is damaged, or no file of ours.
+        FileNotFoundError: If there is no such file or folder, neither locally nor on the hub.
+        ValueError: If it is damaged, or was not written by this package.
 
     Example:
         ::
@@ -76,7 +78,9 @@ def load(
     if is_hub_id(source):
         source = str(download(source, revision))
     elif revision is not None:
-        raise ValueError(f"{source} is no hub id, so it has no revision {revision}: leave it out.")
+        raise ValueError(
+            f"{source} is not a hub id, so it has no revision {revision}: leave revision out."
+        )
     trained = read_trained(source)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -94,19 +98,19 @@ def load(
 
 
 class TrainedClassifier:
-    """A classifier with what it takes to feed it videos and to read its answers.
+    """A classifier, together with its preprocessing and the names of its classes.
 
     Args:
-        classifier: Used as it is; in evaluation mode.
-        clip: What it is fed, and the names of its classes.
+        classifier: Used as it is, in evaluation mode.
+        clip: How clips are made, and the names of the classes.
         device: Where to compute.
-        dtype: What to compute in.
-        num_clips: Clips per video, where a call does not say.
-        num_crops: Crops per clip, likewise.
+        dtype: Precision of the computation.
+        num_clips: Default number of clips per video.
+        num_crops: Default number of crops per clip.
     """
 
     classifier: VideoClassifier
-    """The module: normalised clips to logits."""
+    """The module that maps normalised clips to logits."""
     clip: ClipInput
     """Frames per clip, sizes, normalisation, class names."""
 
@@ -165,22 +169,22 @@ class TrainedClassifier:
         num_crops: int | None = None,
         batch_size: int = 16,
     ) -> list[Label] | list[list[Label]]:
-        """Label one video, or several.
+        """Label one or several videos.
 
         Args:
             videos: A file, a folder of pictures or an array of frames; or a list of them.
-            num_best: Classes to return, the best first. ``None``: all.
-            num_clips: Clips per video, whose scores are averaged. ``None``: as many as a test of
-                the training would take.
+            num_best: Number of classes to return, best first. ``None``: all.
+            num_clips: Clips per video, whose scores are averaged. ``None``: as many as in a test
+                of the training run.
             num_crops: Crops per clip, likewise.
-            batch_size: Clips that go through the classifier at a time.
+            batch_size: Clips per forward pass.
 
         Returns:
-            Names with scores from 0 to 1; for a list of videos a list of such lists. They are those
-            of `pks4 predict`.
+            Names with scores from 0 to 1; for a list of videos, a list of such lists. The scores
+            equal those of `pks4 predict`.
 
         Raises:
-            ValueError: If a video cannot be read, with its name, or an array holds no frames.
+            ValueError: If a video cannot be read (its name is given) or an array has no frames.
         """
         if not isinstance(videos, list | tuple):
             (best,) = self.predict(
@@ -207,13 +211,13 @@ class TrainedClassifier:
         num_crops: int | None = None,
         batch_size: int = 16,
     ) -> Float[Tensor, " D"]:
-        """Return a video's vector: what the head reads, averaged over frames and views.
+        """Return the feature vector of a video: the head's input, averaged over frames and views.
 
         Args:
             video: A file, a folder of pictures, or an array of frames.
             num_clips: Clips to average over, as in :meth:`predict`.
             num_crops: Crops of each clip, likewise.
-            batch_size: Clips that go through the classifier at a time.
+            batch_size: Clips per forward pass.
         """
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
         with self.autocast():
@@ -223,13 +227,13 @@ class TrainedClassifier:
     def preprocess(
         self, video: VideoInput, *, num_clips: int | None = None, num_crops: int | None = None
     ) -> Float[Tensor, "B 3 T S S"]:
-        """Return the views of a video as the classifier takes them, on its device.
+        """Return the views of a video as the classifier expects them, on its device.
 
         Args:
             video: A file, a folder of pictures, or an array of frames.
-            num_clips: Clips, each with one frame from each of as many equal parts of the video as
-                a clip has frames, or with frames at the rate of the training.
-            num_crops: Crops of each clip: left, centre and right for 3; or top to bottom.
+            num_clips: Number of clips. Frames are spread evenly over the whole video, one from each
+                of as many equal parts as a clip has frames, or have the frame rate of training.
+            num_crops: Crops per clip: left, centre and right for 3 (top to bottom in portrait).
         """
         samplers = stage_samplers(
             self.clip.num_frames,
@@ -252,12 +256,12 @@ class TrainedClassifier:
     def crop(
         self, frames: UInt8[Tensor, "T H W 3"], *, crop_index: int = 0, num_crops: int = 1
     ) -> UInt8[Tensor, "3 T S S"]:
-        """Cut the square that the model sees out of frames that were scaled by ``resize``.
+        """Cut the square that the model sees out of frames that have been scaled by ``resize``.
 
         Args:
             frames: RGB.
-            crop_index: Number of the crop.
-            num_crops: Crops of every frame; of one the centre.
+            crop_index: Index of the crop.
+            num_crops: Crops per frame; a single one is the centre.
         """
         size = self.clip.frame_size
         height, width = frames.shape[1:3]
@@ -265,7 +269,7 @@ class TrainedClassifier:
         return crop_clip(frames, box, size=size)
 
     def normalise(self, pixels: UInt8[Tensor, "B 3 T S S"]) -> Float[Tensor, "B 3 T S S"]:
-        """Return 8-bit clips as the classifier takes them, on its device.
+        """Return 8-bit clips as the classifier expects them, on its device.
 
         Args:
             pixels: RGB.
@@ -291,7 +295,7 @@ class TrainedClassifier:
         num_crops: int | None,
         batch_size: int,
     ) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Yield the views of as many videos as fill a batch, and which video each is of."""
+        """Yield batches of views, and the index of the video that each view belongs to."""
         num_views = (num_clips or self.num_clips) * (num_crops or self.num_crops)
         num_videos = max(1, batch_size // num_views)
         for start in range(0, len(videos), num_videos):
@@ -308,7 +312,7 @@ class TrainedClassifier:
 
 
 class _Frames(FrameSource):
-    """Frames at hand, read as a video is."""
+    """Frames in memory, read like a video."""
 
     def __init__(self, frames: UInt8[np.ndarray, "T H W 3"]) -> None:
         self._frames = np.ascontiguousarray(frames)
@@ -332,13 +336,13 @@ class _Frames(FrameSource):
 
 
 def open_frames(video: VideoInput) -> FrameSource:
-    """Open a video, whatever it comes as.
+    """Open a video, whatever its form.
 
     Args:
         video: A file, a folder of pictures or an array of frames.
 
     Raises:
-        ValueError: If it cannot be opened, with its name, or an array holds no frames.
+        ValueError: If it cannot be opened (its name is given) or an array has no frames.
     """
     if isinstance(video, str | os.PathLike):
         path = Path(video)

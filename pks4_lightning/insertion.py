@@ -1,7 +1,7 @@
-"""The structures that cross from an image tower to what is inserted into it by hooks.
+"""Structures shared by an image tower and the modules that hooks insert into it.
 
-Hooks are bound methods of the modules they belong to, never closures: a deep copy or a pickle of
-the classifier then carries hooks that call the copy.
+Hooks are bound methods of the modules they belong to, never closures, so that the hooks of a deep
+copy or an unpickled classifier call that copy.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,12 +17,12 @@ __all__ = ["ClipLayout", "HookPoints", "Hooked", "InnerPoints", "StreamFrames", 
 
 @dataclass
 class StreamFrames:
-    """What a pass over the next frames of streams reads and leaves, besides the images.
+    """What a pass over the next frames of streams reads and updates, besides the images.
 
     Args:
-        states: The state of every inserted module, replaced as the pass goes through it.
-        exists: 1 for the frames that are there, ``None`` if all are; a module with a delay replaces
-            it by those of the frames it lets go.
+        states: The state of every inserted module, updated as the pass goes through it.
+        exists: 1 for frames that exist, ``None`` if all do; a module with a delay replaces it by
+            the flags of the frames that it emits.
     """
 
     states: "dict[Hooked, Any]"
@@ -31,16 +31,16 @@ class StreamFrames:
 
 @dataclass
 class ClipLayout:
-    """How the images of one forward pass make up clips; hooks see only the images.
+    """How the images of one forward pass make up clips; the hooks only see images.
 
-    One object is shared by a classifier and everything it inserts; the classifier writes it at the
-    start of each forward pass.
+    A classifier and all modules inserted into it share one object. The classifier updates it at
+    the start of each forward pass.
 
     Args:
         num_frames: Frames per clip.
         grid_size: Rows and columns of patches per frame.
-        num_prefix_tokens: Tokens of a frame that stand before its patches: class token, registers.
-        stream: Set where the images are the next frames of streams. ``None``: whole clips.
+        num_prefix_tokens: Tokens of a frame that precede its patches: class token, registers.
+        stream: Set if the images are the next frames of streams. ``None``: whole clips.
     """
 
     num_frames: int = 1
@@ -50,10 +50,11 @@ class ClipLayout:
 
 
 class InnerPoints(NamedTuple):
-    """The parts of a block that only some modules need, and only some backbones name.
+    """Parts of a block that only some modules need and only some backbones expose.
 
-    ``attention`` maps tokens to a tuple, mixed tokens first; ``queries`` and ``keys`` are its
-    projections, heads side by side. ``mlp`` maps normalised tokens to what is added to the stream.
+    ``attention`` maps tokens to a tuple whose first item is the mixed tokens; ``queries`` and
+    ``keys`` are its projections, heads concatenated. ``mlp`` maps normalised tokens to the update
+    of the residual stream.
     """
 
     attention: nn.Module
@@ -63,12 +64,12 @@ class InnerPoints(NamedTuple):
 
 
 class HookPoints(NamedTuple):
-    """The places of one backbone block that hooks attach to.
+    """The places in one backbone block to which hooks attach.
 
-    ``block`` maps tokens to tokens, residuals included. ``attention_norm`` receives the residual
-    stream and feeds the attention. What ``attention_add`` returns, or the first of it, is added to
-    that stream: the attention's output, scaled or dropped out where the backbone does so. It may be
-    called once more in the block, after the MLP.
+    ``block`` maps tokens to tokens, residual connections included. ``attention_norm`` receives the
+    residual stream and feeds the attention. The output of ``attention_add``, or its first item, is
+    added to the stream: it is the attention's output, after scaling and dropout if the backbone has
+    them. The block may call it a second time, after the MLP.
     """
 
     block: nn.Module
@@ -78,7 +79,7 @@ class HookPoints(NamedTuple):
 
 
 class TowerPoints(NamedTuple):
-    """The places of a backbone with a class token, for what acts in more than one block.
+    """The places in a backbone with a class token for modules that act in several blocks.
 
     ``embeddings`` puts out the first tokens, ``final_norm`` is given what leaves the last
     block: the class tokens, or all tokens.
@@ -92,7 +93,7 @@ class TowerPoints(NamedTuple):
 class Hooked(nn.Module):
     """A module that acts inside a backbone block by hooks, from :meth:`insert` to :meth:`remove`.
 
-    A subclass says in :meth:`attach` which hooks it needs, and reads ``self.layout`` in them.
+    A subclass registers its hooks in :meth:`attach` and reads ``self.layout`` in them.
     """
 
     def __init__(self) -> None:
@@ -101,28 +102,28 @@ class Hooked(nn.Module):
         self._handles: list[RemovableHandle] = []
 
     def insert(self, points: HookPoints, layout: ClipLayout) -> None:
-        """Act inside a backbone block from now on.
+        """Start acting inside a backbone block.
 
         Args:
             points: The block.
-            layout: How the block's images make up clips, and patches an image.
+            layout: How images make up clips, and patches make up an image.
         """
         self.layout = layout
         self._handles += self.attach(points)
 
     def attach(self, points: HookPoints) -> Iterable[RemovableHandle]:
-        """Register the hooks on a block; their order is that of their calls at one place."""
+        """Register hooks on a block; hooks at the same place are called in this order."""
         raise NotImplementedError
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> Any:
-        """Return the state before the first frame of streams: tensors of zeros.
+        """Return the state before the first frame of a stream: tensors of zeros.
 
         Args:
-            like: Tokens on their grid, one frame of every stream.
+            like: Tokens of one frame of every stream, on their grid.
         """
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Let the block run as if the module had never been inserted."""
+        """Remove the hooks, so that the block runs as before the insertion."""
         while self._handles:
             self._handles.pop().remove()

@@ -1,4 +1,4 @@
-"""Names that a package offers and imports when they are first asked for (PEP 562)."""
+"""Lazy public names of a package, imported on first use (PEP 562)."""
 
 import sys
 from collections.abc import Callable
@@ -11,15 +11,15 @@ __all__ = ["lazy_names"]
 def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package whose names are imported on demand.
 
-    The names and where they come from stand under ``if TYPE_CHECKING:``, as ordinary imports. Type
-    checkers and editors read them there, and so does this function, when a name is first asked for.
+    The names and their modules are declared under ``if TYPE_CHECKING:`` as ordinary imports. Type
+    checkers and editors read them there, and so does this function when a name is first used.
     (The same idea with a stub file: https://scientific-python.org/specs/spec-0001.)
 
     Args:
         package: The package's ``__name__``.
 
     Example:
-        The whole of an ``__init__.py``::
+        A complete ``__init__.py``::
 
             from typing import TYPE_CHECKING
 
@@ -50,8 +50,8 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
 
 
 def _origins(package: str) -> dict[str, str]:
-    """Return the module of every name that a package imports under ``if TYPE_CHECKING:``."""
-    import ast  # both cost milliseconds that `pks4 --help` need not spend
+    """Return the source module of every name imported under ``if TYPE_CHECKING:``."""
+    import ast  # imported here: both cost milliseconds that `pks4 --help` need not spend
     import inspect
 
     source = ast.parse(inspect.getsource(sys.modules[package]))

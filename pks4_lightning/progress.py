@@ -1,6 +1,6 @@
-"""Progress for people: a bar on a terminal, a line per tenth in the log elsewhere.
+"""Show progress as a bar on a terminal, or as one log line per tenth elsewhere.
 
-And for programs: a small file beside a run that says how far it is.
+A small file beside each run reports its progress to other programs.
 """
 
 import json
@@ -23,12 +23,12 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], *, total: int, doing: str) -> Iterator[Item]:
-    """Pass items on and show how many have come.
+    """Pass items through and show progress.
 
     Args:
-        items: What to pass on.
+        items: The items to pass through.
         total: How many there will be.
-        doing: What happens to them, as the beginning of a line.
+        doing: What is being done, as the beginning of a line.
 
     Yields:
         The items, unchanged.
@@ -46,25 +46,25 @@ def track(items: Iterable[Item], *, total: int, doing: str) -> Iterator[Item]:
 
 
 def write_progress(path: Path, share: float, note: str) -> None:
-    """Write how far a run is. A disk that takes no more is no reason to end the run.
+    """Write the progress of a run. A full disk is ignored: it must not end the run.
 
     Args:
         path: The file.
-        share: Of the run's work, 0 to 1.
-        note: Where it is, in a few words.
+        share: Completed share of the run, 0 to 1.
+        note: Current position, in a few words.
     """
     with suppress(OSError), atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps({"share": round(share, 4), "note": note}) + "\n")
 
 
 def read_progress(path: Path) -> tuple[float, str]:
-    """Read how far a run is.
+    """Read the progress of a run.
 
     Args:
-        path: From :func:`write_progress`.
+        path: A file written by :func:`write_progress`.
 
     Returns:
-        The share and the note; 0 and none if the run has not said anything yet.
+        The share and the note; 0 and an empty note if nothing has been written yet.
     """
     if not path.is_file():
         return 0.0, ""

@@ -32,8 +32,8 @@ def test_ddp_trains_as_one_process_with_the_same_videos_per_step(tiny_args, tmp_
         ],
         tmp_path,
     )
-    assert "What this run resolved to" in outputs[0]
-    assert "What this run resolved to" not in outputs[1], "said once"
+    assert "Resolved settings of this run" in outputs[0]
+    assert "Resolved settings of this run" not in outputs[1], "said once"
     resolved = (folder / "checkpoints" / "resolved.yaml").read_text()
     assert "ranks: 2" in resolved
     assert "accumulation: 1" in resolved, "2 ranks × 4 videos make the reference batch of 8"

@@ -46,7 +46,7 @@ def test_wrong_arguments_are_one_sentence_and_status_2(given, capsys):
 @pytest.mark.parametrize(
     ("raised", "status", "said"),
     [
-        (KeyboardInterrupt(), 130, "pks4: interrupted; the same command goes on from what is"),
+        (KeyboardInterrupt(), 130, "pks4: interrupted; run the same command again to"),
         (ArgumentsError("Two of one."), 2, "pks4: error: Two of one."),
         (PermissionError(13, "Permission denied", "/x"), 1, "pks4: error: Permission denied: /x."),
         (None, 0, ""),

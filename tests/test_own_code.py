@@ -78,8 +78,11 @@ def test_a_temporal_module_of_ones_own_trains_tests_and_is_exported(
         ("my_scaner.TemporalConv", "allow it with PKS4_ALLOW_IMPORTS=my_scaner in"),
         ("my_scanner.Conv", "my_scanner has no class Conv"),
         ("my_scanner.nn.Module.x.Y", "there is no module"),
-        ("my_scanner.Path", "is no nn.Module"),
-        ("mmaba", "scanner (mmaba) is none of mamba, none, gru, attention, and names no class"),
+        ("my_scanner.Path", "is not an nn.Module"),
+        (
+            "mmaba",
+            "scanner (mmaba) is neither one of mamba, none, gru, attention nor the path of a class",
+        ),
         ("os.system", "allow it with PKS4_ALLOW_IMPORTS=os in the environment"),
     ],
 )

@@ -107,7 +107,7 @@ def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["--model.classifier.d_state=8"], ["another architecture", "(32, 4)", "(32, 8)"]),
+        (["--model.classifier.d_state=8"], ["a different architecture", "(32, 4)", "(32, 8)"]),
         (["--model.init_from=/nowhere.ckpt"], ["no checkpoint", "/nowhere.ckpt"]),
         (["--model.recipe.trains=neck"], ["neck"]),
     ],
@@ -198,7 +198,9 @@ def test_retrieval_gives_no_video_the_label_of_one_that_has_gone(trained, motion
     paths = (str(first), str(tmp_path / "gone.webm"), str(second))
     videos = VideoList("list", "/", paths, (0, 1, 2))
     checkpoint = str(trained / "checkpoints" / "last.ckpt")
-    with pytest.raises(FileNotFoundError, match=r"1 videos have gone .*gone.webm'; run it again"):
+    with pytest.raises(
+        FileNotFoundError, match=r"1 videos have disappeared .*gone.webm'; run it again"
+    ):
         _features(checkpoint, videos, tmp_path / "features", [])
 
 
@@ -213,7 +215,7 @@ def test_a_causal_training_starts_warm_from_one_that_looks_both_ways(
             *("--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"),
         ]
     ).model
-    assert "a warm start and not the same function" in caplog.text
+    assert "This is a warm start; the function changes" in caplog.text
     assert task.classifier.delay == 0
     saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["hyper_parameters"]["classifier"]["causal"] is True

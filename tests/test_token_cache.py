@@ -75,7 +75,7 @@ def test_clips_come_as_pixels_where_there_is_no_model(motion_set, tmp_path):
         (["--model.recipe.trains", "all"], "needs frozen blocks: set --model.recipe.trains"),
         (["--model.recipe.mix_prob", "1"], "needs clips that are not mixed"),
         (["--data.pool.num_views", "null"], "needs a finite pool of pictures"),
-        (["--data.num_crops", "3"], "needs a single crop, and data.num_crops is 3"),
+        (["--data.num_crops", "3"], "needs a single crop, but data.num_crops is 3"),
         (["--data.flexible.num_frames", "[4, 8]"], "needs clips of one scale"),
         (["--data.frame_rate", "5"], "needs clips that are spread over the whole video"),
         (["--model.classifier.route_from", "1"], "set --model.classifier.route_from 2"),

@@ -1,10 +1,10 @@
 """Which classes settings may name: those of this package and Lightning's building blocks.
 
-Settings come from files that others wrote, and naming a class imports its module. So nothing may
-be named but what stands here, wherever it is written: on the command line, in a configuration, in
-a checkpoint. Code of your own is let in by the environment alone, which no file can change:
-``PKS4_ALLOW_IMPORTS=my_package pks4 fit ...``. That holds for a checkpoint's settings as well: a
-run with a callback of yours could not be resumed otherwise.
+Settings may come from files that others wrote, and naming a class imports its module. Therefore
+only the classes listed here may be named, whether on the command line, in a configuration or in a
+checkpoint. Code of your own is enabled only by an environment variable, which no file can set:
+``PKS4_ALLOW_IMPORTS=my_package pks4 fit ...``. This applies to the settings in a checkpoint too,
+because a run with a callback of yours could not be resumed otherwise.
 """
 
 import re
@@ -25,18 +25,18 @@ ALLOWED = (
     "lightning.pytorch.plugins",
     "lightning.pytorch.profilers",
     "lightning.pytorch.strategies",
-    # where the cluster environments and checkpoint writers of lightning.pytorch.plugins are defined
+    # the modules behind lightning.pytorch.plugins that define cluster environments and writers
     "lightning.fabric.plugins",
 )
 
 
 def restrict_imports() -> None:
-    """Let jsonargparse import nothing but the list above and what the environment adds to it.
+    """Restrict jsonargparse to the list above and the modules that the environment adds.
 
-    The rule is the process's: it holds for every parser of jsonargparse from here on.
+    The rule is global: it applies to every jsonargparse parser in this process from now on.
 
     Raises:
-        ValueError: If the environment's list is none of import paths.
+        ValueError: If the environment variable does not list import paths.
     """
     set_parsing_settings(
         import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own_modules()]
@@ -44,10 +44,10 @@ def restrict_imports() -> None:
 
 
 def explain_denied_import(message: str) -> str | None:
-    """Return one sentence on a class that may not be named, with the way out.
+    """Explain in one sentence why a class may not be named, and what to do.
 
     Args:
-        message: What jsonargparse says.
+        message: The error message of jsonargparse.
 
     Returns:
         The sentence without its full stop, or ``None`` if the message is about something else.
@@ -60,7 +60,7 @@ def explain_denied_import(message: str) -> str | None:
         f"settings may not name {path}, which is neither this package's nor one of Lightning's "
         "building blocks"
     )
-    if entry != "*":  # on jsonargparse's own list of what runs commands, such as os
+    if entry != "*":  # jsonargparse's own list of modules that can run commands, such as os
         return sentence
     return (
         f"{sentence}; if it is code of your own, allow it with {OPT_IN}={path.split('.')[0]} in "

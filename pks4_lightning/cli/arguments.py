@@ -1,4 +1,4 @@
-"""A command's own arguments, and the settings of a training that follow them."""
+"""A command's own arguments, and the training settings that may follow them."""
 
 import argparse
 import difflib
@@ -16,10 +16,10 @@ __all__ = [
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Says what is wrong with arguments in one sentence, without the usage in front of it."""
+    """A parser that reports a mistake in one sentence, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2.
+        """Exit with status 2.
 
         Args:
             message: What is wrong.
@@ -28,7 +28,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class NumbersAction(argparse.Action):
-    """Takes positive whole numbers, ``8 16 32``, sorted; for this release ``8,16,32`` as well."""
+    """Parses positive integers, ``8 16 32``, sorted; for this release ``8,16,32`` as well."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(nargs="+", metavar="N", **kwargs)
@@ -45,48 +45,48 @@ class NumbersAction(argparse.Action):
         numbers = sorted({int(word) for word in words if word.isdecimal()})
         if len(numbers) < len(set(words)) or not numbers[0]:
             wrong = " ".join(values)
-            parser.error(
-                f"{option_string} takes positive whole numbers such as 8 16, not '{wrong}'"
-            )
+            parser.error(f"{option_string} takes positive integers such as 8 16, not '{wrong}'")
         setattr(namespace, self.dest, tuple(numbers))
 
 
 def take_settings(parser: argparse.ArgumentParser) -> None:
-    """Let settings stand among the arguments of a command: ``--config FILE``, ``--data.KEY VALUE``.
+    """Accept settings among the arguments of a command: ``--config FILE``, ``--data.KEY VALUE``.
 
-    They come as they were written, as the argument ``settings``.
+    They are passed on unchanged as the argument ``settings``.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.set_defaults(settings=[])
 
 
 def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, holds: str) -> None:
-    """Add what every set of trainings asks for: its seeds, its folder, how many run side by side.
+    """Add the options that all sets of trainings share: seeds, folder, number of parallel runs.
 
     Args:
-        parser: The command's.
-        out: The folder that is taken if none is named.
+        parser: The parser of the command.
+        out: Default output folder.
         seeds: What a seed stands for, for the help.
-        holds: What the folder holds, for the help.
+        holds: What the folder contains, for the help.
     """
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help=f"{seeds}; default: 0")
     parser.add_argument(
         "--out", type=Path, default=Path(out), help=f"folder of {holds} (default: %(default)s)"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="number of trainings to run in parallel"
+    )
 
 
 def parse_arguments(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
     Args:
-        parser: Of its own arguments; those that it does not know are settings, where it takes any.
+        parser: Knows the command's own arguments; all others are settings, if it accepts any.
         given: The arguments.
 
     Raises:
-        SystemExit: With status 0 after a help, 2 if the arguments are wrong.
+        SystemExit: With status 0 after help, 2 if the arguments are wrong.
     """
     if parser.get_default("settings") is None:
         return parser.parse_args(given)
@@ -97,7 +97,7 @@ def parse_arguments(parser: argparse.ArgumentParser, given: Sequence[str]) -> ar
 
 
 def _separate(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell a command's own arguments from settings, each of which has one value."""
+    """Separate a command's own arguments from settings, each of which has one value."""
     own: list[str] = []
     settings: list[str] = []
     waiting = list(given)
@@ -109,10 +109,10 @@ def _separate(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[li
             own.append(argument)
             continue
         if not has_value and waiting and not waiting[0].startswith("--"):
-            # joined, because a value may begin with a dash
+            # joined with "=", because a value may begin with a dash
             argument = f"{argument}={waiting.pop(0)}"
         close = difflib.get_close_matches(name, parser._option_string_actions, n=1, cutoff=0.8)
         if "." not in name and close:
-            parser.error(f"there is no {name}, did you mean {close[0]}?")
+            parser.error(f"there is no {name}; did you mean {close[0]}?")
         settings.append(argument)
     return own, settings

@@ -1,4 +1,4 @@
-"""The configurations that come with the package, found by name from anywhere."""
+"""The configurations that ship with the package, found by name from any folder."""
 
 import difflib
 from pathlib import Path
@@ -14,13 +14,13 @@ def config_names() -> list[str]:
 
 
 def shipped_config(name: str) -> Path:
-    """Return the file of a configuration of the package.
+    """Return the file of a configuration that ships with the package.
 
     Args:
         name: Such as ``ssv2``; ``ssv2.yaml`` and ``configs/ssv2.yaml`` mean the same.
 
     Raises:
-        FileNotFoundError: If there is none of that name; the nearest are named.
+        FileNotFoundError: If there is none of that name; the message suggests the closest ones.
     """
     plain = name.removeprefix("./").removeprefix("configs/").removesuffix(".yaml")
     files = _files()
@@ -29,16 +29,16 @@ def shipped_config(name: str) -> Path:
     close = difflib.get_close_matches(plain, files, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise FileNotFoundError(
-        f"There is no configuration '{name}', neither a file nor one of the package's; {hint}"
-        "`pks4 configs` lists them."
+        f"There is no configuration '{name}', neither a file nor one that ships with the package; "
+        f"{hint}`pks4 configs` lists them."
     )
 
 
 def find_config(name: str) -> Path:
-    """Return the file that ``--config`` names: a path, or else a configuration of the package.
+    """Return the file that ``--config`` refers to: a path, or a configuration of the package.
 
     Args:
-        name: A file, which wins, or a name as in :func:`shipped_config`.
+        name: An existing file, which takes precedence, or a name as in :func:`shipped_config`.
 
     Raises:
         FileNotFoundError: If it is neither.
@@ -54,9 +54,9 @@ def config_purpose(path: Path) -> str:
 
 
 def _files() -> dict[str, Path]:
-    """Return the files of all configurations by their names."""
+    """Return the files of all configurations by name."""
     package = Path(pks4_lightning.__file__).parent
-    installed = package / "configs"  # in a wheel; in the source tree they lie at the top
+    installed = package / "configs"  # in a wheel; in the source tree they are at the top level
     folders = {
         "": installed if installed.is_dir() else package.parent / "configs",
         "demo/": package / "demo" / "configs",

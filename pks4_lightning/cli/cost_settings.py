@@ -1,4 +1,4 @@
-"""The settings that a training would run with, where nothing is to be trained."""
+"""The settings of a training, read to compute its cost without training."""
 
 from collections.abc import Sequence
 
@@ -15,27 +15,30 @@ __all__ = ["cost_settings"]
 def cost_settings(
     arguments: Sequence[str], *, checkpoint: str | None = None, num_videos: int | None = None
 ) -> CostSettings:
-    """Read what decides the cost of a training.
+    """Read the settings that determine the cost of a training.
 
     Args:
-        arguments: Settings as `pks4 fit` takes them, ``--config`` and all.
-        checkpoint: A training's checkpoint, whose settings the arguments change; or an export,
-            which knows no training.
-        num_videos: Training videos. ``None``: what the data set's authors publish, else those that
-            ``data.root`` holds.
+        arguments: Settings as for `pks4 fit`, ``--config`` included.
+        checkpoint: A training checkpoint whose settings the arguments modify; or an export, which
+            has no training settings.
+        num_videos: Number of training videos. ``None``: the number published by the authors of the
+            data set, or else the number found in ``data.root``.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint, or ``data.root`` is not there.
-        ValueError: If the file is no checkpoint of ours, or no data set is named.
+        FileNotFoundError: If the checkpoint or ``data.root`` does not exist.
+        ValueError: If the file is not a checkpoint of this package, or no data set is given.
     """
     settings = resolve(arguments, checkpoint=checkpoint)
     data, trainer = settings["data"], settings["trainer"]
     classifier = PKS4Config(**settings["model"]["classifier"])
     num_epochs = trainer["max_epochs"]
     if num_epochs is None and checkpoint is not None and find_export(checkpoint) is not None:
-        num_epochs = num_videos = 0  # it says nothing of how it was trained
+        num_epochs = num_videos = 0  # an export does not record how it was trained
     if num_epochs is None or num_epochs < 0:
-        raise ValueError("The training compute needs an end: set --trainer.max_epochs.")
+        raise ValueError(
+            "Training compute cannot be computed without a number of epochs: set "
+            "--trainer.max_epochs."
+        )
     return CostSettings(
         classifier=classifier,
         clips=ClipBatch(
@@ -60,8 +63,8 @@ def _num_videos(settings: Settings, num_classes: int) -> int:
         return official.counts["train"]
     if data.root is None:
         raise ValueError(
-            f"The settings name no data set of known size (data.format {data.format}, "
-            f"{num_classes} classes), and the training compute needs one: give --data.root, or the "
+            f"Training compute needs the size of the data set, which these settings do not give "
+            f"(data.format {data.format}, {num_classes} classes): set --data.root, or give the "
             "number of training videos with --videos."
         )
     data.setup("fit")

@@ -1,4 +1,4 @@
-"""The data that a ``pks4 data`` command is about."""
+"""The data set that a ``pks4 data`` command works on."""
 
 import argparse
 import logging
@@ -19,16 +19,16 @@ _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
-    """Add the data set's folder, and let the settings of a training follow.
+    """Add the folder of the data set, and accept training settings after it.
 
     Args:
-        parser: The command's.
-        example: How the command is used.
+        parser: The parser of the command.
+        example: An example of its use.
     """
-    parser.add_argument("root", nargs="?", help="folder of the data set; the same as --data.root")
+    parser.add_argument("root", nargs="?", help="folder of the data set; same as --data.root")
     parser.epilog = (
         f"examples:\n{example}\n"
-        "The data settings of a training may follow: --config FILE and --data.KEY VALUE; "
+        "Data settings of a training may follow: --config FILE and --data.KEY VALUE; "
         "`pks4 fit --help data` lists them."
     )
     take_settings(parser)
@@ -38,31 +38,33 @@ def data_of(arguments: argparse.Namespace, *, makes_clips: bool) -> VideoDataMod
     """Return the data module that a command's arguments describe.
 
     Args:
-        arguments: Of a command with :func:`add_data_arguments`.
-        makes_clips: Look the backbone up for the size, mean and standard deviation of frames,
-            where they are left to it. A command that decodes no clip does without.
+        arguments: Arguments of a command with :func:`add_data_arguments`.
+        makes_clips: Read size, mean and standard deviation of frames from the backbone if the
+            settings leave them open. Not needed by commands that decode no clips.
 
     Raises:
-        FileNotFoundError: If the backbone is looked up and not there.
-        ValueError: If they name no data set, or do not parse.
+        FileNotFoundError: If the backbone is needed and not found.
+        ValueError: If no data set is given, or the arguments do not parse.
     """
-    # no model is built, so its one setting without a default need not be given
+    # No model is built, so its one required setting need not be given.
     given = ["--model.classifier.num_classes=1", *arguments.settings, "--data.num_workers=0"]
     if arguments.root is not None:
         given.append(f"--data.root={arguments.root}")
     data = data_module(resolve(given, looks_up=makes_clips))
     if data.root is None:
-        raise ValueError(f"Which data? pks4 {arguments.command} ROOT names its folder.")
+        raise ValueError(
+            f"No data set is given: name its folder, as in pks4 {arguments.command} ROOT."
+        )
     return data
 
 
 def read_splits(data: VideoDataModule) -> tuple[dict[str, VideoList], list[str]]:
-    """Read all splits whose annotations are there, each once, with the names of the classes.
+    """Read all splits that have annotations, once each, and the names of the classes.
 
     Args:
         data: From :func:`data_of`.
     """
-    data.allow_missing = 1.0  # to be reported, not refused
+    data.allow_missing = 1.0  # missing videos are to be reported, not refused
     layout = data.layout()
     splits: dict[str, VideoList] = {}
     for split in _SPLITS:
@@ -77,7 +79,7 @@ def read_splits(data: VideoDataModule) -> tuple[dict[str, VideoList], list[str]]
 
 
 def manifest_of(data: VideoDataModule) -> Path:
-    """Return where the manifest of a data set is, or will be.
+    """Return the path of a data set's manifest, whether it exists or not.
 
     Args:
         data: From :func:`data_of`.

@@ -1,4 +1,4 @@
-"""Which errors a user can mend, and the one sentence that says how."""
+"""Which errors a user can fix, and the sentence that explains each."""
 
 import errno
 import re
@@ -6,7 +6,7 @@ import re
 __all__ = ["ArgumentsError", "user_error"]
 
 _OURS, _LIGHTNING = "pks4_lightning.", "lightning."
-# What any write may end in, a library's as well as ours.
+# Any write can fail with one of these, in a library or in this package.
 _OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
 
 
@@ -15,14 +15,14 @@ class ArgumentsError(ValueError):
 
 
 def user_error(error: BaseException) -> str | None:
-    """Return the one sentence for an error that the user can mend, or ``None`` if it is a bug.
+    """Return the sentence for an error that the user can fix, or ``None`` if it is a bug.
 
     Args:
-        error: What ended the run.
+        error: The exception that ended the run.
     """
     message = str(error).strip()
     if type(error).__module__.startswith("pks4_lightning."):
-        # Raised in a data worker, its message is a traceback that ends in ours.
+        # Raised in a data worker: the message is a traceback that ends with our sentence.
         if re.match(r"Caught \w+ in ", message):
             return message.splitlines()[-1].removeprefix(f"{type(error).__module__}.")
         return message
@@ -52,9 +52,9 @@ def _memory_error(error: BaseException) -> str | None:
 
 
 def _option_error(error: BaseException) -> str | None:
-    """Say what Lightning finds wrong with its options, or which package one of them needs."""
+    """Explain an invalid option of Lightning, or name the package that an option needs."""
     cause, name = error, ""
-    while cause.__cause__ is not None:  # jsonargparse reports in layers
+    while cause.__cause__ is not None:  # jsonargparse wraps errors in several layers
         if found := re.match(r"Problem with given class_path '([\w.]+)'", str(cause)):
             name = f"{found[1]}: "
         cause = cause.__cause__
@@ -67,7 +67,7 @@ def _option_error(error: BaseException) -> str | None:
 
 
 def _raised_in(error: BaseException, *packages: str) -> bool:
-    """Whether the innermost frame of an error's traceback lies in one of the packages."""
+    """Return whether the innermost frame of an error's traceback is in one of the packages."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

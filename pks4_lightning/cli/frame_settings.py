@@ -1,4 +1,4 @@
-"""The settings of frames that a user leaves to the backbone, filled in."""
+"""Fill in the frame settings that a user leaves to the backbone."""
 
 from jsonargparse import Namespace
 
@@ -10,16 +10,17 @@ __all__ = ["fill_in_frames"]
 
 
 def fill_in_frames(settings: Namespace) -> None:
-    """Write down what ``data.frame_size``, ``resize``, ``mean`` and ``std`` come to where null.
+    """Resolve ``data.frame_size``, ``resize``, ``mean`` and ``std`` where they are null.
 
-    A run's configuration and its checkpoints then say it, and need no backbone to be read.
+    The configuration and checkpoints of the run then record the values, so that reading them does
+    not require the backbone.
 
     Args:
         settings: Parsed settings of a training, a test or a prediction.
 
     Raises:
-        FileNotFoundError: If the backbone must be looked up and is not there.
-        ValueError: If the classifier's settings are impossible.
+        FileNotFoundError: If the backbone is needed and not found.
+        ValueError: If the settings of the classifier are invalid.
     """
     data = settings.data
     given = FrameSettings(

@@ -57,17 +57,17 @@ _DECIDE_SCORES = (
     *("num_frames", "frame_rate", "frame_size", "resize", "num_clips", "num_crops"),
     *("mean", "std", "test_sampler", "frame_template"),
 )
-"""Data settings that predictions depend on, beside the checkpoint."""
+"""Data settings that predictions depend on, besides the checkpoint."""
 
 
 class SaveConfig(SaveConfigCallback):
-    """Keep the settings of a training: as ``config.yaml`` in its folder and in every checkpoint."""
+    """Store the settings of a training: in its folder (``config.yaml``) and in every checkpoint."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write nothing yet: the data and the weights may still be refused."""
+        """Write nothing yet, because data or weights may still be refused."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``config.yaml`` into the run's folder; a logger may have another, or none."""
+        """Write ``config.yaml`` into the run's folder; a logger may use another folder, or none."""
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,12 +77,12 @@ class SaveConfig(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the settings, as plain values, to the checkpoint."""
+        """Add the settings to the checkpoint, as plain values."""
         checkpoint["config"] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
 
 
 class PKS4CLI(LightningCLI):
-    """Lightning's command line with our defaults; a checkpoint brings its own settings along."""
+    """Lightning's command line with our defaults; settings in a checkpoint become defaults."""
 
     def __init__(
         self, args: list[str], *, run: bool, start: bool, callbacks: Sequence[Callback]
@@ -101,7 +101,7 @@ class PKS4CLI(LightningCLI):
         )
 
     def init_parser(self, **kwargs: Any) -> OneSentenceParser:
-        """Return a parser that takes configuration files."""
+        """Return a parser that accepts configuration files."""
         parser = OneSentenceParser(
             dump_header=[f"lightning.pytorch=={lightning_version}"], **kwargs
         )
@@ -109,14 +109,14 @@ class PKS4CLI(LightningCLI):
         return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add none of Lightning's: see below."""
+        """Add none of Lightning's arguments; :meth:`parse_arguments` handles the checkpoint."""
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the settings of a training."""
         add_settings(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the arguments on top of the settings of the checkpoint that they name, if any."""
+        """Parse the arguments on top of the settings of the checkpoint they name, if any."""
         arguments = list(args or [])
         path = None
         if arguments and arguments[0] in self.subcommands():
@@ -126,25 +126,25 @@ class PKS4CLI(LightningCLI):
             fill_in_frames(self.config.get(self.config.get("subcommand"), self.config))
             return
         saved = saved_settings(path, command=arguments[0])
-        # A setting that stands further to the right wins, so the checkpoint's stand first.
+        # Later settings win, so those of the checkpoint come first.
         self.config = parser.parse_args(
             [arguments[0], f"--config={json.dumps(saved)}", *arguments[1:], f"--ckpt_path={path}"]
         )
         fill_in_frames(self.config[arguments[0]])
         if arguments[0] != "fit":
             resize_as_trained(saved.get("data", {}), self.config[arguments[0]].data)
-            saved.get("data", {}).pop("predict", None)  # what to label is no change
+            saved.get("data", {}).pop("predict", None)  # what to label is not a difference
         final = yaml.safe_load(parser.dump(self.config, skip_unset=False))[arguments[0]]
         for line in differences(saved, final):
             logger.info("differs from the checkpoint: %s", line)
 
     def _starting_point(self, parser: LightningArgumentParser, arguments: list[str]) -> str | None:
-        """Return the checkpoint that arguments or configuration name, a word such as `last` or not.
+        """Return the checkpoint, or a word such as `last`, named by arguments or configuration.
 
-        After ``auto`` without a checkpoint, a fresh start is added to the arguments.
+        For ``auto`` without a checkpoint, arguments for a new start are added.
         """
         command = arguments[0]
-        # jsonargparse's own way to read an incomplete configuration: the rest is in the checkpoint
+        # lets jsonargparse read an incomplete configuration; the rest is in the checkpoint
         given = parser.parse_args(
             [each for each in arguments if not each.startswith("--print_config")],
             _skip_validation=True,
@@ -162,38 +162,38 @@ class PKS4CLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the commands, each with what is no argument of theirs."""
-        # `weights_only` is not for a file or a command line to decide: see below
+        """Return the commands, each with the parameters that are not command-line arguments."""
+        # `weights_only` must not be set by a file or an option: see _prepare_subcommand_kwargs
         commands = LightningCLI.subcommands()
         return {command: {*skipped, "weights_only"} for command, skipped in commands.items()}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Read checkpoints without running what is in them, also those from an address."""
+        """Read checkpoints without executing code in them, also those from a URL."""
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: `parse_arguments` has read the checkpoint, and the command line has won."""
+        """Do nothing: `parse_arguments` has already merged the checkpoint's settings."""
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run the command, unless everything was only to be built."""
+        """Run the command, unless the caller only wants everything built."""
         if self._starts:
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Refuse what can be refused before anything is written.
+        """Refuse invalid settings before anything is written.
 
         Raises:
             FileExistsError: If the folder has checkpoints and none of them is to be resumed.
-            FileNotFoundError: If the data or the backbone is not there.
-            OSError: If the checkpoints cannot be written, or there is too little space for them.
-            ValueError: If data and model do not fit each other, or what is to be resumed holds no
-                training.
+            FileNotFoundError: If the data or the backbone is missing.
+            OSError: If checkpoints cannot be written, or there is too little space for them.
+            ValueError: If data and model do not match, or the checkpoint to resume holds no
+                training state.
         """
         fit = self.config["fit"]
         if fit.ckpt_path is not None and find_export(fit.ckpt_path) is not None:
             raise ValueError(
-                f"{fit.ckpt_path} holds weights and no training that could go on: start one from "
-                "them with --model.init_from."
+                f"{fit.ckpt_path} holds only weights, so no training can be resumed: start one "
+                "from them with --model.init_from."
             )
         folder = _checkpoint_folder(self.trainer.default_root_dir)
         keeps = not fit.trainer.fast_dev_run
@@ -203,12 +203,14 @@ class PKS4CLI(LightningCLI):
                 "another folder with --trainer.default_root_dir."
             )
         if self.model.config.num_classes < 2:
-            raise ValueError("model.classifier.num_classes is 1: there is nothing to tell apart.")
+            raise ValueError(
+                "model.classifier.num_classes is 1; a classifier needs at least 2 classes."
+            )
         check_monitors(callbacks(self.trainer))
         self.datamodule.setup("fit")
         self.model.check_labels(self.datamodule)
         architecture = resolve_backbone_config(self.model.config)
-        with torch.device("meta"):  # built without memory or weights, only to see that it can be
+        with torch.device("meta"):  # checks that the model can be built, without memory or weights
             classifier = build_classifier(architecture, load_weights=False)
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
         savers = self.trainer.checkpoint_callbacks if keeps else []
@@ -218,7 +220,7 @@ class PKS4CLI(LightningCLI):
                 remove_leftovers(folder)
 
     def before_test(self) -> None:
-        """Leave the table of results to our own report, which accounts for every video.
+        """Replace Lightning's table of results by our report, which accounts for every video.
 
         Raises:
             OSError: If the results cannot be written.
@@ -228,7 +230,7 @@ class PKS4CLI(LightningCLI):
         self.config_init["test"]["verbose"] = False
 
     def before_predict(self) -> None:
-        """Let predictions be continued only by what they were begun with."""
+        """Allow predictions to be continued only with the settings they were started with."""
         final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))["predict"]
         for callback in self._callbacks:
             if isinstance(callback, PredictionWriter):
@@ -247,7 +249,7 @@ class PKS4CLI(LightningCLI):
         is_fit = self.subcommand == "fit"
         if config.get("logger") in (None, True):
             root = config.get("default_root_dir") or "."
-            # Straight into the run's folder, beside its configuration and checkpoints.
+            # Logs go straight into the run's folder, beside its configuration and checkpoints.
             kwargs["logger"] = TensorBoardLogger(root, name="", version="") if is_fit else False
         plugins = config.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
@@ -267,28 +269,28 @@ class PKS4CLI(LightningCLI):
             self.save_config_callback = None
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
-            # Whatever the logger; and absolute, because Lightning compares names, not files.
+            # The same with every logger; absolute, because Lightning compares names, not files.
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(_checkpoint_folder(trainer.default_root_dir))
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Keep no checkpoints where none are wanted."""
+        """Build the trainer without checkpoint callbacks if checkpoints are disabled."""
         if config.get("enable_checkpointing") is False:
             callbacks = [each for each in callbacks if not isinstance(each, ModelCheckpoint)]
-            # Preemption, which saves nothing by itself, is a Checkpoint to Lightning
+            # Lightning counts Preemption as a checkpoint callback, though it saves nothing itself
             config["enable_checkpointing"] = True
         return super()._instantiate_trainer(config, callbacks)
 
 
 def _weights_to_use(init_from: str | None, arguments: list[str]) -> str | None:
-    """Return what an evaluation without a checkpoint takes its weights from.
+    """Return the weights of an evaluation that is given no checkpoint.
 
-    Weights to start a training from are a checkpoint to an evaluation: they bring their head and
-    the names of their classes along.
+    `model.init_from`, which starts a training, serves as the checkpoint of an evaluation: its head
+    and class names are used.
 
     Raises:
-        ValueError: If there are none: a random head would label at random.
+        ValueError: If there are none, because a random head would give random labels.
     """
     if init_from is not None:
         arguments.append("--model.init_from=null")
@@ -302,11 +304,11 @@ def _weights_to_use(init_from: str | None, arguments: list[str]) -> str | None:
 
 
 def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
-    """Let frames of another size than in training show as much of the scene.
+    """Scale ``resize`` with ``frame_size``, so that frames of a new size show the same scene.
 
     Args:
         saved: The data settings of the checkpoint.
-        data: Those of the run; ``resize`` follows ``frame_size`` unless it was given as well.
+        data: Those of the run; ``resize`` is scaled unless it was given explicitly.
     """
     old, resize = saved.get("frame_size"), saved.get("resize")
     given = list(data.resize) if isinstance(data.resize, tuple) else data.resize
@@ -315,12 +317,12 @@ def resize_as_trained(saved: dict[str, Any], data: Namespace) -> None:
 
 
 def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") -> list[str]:
-    """List what a run does otherwise than the checkpoint it starts from.
+    """List the settings in which a run differs from the checkpoint it starts from.
 
     Args:
         saved: Settings of the checkpoint.
-        final: Settings of the run; keys that ``saved`` does not have are no difference.
-        prefix: Put in front of every key.
+        final: Settings of the run; keys that ``saved`` lacks are not differences.
+        prefix: Prepended to every key.
 
     Returns:
         Lines such as ``data.num_clips: 2 -> 1``.
@@ -338,13 +340,13 @@ def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") 
 def run_cli(
     args: list[str], *, run: bool = True, start: bool = True, callbacks: Sequence[Callback] = ()
 ) -> PKS4CLI:
-    """Parse arguments, build everything and, unless told otherwise, run the command.
+    """Parse arguments, build everything and run the command.
 
     Args:
-        args: The arguments; with ``run`` the command first.
-        run: False takes no command.
-        start: False builds all that a command needs, and leaves it at that.
-        callbacks: Of this run, besides those that every run has.
+        args: The arguments; with ``run``, the command comes first.
+        run: If False, no command is expected.
+        start: If False, everything that a command needs is built, but the command is not run.
+        callbacks: Callbacks of this run, in addition to those that every run has.
 
     Returns:
         The command line object, with ``model``, ``datamodule`` and ``trainer``.
@@ -353,5 +355,5 @@ def run_cli(
 
 
 def _checkpoint_folder(root: str | Path | None) -> Path:
-    """Return where a run keeps its checkpoints, as an absolute path."""
+    """Return the checkpoint folder of a run, as an absolute path."""
     return Path(root or ".").absolute() / "checkpoints"

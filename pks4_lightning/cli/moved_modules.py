@@ -1,4 +1,4 @@
-"""Names of modules that have moved, in settings from before; to be dropped with version 0.3."""
+"""Old names of modules in settings; to be removed in version 0.3."""
 
 import functools
 import logging
@@ -19,12 +19,12 @@ _MOVED = {
     "training.run_state": "training.resuming.run_state",
     **{f"training.{name}": f"training.callbacks.{name}" for name in _CALLBACKS},
 }
-"""Those that hold a class which settings can name."""
+"""Moved modules with classes that settings can name."""
 _OLD = re.compile(rf"\bpks4_lightning\.({'|'.join(map(re.escape, _MOVED))})(?=\.[A-Z])")
 
 
 def with_todays_modules(text: str) -> str:
-    """Let settings name classes by the modules in which they are today.
+    """Replace old module names in settings by the current ones.
 
     Args:
         text: Settings in YAML.
@@ -34,11 +34,11 @@ def with_todays_modules(text: str) -> str:
 
 @functools.cache
 def _todays_module(old: str) -> str:
-    """Look a module up, and say once that it has moved."""
+    """Look up the new name of a module, and warn once that it has moved."""
     new = _MOVED[old]
     logger.warning(
-        "Settings name pks4_lightning.%s, which is pks4_lightning.%s now; the old name works until "
-        "version 0.3.",
+        "The settings name pks4_lightning.%s, which is now pks4_lightning.%s; the old name works "
+        "until version 0.3.",
         *(old, new),
     )
     return new

@@ -1,4 +1,4 @@
-"""Says what is wrong with arguments in one sentence, and what was probably meant."""
+"""A parser that explains a mistake in one sentence and suggests what was probably meant."""
 
 import difflib
 import os
@@ -33,24 +33,24 @@ def _load_checked_yaml(text: str) -> Any:
 
 
 class _NamedConfig(ActionConfigFile):
-    """Takes a file, one of the package's configurations by its name, or the settings themselves."""
+    """Accepts a file, the name of a configuration in the package, or the settings themselves."""
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
-        """Add the settings of the configuration to those before it."""
+        """Add the settings of the configuration to the preceding ones."""
         is_name = not value.lstrip().startswith(("{", "[")) and "\n" not in value
         try:
             found = str(find_config(value)) if is_name else value
         except FileNotFoundError as error:
-            raise TypeError(str(error)) from None  # what jsonargparse takes for a user's mistake
+            raise TypeError(str(error)) from None  # jsonargparse treats TypeError as a user error
         ActionConfigFile.apply_config(parser, cfg, dest, found)
 
 
 class OneSentenceParser(LightningArgumentParser):
-    """Lightning's parser without the page of usage in front of every error.
+    """Lightning's parser without the page of usage before every error.
 
-    It names no class but those of :mod:`~pks4_lightning.cli.allowed_imports`, and takes no YAML
-    that stands for more than it looks.
+    It allows only the classes in :mod:`~pks4_lightning.cli.allowed_imports`, and refuses YAML whose
+    aliases expand to too many values.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -63,38 +63,38 @@ class OneSentenceParser(LightningArgumentParser):
         self.add_argument(
             *("-c", "--config"),
             action=_NamedConfig,
-            help="a configuration: YAML or JSON, or the name of one of `pks4 configs`",
+            help="a configuration: a YAML or JSON file, or a name from `pks4 configs`",
         )
 
     def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
-        """Parse arguments, whose classes may be named as they were before they moved.
+        """Parse arguments; classes may be named by their module's old name.
 
         Args:
             args: The arguments.
             rest: As in jsonargparse.
-            kwargs: The same.
+            kwargs: As in jsonargparse.
         """
         return super().parse_args([with_todays_modules(each) for each in args], *rest, **kwargs)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a configuration file, if it is one.
+        """Parse a configuration file.
 
         Args:
             path: The file.
             args: As in jsonargparse.
-            kwargs: The same.
+            kwargs: As in jsonargparse.
 
         Raises:
-            TypeError: If it is too large, no text or no YAML, or holds no settings.
+            TypeError: If it is too large, is not valid UTF-8 or YAML, or contains no settings.
         """
         try:
             settings = load_config(Path(path).expanduser())
         except ValueError as error:
-            raise TypeError(str(error)) from None  # what jsonargparse takes for a user's mistake
+            raise TypeError(str(error)) from None  # jsonargparse treats TypeError as a user error
         if not isinstance(settings, dict):
-            what = f"holds a {type(settings).__name__} and no settings"
+            what = f"contains a {type(settings).__name__}, not settings"
             if settings is None:
-                what = "is empty; it takes lines such as `data:`"
+                what = "is empty; it should contain settings such as `data:`"
             raise TypeError(f"The configuration '{path}' {what}.")
         for group in ("model", "data", "trainer"):
             if group in settings and settings[group] is None:
@@ -104,13 +104,13 @@ class OneSentenceParser(LightningArgumentParser):
         return super().parse_path(path, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """End with status 2 and one sentence that names the key.
+        """Exit with status 2 and one sentence that names the key.
 
         Args:
             message: What jsonargparse found wrong.
             ex: Its cause.
         """
-        if not self.exit_on_error:  # asked by jsonargparse itself, which goes on
+        if not self.exit_on_error:  # jsonargparse tries alternatives and handles the error itself
             super().error(message, ex)
         self.exit(2, f"pks4: error: {self.one_sentence(message, ex)}\n")
 
@@ -122,14 +122,14 @@ class OneSentenceParser(LightningArgumentParser):
             ex: Its cause.
         """
         sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
-        # of a union, the list of what each member would not take
+        # For a union, drop the list of what each member would not accept.
         sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
         parser = getattr(ex, "subcommand_parser", None) or self
         return sentence + _way_out(sentence, parser)
 
 
 def _way_out(sentence: str, parser: ArgumentParser) -> str:
-    """Return the end of the sentence: the known key closest to an unknown one, if there is one."""
+    """Return the end of the sentence, such as the known key closest to an unknown one."""
     if "arguments are required" in sentence:
         return "; a configuration sets them: --config ssv2."
     unknown = re.search(

@@ -1,4 +1,4 @@
-"""The settings of a training: which there are, what arguments come to, what a checkpoint holds."""
+"""Define, parse and look up the settings of a training."""
 
 import argparse
 import difflib
@@ -34,15 +34,15 @@ Settings = dict[str, Any]
 
 _TRAINER_DEFAULTS = {
     "default_root_dir": "runs",
-    # Our sampler knows the ranks; Lightning's would pad a test with duplicates.
+    # Our sampler handles the ranks; Lightning's would pad a test with duplicates.
     "use_distributed_sampler": False,
-    # Our own summary says what Lightning's would, and what the settings came to.
+    # Our summary replaces Lightning's, and adds the resolved settings.
     "enable_model_summary": False,
 }
-"""Where ours differ from Lightning's."""
+"""Trainer defaults that differ from Lightning's."""
 
-# Settings of a training that a later test or prediction goes by as well. It saves no checkpoint,
-# but Lightning warns if the callbacks that did are not there.
+# Settings that a later test or prediction takes over from the training. Checkpoint settings are
+# among them because Lightning warns if the checkpoint callbacks of the training are missing.
 _KEPT_FOR_EVALUATION = ("seed_everything", "model", "data", "best_checkpoint", "last_checkpoint")
 _KEPT_OF_TRAINER = ("default_root_dir", "precision")
 _OF_ONE_RUN = ("ckpt_path", "allow_changes", "weights_only")
@@ -52,14 +52,15 @@ def add_settings(parser: LightningArgumentParser) -> None:
     """Add all settings of a training to a parser.
 
     Args:
-        parser: Takes ``seed_everything``, the groups ``trainer``, ``model`` and ``data``, the two
-            checkpoints and the watchdog that every run has, and whether a resumed run may differ.
+        parser: Receives ``seed_everything``, the groups ``trainer``, ``model`` and ``data``, both
+            checkpoint callbacks, the watchdog, and whether a resumed run may differ.
     """
     parser.add_argument(
         "--seed_everything",
         type=bool | int,
         default=0,
-        help="Seed of the weights and of everything drawn while training; true draws one.",
+        help="Seed of the weights and of all random draws during training; true picks one at "
+        "random.",
     )
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.set_defaults({f"trainer.{key}": value for key, value in _TRAINER_DEFAULTS.items()})
@@ -67,7 +68,7 @@ def add_settings(parser: LightningArgumentParser) -> None:
     parser.add_lightning_class_args(VideoDataModule, "data")
     both = {"auto_insert_metric_name": False, "enable_version_counter": False}
     best = {"filename": "best", "monitor": "val/top1", "mode": "max", **both}
-    # A callback of its own: `save_last` writes only when the best one is written as well.
+    # A separate callback, because `save_last` writes only when the best checkpoint is written.
     last = {"filename": "last", "save_on_train_epoch_end": True, **both}
     for group, kind, defaults in (
         ("best_checkpoint", ModelCheckpoint, best),
@@ -80,30 +81,28 @@ def add_settings(parser: LightningArgumentParser) -> None:
         "--allow_changes",
         type=bool,
         default=False,
-        help="With fit --ckpt_path: go on although recipe, schedule (such as a larger "
-        "trainer.max_epochs) or training videos differ from the checkpoint's.",
+        help="With fit --ckpt_path: resume even if recipe, schedule (such as a larger "
+        "trainer.max_epochs) or training videos differ from those of the checkpoint.",
     )
 
 
 def resolve(
     arguments: Sequence[str], *, checkpoint: str | None = None, looks_up: bool = True
 ) -> Settings:
-    """Return the settings that arguments of ``pks4 fit`` come to. Nothing is built or written.
+    """Resolve the arguments of ``pks4 fit`` into settings, without building or writing anything.
 
     Args:
-        arguments: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``; what stands
-            further to the right wins.
-        checkpoint: A training's checkpoint, whose settings the arguments change.
-        looks_up: Look the backbone up for the settings of frames that are left to it. Off, these
-            stay null.
+        arguments: ``--config FILE``, ``--setting VALUE`` or ``--setting=VALUE``; later ones win.
+        checkpoint: A training checkpoint whose settings the arguments modify.
+        looks_up: Read frame settings that are left open from the backbone; otherwise they stay
+            null.
 
     Returns:
-        All settings of a training, defaults filled in.
+        All settings of a training, with defaults filled in.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint, or the backbone is looked up and not
-            there.
-        ValueError: If it is no checkpoint of ours, or the arguments do not parse.
+        FileNotFoundError: If there is no such checkpoint, or the backbone is needed and not found.
+        ValueError: If the file is not a checkpoint of this package, or the arguments do not parse.
     """
     before = []
     if checkpoint is not None:
@@ -120,7 +119,7 @@ def resolve(
 
 
 def data_module(settings: Settings) -> VideoDataModule:
-    """Build the data module of a training, and nothing else.
+    """Build only the data module of a training.
 
     Args:
         settings: From :func:`resolve`.
@@ -134,16 +133,16 @@ def data_module(settings: Settings) -> VideoDataModule:
 
 
 def saved_settings(path: str, *, command: str) -> Settings:
-    """Return the settings that a checkpoint brings along, as a configuration for ``command``.
+    """Return the settings stored in a checkpoint, as a configuration for ``command``.
 
     Args:
         path: The checkpoint.
-        command: ``fit`` takes the whole training over; the others take model, data, seed,
+        command: ``fit`` takes all settings of the training; other commands take model, data, seed,
             precision and the run's folder.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a checkpoint of ours.
+        ValueError: If the file is not a checkpoint of this package.
     """
     checkpoint = read_checkpoint(path)
     saved: Settings = dict(checkpoint.get("config", {}))
@@ -153,13 +152,13 @@ def saved_settings(path: str, *, command: str) -> Settings:
         saved = {key: saved[key] for key in _KEPT_FOR_EVALUATION if key in saved}
         saved["trainer"] = {key: trainer[key] for key in _KEPT_OF_TRAINER if key in trainer}
     saved = {key: value for key, value in saved.items() if key not in _OF_ONE_RUN}
-    # Through JSON, tuples become the lists that a parsed configuration has.
+    # Through JSON, so that tuples become lists, as in a parsed configuration.
     plain: Settings = json.loads(json.dumps(saved))
     return plain
 
 
 def settings_help(group: str) -> str:
-    """Explain the settings of a group.
+    """Describe the settings of a group.
 
     Args:
         group: Such as ``data``, ``data.augmentation`` or ``trainer.max_epochs``.
@@ -184,10 +183,10 @@ def _build_parser() -> OneSentenceParser:
     parser = OneSentenceParser(prog="pks4 fit", exit_on_error=False)
     parser.add_config_option()
     add_settings(parser)
-    # the configuration that a run leaves has it
+    # the configuration that a run writes contains this key
     parser.add_argument("--ckpt_path", type=str | None, help=argparse.SUPPRESS)
     return parser
 
 
 _settings_parser = functools.cache(_build_parser)
-"""For the many calls of :func:`resolve` that an experiment's plan makes."""
+"""Cached for the many calls of :func:`resolve` in an experiment's plan."""

@@ -1,4 +1,4 @@
-"""Options of Lightning's trainer that no run here can take, said before anything is written."""
+"""Refuse unsupported options of Lightning's trainer before anything is written."""
 
 import difflib
 from collections.abc import Sequence
@@ -13,30 +13,30 @@ _COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")
 _UNFIT = {
     "StochasticWeightAveraging": (
         "replaces the learning rates, which differ from layer to layer here; "
-        "--trainer.callbacks+=EMAWeightAveraging averages weights and leaves the rates alone"
+        "use --trainer.callbacks+=EMAWeightAveraging, which averages weights without that"
     ),
     "LearningRateFinder": (
-        "sets one learning rate, and they differ from layer to layer here; they all follow "
+        "sets a single learning rate, but here they differ from layer to layer; they all follow "
         "--model.recipe.base_lr"
     ),
 }
-"""Lightning's callbacks that do not fit, and why."""
+"""Lightning's callbacks that are not supported, and why."""
 
 
 def check_options(options: Any, callbacks: Sequence[Callback]) -> None:
-    """Refuse options by themselves.
+    """Check the trainer's options.
 
     Args:
         options: The settings of the trainer.
-        callbacks: Those that were asked for.
+        callbacks: The callbacks that were asked for.
 
     Raises:
-        ValueError: At the first one that does not fit.
+        ValueError: At the first option that is not supported.
     """
     if options.get("barebones"):
         raise ValueError(
-            "trainer.barebones switches off the log, the checkpoints and the progress that every "
-            "run here has; to measure speed, set --trainer.logger false "
+            "trainer.barebones is not supported: it disables the logging, checkpoints and progress "
+            "that every run here needs; to measure speed, set --trainer.logger false "
             "--trainer.enable_checkpointing false --trainer.enable_progress_bar false."
         )
     for name in _COUNTS:
@@ -49,14 +49,14 @@ def check_options(options: Any, callbacks: Sequence[Callback]) -> None:
 
 
 def check_monitors(callbacks: Sequence[Callback]) -> None:
-    """Refuse callbacks that watch a quantity which no training logs.
+    """Refuse callbacks that monitor a quantity which is never logged.
 
     Args:
-        callbacks: Of a training.
+        callbacks: Callbacks of a training.
 
     Raises:
-        ValueError: At the first one. Where there are callbacks of neither Lightning nor this
-            package, they may log anything, and nothing is refused.
+        ValueError: At the first one. If any callback belongs to neither Lightning nor this package,
+            nothing is refused, because it may log anything.
     """
     ours = ("lightning.", "pks4_lightning.")
     if not all(type(callback).__module__.startswith(ours) for callback in callbacks):
@@ -67,6 +67,6 @@ def check_monitors(callbacks: Sequence[Callback]) -> None:
             continue
         close = difflib.get_close_matches(monitor, _LOGGED, n=1)
         raise ValueError(
-            f"{type(callback).__name__} watches {monitor}, which a training does not log; "
+            f"{type(callback).__name__} monitors {monitor}, which is not logged during training; "
             + (f"did you mean {close[0]}?" if close else f"it logs {', '.join(_LOGGED)}.")
         )

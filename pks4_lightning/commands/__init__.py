@@ -1,1 +1,1 @@
-"""The command line's own jobs around training: one file a command."""
+"""The subcommands of ``pks4``, one module each."""

@@ -1,4 +1,4 @@
-"""``pks4 ablate``: the rows of the paper's Tables 5 to 9, trained, tested, beside the paper's."""
+"""``pks4 ablate``: train and test the rows of the paper's ablations, Tables 5 to 9."""
 
 import argparse
 import json
@@ -32,13 +32,14 @@ _NUM_VIDEOS = {"num_train": 1000, "num_val": 120, "num_test": 480}
 
 EXAMPLES = """\
 examples:
-  pks4 ablate --seeds 0 1 2 --jobs 2                   # all tables on a small set that it makes
+  pks4 ablate --seeds 0 1 2 --jobs 2                   # all tables, on a small generated set
   pks4 ablate --config ssv2 --data.root /data/ssv2 --table 5
   pks4 ablate --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
   pks4 ablate --config my.yaml --data.train clips.csv --table 5 --folds 5 --seeds 0 1 2
-  pks4 ablate --readings --seeds 0 1 2                 # other ways to read the paper
-Any setting of `pks4 fit` may follow, for all rows alike. What is finished is not done again, equal
-settings are trained once. After --print, the same command without it collects the results.
+  pks4 ablate --readings --seeds 0 1 2                 # other readings of the paper
+Any setting of `pks4 fit` may follow; it applies to all rows. Finished trainings are not repeated,
+and identical settings are trained once. After --print, run the same command without it to collect
+the results.
 """
 
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's; settings of ``pks4 fit`` may follow them.
+        parser: The parser of the command; it also accepts settings of ``pks4 fit``.
     """
     take_settings(parser)
     parser.description = "Train and test the rows of the paper's ablation tables."
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--readings",
         action="store_true",
-        help="other ways to read the paper, and controls in the scanner's place; without --table, "
+        help="other readings of the paper, and controls in place of the scanner; without --table, "
         "these alone",
     )
     add_trainings(
@@ -87,19 +88,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--print",
         action="store_true",
         dest="only_print",
-        help="print the commands that are left, a line for each training, and start none",
+        help="print the commands of the remaining trainings, one a line, without running them",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train and test what is not finished, write the results file, show the tables.
+    """Run the unfinished trainings, write the results file and show the tables.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        FileNotFoundError: If the data set is not there.
-        ValueError: If a table is no ablation, or the settings name no data set.
+        FileNotFoundError: If the data set does not exist.
+        ValueError: If a table is not an ablation, or the settings name no data set.
     """
     base, out = arguments.settings, arguments.out
     own_data = ""
@@ -132,7 +133,10 @@ def _cross_validate(
     """Compare the rows of each table on held-out groups of clips."""
     clips = listed_clips(settings)
     if arguments.only_print:
-        raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
+        raise ValueError(
+            "--print cannot list the trainings of --folds, because later ones depend on earlier "
+            "ones."
+        )
     right = cross_validate(
         arms,
         clips,
@@ -162,5 +166,5 @@ def _by_table(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
 
 
 def _console() -> Console:
-    # in a file, as wide as the tables are; rich would take 80 columns
+    # In a file, as wide as the tables need; rich would use 80 columns.
     return Console(width=None if sys.stdout.isatty() else 110)

@@ -1,4 +1,4 @@
-"""``pks4 compare``: PKS⁴ and the methods that the paper compares it with, on one task."""
+"""``pks4 compare``: train PKS⁴ and the methods the paper compares it with on one task."""
 
 import argparse
 import json
@@ -38,14 +38,14 @@ _DEFAULT = (
 
 EXAMPLES = """\
 examples:
-  pks4 compare --seeds 0 1 2 --jobs 2                  # on the demo's videos, which it makes
+  pks4 compare --seeds 0 1 2 --jobs 2                  # on the demo's videos, generated first
   pks4 compare --models pks4 side4video frame_average
   pks4 compare --config ssv2 --data.root /data/ssv2 --models pks4 st_adapter aim --own my_methods
   pks4 compare --config my.yaml --data.train clips.csv --folds 5 --seeds 0 1 2
   pks4 compare --config ssv2 --data.root /data/ssv2 --print > jobs.txt   # for a cluster
-Any setting of `pks4 fit` may follow, for all models; what the file of one in --own says wins.
-What is finished is not done again. Methods have sizes that fit the tower, networks start from
-random weights; a file in --own can change both.
+Any setting of `pks4 fit` may follow; it applies to all models, but a file in --own takes
+precedence. Finished trainings are not repeated. Inserted methods are sized to fit the tower, and
+whole networks start from random weights; a file in --own can change both.
 """
 
 
@@ -53,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's; settings of ``pks4 fit`` may follow them.
+        parser: The parser of the command; it also accepts settings of ``pks4 fit``.
     """
     take_settings(parser)
     parser.description = (
-        "Train and test methods on the same data with the same seeds: one table and one picture of "
-        "what they reach and what they take."
+        "Train and test methods on the same data with the same seeds, and compare accuracy and "
+        "cost in one table and one picture."
     )
     parser.epilog = EXAMPLES
     parser.add_argument(
@@ -71,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--own",
         metavar="FOLDER",
-        help="of configurations MODEL.yaml, each stacked on what that model is trained with: a "
-        f"learning rate of its own, say; without --config {_DEMO_OWN}",
+        help="folder with configurations MODEL.yaml, each added to the settings of that model, for "
+        f"example a learning rate of its own; without --config {_DEMO_OWN}",
     )
     add_trainings(
         parser,
@@ -90,22 +90,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--print",
         action="store_true",
         dest="only_print",
-        help="print the commands that are left, a line for each training, and start none",
+        help="print the commands of the remaining trainings, one a line, without running them",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train and test what is not finished, show the table, draw the picture.
+    """Run the unfinished trainings, show the table and draw the picture.
 
-    Where a training fails or the command is interrupted, they are of what is finished.
+    If a training fails or the command is interrupted, both cover the trainings that are finished.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
         CommandError: If a training or a test fails.
-        FileNotFoundError: If the data set is not there.
-        ValueError: If there is no such method, or the settings are not PKS⁴'s.
+        FileNotFoundError: If the data set does not exist.
+        ValueError: If there is no such method, or the settings are not those of PKS⁴.
     """
     base, out, own = arguments.settings, arguments.out, arguments.own
     own_data = ""

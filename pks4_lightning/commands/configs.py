@@ -1,4 +1,4 @@
-"""``pks4 configs``: the configurations that come with the package."""
+"""``pks4 configs``: list, show and copy the configurations that ship with the package."""
 
 import argparse
 import sys
@@ -11,9 +11,9 @@ __all__ = ["add_arguments", "run"]
 
 EXAMPLES = """\
 examples:
-  pks4 configs                        # every name, and what it is for
-  pks4 configs ssv2                   # what the file says
-  pks4 configs ssv2 --out my.yaml     # a copy to change: pks4 fit --config my.yaml
+  pks4 configs                        # list all names and purposes
+  pks4 configs ssv2                   # show one
+  pks4 configs ssv2 --out my.yaml     # copy one to change: pks4 fit --config my.yaml
 """
 
 
@@ -21,27 +21,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.epilog = EXAMPLES
-    parser.add_argument("name", nargs="?", help="show this one; default: list all")
-    parser.add_argument("--out", type=Path, help="copy it to this file instead")
+    parser.add_argument("name", nargs="?", help="configuration to show; default: list all")
+    parser.add_argument(
+        "--out", type=Path, help="copy the configuration to this file instead of showing it"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """List the configurations, show one, or copy one.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        FileExistsError: If there is a file already where the copy is to go.
+        FileExistsError: If the target of the copy already exists.
         FileNotFoundError: If there is no configuration of that name.
-        ValueError: If a copy is asked for, and not of which.
+        ValueError: If a copy is asked for without the name of a configuration.
     """
     if arguments.name is None:
         if arguments.out is not None:
-            raise ValueError("--out copies a configuration: name it, as in `pks4 configs ssv2`.")
+            raise ValueError(
+                "--out needs the name of a configuration to copy, as in `pks4 configs ssv2 --out "
+                "my.yaml`."
+            )
         for name in config_names():
             sys.stdout.write(f"{name:<28}{config_purpose(shipped_config(name))}\n")
         return
@@ -50,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         sys.stdout.write(text)
         return
     if arguments.out.exists():
-        raise FileExistsError(f"{arguments.out} exists already; choose another --out.")
+        raise FileExistsError(f"{arguments.out} already exists; choose another --out.")
     with atomic_write(arguments.out) as path:
         path.write_text(text, encoding="utf-8")
     sys.stdout.write(f"Wrote {arguments.out}.\n")

@@ -1,4 +1,4 @@
-"""``pks4 cost``: what a configuration costs, and the paper's cost tables computed again."""
+"""``pks4 cost``: compute the cost of a configuration, or recompute the paper's cost tables."""
 
 import argparse
 import json
@@ -34,14 +34,14 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  pks4 cost --paper                                  # the paper's cells beside ours
+  pks4 cost --paper                                  # the paper's cells and ours, side by side
   pks4 cost --config ssv2
   pks4 cost --config ssv2 --data.num_frames 32 --measure
   pks4 cost --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --json
   pks4 cost --config ssv2 --scaling --out scaling.png
   pks4 cost --config ssv2 --backbone facebook/dinov2-base
 Any setting of `pks4 fit` may follow. Nothing is downloaded for OpenAI's four CLIP transformers and
-for the base models of SigLIP, SigLIP 2, DINOv2, DINOv3 and ViT; of others, config.json.
+for the base models of SigLIP, SigLIP 2, DINOv2, DINOv3 and ViT; for others, config.json is.
 """
 
 
@@ -49,27 +49,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Parameters, FLOPs, memory and training compute of the classifier that the settings of a "
-        "training describe. Counted without weights, data or GPU."
+        "Compute parameters, FLOPs, memory and training compute of the classifier that the "
+        "settings describe. No weights, data or GPU are needed."
     )
     parser.epilog = EXAMPLES
     take_settings(parser)
-    parser.add_argument("--ckpt_path", help="a checkpoint, whose settings to start from")
+    parser.add_argument("--ckpt_path", help="a checkpoint whose settings to start from")
     parser.add_argument("--backbone", help="short for --model.classifier.backbone")
-    parser.add_argument("--videos", type=int, help="training videos, where no data set tells")
+    parser.add_argument(
+        "--videos", type=int, help="number of training videos, if no data set is given"
+    )
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="time the device at hand (minutes for ViT-B/16 on a CPU); on a GPU, its memory too",
+        help="also time this device (minutes for ViT-B/16 on a CPU); on a GPU, its memory too",
     )
-    parser.add_argument("--scaling", action="store_true", help="cost over length and resolution")
     parser.add_argument(
-        "--out", type=Path, default=Path("scaling.png"), help="the picture of --scaling"
+        "--scaling", action="store_true", help="tabulate the cost over clip length and resolution"
     )
-    parser.add_argument("--paper", action="store_true", help="compute the paper's cells again")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("scaling.png"),
+        help="where to save the figure of --scaling",
+    )
+    parser.add_argument(
+        "--paper", action="store_true", help="recompute the cost cells of the paper's tables"
+    )
     parser.add_argument(
         "--table",
         type=int,
@@ -77,27 +86,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(RECOMPUTED_TABLES),
         help=f"tables of --paper; default: {' '.join(map(str, RECOMPUTED_TABLES))}",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else")
+    parser.add_argument("--json", action="store_true", help="print only JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Count, and if wanted measure, what a classifier costs.
+    """Count, and optionally measure, the cost of a classifier.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Returns:
-        The exit status: 1 if a cell of the paper that should come out does not.
+        The exit status: 1 if a cell of the paper that should be reproduced is not.
 
     Raises:
-        ValueError: If the settings cannot be read, or are not wanted.
+        ValueError: If the settings cannot be read, or do not apply.
     """
     if not arguments.measure:
         logging.getLogger("pks4_lightning").setLevel(logging.WARNING)
     if arguments.paper:
         if arguments.settings:
             raise ArgumentsError(
-                f"--paper takes no settings of a training: {' '.join(arguments.settings)}."
+                f"--paper takes no training settings: {' '.join(arguments.settings)}."
             )
         return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
     tower = [f"--model.classifier.backbone={arguments.backbone}"] if arguments.backbone else []
@@ -130,10 +139,10 @@ def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:
 
 
 def cells_as_json(cells: Sequence[Cell]) -> str:
-    """Return what ``pks4 cost --paper --json`` prints.
+    """Return the output of ``pks4 cost --paper --json``.
 
     Args:
-        cells: Those of the tables.
+        cells: The cells of the tables.
     """
     return _as_json(
         [
@@ -159,7 +168,7 @@ def _ways_of_counting(cell: Cell) -> dict[str, Any]:
 
 
 def _reasons(tables: Sequence[int]) -> list[str]:
-    """Say why some cells deviate or have none of ours beside them, as the tables' files have it."""
+    """Explain why cells deviate or cannot be computed, as recorded in the tables' files."""
     return [
         f"Table {number}, {row.name}: {reason}"
         for number in tables
@@ -204,10 +213,10 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
 
 
 def curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:
-    """Name what the picture of the scaling shows.
+    """Name the curves of the scaling figure.
 
     Args:
-        points: Along one axis.
+        points: The points along one axis.
     """
     return {
         "frames": [point.num_frames for point in points],

@@ -1,4 +1,4 @@
-"""``pks4 demo``: the whole job on a small embedded data set, with a baseline beside it."""
+"""``pks4 demo``: train and test PKS⁴ and a baseline on small generated videos."""
 
 import argparse
 import json
@@ -28,30 +28,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Videos in time-reversal pairs: make them, train PKS⁴ and a baseline that averages frames, "
-        "test both, compare. What is finished is not done again."
+        "Generate videos in time-reversal pairs, train and test PKS⁴ and a baseline that averages "
+        "frames, and compare them. Finished steps are not repeated."
     )
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training of each")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
-    parser.add_argument("--epochs", type=int, help="instead of the configuration's number")
-    parser.add_argument("--num_train", type=int, default=1200, help="training videos")
-    parser.add_argument("--num_val", type=int, default=240, help="validation videos")
-    parser.add_argument("--num_test", type=int, default=400, help="test videos")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="output folder")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="train each model once per seed"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="number of trainings to run in parallel"
+    )
+    parser.add_argument("--epochs", type=int, help="number of epochs; default: the configuration's")
+    parser.add_argument("--num_train", type=int, default=1200, help="number of training videos")
+    parser.add_argument("--num_val", type=int, default=240, help="number of validation videos")
+    parser.add_argument("--num_test", type=int, default=400, help="number of test videos")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the data, train and test both models, and show what came out.
+    """Generate the data, train and test both models, and show the results.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If a number is out of range, or the folder holds something else.
+        ValueError: If a number is out of range, or the folder contains something else.
     """
     for name, least in (("num_train", 2), ("num_val", 2), ("num_test", 2), ("jobs", 1)):
         if getattr(arguments, name) < least:
@@ -77,9 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
         results,
         title=f"Test split, seed {', '.join(map(str, seeds))}",
         shares=("top1", "top5", "pair", "direction"),
-        # where there are spreads, these would not fit in
+        # with spreads, these columns would not fit
         costs=("params", "seconds") if len(seeds) == 1 else (),
-        caption="direction: where the pair is right; seconds of training, one thread",
+        caption="direction: accuracy, given the correct pair; seconds of training on one thread",
     )
     Console().print(table)
     for path in (out / "results.json", *pictures):

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
         "Generate short videos whose classes come in time-reversal pairs: textured shapes, in "
@@ -47,12 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides every byte (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at work (%(default)s)")
     parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
-    parser.add_argument("--hard", action="store_true", help="the ablations' set: more in the way")
+    parser.add_argument(
+        "--hard", action="store_true", help="the harder set of the ablations, with more distractors"
+    )
     parser.add_argument(
         "--motions",
         nargs="+",
         choices=sorted(MOTION_NAMES),
-        help="pairs of classes, in label order, instead of the set's own",
+        help="class pairs to generate, in label order, instead of the default ones",
     )
 
 

@@ -1,4 +1,4 @@
-"""``pks4 doctor``: what is wrong with this machine, and how it is mended."""
+"""``pks4 doctor``: check this machine and suggest a fix for each problem."""
 
 import argparse
 import json
@@ -13,21 +13,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Check packages, GPU, decoders, memory, limits, disks and the hub; decode a clip and take "
-        "a training step. A line each, what to do about each failure, and status 1 if there is one."
+        "Check packages, GPU, decoders, memory, limits, disks and the hub; decode a clip and run a "
+        "training step. Prints one line per check and a fix for each failure; exits with status 1 "
+        "if a check failed."
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--json", action="store_true", help="for issue reports and programs")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set to check")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, for issue reports and programs"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the checks.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Returns:
         1 if a check failed.

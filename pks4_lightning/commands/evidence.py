@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's; settings of ``pks4 fit`` may follow them.
+        parser: The parser of the command; it also accepts settings of ``pks4 fit``.
     """
     take_settings(parser)
     parser.description = (
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show",
         action="store_true",
-        help="train nothing: tabulate the folds that all arms have finished with all seeds",
+        help="only tabulate the folds that all arms have finished with all seeds; train nothing",
     )
 
 
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Train and test what is not finished, show the tables, draw the pictures.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
         FileNotFoundError: If the clips or their table are not there.

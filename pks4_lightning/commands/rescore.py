@@ -1,4 +1,4 @@
-"""``pks4 rescore``: the accuracy of any subset of a test's views, without a model or a GPU."""
+"""``pks4 rescore``: recompute a test's accuracy for any subset of its views, without a GPU."""
 
 import argparse
 import json
@@ -19,28 +19,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Score any subset of a test's views again, from the view_scores.npz that `pks4 test` "
-        "wrote. View number = clip × crops + crop."
+        "Recompute the accuracy for any subset of a test's views from the view_scores.npz that "
+        "`pks4 test` wrote. View index = clip × crops + crop."
     )
     parser.epilog = "example: pks4 rescore runs/ssv2_b16_f8/test/view_scores.npz --views 0 1 2"
     parser.add_argument("scores", type=Path, help="view_scores.npz of a test")
     parser.add_argument(
-        "--views", type=int, nargs="+", help="numbers of the views to average; default: all"
+        "--views", type=int, nargs="+", help="indices of the views to average; default: all"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score views of a finished test again.
+    """Rescore the views of a finished test.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If the file holds no scores of a test.
+        ValueError: If the file contains no scores of a test.
     """
     rows = rescore(ViewScores.load(arguments.scores), arguments.views)
     if arguments.json:
@@ -50,20 +50,20 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, Any]]:
-    """Score the chosen views together and, where none are chosen, each view alone as well.
+    """Score the chosen views together; if none are chosen, score all views and each view alone.
 
     Args:
         views: The scores of a test.
-        chosen: Numbers of views; ``None`` means all.
+        chosen: Indices of views; ``None`` means all.
 
     Returns:
         Rows with ``views``, ``num_videos``, ``top1``, ``top5`` and 95 % intervals.
 
     Raises:
-        ValueError: If labels are not known, or a video lacks a view.
+        ValueError: If labels are unknown, or a video lacks a view.
     """
     if not len(views.label) or (views.label < 0).any():
-        raise ValueError("There are videos without labels; only a test can be scored again.")
+        raise ValueError("Some videos have no labels; only the views of a test can be rescored.")
     every = sorted(set(views.view_index.tolist()))
     subsets: list[tuple[str, list[int] | None]] = []
     if chosen is None:

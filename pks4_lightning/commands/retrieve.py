@@ -1,4 +1,4 @@
-"""``pks4 retrieve``: nearest neighbours of test videos among the training videos."""
+"""``pks4 retrieve``: find the training videos nearest to each test video."""
 
 import argparse
 import csv
@@ -35,7 +35,7 @@ examples:
   pks4 retrieve --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
   pks4 retrieve --ckpt_path runs/k400_b16_f32/checkpoints/best.ckpt \\
       --data.format ucf101 --data.root /data/ucf101 --k 1 5 10 20
-Any setting of `pks4 predict` may follow. The data set need not be that of the training.
+Any setting of `pks4 predict` may follow. The data set may differ from that of the training.
 """
 
 
@@ -43,30 +43,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Search the training split for the nearest neighbours of every test video. Features are "
-        "what the head reads: the mean over frames of the projected class token, here over views "
-        "too, compared by cosine."
+        "Find the nearest neighbours of every test video in the training split. Features are the "
+        "inputs of the head (the mean over frames of the projected class token), averaged over "
+        "views and compared by cosine similarity."
     )
     parser.epilog = EXAMPLES
     take_settings(parser)
     parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
     parser.add_argument(
-        "--k", action=NumbersAction, default=(1, 5, 10), help="neighbours; default: 1 5 10"
+        "--k",
+        action=NumbersAction,
+        default=(1, 5, 10),
+        help="numbers of neighbours; default: 1 5 10",
     )
-    parser.add_argument("--out", type=Path, help="folder; default: retrieval, in the run's folder")
+    parser.add_argument(
+        "--out", type=Path, help="output folder; default: retrieval, in the run's folder"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compute features of both splits, search, write down how well it went.
+    """Compute the features of both splits, search, and write the recall.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If the checkpoint or the data is not as it must be.
+        ValueError: If the checkpoint or the data is not suitable.
     """
     settings: list[str] = arguments.settings
     with quiet():
@@ -77,14 +82,14 @@ def run(arguments: argparse.Namespace) -> None:
     gallery, queries = data.videos("train"), data.videos("test")
     if gallery.spans or queries.spans:
         raise ValueError(
-            "pks4 retrieve compares whole videos, and these annotations are of intervals: cut them "
+            "pks4 retrieve compares whole videos, but these annotations are intervals: cut them "
             "into files of their own."
         )
     shared = {gallery.path(i) for i in range(len(gallery))}
     shared &= {queries.path(i) for i in range(len(queries))}
     if shared:
         raise ValueError(
-            f"{len(shared)} test videos, such as {min(shared)}, are training videos as well: a "
+            f"{len(shared)} test videos, such as {min(shared)}, are also training videos: a "
             "query would find itself."
         )
     path = str(cli.config["test"].ckpt_path)
@@ -114,7 +119,7 @@ def _write_neighbours(
     neighbours: Neighbours,
     names: Sequence[str],
 ) -> None:
-    """Name every query's neighbours: path, class and cosine, the nearest first."""
+    """Write the neighbours of every query, nearest first: path, class and cosine similarity."""
     header = ["video_path", "label"]
     for k in range(1, neighbours.places.shape[1] + 1):
         header += [f"neighbour{k}", f"label{k}", f"similarity{k}"]
@@ -131,7 +136,7 @@ def _write_neighbours(
 def _features(
     checkpoint: str, videos: VideoList, folder: Path, settings: list[str]
 ) -> tuple[np.ndarray, VideoList]:
-    """Return the features of the videos of a list that can be decoded, and these videos."""
+    """Return the features of all videos of a list that can be decoded, and these videos."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "videos.txt"
     absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
@@ -145,9 +150,9 @@ def _features(
             cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, return_predictions=False
         )
     if missing := cli.datamodule.missing_videos("predict"):
-        # indices count the videos that are there, labels those that were
+        # features are indexed by the videos that still exist, labels by those that were listed
         raise FileNotFoundError(
-            f"{len(missing)} videos have gone since the annotations were read, such as "
+            f"{len(missing)} videos have disappeared since the annotations were read, such as "
             f"'{missing[0]}'; run it again."
         )
     features, indices = recorder.per_video()
@@ -157,7 +162,7 @@ def _features(
 
 
 class _FeatureRecorder(Callback):
-    """Keeps what the head reads while a trainer predicts."""
+    """Records the inputs of the head while a trainer predicts."""
 
     def __init__(self) -> None:
         self._read: list[Tensor] = []
@@ -165,7 +170,7 @@ class _FeatureRecorder(Callback):
         self._features: list[Tensor] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen at the head."""
+        """Register a hook on the head."""
         head: Any = pl_module.classifier
         head.head.register_forward_pre_hook(self._keep)
 
@@ -178,13 +183,13 @@ class _FeatureRecorder(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's features that are of videos."""
+        """Keep the features of the batch, except those of padding clips."""
         features, self._read = torch.cat(self._read), []
         self._features.append(features[batch["valid"]].float().cpu())
         self._index.append(batch["video_index"][batch["valid"]].cpu())
 
     def per_video(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean of each video's views, and the videos' places in their list."""
+        """Return the mean over each video's views, and the videos' positions in their list."""
         videos, place = torch.cat(self._index).unique(return_inverse=True)
         features = torch.cat(self._features)
         sums = features.new_zeros(len(videos), features.shape[1]).index_add(0, place, features)
@@ -196,7 +201,7 @@ class _FeatureRecorder(Callback):
 
 def _show(report: dict[str, Any], ks: tuple[int, ...]) -> None:
     table = Table(
-        title=f"{report['num_queries']:,} queries, {report['num_gallery']:,} videos to be found",
+        title=f"{report['num_queries']:,} queries, {report['num_gallery']:,} gallery videos",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

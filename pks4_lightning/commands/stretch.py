@@ -1,4 +1,4 @@
-"""``pks4 stretch``: one checkpoint at many lengths and resolutions."""
+"""``pks4 stretch``: measure one checkpoint at many lengths and resolutions."""
 
 import argparse
 import json
@@ -43,11 +43,11 @@ examples:
   pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt \\
       --against runs/plain/checkpoints/best.ckpt --frames 8 16 32 --resolutions 112 224 336
   pks4 stretch --ckpt_path runs/flexible/checkpoints/best.ckpt --budget 100
-Any setting of `pks4 test` may follow, for all cells alike. The same command continues a grid that
-was interrupted; finished cells are not evaluated again.
+Any setting of `pks4 test` may follow; it applies to all cells. The same command continues an
+interrupted grid; finished cells are not evaluated again.
 """
 _LOOKED_AT = 20
-"""Videos of a split whose lengths say how long its videos are."""
+"""Number of videos inspected to find the longest clip that is useful."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class _Subject:
     path: str
     config: PKS4Config
     unit: int
-    """What its frames' sides must be multiples of."""
+    """Frame sizes must be a multiple of this many pixels."""
     settings: list[str]
     num_frames: int
     frame_size: int
     longest: int
-    """Frames of the longest among the first videos of the split."""
+    """Number of frames of the longest of the first videos in the split."""
     folder: Path
 
 
@@ -70,41 +70,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Test one checkpoint at every length and resolution of a grid: top-1, GFLOPs per view and "
-        "clips per second of each, as a table, CSV, JSON and a heat map."
+        "Test one checkpoint at every length and resolution of a grid. Writes top-1, GFLOPs per "
+        "view and clips per second of each cell as a table, CSV, JSON and a heat map."
     )
     parser.epilog = EXAMPLES
     take_settings(parser)
     parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
-    parser.add_argument("--against", help="a second one, cut into patches as the first one is")
+    parser.add_argument(
+        "--against", help="a second checkpoint to compare; it must use the same patch size or grid"
+    )
     parser.add_argument(
         "--frames",
         action=NumbersAction,
-        help="lengths, such as 8 16 32; default: around the training's",
+        help="clip lengths, such as 8 16 32; default: lengths around that of training",
     )
     parser.add_argument(
         "--resolutions",
         action=NumbersAction,
-        help="sides of a frame in pixels; the nearest that patches cover are taken. Default: from "
-        "half to one and a half times the training's",
+        help="frame sizes in pixels, rounded to the nearest that patches cover; default: from "
+        "0.5 to 1.5 times that of training",
     )
-    parser.add_argument("--out", type=Path, help="folder; default: stretch, in the run's folder")
     parser.add_argument(
-        "--budget", type=float, help="GFLOPs per view to pick the most accurate scale for"
+        "--out", type=Path, help="output folder; default: stretch, in the run's folder"
+    )
+    parser.add_argument(
+        "--budget", type=float, help="pick the most accurate scale within this many GFLOPs per view"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Evaluate what is not finished, show and draw the grid.
+    """Evaluate the unfinished cells, then show and draw the grid.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If a checkpoint, the data or the grid is not as it must be.
+        ValueError: If a checkpoint, the data or the grid is not suitable.
     """
     settings: list[str] = arguments.settings
     first = _look_at(arguments.ckpt_path, settings)
@@ -133,10 +137,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def cell_map(cells: Sequence[Cell], grid: Grid) -> np.ndarray:
-    """Lay out top-1 accuracies: a row for every length, a column for every resolution.
+    """Arrange top-1 accuracies in rows of equal length and columns of equal resolution.
 
     Args:
-        cells: Of one checkpoint; what is not there is not a number.
+        cells: The cells of one checkpoint; missing ones become NaN.
         grid: The grid.
     """
     values = np.full((len(grid.frames), len(grid.resolutions)), np.nan)
@@ -154,7 +158,7 @@ def _look_at(checkpoint: str, settings: list[str]) -> _Subject:
         data = cli.datamodule
         data.setup("test")
         cli.model.check_labels(data)
-    assert config.backbone_config is not None, "a checkpoint holds the whole architecture"
+    assert config.backbone_config is not None, "a checkpoint stores the whole architecture"
     grid_size = describe(config).grid_size
     return _Subject(
         path=str(cli.config["test"].ckpt_path),
@@ -174,22 +178,22 @@ def _longest(videos: VideoDataset) -> int:
         try:
             lengths.append(videos.num_frames_of(index))
         except VideoDecodeError:
-            continue  # the test names it
+            continue  # the test will report it
     return max(lengths)
 
 
 def _plan(
     subject: _Subject, frames: tuple[int, ...] | None, resolutions: tuple[int, ...] | None
 ) -> Grid:
-    """Settle on lengths and resolutions.
+    """Choose the lengths and resolutions of the grid.
 
     Raises:
-        ValueError: If a length was asked for that videos do not have.
+        ValueError: If a requested length exceeds that of the videos.
     """
     longest = subject.longest
     if frames and max(frames) > longest:
         raise ValueError(
-            f"--frames asks for {max(frames)}, and the longest of the first {_LOOKED_AT} videos "
+            f"--frames asks for {max(frames)}, but the longest of the first {_LOOKED_AT} videos "
             f"has {longest}: a longer clip would only repeat frames. Leave out what is above "
             f"{longest}."
         )
@@ -197,13 +201,13 @@ def _plan(
         wanted = default_frames(subject.num_frames)
         frames = tuple(length for length in wanted if length <= longest)
         if frames != wanted:
-            logger.info("Lengths above the videos' %d frames are left out.", longest)
+            logger.info("Clip lengths above the videos' %d frames are skipped.", longest)
     sizes = resolutions or default_resolutions(subject.frame_size, unit=subject.unit)
     return Grid(frames, sizes)
 
 
 def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
-    """Evaluate what is not finished, a line of progress for each cell."""
+    """Evaluate the unfinished cells, logging one line per cell."""
     left = [
         (subject, *scale)
         for scale in grid.scales
@@ -238,7 +242,7 @@ def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> Non
 def _evaluate_cell(
     subject: _Subject, num_frames: int, resolution: int, gflops: float, out: Path
 ) -> Cell:
-    """Run the test that `pks4 test` runs at one scale."""
+    """Run the same test as `pks4 test`, at one scale."""
     size = size_used(resolution, unit=subject.unit)
     folder = out / f"{num_frames}x{size}"
     scale = [f"--data.num_frames={num_frames}", f"--data.frame_size={size}"]
@@ -266,7 +270,7 @@ def _evaluate_cell(
 
 
 def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
-    """Print the table, draw the map."""
+    """Print the table and draw the heat map."""
     maps = {}
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("run", "frames", "pixels", "GFLOPs", "top-1 %", "95 % interval", "clips/s"):

@@ -1,4 +1,4 @@
-"""``pks4 tower fetch``: an image transformer of the Hugging Face hub, into a folder."""
+"""``pks4 tower fetch``: download an image transformer from the Hugging Face hub."""
 
 import argparse
 import sys
@@ -13,25 +13,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Download the files of an image transformer that a training reads: its description, its "
-        "preprocessor file and its weights. Take the folder to a machine without a network and "
-        "name it there: --model.classifier.backbone FOLDER."
+        "Download the files of an image transformer that a training needs: its configuration, its "
+        "preprocessor file and its weights. On a machine without a network, use a copy of the "
+        "folder with --model.classifier.backbone FOLDER."
     )
     parser.epilog = (
         "example: pks4 tower fetch google/siglip2-base-patch16-224 --out towers/siglip2_b16"
     )
     parser.add_argument("id", help="hub id, such as facebook/dinov2-with-registers-base")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Download.
+    """Download the files.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
     """
     family = fetch(arguments.id, arguments.out)
     sys.stdout.write(

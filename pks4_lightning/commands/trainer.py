@@ -1,4 +1,4 @@
-"""``pks4 fit | validate | test``: Lightning's trainer on our task and data."""
+"""``pks4 fit | validate | test``: run Lightning's trainer on our task and data."""
 
 import argparse
 import logging
@@ -18,10 +18,10 @@ __all__ = ["add_arguments", "run", "start"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take all arguments as settings.
+    """Accept all arguments as settings.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.usage = f"{parser.prog} [--config FILE] [--SETTING VALUE ...]"
     parser.epilog = short_help(parser.get_default("command"))
@@ -39,7 +39,7 @@ class _Help(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Show what is used first, a group of settings, or all."""
+        """Show the common settings, a group of settings, or all."""
         if values is None:
             parser.print_help()
         elif values == "all":
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command.
 
     Args:
-        arguments: The name of the command, and its settings.
+        arguments: The name of the command and its settings.
 
     Raises:
         SystemExit: As :func:`start` does.
@@ -69,24 +69,24 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
     """Start Lightning's trainer.
 
     Args:
-        arguments: The command, and its settings.
-        callbacks: Of this run, besides those that every run has.
+        arguments: The command and its settings.
+        callbacks: Callbacks of this run, in addition to those that every run has.
 
     Raises:
-        SystemExit: With status 2 if the settings do not parse, 143 if SIGTERM or SIGUSR1 stops the
-            run. One that stalls ends with 75.
+        SystemExit: With status 2 if the settings do not parse, 143 if SIGTERM or SIGUSR1 stopped
+            the run, 75 if it stalled.
     """
     from pks4_lightning.cli.lightning_cli import run_cli
     from pks4_lightning.training.callbacks.preemption import noting_signals
 
-    # Lightning 2.6 calls a function that torch 2.13 has renamed; nothing a user could do.
+    # Lightning 2.6 calls a function that torch 2.13 has renamed; users can do nothing about it.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    # `check_cores` says it, once
+    # `check_cores` reports it, once.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )
-    if arguments[0] != "fit":  # nothing is saved there
+    if arguments[0] != "fit":  # evaluation saves nothing there
         warnings.filterwarnings("ignore", message="The dirpath has changed")
         # a training by a program has callbacks that only it knows, and only training needs
         warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
@@ -94,5 +94,5 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
         with noting_signals():
             run_cli(list(arguments), callbacks=callbacks)
     finally:
-        for worker in multiprocessing.active_children():  # one that is stuck would hold up the end
+        for worker in multiprocessing.active_children():  # a stuck worker would block the exit
             worker.kill()

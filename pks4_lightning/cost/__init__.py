@@ -1,4 +1,4 @@
-"""What a classifier costs: parameters, FLOPs, memory, training compute, time."""
+"""Costs of a classifier: parameters, FLOPs, memory, training compute and speed."""
 
 from typing import TYPE_CHECKING
 

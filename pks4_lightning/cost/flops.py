@@ -1,8 +1,9 @@
-"""How many operations a forward pass takes, exactly, without running it.
+"""Count the exact number of operations of a forward pass without running it.
 
-torch's own counter counts on the meta device. What it does not know is registered: the selective
-scan and the scanner's convolution beside their operators, normalisation here. The correlation is
-counted as it is computed, by products of whole rows of patches with whole rows of the window.
+torch's own counter runs on the meta device. Operators that it does not know are registered: the
+selective scan and the scanner's convolution beside their operators, normalisation here. The
+correlation is counted as it is computed, as products of whole rows of patches with whole rows of
+the window.
 """
 
 import math
@@ -19,15 +20,15 @@ from pks4_lightning.models.video_classifier import VideoClassifier
 
 __all__ = ["Flops", "count_flops", "total_flops"]
 
-# per element, as the paper's numbers need it
+# operations per element, chosen to match the paper's numbers
 _NORM_FLOPS = 5
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of a forward pass, as the field counts them: a multiply-add is one.
+    """Operations of a forward pass in the field's convention: one multiply-add counts as one.
 
-    Both sums leave out what is pointwise: activations, residuals, softmax, batch normalisation,
+    Both totals omit pointwise operations: activations, residuals, softmax, batch normalisation, and
     the three taps of the class-token route.
     """
 
@@ -36,25 +37,25 @@ class Flops:
     attention: int = 0
     """Multiply-adds of QK^T and of the attention weights times V."""
     scan: int = 0
-    """9 for each channel, state and step of the selective scan."""
+    """9 per channel, state and step of the selective scan."""
     norm: int = 0
-    """5 for each element that layer normalisation passes."""
+    """5 per element of a layer normalisation's input."""
 
     @property
     def paper(self) -> int:
-        """All but the attention's two products: the count that the paper's tables need."""
+        """All but the attention's two products: the convention that the paper's tables follow."""
         return self.matmuls + self.scan + self.norm
 
     @property
     def all_matmuls(self) -> int:
-        """Everything, the attention's two products included."""
+        """All operations, including the attention's two products."""
         return self.paper + self.attention
 
 
 def count_flops(
     classifier: VideoClassifier, *, num_frames: int, frame_size: int
 ) -> dict[str, Flops]:
-    """Count the operations of every part in the forward pass of one clip.
+    """Count the operations of each part in the forward pass of one clip.
 
     Args:
         classifier: On the meta device (:func:`~pks4_lightning.cost.parameters.describe`).
@@ -62,8 +63,8 @@ def count_flops(
         frame_size: Side of a frame in pixels, a multiple of the patch size.
 
     Returns:
-        Part to operations; the parts add up to the classifier. Frames whose patches must be
-        resized add ``patch resize``.
+        Maps parts to operations; they sum to the whole classifier. If patches must be resized to
+        fit the frames, there is also ``patch resize``.
 
     Raises:
         ValueError: If patches do not cover a frame.
@@ -87,7 +88,7 @@ def count_flops(
         part: sum((counted(module) for module in modules), Counter())
         for part, modules in classifier.parts().items()
     }
-    for part in classifier.parts_within():  # the tower is charged for what runs in its hooks
+    for part in classifier.parts_within():  # they run in the tower's hooks, so it counted them too
         operators["vision tower"].subtract(operators[part])
     parts = {
         part: _by_kind(counts, has_attention=part != "correlation")
@@ -101,10 +102,10 @@ def count_flops(
 
 
 def total_flops(parts: Mapping[str, Flops]) -> Flops:
-    """Add up what :func:`count_flops` returns.
+    """Sum the parts returned by :func:`count_flops`.
 
     Args:
-        parts: Part to operations.
+        parts: Operations by part.
     """
     kinds = Counter[str]()
     for flops in parts.values():
@@ -117,7 +118,7 @@ def _named(counts: Mapping[Any, int]) -> dict[str, int]:
 
 
 def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
-    """Sort operators; a batched product is the attention's, but for the correlation's own."""
+    """Sort operators by kind; batched products are attention's, except the correlation's own."""
     kinds = Counter[str]()
     for name, flops in operators.items():
         if "selective_scan" in name:
@@ -127,7 +128,7 @@ def _by_kind(operators: Mapping[str, int], *, has_attention: bool) -> Flops:
         elif has_attention and ("bmm" in name or "attention" in name):
             kinds["attention"] += flops // 2
         else:
-            kinds["matmuls"] += flops // 2  # torch counts two for a multiply-add
+            kinds["matmuls"] += flops // 2  # torch counts a multiply-add as two
     return Flops(**kinds)
 
 

@@ -1,8 +1,8 @@
-"""How much memory training takes, without a GPU and without allocating it.
+"""Compute the memory that training takes, without a GPU and without allocating it.
 
-The step runs on tensors that have a shape, a number type and a storage, but no content. What
-libraries and kernels allocate for themselves, and what an allocator leaves unused between tensors,
-is not seen.
+The training step runs on fake tensors, which have shape, dtype and storage size but no content. The
+result excludes memory that libraries and kernels allocate internally, and memory that the allocator
+leaves unused between tensors.
 """
 
 import weakref
@@ -27,24 +27,24 @@ __all__ = ["SavedForBackward", "measured_peak", "peak_of_step", "saved_for_backw
 
 @dataclass(frozen=True)
 class SavedForBackward:
-    """What the forward pass keeps for the backward pass, in bytes; parameters are not counted."""
+    """Bytes that the forward pass keeps for the backward pass, excluding parameters."""
 
     per_clip: int
-    """Activations: grows with every clip of the batch."""
+    """Activations; proportional to the number of clips."""
     fixed: int
-    """Whatever the batch: the parameters' copies in another number type."""
+    """Independent of the batch: copies of the parameters in another dtype."""
 
 
 def saved_for_backward(
     config: PKS4Config, *, num_frames: int, frame_size: int, precision: Precision
 ) -> SavedForBackward:
-    """Count the bytes that a forward pass keeps, each storage once.
+    """Count the bytes that a forward pass keeps for the backward pass, each storage once.
 
     Args:
         config: The classifier, with or without gradient checkpointing.
         num_frames: Frames per clip.
         frame_size: Side of a frame in pixels.
-        precision: Number types.
+        precision: Dtypes of the training.
     """
     one, two = (
         _saved(
@@ -56,14 +56,14 @@ def saved_for_backward(
 
 
 def peak_of_step(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
-    """Return the most bytes that are alive at one time in a training step.
+    """Return the peak memory of a training step in bytes.
 
-    Parameters, gradients, AdamW's two moments, activations and temporary results.
+    Counts parameters, gradients, AdamW's two moments, activations and temporary tensors.
 
     Args:
         config: The classifier, with or without gradient checkpointing.
         clips: The clips of a step.
-        precision: Number types.
+        precision: Dtypes of the training.
     """
     with _without_content(config, clips, precision) as step, _LiveTensors() as live:
         for tensor in (*step.classifier.parameters(), *step.classifier.buffers()):
@@ -74,13 +74,13 @@ def peak_of_step(config: PKS4Config, clips: ClipBatch, precision: Precision) -> 
 
 
 def measured_peak(step: Callable[[], object]) -> int | None:
-    """Return the most bytes that tensors occupy on the GPU while something runs.
+    """Return the peak number of bytes that tensors occupy on the GPU during a call.
 
     Args:
-        step: What runs.
+        step: The function to call.
 
     Returns:
-        ``None`` where there is no GPU.
+        ``None`` if there is no GPU.
     """
     if not torch.cuda.is_available():
         return None
@@ -94,7 +94,7 @@ def measured_peak(step: Callable[[], object]) -> int | None:
 def _without_content(
     config: PKS4Config, clips: ClipBatch, precision: Precision
 ) -> Iterator[TrainingStep]:
-    """Prepare a step on tensors without content that pass for a CPU's, which knows autocast."""
+    """Prepare a step on fake tensors on the CPU device, for which autocast is defined."""
     classifier = describe(config).to(precision.weights)
     with FakeTensorMode(allow_non_fake_inputs=True), coordinates_uncached():
         yield TrainingStep(classifier.to_empty(device="cpu"), clips, precision)
@@ -117,7 +117,7 @@ def _saved(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Follows every storage from the operator that makes it to its end."""
+    """Tracks every storage from the operator that creates it until it is freed."""
 
     def __init__(self) -> None:
         super().__init__()

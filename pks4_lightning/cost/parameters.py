@@ -1,4 +1,4 @@
-"""How many parameters a classifier has, and where."""
+"""Count the parameters of a classifier by part."""
 
 import torch
 
@@ -11,31 +11,31 @@ __all__ = ["count_parameters", "describe"]
 
 
 def describe(config: PKS4Config) -> VideoClassifier:
-    """Build a classifier on the meta device, where tensors have shapes and no content.
+    """Build a classifier on the meta device, where tensors have shapes but no content.
 
     Args:
-        config: The description; weights are never read.
+        config: The configuration; weights are never read.
 
     Returns:
         The classifier, in training mode.
 
     Raises:
-        FileNotFoundError: If the backbone's architecture cannot be looked up.
-        ValueError: If the description does not fit its backbone.
+        FileNotFoundError: If the backbone's architecture cannot be found.
+        ValueError: If the configuration does not fit its backbone.
     """
     with torch.device("meta"):
         return build_classifier(without_weights(config))
 
 
 def count_parameters(classifier: VideoClassifier, *, trainable: bool = False) -> dict[str, int]:
-    """Count the parameters of every part.
+    """Count the parameters of each part.
 
     Args:
         classifier: The classifier, on any device.
-        trainable: Count only those that training changes.
+        trainable: Count only parameters that training changes.
 
     Returns:
-        Part to number; the parts add up to the classifier.
+        Number of parameters by part; they sum to the whole classifier.
     """
     return {
         part: sum(

@@ -18,7 +18,7 @@ __all__ = ["CostSettings", "cost_report"]
 
 @dataclass(frozen=True, kw_only=True)
 class CostSettings:
-    """What decides the cost of a training and of a test."""
+    """The settings that determine the cost of a training and a test."""
 
     classifier: PKS4Config
     clips: ClipBatch
@@ -28,27 +28,27 @@ class CostSettings:
     num_crops: int
     """Test crops per clip."""
     precision: str
-    """As ``trainer.precision`` has it."""
+    """As in ``trainer.precision``."""
     num_videos: int
-    """Training videos."""
+    """Number of training videos."""
     num_epochs: int
-    """0 where no training is known."""
+    """Number of epochs; 0 if no training is described."""
 
 
 def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, Any]:
-    """Count, and if wanted measure, what a configuration costs.
+    """Count, and optionally measure, the cost of a configuration.
 
     Args:
         settings: The configuration.
-        measured: Time the device at hand too; on a GPU, measure the memory of a step.
+        measured: Also time this device and, on a GPU, measure the memory of a step.
 
     Returns:
-        ``parameters``; ``flops`` in both conventions, per view and per video; ``training_eflops``,
-        where a training is known; ``memory`` in bytes without and with gradient checkpointing;
-        ``measured``, the same two again, where asked for.
+        ``parameters``; ``flops`` in both conventions, per view and per video; ``training_eflops``
+        if a training is described; ``memory`` in bytes without and with gradient checkpointing;
+        ``measured``, for the same two cases, if requested.
 
     Raises:
-        FileNotFoundError: If the backbone's architecture cannot be looked up.
+        FileNotFoundError: If the backbone's architecture cannot be found.
         ValueError: If the configuration does not fit its backbone.
     """
     classifier, clips = describe(settings.classifier), settings.clips

@@ -1,4 +1,4 @@
-"""How the cost grows with the length and the resolution of a clip."""
+"""Compute how the cost grows with the length and the resolution of a clip."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,34 +22,34 @@ _FRAME_SIZES = (112, 168, 224, 280, 336, 392, 448)
 
 @dataclass(frozen=True)
 class ScalingPoint:
-    """The operations of one clip; multiply-adds, attention's two products included."""
+    """Multiply-adds of one clip, including attention's two products."""
 
     num_frames: int
     frame_size: int
     """Side of a frame in pixels."""
     tower: int
-    """The vision tower without its attention's two products, with class-token route and head."""
+    """The vision tower, class-token route and head, without attention's two products."""
     tower_attention: int
-    """QK^T and AV in the tower: within frames, never between them."""
+    """QK^T and AV in the tower, computed within each frame."""
     priors: int
     """The Kinematic Prior Encoder."""
     scanner: int
-    """KS4, both directions if there are two."""
+    """The KS4 scanner, in both directions if it is bidirectional."""
     attention_along_time: int
-    """What multi-head self-attention along time at every patch location would take instead."""
+    """Cost of multi-head self-attention along time at every patch location instead."""
     attention_products: int
-    """Of that, the two products of every frame with every frame, quadratic in the length."""
+    """The part of it that is quadratic in length: products of every frame with every frame."""
 
     @property
     def total(self) -> int:
-        """Everything the classifier does."""
+        """All operations of the classifier."""
         return self.tower + self.tower_attention + self.priors + self.scanner
 
 
 def scale_num_frames(
     config: PKS4Config, *, frame_size: int, lengths: Sequence[int] = NUM_FRAMES
 ) -> Iterator[ScalingPoint]:
-    """Count a classifier's operations over clip lengths.
+    """Count a classifier's operations as a function of clip length.
 
     Args:
         config: The classifier.
@@ -62,10 +62,10 @@ def scale_num_frames(
 
 
 def scale_frame_size(config: PKS4Config, *, num_frames: int) -> Iterator[ScalingPoint]:
-    """Count a classifier's operations over frames of 112 to 448 pixels.
+    """Count a classifier's operations for frames of 112 to 448 pixels.
 
     Args:
-        config: The classifier. Where its patches do not cover a size, the nearest that they do.
+        config: The classifier. Sizes that its patches do not cover are rounded to the nearest.
         num_frames: Frames per clip.
     """
     classifier = _described(config)
@@ -75,16 +75,16 @@ def scale_frame_size(config: PKS4Config, *, num_frames: int) -> Iterator[Scaling
 
 
 def crossover(point: ScalingPoint) -> float:
-    """Return the clip length from which the scanner takes less than attention along time.
+    """Return the clip length above which the scanner is cheaper than attention along time.
 
-    The scanner's cost per frame is the same at every length (but for the first frames of its
-    convolution), that of attention a line; one point gives both.
+    The scanner's cost per frame is constant (except for the first frames of its convolution), that
+    of attention is linear in the length; one point therefore determines both.
 
     Args:
         point: Any count.
 
     Returns:
-        Frames at which both cost the same; less than 1 where attention never is the cheaper.
+        Number of frames at which both cost the same; below 1 if attention is never cheaper.
     """
     per_frame = point.attention_along_time / point.num_frames
     slope = point.attention_products / point.num_frames**2
@@ -95,12 +95,12 @@ def _described(config: PKS4Config) -> PKS4Classifier:
     classifier = describe(config)
     if not isinstance(classifier, PKS4Classifier):
         raise ValueError(
-            f"The scaling is that of PKS⁴ in an image transformer, not of "
-            f"{config.network or config.temporal}: leave --scaling out."
+            f"--scaling is available for PKS⁴ in an image transformer only, not for "
+            f"{config.network or config.temporal}: leave it out."
         )
     if config.use_scanner and config.scanner != "mamba":
         raise ValueError(
-            f"The scaling sets the KS4 scanner beside attention along time, and scanner is "
+            f"--scaling compares the KS4 scanner with attention along time, but scanner is "
             f"{config.scanner}: leave --scaling out."
         )
     return classifier
@@ -115,8 +115,8 @@ def _count(classifier: PKS4Classifier, num_frames: int, frame_size: int) -> Scal
     tower = of("vision tower", "class-token route", "head")
     grid = classifier.grid_size or frame_size // classifier.own_patch_size
     num_locations, width = grid**2, classifier.d_model
-    # of a block of multi-head self-attention: projections to queries, keys, values and back, the
-    # norm in front; and queries times keys, weights times values
+    # One block of multi-head self-attention: projections to queries, keys, values and back, and the
+    # preceding norm; then the products of queries with keys and of weights with values.
     products = num_locations * 2 * width * num_frames**2
     return ScalingPoint(
         num_frames=num_frames,

@@ -1,4 +1,4 @@
-"""How fast the device at hand is, and what it holds meanwhile: measured, not counted."""
+"""Measure the speed of a classifier on this device, and its memory on a GPU."""
 
 import logging
 import statistics
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Throughput:
-    """What one device does with one classifier."""
+    """Measured speed and memory of one classifier on one device."""
 
     forward: float
     """Clips per second without gradients."""
     training: float
-    """Clips per second with gradients and the optimiser."""
+    """Clips per second of training steps: forward, backward and optimizer."""
     peak_bytes: int | None
-    """Most memory of a training step; measured on a GPU, ``None`` elsewhere."""
+    """Peak memory of a training step in bytes, measured on a GPU; ``None`` elsewhere."""
 
 
 def default_device() -> torch.device:
@@ -39,13 +39,13 @@ def default_device() -> torch.device:
 def measure(
     config: PKS4Config, clips: ClipBatch, precision: Precision, *, num_rounds: int = 5
 ) -> Throughput:
-    """Time forward passes and training steps: one to warm up, then the median of some.
+    """Time forward passes and training steps: one warm-up round, then the median of several.
 
     Args:
         config: The classifier; its weights are random.
         clips: The clips of a step.
-        precision: Number types.
-        num_rounds: Rounds that count.
+        precision: Dtypes of the training.
+        num_rounds: Timed rounds.
     """
     device = default_device()
     with device:
@@ -56,9 +56,9 @@ def measure(
         with torch.inference_mode():
             step.forward()
 
-    logger.info("Timing %d clips a pass on %s: forward.", clips.num_clips, device)
+    logger.info("Timing the forward pass of %d clips on %s.", clips.num_clips, device)
     forward_seconds = _median_seconds(forward, num_rounds)
-    logger.info("Forward takes %.2f s a pass. Timing training steps.", forward_seconds)
+    logger.info("A forward pass takes %.2f s. Timing training steps.", forward_seconds)
     training_seconds = _median_seconds(step, num_rounds)
     return Throughput(
         forward=clips.num_clips / forward_seconds,

@@ -1,4 +1,4 @@
-"""What a whole training computes, as the paper counts it.
+"""Compute of a whole training, in the paper's convention.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Section 4.3.2, Tables 2 and 7.
@@ -10,14 +10,14 @@ __all__ = ["training_eflops"]
 def training_eflops(flops_per_view: float, *, num_videos: int, num_epochs: int) -> float:
     """Return the training compute in EFLOPs (10^18).
 
-    Six for each multiply-add: two operations, in one forward and two backward passes' worth. One
-    clip per video and epoch is counted, as the paper's numbers need it, however often a recipe
-    draws a video.
+    Each multiply-add counts six: two operations, times one forward and a backward pass worth two.
+    One clip per video and epoch is counted, as the paper's numbers require, however many repeats a
+    recipe draws.
 
     Args:
-        flops_per_view: Of one clip's forward pass, a multiply-add counted once.
+        flops_per_view: Multiply-adds of one clip's forward pass.
         num_videos: Training videos.
-        num_epochs: Passes over them.
+        num_epochs: Number of epochs.
 
     Example:
         >>> f"{training_eflops(145.18e9, num_videos=168_913, num_epochs=20):.3f}"

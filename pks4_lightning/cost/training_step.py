@@ -1,4 +1,4 @@
-"""One step of training, the same on real tensors as on tensors without content."""
+"""A training step that runs on real and on fake tensors alike."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ __all__ = ["ClipBatch", "Precision", "TrainingStep"]
 
 @dataclass(frozen=True)
 class Precision:
-    """Number types of a training, as a trainer's ``precision`` names them."""
+    """Dtypes of a training, as defined by a trainer's ``precision``."""
 
     weights: torch.dtype = torch.float32
-    """Of the parameters, the gradients and AdamW's moments, and of what autocast leaves alone."""
+    """Dtype of parameters, gradients, AdamW's moments, and operations outside autocast."""
     autocast: torch.dtype | None = None
-    """Of the matrix products; ``None`` means that of the weights."""
+    """Dtype of matrix products under autocast; ``None`` means that of the weights."""
 
     @classmethod
     def named(cls, name: str | int | None) -> "Precision":
-        """Return what a name stands for.
+        """Return the precision of a given name.
 
         Args:
-            name: ``bf16-mixed``, ``16-true``, ``32`` and so on, as ``trainer.precision`` has it;
+            name: ``bf16-mixed``, ``16-true``, ``32`` and so on, as in ``trainer.precision``;
                 ``None`` means float32.
         """
         number, _, mode = str(name or 32).partition("-")
@@ -46,11 +46,11 @@ class ClipBatch:
     """Side of a frame in pixels."""
 
     def video(self, device: str | torch.device, dtype: torch.dtype) -> Tensor:
-        """Return clips of that shape.
+        """Return clips of this shape, filled with ones.
 
         Args:
-            device: Where they lie.
-            dtype: Their number type.
+            device: Device of the tensor.
+            dtype: Dtype of the tensor.
         """
         shape = (self.num_clips, 3, self.num_frames, self.frame_size, self.frame_size)
         return torch.ones(shape, device=device, dtype=dtype)
@@ -60,9 +60,9 @@ class TrainingStep:
     """Forward, loss, backward and AdamW.
 
     Args:
-        classifier: What is trained, in the precision's number type.
+        classifier: The classifier to train, in the precision's dtype.
         clips: The clips of a step.
-        precision: Number types.
+        precision: Dtypes of the training.
     """
 
     def __init__(self, classifier: VideoClassifier, clips: ClipBatch, precision: Precision) -> None:
@@ -79,14 +79,14 @@ class TrainingStep:
             return self.classifier(video)
 
     def __call__(self) -> None:
-        """Take one step towards even scores; the gradients are gone afterwards."""
+        """Take one step towards uniform scores, then release the gradients."""
         logits = self.forward().float()
         F.cross_entropy(logits, torch.full_like(logits, 1 / logits.shape[1])).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     def allocate_moments(self) -> None:
-        """Make AdamW's moments, as an earlier step would have."""
+        """Allocate AdamW's moments, as an earlier step would have."""
         for parameter in self.classifier.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()

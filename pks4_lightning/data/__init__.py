@@ -1,4 +1,4 @@
-"""From video files and annotations to batches of clips."""
+"""Turn video files and annotations into batches of clips."""
 
 from typing import TYPE_CHECKING
 

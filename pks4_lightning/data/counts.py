@@ -1,17 +1,17 @@
-"""Whether numbers in the settings can be meant."""
+"""Check numbers in the settings."""
 
 __all__ = ["check_counts"]
 
 
 def check_counts(least: int = 1, **counts: float) -> None:
-    """Refuse numbers that are too small.
+    """Refuse numbers below a minimum.
 
     Args:
-        least: The smallest allowed.
+        least: The minimum.
         counts: Settings of the data module, by name.
 
     Raises:
-        ValueError: If one is smaller.
+        ValueError: If a number is smaller.
     """
     for name, value in counts.items():
         if value < least:

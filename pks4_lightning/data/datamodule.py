@@ -37,74 +37,73 @@ __all__ = ["VideoDataModule"]
 
 
 class VideoDataModule(LightningDataModule):
-    """Videos with labels, laid out as a published data set is, or plainly.
+    """Videos with labels, in the layout of a published data set or in a plain one.
 
-    With a published layout ``root`` alone is enough; every file and folder may also be given,
+    For a published layout, ``root`` is enough; files and folders may also be given explicitly,
     absolute or relative to it. A video is a file, or a folder of numbered pictures.
 
-    Training takes one random frame from each of ``num_frames`` equal segments of a video,
-    validation the middle frames with a centre crop, testing and predicting ``num_clips`` ×
-    ``num_crops`` views. With a ``frame_rate`` clips last as long as it says, and those of
-    training begin anywhere. All views of a video are in one batch of one rank.
+    Training takes one random frame from each of ``num_frames`` equal segments of a video;
+    validation takes the middle frames with a centre crop; testing and predicting take
+    ``num_clips`` × ``num_crops`` views. With a ``frame_rate``, frames have that rate instead, and
+    training clips begin anywhere. All views of a video are in one batch of one rank.
 
     Args:
-        root: Folder of the data set. Only predicting works without.
-        format: How the annotations are laid out: as a data set is published, or ``csv`` (a header
+        root: Folder of the data set. Only predicting works without it.
+        format: Layout of the annotations: that of a published data set, or ``csv`` (a header
             with a path and a label), ``list`` (lines of path and label), ``frames`` (lines of
-            folder, number of frames and label), ``folder`` (one per class). ``auto`` tells by the
-            files, and says so.
+            folder, number of frames and label), ``folder`` (one per class). ``auto`` detects the
+            format from the files and logs it.
         train: Training annotations, or the folder of class folders.
         val: Validation annotations.
-        test: Test annotations. ``null``: the test split if it has labels, else the validation's.
+        test: Test annotations. ``null``: the test split if it has labels, else validation.
         predict: Videos to label, folders, patterns, or lists of paths; ``-``: standard input.
-        labels: Names of all classes: Something-Something's JSON, or a text file with a name per
-            line. ``null``: found, or else the training labels, sorted.
-        remap_labels: Where a checkpoint has the same class names in another order, number the
-            data's classes as the checkpoint does, instead of refusing.
-        videos: Folder with the videos. ``null``: found.
-        fold: Which of the official splits of UCF-101, HMDB-51 (1 to 3) or Breakfast (1 to 4).
-        allow_missing: Share of a split's listed videos that may be absent from the disk; they are
-            named, counted, and in a test's report taken as wrong.
-        frame_template: Name of the pictures where videos are folders of them, such as
-            ``img_{:05d}.jpg``. ``null``: found.
+        labels: Names of all classes: Something-Something's JSON, or a text file with one name per
+            line. ``null``: searched for, otherwise the sorted training labels.
+        remap_labels: If a checkpoint has the same class names in another order, renumber the
+            data's classes to match the checkpoint instead of refusing it.
+        videos: Folder with the videos. ``null``: searched for.
+        fold: Official split to use: 1 to 3 for UCF-101 and HMDB-51, 1 to 4 for Breakfast.
+        allow_missing: Share of a split's listed videos that may be missing on disk; they are
+            logged, counted, and scored as wrong in a test's report.
+        frame_template: File names of the pictures if videos are folders of pictures, such as
+            ``img_{:05d}.jpg``. ``null``: detected.
         num_frames: Frames per clip.
-        frame_rate: Frames per second, as a stream gives them. ``null``: a clip is spread over the
-            whole video.
+        frame_rate: Frames per second, as in a stream. ``null``: a clip is spread over the whole
+            video.
         frame_size: Side of the square that the model sees, in pixels. ``null``: that of the
-            pictures which its backbone was trained with.
-        resize: Scaling of the frames before they are cropped, in training and testing alike: the
-            length of the shorter side, or height and width, in pixels. ``null``: 256 on the shorter
-            side, or 8/7 of a ``frame_size`` above 256.
-        flexible: What the scale of training clips is drawn from, anew for every optimiser step.
+            images its backbone was trained on.
+        resize: Size of the frames before cropping, in training and testing: length of the shorter
+            side, or height and width, in pixels. ``null``: 256 on the shorter side, or 8/7 of a
+            ``frame_size`` above 256.
+        flexible: Distribution of the scale of training clips, drawn for every optimiser step.
             Validation and test clips have ``num_frames`` and ``frame_size``.
         batch_size: Training and validation videos per rank and micro-batch.
-        test_batch_size: Test videos per rank and batch. ``null``: as many as keep the views of a
-            batch at or below ``batch_size``, at least 1.
+        test_batch_size: Test videos per rank and batch. ``null``: as many as keep the number of
+            views at or below ``batch_size``, at least 1.
         num_repeats: Clips drawn from every video of a training batch (repeated augmentation).
-        repeat_frames: ``drawn``: each of these clips has frames of its own. ``shared``: all crop
-            and change the same frames, which takes half the decoding where there are two.
-        balanced: Let all classes come equally often in training: the videos of small classes
-            several times per epoch, those of large ones not all.
+        repeat_frames: ``drawn``: each of these clips has its own frames. ``shared``: they are
+            different augmentations of the same frames, which halves decoding for two repeats.
+        balanced: Sample all classes equally often in training: videos of small classes several
+            times per epoch, not all videos of large classes.
         num_clips: Test clips per video.
         num_crops: Test crops per clip: left, centre and right for 3.
         num_workers: Processes that decode; 0 decodes in the main process.
-        worker_timeout: Seconds after which a worker that is still at the same video is ended, and
-            the run with it.
-        manifest: What `pks4 data index` has found out. ``null``: ``.pks4/manifest.jsonl`` below
-            ``root`` if it is there. Training leaves out what it quarantines; in the other splits
-            that counts as failed.
-        max_bad_fraction: Share of the training videos that may turn out to be undecodable, each
-            with another video in its place, before the training stops. One always may.
-        seed: Seed of the order and of every random draw.
+        worker_timeout: Seconds after which a worker that is stuck on one video is killed and the
+            run stops.
+        manifest: Result of `pks4 data index`. ``null``: ``.pks4/manifest.jsonl`` below ``root``,
+            if it exists. Training skips quarantined videos; in the other splits they count as
+            failed.
+        max_bad_fraction: Share of the training videos that may turn out to be undecodable, and are
+            replaced by other videos, before training stops. One is always tolerated.
+        seed: Seed of the order and of all random draws.
         augmentation: Random changes of the training clips.
-        pool: The pictures of a video that its clips are made of, if not all.
-        token_cache: Folder that keeps what the frozen blocks of a model make of these pictures, so
-            that it is computed once. ``null``: none.
-        mean: RGB mean that clips are normalised with, for values from 0 to 1. ``null``: that of the
-            model's backbone.
+        pool: Restricts clips to a finite set of frames and views of each video.
+        token_cache: Folder in which the output of a model's frozen blocks is stored for the clips
+            of the pool, so that it is computed once. ``null``: none.
+        mean: RGB mean for normalising values from 0 to 1. ``null``: that of the model's backbone.
         std: RGB standard deviation, likewise.
-        train_sampler: A pytorchvideo ``ClipSampler`` in place of ours. It gives spans of seconds,
-            over which the frames are spread evenly.
+        train_sampler: A pytorchvideo ``ClipSampler`` to use instead of ours. It returns time spans
+            in seconds, over which the frames are spread evenly.
         val_sampler: The same for validation.
         test_sampler: The same for testing and predicting.
 
@@ -215,17 +214,17 @@ class VideoDataModule(LightningDataModule):
         self._splits = SplitVideos(manifest)
 
     def encode_with(self, encoder: TokenEncoder) -> None:
-        """Fill the token cache with what this makes, if there is one, before a loader is made."""
+        """Fill the token cache, if there is one, with this encoder, before a loader is made."""
         self._tokens.encoder = encoder
 
     @property
     def num_frames(self) -> int:
-        """Frames per clip, where training does not draw it."""
+        """Frames per clip, unless training draws the number."""
         return self.scales.num_frames
 
     @property
     def frame_size(self) -> int:
-        """Side of the square that the model sees, in pixels, where training does not draw it."""
+        """Side of the square that the model sees, in pixels, unless training draws it."""
         return self.scales.frame_size
 
     @property
@@ -234,11 +233,11 @@ class VideoDataModule(LightningDataModule):
         return self._splits.label_names
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations of a stage; everything that can be refused is refused here.
+        """Read the annotations of a stage; invalid settings and annotations are refused here.
 
         Args:
             stage: Lightning's ``fit``, ``validate``, ``test`` or ``predict``; ``None`` means all
-                for which something is there.
+                that have data.
 
         Raises:
             FileNotFoundError: If the root, annotations or videos do not exist.
@@ -257,7 +256,7 @@ class VideoDataModule(LightningDataModule):
             )
 
     def videos(self, split: Stage) -> VideoList:
-        """Return the videos of a split that ``setup`` has read, as ``video_index`` counts them."""
+        """Return the videos of a split that ``setup`` has read, indexed by ``video_index``."""
         return self._splits.videos[split]
 
     def train_labels(self) -> Sequence[int]:
@@ -270,25 +269,25 @@ class VideoDataModule(LightningDataModule):
             self._splits.number_as(label_names)
 
     def missing_videos(self, split: Stage) -> list[str]:
-        """Return what the annotations of a split list and the disk does not hold."""
+        """Return the videos that a split's annotations list but that are missing on disk."""
         return list(self._splits.videos[split].missing)
 
     def test_split(self) -> tuple[Split, str]:
-        """Return the split that a test scores, and what lists it, relative to ``root``."""
+        """Return the split that a test scores and its source, relative to ``root``."""
         videos = self.videos("test")
         return videos.split or "test", os.path.relpath(videos.source, self.root or ".")
 
     def leave_out(self, paths: Collection[str]) -> int:
-        """Predict only the other videos, by path; return how many those are."""
+        """Predict all videos except those with these paths; return how many remain."""
         self._splits.videos["predict"] = self.videos("predict").without(set(paths))
         return len(self.videos("predict"))
 
     def videos_at_work(self) -> list[str]:
-        """Return the videos that the workers are at, the one that takes longest first."""
+        """Return the videos that the workers are processing, the slowest first."""
         return videos_at_work()
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:
-        """Return shuffled training clips, ``num_repeats`` of every video next to each other."""
+        """Return shuffled training clips; the ``num_repeats`` clips of a video are adjacent."""
         loader = self._loader("train")
         self.order.begin_anew()
         return loader
@@ -310,24 +309,24 @@ class VideoDataModule(LightningDataModule):
         return self.order.num_batches(len(self.videos("train")), self._rank)
 
     def training_list(self) -> dict[str, int | str]:
-        """Return what the order of the training videos depends on, by names that a user knows."""
+        """Return everything the order of training videos depends on, under names a user knows."""
         return self.order.terms(self.videos("train"))
 
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
-        """Let the next loader begin within an epoch; ``failed`` as :meth:`failed_train_videos`."""
+        """Start the next loader within an epoch; ``failed`` as in :meth:`failed_train_videos`."""
         self.order.begin_within(epoch=epoch, num_videos=num_videos)
         self.failures.reasons = list(failed)
 
     def failed_train_videos(self) -> list[str]:
-        """Return why training videos could not be decoded so far, a sentence per file."""
+        """Return why training videos could not be decoded so far, one sentence per file."""
         return list(self.failures.reasons)
 
     def refusal(self) -> str | None:
-        """Return why no training goes on with this data: too much of it could not be decoded."""
+        """Return why training cannot continue with this data, if too much of it is undecodable."""
         return self.failures.refusal(num_videos=len(self.videos("train")))
 
     def match_frames(self, wanted: FrameInput, *, is_known: bool) -> FrameInput:
-        """Take over what the settings leave to the model (:meth:`FrameSettings.completed`)."""
+        """Adopt the frame settings that are left to the model (:meth:`FrameSettings.completed`)."""
         agreed = self._frames.completed(wanted, is_known=is_known)
         resize = self._frames.resize_for(agreed.size)
         self.scales = replace(self.scales, frame_size=agreed.size, resize=resize)
@@ -335,11 +334,11 @@ class VideoDataModule(LightningDataModule):
         return agreed
 
     def match_patches(self, *, patch_size: int, grid_size: int | None) -> None:
-        """Settle on frames that a model can cut into patches, after :meth:`match_frames`."""
+        """Choose a frame size that the model can cut into patches, after :meth:`match_frames`."""
         self.scales = self.scales.matched(patch_size=patch_size, grid_size=grid_size)
 
     def mean_draws(self) -> dict[str, float]:
-        """Return what the draws of training clips come to on average; nothing without draws."""
+        """Return the averages of what training clips draw at random; empty without draws."""
         draws = self.scales.draws()
         return {} if draws is None else draws.means(self.batch_size)
 
@@ -350,10 +349,10 @@ class VideoDataModule(LightningDataModule):
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002 - Lightning's
-        """Normalise clips on the device; count the videos that failed in training.
+        """Normalise clips on the device, and count the training videos that failed.
 
         Raises:
-            ValueError: One batch after :meth:`refusal` has had a reason to end the training.
+            ValueError: One batch after :meth:`refusal` returns a reason to stop training.
         """
         if self.trainer is not None and self.trainer.training:
             if (refusal := self.refusal()) is not None:
@@ -362,19 +361,19 @@ class VideoDataModule(LightningDataModule):
         return {**batch, "video": self.to_model_input(batch)}
 
     def to_model_input(self, batch: VideoBatch) -> Tensor:
-        """Return a batch's clips as the model sees them: normalised, or tokens of its own."""
+        """Return a batch's clips as the model sees them: normalised, or as tokens."""
         if batch["video"].ndim == 4:
             return batch["video"]
         return self.normalisation.normalise(batch["video"].float() / 255)
 
     def to_pixels(self, video: Float[Tensor, "B C T H W"]) -> UInt8[Tensor, "B T H W C"]:
-        """Undo the normalisation of clips, for a person to look at."""
+        """Undo the normalisation of clips, for display."""
         return self.normalisation.to_pixels(video)
 
     def layout(self) -> DataLayout:
-        """Return the reader of the annotations below ``root``, which must be set and there."""
+        """Return the reader of the annotations below ``root``, which must be set and exist."""
         if self.root is None:
-            raise ValueError("data.root is not set; it names the folder of the data set.")
+            raise ValueError("data.root is not set; set it to the folder of the data set.")
         return self._layout(self.root, allow_missing=self.allow_missing)
 
     @property

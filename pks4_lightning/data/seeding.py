@@ -1,7 +1,7 @@
-"""Seeds that are pure functions of what they are for.
+"""Seeds that depend only on what they are used for.
 
-Every random draw of a clip comes from a generator seeded here, so a clip is the same whichever
-process prepares it and whatever was prepared before.
+Every random draw of a clip comes from a generator seeded here. A clip is therefore the same in
+whichever process it is prepared, and whatever was prepared before it.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ __all__ = ["generator", "stable_seed"]
 
 
 def stable_seed(*parts: int | str) -> int:
-    """Hash numbers and names to a seed, the same on every machine and in every run.
+    """Hash numbers and names to a seed that is the same on every machine and in every run.
 
     Args:
-        parts: What the draw is for, such as seed, epoch, video and repeat. Their order matters.
+        parts: The purpose of the draw, such as seed, epoch, video and repeat. Their order matters.
 
     Returns:
         A number from 0 to 2**63 - 1.

@@ -1,4 +1,4 @@
-"""The videos of a data module's splits, numbered alike, with what the manifest says of them."""
+"""The videos of all splits, with consistent class numbers, and their quarantine status."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,18 +34,18 @@ def stages_of(stage: str | None, *, predicts: bool) -> tuple[Stage, ...]:
 
 
 class SplitVideos:
-    """Reads splits when they are needed, each once.
+    """Reads each split once, when it is first needed.
 
     Args:
-        manifest: What `pks4 data index` has found out; ``None`` takes the data set's own if there
+        manifest: Result of `pks4 data index`; ``None`` uses the data set's own manifest, if there
             is one.
     """
 
     def __init__(self, manifest: str | None = None) -> None:
         self.videos: dict[Stage, VideoList] = {}
-        """By split, in the order that ``video_index`` counts."""
+        """Videos by split, in the order of ``video_index``."""
         self.known: dict[Stage, KnownFiles] = {}
-        """What the manifest says of the videos, by split."""
+        """Status in the manifest of the videos of each split."""
         self.label_names: list[str] = []
         """Names of all classes, by class index; empty until a labelled split has been read."""
         self._manifest = manifest
@@ -53,11 +53,11 @@ class SplitVideos:
         self._label_order: list[str] | None = None
 
     def read(self, layout: DataLayout, splits: Sequence[Split]) -> None:
-        """Read splits that have not been read, and apply the manifest to them.
+        """Read splits that have not been read yet, and apply the manifest to them.
 
         Args:
-            layout: Where the data set's files are.
-            splits: Which ones.
+            layout: Finds the files of the data set.
+            splits: The splits to read.
 
         Raises:
             FileNotFoundError: If annotations or videos cannot be found.
@@ -71,19 +71,19 @@ class SplitVideos:
             self._apply_manifest(split, layout.root)
 
     def number_as(self, label_names: Sequence[str]) -> None:
-        """Number the classes of all splits, those read later included, as these names are.
+        """Number the classes of all splits, also those read later, in the order of these names.
 
         Args:
             label_names: The same names as the data's, in another order.
 
         Raises:
-            ValueError: If a name is in one of the lists only.
+            ValueError: If the names are not the same.
         """
         self._label_order = list(label_names)
         self.label_names = self._renumber(self.label_names, tuple(self.videos))
 
     def _renumber(self, label_names: list[str], splits: Sequence[Stage]) -> list[str]:
-        """Renumber splits that are numbered as these names; return the names in the new order."""
+        """Renumber splits to match these names; return the names in the new order."""
         if self._label_order is None:
             return label_names
         order = match_label_order(data=label_names, wanted=self._label_order)

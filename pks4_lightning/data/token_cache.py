@@ -1,4 +1,4 @@
-"""The data module's token cache: when clips may come as tokens, and what the tokens depend on."""
+"""The token cache of the data module: when it can be used, and what the tokens depend on."""
 
 from dataclasses import asdict
 from typing import Any
@@ -18,25 +18,25 @@ from pks4_lightning.data.loading.token_store import TokenStore
 __all__ = ["TokenCache"]
 
 _READER = 1
-"""Raised when frames are decoded, scaled, cropped or changed otherwise than before."""
+"""Version of the preprocessing; raised when decoding, scaling, cropping or augmentation change."""
 _DRAWN_LATER = ("reverse", "reverse_label_pairs", "flip_label_pairs")
-"""Settings of the augmentation that tokens do not depend on: a file knows whether it is flipped."""
+"""Augmentation settings that tokens do not depend on: each file records whether it is flipped."""
 
 
 class TokenCache:
-    """Keeps what a model's frozen blocks make of the clips.
+    """Stores the output of a model's frozen blocks for the clips.
 
     Args:
-        folder: Where. ``None``: nowhere; clips come as pixels.
-        loaders: Of the clips.
-        scales: Of the clips.
+        folder: Where tokens are stored. ``None``: nowhere, and clips come as pixels.
+        loaders: The loaders of the clips.
+        scales: The scales of the clips.
 
     Raises:
-        ValueError: If the clips are not of a finite number of pictures.
+        ValueError: If the clips are not drawn from a finite set.
     """
 
     encoder: TokenEncoder | None = None
-    """Of the model, once there is one."""
+    """The encoder of the model, once there is one."""
 
     def __init__(self, folder: str | None, loaders: StageLoaders, scales: ClipScales) -> None:
         self.folder = folder
@@ -56,7 +56,7 @@ class TokenCache:
                 "24 and 12"
             )
         elif num_crops != 1:
-            reason = f"a single crop, and data.num_crops is {num_crops}: set it to 1"
+            reason = f"a single crop, but data.num_crops is {num_crops}: set it to 1"
         elif scales.flexible.anything:
             reason = "clips of one scale: leave data.flexible out"
         elif len(ours) < len(samplers):
@@ -70,15 +70,15 @@ class TokenCache:
     def store(
         self, stage: Stage, scales: ClipScales, normalisation: Normalisation
     ) -> TokenStore | None:
-        """Return the store of the tokens that these settings and the encoder come to.
+        """Return the token store for these settings and the current encoder.
 
         Args:
-            stage: What is only predicted is seldom seen twice, and is not kept.
-            scales: Of the clips.
-            normalisation: Of the pixels.
+            stage: Videos to predict are rarely seen twice and are not stored.
+            scales: The scales of the clips.
+            normalisation: The normalisation of the pixels.
 
         Returns:
-            The store, ``None`` where clips come as pixels: also while there is no model.
+            The store; ``None`` if clips come as pixels, or while there is no model.
         """
         if self.folder is None or self.encoder is None or stage == "predict":
             return None
@@ -96,11 +96,11 @@ class TokenCache:
         return TokenStore(self.folder, terms)
 
     def fill(self, dataset: VideoDataset, normalisation: Normalisation) -> None:
-        """Compute what the store of a dataset lacks.
+        """Compute the tokens that the store of a dataset lacks.
 
         Args:
-            dataset: A stage's clips; those of pixels have none.
-            normalisation: Of the pixels.
+            dataset: The clips of a stage; a dataset of pixels has no store.
+            normalisation: The normalisation of the pixels.
         """
         encoder = self.encoder
         if not isinstance(dataset, TokenDataset):

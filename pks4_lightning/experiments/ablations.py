@@ -75,7 +75,7 @@ def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
         table = read_table(number)
         if number not in TABLES:
             raise ValueError(
-                f"Table {number} is no ablation; the paper's ablations are Tables "
+                f"Table {number} is not an ablation; the paper's ablations are Tables "
                 f"{TABLES[0]} to {TABLES[-1]}."
             )
         if number == 5:

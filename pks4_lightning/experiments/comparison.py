@@ -63,7 +63,7 @@ def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estima
     """
     num_seeds, num_clips = values.shape
     if num_clips < 2 or num_seeds < 1:
-        raise ValueError(f"{num_seeds} seeds and {num_clips} clips give no interval.")
+        raise ValueError(f"{num_seeds} seeds and {num_clips} clips are too few for an interval.")
     mean = float(values.mean())
     squares = [(num_seeds * float(values.mean(axis=0).var(ddof=1)), num_clips - 1)]
     if num_seeds > 1:

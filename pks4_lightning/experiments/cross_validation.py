@@ -78,8 +78,8 @@ def cross_validate(
     """
     if len(rates) > 1 and num_folds < 3:
         raise ValueError(
-            f"{num_folds} folds leave no inner split to choose a rate on: ask for at least 3 "
-            "folds, or for one rate."
+            f"{num_folds} folds leave no inner split to choose a learning rate on: ask for at "
+            "least 3 folds, or give a single rate."
         )
     seeds = list(dict.fromkeys(seeds))
     folds = grouped_folds(clips, num_folds)
@@ -236,7 +236,7 @@ def _keep_folds(path: Path, clips: Sequence[GroupedClip], folds: Sequence[int]) 
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
             if list(csv.reader(file))[1:] != lines:
-                raise ValueError(f"{path} holds folds of other clips: choose another --out.")
+                raise ValueError(f"{path} holds folds of different clips: choose another --out.")
         return
     write_csv(path, ["path", "label", "group", "fold"], lines)
 

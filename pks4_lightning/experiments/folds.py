@@ -101,13 +101,13 @@ def grouped_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
         ValueError: If there are fewer groups than folds, or a fold would lack a class.
     """
     if num_folds < 2:
-        raise ValueError(f"folds ({num_folds}) must be at least 2: one is held out.")
+        raise ValueError(f"folds ({num_folds}) must be at least 2, because one is held out.")
     labels = sorted({clip.label for clip in clips})
     groups = sorted({clip.group for clip in clips})
     if len(groups) < num_folds:
         raise ValueError(
-            f"{len(groups)} groups do not make {num_folds} folds: ask for at most {len(groups)}, "
-            "or group the clips more finely."
+            f"{len(groups)} groups are too few for {num_folds} folds: ask for at most "
+            f"{len(groups)}, or group the clips more finely."
         )
     # counts[g, c]: clips of class c in group g
     counts = np.zeros((len(groups), len(labels)))
@@ -124,7 +124,7 @@ def grouped_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
     for fold, label in np.argwhere(held == 0):
         raise ValueError(
             f"Fold {fold + 1} of {num_folds} would have no clip of the class {labels[label]!r}, "
-            f"whose {int(counts[:, label].sum())} clips are of "
+            f"whose {int(counts[:, label].sum())} clips come from "
             f"{np.count_nonzero(counts[:, label])} groups: ask for fewer folds."
         )
     return [fold_of[clip.group] for clip in clips]

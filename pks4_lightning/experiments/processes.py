@@ -169,7 +169,8 @@ def _hold(path: Path, command: Command) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandError(
-                f"{command.name} still runs, started by an earlier command; wait for it or end it."
+                f"{command.name}, started by an earlier command, is still running; wait for it or "
+                "stop it."
             ) from None
         yield file.fileno()
 

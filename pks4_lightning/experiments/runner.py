@@ -98,7 +98,7 @@ def _require_same_settings(trials: Iterable[Trial], before: Iterable[Result]) ->
         trial = planned.get((result.table, result.row, result.fold))
         if trial is not None and config_hash(trial.settings) != result.config_hash:
             raise ValueError(
-                f"{trial.arm.row} has results of other settings (config_hash "
+                f"{trial.arm.row} has results from different settings (config_hash "
                 f"{result.config_hash}): choose another --out."
             )
 

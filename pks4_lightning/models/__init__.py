@@ -1,4 +1,4 @@
-"""Neural network modules and the builder that assembles them."""
+"""Neural network modules, and the builder that assembles them."""
 
 from typing import TYPE_CHECKING
 

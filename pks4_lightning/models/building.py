@@ -1,4 +1,4 @@
-"""From a description to a classifier."""
+"""Build a classifier from its configuration."""
 
 import logging
 from pathlib import Path
@@ -22,29 +22,29 @@ logger = logging.getLogger(__name__)
 
 
 def build_classifier(config: PKS4Config, load_weights: bool = True) -> VideoClassifier:
-    """Build the classifier that a config describes.
+    """Build the classifier that a configuration describes.
 
     Args:
-        config: The description.
-        load_weights: Read the backbone's weights if the config wants them. Off when a checkpoint
-            will fill them in: then neither network nor original weights are needed if
-            ``backbone_config`` is complete
+        config: The configuration.
+        load_weights: Load the backbone's weights if the configuration asks for them. Off if a
+            checkpoint will provide all weights: then neither a network nor the original weights are
+            needed, provided that ``backbone_config`` is complete
             (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
 
     Returns:
         The classifier, in training mode, on the current default device.
 
     Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
-        ValueError: If ``backbone_config``, ``temporal_config`` or ``insert_after`` do not fit, or
-            the weights do not.
+        FileNotFoundError: If the backbone is neither in a folder nor available from the hub.
+        ValueError: If ``backbone_config``, ``temporal_config``, ``insert_after`` or the weights do
+            not fit.
     """
     pretrained = config.pretrained and load_weights
     fields = architecture_of(config, from_scratch=not pretrained)
     if config.network is not None:
         classifier: VideoClassifier = _network(config, fields, pretrained)
     else:
-        # before the backbone: a seed then draws the weights that it has always drawn
+        # built before the backbone, so that a given seed draws the same weights as ever
         pks4 = _pks4(config, fields["hidden_size"]) if config.temporal == "pks4" else None
         backbone = build_backbone(
             fields,
@@ -62,7 +62,7 @@ def build_classifier(config: PKS4Config, load_weights: bool = True) -> VideoClas
 def _around(
     backbone: nn.Module, config: PKS4Config, fields: dict[str, Any], pks4: PKS4Module | None
 ) -> VideoClassifier:
-    """Build what looks along time, and the head, around an image tower."""
+    """Build the temporal module and the head around an image tower."""
     shared: dict[str, Any] = {
         "num_classes": config.num_classes,
         "grid_size": grid_size_of(config, fields),
@@ -151,6 +151,6 @@ def _report_new(classifier: VideoClassifier) -> None:
         if name != "backbone"
     }
     logger.info(
-        "New by design, millions of parameters: %s.",
+        "Newly initialised, in millions of parameters: %s.",
         ", ".join(f"{name} {count / 1e6:.3f}" for name, count in new.items() if count),
     )

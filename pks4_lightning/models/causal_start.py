@@ -1,8 +1,9 @@
-"""A causal classifier's start from one that looks both ways: the same shapes, other meanings.
+"""Initialise a causal classifier from one that uses past and future frames.
 
-A tap or an offset keeps its weight for the frame it meant where that frame is a past one. What
-meant a later frame moves to the earliest places, further back than what meant the past: the order
-by distance stays. That is a start for training, not the same function.
+Both have the same shapes, but their taps and offsets have different meanings. Weights of past
+frames are kept for the same frames. Weights of future frames move to the earliest positions,
+further back than those of the past, so that the order by distance is kept. This is a starting point
+for training, not the same function.
 """
 
 import re
@@ -20,10 +21,10 @@ _JOIN = re.compile(r"pks4\.prior_encoder\.\w+\.aggregate\.join\.0\.0\.weight")
 
 
 def as_causal_start(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Re-order what a classifier that looks both ways has learned per tap and per offset.
+    """Reorder weights per tap and per offset for a causal classifier.
 
     Args:
-        weights: Its state dict.
+        weights: State dict of the non-causal classifier.
 
     Returns:
         A state dict for the same classifier with ``causal``. Taps (previous, same, next) become
@@ -40,7 +41,7 @@ def _reordered(name: str, weight: Tensor) -> Tensor:
     if _JOIN.fullmatch(name):
         num_offsets = weight.shape[1] // weight.shape[0]
         offsets = context_offsets(num_offsets - 1)
-        # by distance, the past before the future at the same one; the nearest stands last
+        # sorted by distance, past before future at equal distance; the nearest comes last
         nearest_last = sorted(offsets, key=lambda offset: (abs(offset), offset > 0), reverse=True)
         order = [offsets.index(offset) for offset in nearest_last]
         return weight.unflatten(1, (num_offsets, -1))[:, order].flatten(1, 2)

@@ -1,4 +1,4 @@
-"""Class-token routes: how frames exchange information outside PKS^4.
+"""Class-token routes: exchange of information between frames outside PKS^4.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Equation 6 and Table 9.
@@ -29,14 +29,14 @@ from pks4_lightning.ops.temporal_shift import shift_frames
 
 __all__ = ["ClassTokenRoute", "PatchTokenShift", "PooledRoute", "TokenShift", "TokenT1D"]
 
-# where the first and the second quarter of the channels look, in a clip and in a causal one
+# offsets of the first and the second quarter of the channels, for a clip and for a causal one
 _SHIFT = {False: (1, -1), True: (-1, -2)}
 
 
 def _shift_channels(
     x: Float[Tensor, "B T *L D"], share: int, offsets: tuple[int, int]
 ) -> Float[Tensor, "B T *L D"]:
-    """Let one ``share``-th of the channels take another frame, and the following one another."""
+    """Take one ``share``-th of the channels from one frame, and the next from another."""
     width = x.shape[-1] // share
     first, second, rest = x.split([width, width, x.shape[-1] - 2 * width], dim=-1)
     shifted = [shift_frames(part, by) for part, by in zip((first, second), offsets, strict=True)]
@@ -44,20 +44,20 @@ def _shift_channels(
 
 
 def _step(module: nn.Module, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply a causal module to the next frames of streams, given the few frames it looks back."""
+    """Apply a causal module to the next frames of streams, given the past frames it needs."""
     frames = torch.cat([past, x], dim=1)
     num_past = past.shape[1]
-    # a slice of the frames would keep them all in memory
+    # a slice would keep all frames in memory
     return module(frames)[:, num_past:], frames[:, frames.shape[1] - num_past :].clone()
 
 
 class TokenT1D(nn.Module):
     """Depthwise convolution over time with three taps and no bias (Equation 6).
 
-    It starts as a shift: the first quarter of the channels takes the next frame, the second quarter
-    the previous one, the rest stays; where it is causal, the first takes the previous frame and the
-    second the one before that. Written as products and sums, which autocast leaves alone:
-    the class token's residual stream passes through it twice in every block.
+    It is initialised as a shift: the first quarter of the channels takes the next frame, the second
+    quarter the previous one, the rest is unchanged; if causal, the first takes the previous frame
+    and the second the one before that. Written as products and sums, which autocast does not
+    affect, because the class token's residual stream passes through it twice in every block.
 
     Args:
         d_model: Width of the token.
@@ -73,7 +73,7 @@ class TokenT1D(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set the taps to the shift."""
+        """Initialise the taps as a shift."""
         quarter = self.weight.shape[0] // 4
         first, second = _SHIFT[self.causal]
         self.weight.zero_()
@@ -82,7 +82,7 @@ class TokenT1D(nn.Module):
         self.weight[2 * quarter :, 0, self.offsets.index(0)] = 1.0
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Mix every channel with itself in the frames before and after; zeros beyond the clip."""
+        """Mix each channel with its values in neighbouring frames; zeros beyond the clip."""
         first, second, third = (
             tap * (shift_frames(x, offset) if offset else x)
             for tap, offset in zip(self.weight.squeeze(1).unbind(-1), self.offsets, strict=True)
@@ -91,10 +91,10 @@ class TokenT1D(nn.Module):
 
 
 class TokenShift(nn.Module):
-    """The shift that :class:`TokenT1D` starts as, without parameters.
+    """The shift as which :class:`TokenT1D` is initialised, without parameters.
 
     Args:
-        causal: Take earlier frames only.
+        causal: Use earlier frames only.
     """
 
     def __init__(self, *, causal: bool = False) -> None:
@@ -109,14 +109,14 @@ class TokenShift(nn.Module):
 class ClassTokenRoute(Hooked):
     """The route through one backbone block: before attention and before the MLP.
 
-    Two convolutions per block are what the paper's parameter counts need (86.34 M for the
-    baseline). Hooks cannot touch the residual stream inside a block; replacing what the attention
-    adds to the class token, ``a``, by ``f(r + a) - r`` has the same effect on ``r + a``.
+    The paper's parameter counts imply two convolutions per block (86.34 M for the baseline). Hooks
+    cannot modify the residual stream inside a block; replacing the attention's update of the class
+    token, ``a``, by ``f(r + a) - r`` has the same effect on ``r + a``.
 
     Args:
         d_model: Width of the token.
-        kind: ``token_t1d`` learns the exchange, ``token_shift`` fixes it.
-        causal: Let frames learn from earlier ones only, from as many.
+        kind: ``token_t1d`` learns the exchange, ``token_shift`` is fixed.
+        causal: Use earlier frames only, the same number of them.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class ClassTokenRoute(Hooked):
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hooks on a block."""
         yield points.block.register_forward_pre_hook(self._enter_block)
-        # inside what gradient checkpointing recomputes, so the residual is there again
+        # inside the part recomputed by gradient checkpointing, so the residual is available again
         yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
         yield points.attention_add.register_forward_hook(self._leave_attention)
 
@@ -168,7 +168,7 @@ class ClassTokenRoute(Hooked):
         if stream is None:
             return module(frames).flatten(0, 1)
         pasts = list(stream.states[self])
-        # the token of a frame that is not there is zero, as beyond the ends of a clip
+        # the token of a missing frame is zero, as beyond the ends of a clip
         if stream.exists is not None:
             frames = frames * stream.exists.unsqueeze(-1)
         routed, pasts[place] = _step(module, frames, pasts[place])
@@ -177,16 +177,16 @@ class ClassTokenRoute(Hooked):
 
 
 class PatchTokenShift(Hooked):
-    """TSM inside one backbone block: an eighth of the patch channels each way.
+    """TSM inside one backbone block: an eighth of the patch channels in each direction.
 
-    Class token and registers stay.
+    Class token and registers are not shifted.
 
     Args:
-        shifts: ``attention``: what attention reads, not the residual stream: the residual form of
-            TSM, which keeps each frame's own content (TSM, Section 3.2). ``block``: the block's
-            input, residual stream and all: the in-place form.
-        causal: Shift one eighth, from the previous frame, and let the other one stay: the form in
-            which TSM runs on a stream (Section 4.2).
+        shifts: ``attention``: the input of the attention, not the residual stream. This residual
+            form of TSM keeps each frame's own content (TSM, Section 3.2). ``block``: the input of
+            the block, including the residual stream, which is the in-place form.
+        causal: Shift only one eighth, from the previous frame, as TSM does on streams (TSM,
+            Section 4.2).
     """
 
     def __init__(
@@ -234,15 +234,15 @@ class PatchTokenShift(Hooked):
 
 
 class PooledRoute(Hooked):
-    """The exchange between frames behind the backbone: one convolution over the frames' vectors.
+    """A convolution over the vectors of the frames, after the backbone.
 
-    Blocks without a class token have no other place for it. It is linear and a mean over the frames
-    follows, so that it tells their order only by the ends of the clip: a route for little cost and
-    little effect, beside PKS^4.
+    It serves backbones without a class token. It is linear and followed by a mean over the frames,
+    so it distinguishes their order only by the ends of the clip: a cheap route with little effect,
+    in addition to PKS^4.
 
     Args:
         d_frame: Width of a frame's vector.
-        causal: Let frames learn from earlier ones only.
+        causal: Use earlier frames only.
     """
 
     def __init__(self, d_frame: int, *, causal: bool = False) -> None:
@@ -251,7 +251,7 @@ class PooledRoute(Hooked):
         self.mix = TokenT1D(d_frame, causal=causal)
 
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:  # noqa: ARG002 - same for all
-        """Register no hook: what calls the backbone calls this on what comes out."""
+        """Register no hook: the caller of the backbone applies this module to its output."""
         yield from ()
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> Tensor:
@@ -259,7 +259,7 @@ class PooledRoute(Hooked):
         return like.new_zeros(like.shape[0], 2, len(self.mix.weight))
 
     def forward(self, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Mix every channel with itself in other frames."""
+        """Mix each channel with its values in other frames."""
         stream = self.layout.stream
         if stream is None:
             return self.mix(vectors)

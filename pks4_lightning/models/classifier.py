@@ -1,4 +1,4 @@
-"""The classifier: an image transformer per frame, PKS^4 in the middle, a mean over frames.
+"""The classifier: an image transformer applied per frame, PKS^4 inside it, a mean over frames.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Sections 3.1 and 3.2, Equations 8-9.
@@ -37,41 +37,41 @@ _Route = ClassTokenRoute | PatchTokenShift | PooledRoute
 
 
 class StreamState(NamedTuple):
-    """What a classifier remembers of streams, a pytree of tensors whose first axis is the stream.
+    """The state of streams, a pytree of tensors whose first axis is the stream.
 
-    Zeros everywhere are the state before the first frame: a stream starts anew when its part of
-    every tensor is set to zero.
+    All zeros is the state before the first frame: a stream is restarted by setting its part of
+    every tensor to zero.
     """
 
     modules: tuple[Any, ...]
-    """A state for each inserted module, in the order of the blocks."""
+    """State of each inserted module, in the order of the blocks."""
     total: Float[Tensor, "B D"]
     """Sum of the frames' embeddings so far."""
     num_seen: Float[Tensor, " B"]
 
 
 class PKS4Classifier(VideoClassifier):
-    """Classify clips from a per-frame image backbone with temporal modules hooked into it.
+    """Classify clips with a per-frame image backbone and temporal modules hooked into it.
 
-    Nothing of the backbone is edited. What stands for a frame is its own choice: CLIP's class
-    token, normalised and projected (the paper's C = 512, 768 for ViT-L), or what an attention
-    pooling head makes of the patches.
+    The backbone is not modified. It determines the vector of a frame: for CLIP the class token,
+    normalised and projected (the paper's C = 512, 768 for ViT-L), or the output of an attention
+    pooling head over the patches.
 
     Args:
-        backbone: Image transformer of one of the known families.
+        backbone: Image transformer of one of the supported families.
         num_classes: Number of action classes.
-        class_route: The exchange between frames in every block, or behind the last.
-        route_from: First block that it takes place in, counted from 1.
+        class_route: The exchange between frames in every block, or after the last one.
+        route_from: First block with that exchange, counted from 1.
         tsm_shifts: What the route ``tsm`` shifts.
-        causal: Let that exchange look back only; ``pks4`` says itself whether it does.
+        causal: Restrict that exchange to past frames; ``pks4`` has its own setting.
         pks4: The temporal module; ``None`` for the baseline of Table 5.
         insert_after: Block after which ``pks4`` acts, counted from 1.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size.
             ``None``: patches have the backbone's own size.
 
     Raises:
-        ValueError: If the backbone is of no known family, has no class token for the route, or if
-            nothing reads the patches after block ``insert_after``.
+        ValueError: If the family of the backbone is not supported or has no class token for the
+            route, or if nothing reads the patches after block ``insert_after``.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class PKS4Classifier(VideoClassifier):
         video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
         patch_size: int | None = None,
     ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
-        """Return the logits of each clip, see the base class.
+        """Return the logits of each clip; see the base class.
 
-        Clips may come as pixels or as their :meth:`trunk_tokens`.
+        Clips may be given as pixels or as :meth:`trunk_tokens`.
 
-        In training with :attr:`answers_prefixes` set, return those of every prefix of each clip.
+        In training with :attr:`answers_prefixes` set, return the logits of every prefix.
         """
         if not (self.training and self.answers_prefixes):
             return self._classify(self.clip_vectors(video, patch_size))
@@ -141,14 +141,14 @@ class PKS4Classifier(VideoClassifier):
         video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
         patch_size: int | None = None,
     ) -> Float[Tensor, "B D"]:
-        """Return the mean over frames, see the base class."""
+        """Return the mean over frames; see the base class."""
         return self.frame_vectors(video, patch_size).mean(1)
 
     def trunk(self) -> Sequence[nn.Module]:
-        """Return the tower up to the block that PKS^4 acts after, if no route stands before."""
+        """Return the tower up to the block before PKS^4, if no route comes earlier."""
         if self.first_route <= self.insert_after:
             raise ValueError(
-                f"Frames meet in block {self.first_route} already, and what stays frozen ends "
+                f"Frames already interact in block {self.first_route}, but the frozen part ends "
                 f"with block {self.insert_after}: set --model.classifier.route_from "
                 f"{self.insert_after + 1} (or class_route none), or --model.recipe.trains all."
             )
@@ -157,7 +157,7 @@ class PKS4Classifier(VideoClassifier):
     def trunk_tokens(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B T L E"]:
-        """Return the tokens that leave block ``insert_after``, before PKS^4; see the base class."""
+        """Return the tokens after block ``insert_after``, before PKS^4; see the base class."""
         self.trunk()
         frames, self._layout.grid_size = self._frames(video, patch_size)
         self._layout.num_frames = video.shape[2]
@@ -165,7 +165,7 @@ class PKS4Classifier(VideoClassifier):
         return tokens.unflatten(0, (-1, video.shape[2]))
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
-        """Name the tower, what is inserted into it, and the head."""
+        """Return the tower, the inserted modules and the head by name."""
         encoder = None if self.pks4 is None else self.pks4.prior_encoder
         scanner = None if self.pks4 is None else self.pks4.scanner
         title = "KS4 scanner" if scanner is None else getattr(scanner, "title", None)
@@ -182,17 +182,17 @@ class PKS4Classifier(VideoClassifier):
         return {name: [part] for name, part in parts.items() if part is not None}
 
     def parts_within(self) -> Sequence[str]:
-        """Name what hooks call."""
+        """Return the names of the parts called by hooks."""
         outside = ("vision tower", "pooled route", "head")
         return [name for name in self.parts() if name not in outside]
 
     def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
-        """Sort the tower's parts."""
+        """Yield the tower's parts by depth."""
         for depth, path, part in self.family.parameters_by_depth(self.backbone):
             yield depth, f"backbone.{path}", part
 
     def undecayed_names(self) -> set[str]:
-        """Name what the tower's family knows of."""
+        """Return the names given by the tower's family."""
         last_parts = tuple(f".{last}" for last in self.family.undecayed)
         return {
             f"backbone.{name}"
@@ -202,17 +202,17 @@ class PKS4Classifier(VideoClassifier):
 
     @property
     def delay(self) -> int:
-        """Frames of a stream that must follow before a frame is answered; 0 where causal.
+        """Number of later frames that a frame's prediction needs; 0 if causal.
 
         Raises:
-            ValueError: If the classifier cannot follow a stream; the sentence names the setting.
+            ValueError: If the classifier cannot follow a stream; the message names the setting.
         """
         for module in self._inserted:
             if isinstance(module, _Route) and not module.causal:
                 raise ValueError(
-                    "The class-token route looks ahead in every block, so this classifier cannot "
-                    "follow a stream: train with model.classifier.causal true (or class_route "
-                    "none), or classify the stream in windows."
+                    "The class-token route uses later frames in every block, so this classifier "
+                    "cannot follow a stream: train with model.classifier.causal true (or "
+                    "class_route none), or classify the stream in windows."
                 )
         return 0 if self.pks4 is None else self.pks4.delay
 
@@ -220,7 +220,7 @@ class PKS4Classifier(VideoClassifier):
         """Return the state before the first frame of streams: zeros.
 
         Args:
-            num_streams: Streams that are followed side by side.
+            num_streams: Number of streams that are followed in parallel.
             size: Side of their frames in pixels. ``None``: the backbone's own.
 
         Raises:
@@ -245,7 +245,7 @@ class PKS4Classifier(VideoClassifier):
 
         Args:
             frame: The next frame of each stream.
-            state: After the frames before. It is not changed.
+            state: State after the preceding frames. It is not modified.
         """
         logits, state = self.steps(frame.unsqueeze(2), state)
         return logits[:, 0], state
@@ -256,19 +256,19 @@ class PKS4Classifier(VideoClassifier):
         state: StreamState,
         exists: Float[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T K"], StreamState]:
-        """Return the logits after each of the next frames, as `forward` would for all until then.
+        """Return the logits after each of the next frames, equal to `forward` on all frames so far.
 
-        In evaluation mode; memory and time of a frame do not depend on how many came before.
+        Runs in evaluation mode; memory and time per frame do not depend on the number of frames.
 
         Args:
             frames: The next frames of each stream, any number.
-            state: After the frames before. It is not changed.
-            exists: 0 for frames before a stream's first or after its last, where others are
-                followed side by side with it. ``None``: all are there.
+            state: State after the preceding frames. It is not modified.
+            exists: 0 for frames before the start or after the end of a stream, if streams of
+                different lengths are followed in parallel. ``None``: all frames exist.
 
         Returns:
-            Logits of the mean over the frames answered so far, which are :attr:`delay` behind;
-            not a number where there are none yet.
+            Logits of the mean over the frames processed so far, which lag by :attr:`delay`; NaN if
+            there are none yet.
         """
         vectors, answered, modules = self._advance(frames, state, exists)
         with without_autocast(vectors.device):
@@ -279,10 +279,10 @@ class PKS4Classifier(VideoClassifier):
         return logits, StreamState(modules, total[:, -1].clone(), num_seen[:, -1].clone())
 
     def flush(self, state: StreamState) -> Float[Tensor, "B T K"]:
-        """Return the logits after each of the last :attr:`delay` frames, which end their streams.
+        """Return the logits after each of the last :attr:`delay` frames of ended streams.
 
         Args:
-            state: After the last frame.
+            state: State after the last frame.
         """
         num_streams = len(state.total)
         if not self.delay:
@@ -297,7 +297,7 @@ class PKS4Classifier(VideoClassifier):
     def _advance(
         self, frames: Tensor, state: StreamState, exists: Tensor | None
     ) -> tuple[Tensor, Tensor, tuple[Any, ...]]:
-        """Return the vectors of the frames that are answered, which of them exist, and states."""
+        """Return the vectors of frames that are now complete, which of them exist, and states."""
         stream = StreamFrames(dict(zip(self._inserted, state.modules, strict=True)), exists)
         self._layout.stream = stream
         try:
@@ -314,11 +314,11 @@ class PKS4Classifier(VideoClassifier):
         video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
         patch_size: int | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Return the vector of each frame, whose mean the head reads, in the head's precision.
+        """Return the vector of each frame, in the precision of the head, which reads their mean.
 
         Args:
             video: As in :meth:`forward`.
-            patch_size: The same.
+            patch_size: As in :meth:`forward`.
         """
         if video.ndim == 4:
             num_frames = video.shape[1]
@@ -332,7 +332,7 @@ class PKS4Classifier(VideoClassifier):
         return embeddings if self.pooled_route is None else self.pooled_route(embeddings)
 
     def _vectors_of_tokens(self, tokens: Float[Tensor, "B T L E"]) -> Tensor:
-        """Do what is left to do behind the trunk, of clips whose frames are square."""
+        """Run the part after the trunk, for clips with square frames."""
         self.trunk()
         side = math.isqrt(tokens.shape[2] - self._layout.num_prefix_tokens)
         self._layout.grid_size = (side, side)
@@ -347,11 +347,11 @@ class PKS4Classifier(VideoClassifier):
     def patch_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B T D R Q"]:
-        """Return the patches of each frame as they leave the last block, on their grid.
+        """Return the patches of each frame after the last block, on their grid.
 
         Args:
             video: As in :meth:`forward`.
-            patch_size: The same.
+            patch_size: As in :meth:`forward`.
         """
         seen: list[Any] = []
         last = self.family.hook_points(self.backbone)[-1].block
@@ -368,11 +368,11 @@ class PKS4Classifier(VideoClassifier):
 def _check_places(
     family: TowerFamily, num_blocks: int, class_route: ClassRoute, insert_after: int
 ) -> None:
-    """Refuse what a backbone has no place for."""
-    # a pooling head reads the patches after the last block, a class token does not
+    """Refuse settings that the backbone does not support."""
+    # A pooling head reads the patches after the last block; a class token does not.
     last = num_blocks - family.has_class_token
     if not 1 <= insert_after <= last:
-        reason = ", and after the last no class token reads the patches any more"
+        reason = ", and after the last block no class token reads the patches any more"
         raise ValueError(
             f"insert_after ({insert_after}) must be between 1 and {last}: this backbone has "
             f"{num_blocks} blocks{reason if family.has_class_token else ''}."

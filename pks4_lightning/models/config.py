@@ -1,4 +1,4 @@
-"""The description of a classifier: one frozen dataclass, filled from YAML or by hand."""
+"""The configuration of a classifier: one frozen dataclass, filled from YAML or in code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ _FIRST_READING = {
     "variation_ends": "zero",
     "tsm_shifts": "attention",
 }
-"""How the paper was read before there was a choice; whatever the defaults are, it stays."""
+"""The reading of the paper before readings were configurable; independent of the defaults."""
 
 
 def with_first_reading(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete a saved description that is older than the choice between readings.
+    """Complete a saved configuration from before readings were configurable.
 
     Args:
         saved: Fields of :class:`PKS4Config`.
@@ -57,7 +57,7 @@ Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
 
 @dataclass(frozen=True, kw_only=True)
 class PKS4Config:
-    """Everything that decides the architecture of a classifier and where its weights come from.
+    """The architecture of a classifier, and the source of its weights.
 
     The defaults are the paper's main model (ViT-B/16, Section 4.2). With ``use_scanner``,
     ``use_variation`` and ``use_correlation`` all off there is no PKS^4 module: the baseline of
@@ -65,15 +65,15 @@ class PKS4Config:
 
     Args:
         num_classes: Number of action classes: 174 for Something-Something V2, 400 for Kinetics-400.
-        backbone: Image transformer of a known family: CLIP, MetaCLIP 2, SigLIP, SigLIP 2, DINOv2
-            (also with registers), DINOv3, ViT or AIMv2. A Hugging Face hub id, or a folder that
-            holds ``config.json`` and the weights, of the transformer or of a model of pictures and
-            text that contains it.
-        pretrained: Load the backbone's weights. Off: random weights, nothing is downloaded when
+        backbone: Image transformer of a supported family: CLIP, MetaCLIP 2, SigLIP, SigLIP 2,
+            DINOv2 (also with registers), DINOv3, ViT or AIMv2. A Hugging Face hub id, or a folder
+            with ``config.json`` and the weights, of the transformer or of an image-text model that
+            contains it.
+        pretrained: Load the backbone's weights. Off: random weights, and nothing is downloaded if
             ``backbone_config`` is given.
         backbone_config: Fields of the backbone's ``config.json`` (``hidden_size``, ``patch_size``,
-            ...; ``model_type`` names the family, CLIP if absent). With ``pretrained`` they win over
-            the backbone's own; without, they are the whole architecture. None takes the backbone's
+            ...; ``model_type`` names the family, CLIP if absent). With ``pretrained`` they override
+            the backbone's own; without, they are the whole architecture. None uses the backbone's
             own.
         preprocessing: What frames are made into for the backbone: ``mean`` and ``std`` (RGB, for
             values from 0 to 1) and ``size`` (pixels). Those given win over the backbone's own
@@ -91,37 +91,38 @@ class PKS4Config:
             ``image_size``, ``patch_size``, ``num_frames``, ``d_state``, ``drop_path_rate``).
         class_route: How class tokens exchange information between frames (Table 9): not at all;
             TSM, which shifts patch tokens instead; a depthwise convolution over time; a fixed
-            shift of their channels. ``pooled_t1d`` is that convolution once, on the vectors that
-            stand for the frames; together with ``none`` and ``tsm`` it is there for backbones
-            without a class token (SigLIP, AIMv2) as well.
+            shift of their channels. ``pooled_t1d`` applies that convolution once, to the vectors of
+            the frames; like ``none`` and ``tsm`` it also works with backbones without a class token
+            (SigLIP, AIMv2).
         route_from: First block with a class-token route (or TSM's shift), counted from 1. The
-            paper has one in every block. Blocks that stay frozen (``recipe.trains``) do without.
-        tsm_shifts: What TSM shifts in every block, also where ``temporal`` is ``tsm``: what the
-            ``attention`` reads, which keeps each frame's own content in the residual stream, or the
-            input of the ``block``, as ATM's code does.
+            paper has one in every block. Frozen blocks (``recipe.trains``) must not have one.
+        tsm_shifts: What TSM shifts in every block, also if ``temporal`` is ``tsm``: the input of
+            the ``attention``, which keeps each frame's own content in the residual stream, or the
+            input of the ``block``, as in ATM's code.
         use_scanner: Insert the module: its scanner and the priors that feed it (Table 5).
         use_variation: Feed frame differences to the scanner (Equation 17).
         use_correlation: Feed local correlations to the scanner (Equation 15).
-        scanner: What reads the priors along time. ``mamba``: the selective state space scanner KS4.
-            The others are controls, not in the paper. ``none``: nothing; the priors act alone.
+        scanner: The temporal model of PKS^4 after the priors. ``mamba``: the selective state space
+            scanner KS4. The others are controls, not in the paper. ``none``: the priors act alone.
             ``gru`` and ``attention``: a recurrent network, or self-attention along time at every
-            patch location, with as many parameters as the KS4 scanner has, to within 1 %.
-            ``my_module.MyScanner``: a module of your own, which is made for a width D and maps B T
-            P D to the same shape; ``PKS4_ALLOW_IMPORTS=my_module`` lets it in.
+            patch location, with the same number of parameters as the KS4 scanner, to within 1 %.
+            ``my_module.MyScanner``: a module of your own, which is constructed with a width D and
+            maps B T P D to the same shape; enable it with ``PKS4_ALLOW_IMPORTS=my_module``.
         bidirectional: Scan backwards in time too, with a second scanner (Table 7).
-        causal: Let no frame see a later one, so that the classifier can follow a stream frame by
-            frame: routes and priors look back instead of both ways, with as many parameters. Not
-            in the paper.
-        insert_after: Backbone block after which PKS^4 stands, counted from 1 (Table 6). The paper
-            gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
-        context_frames: Neighbouring frames that the priors see, half on each side; even (Table 8).
-            Where ``causal``, all of them lie before.
-        zero_context: What 0 context frames (Table 8) compare a frame with: ``self``, so that its
+        causal: Use no later frames, so that the classifier can follow a stream frame by frame:
+            routes and priors use past frames instead of both sides, with the same number of
+            parameters. Not in the paper.
+        insert_after: Backbone block after which PKS^4 is inserted, counted from 1 (Table 6). The
+            paper gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
+        context_frames: Neighbouring frames used by the priors, half on each side; even (Table 8).
+            If ``causal``, all of them are past frames.
+        zero_context: What a frame is compared with for 0 context frames (Table 8): ``self``, so
+            that its variation is zero, or the ``previous`` frame.
             variation is zero, or the ``previous`` frame.
-        variation_ends: What a frame varies by where a neighbour lies beyond the clip: ``zero``, or
-            ``negative``: its own features, negated, as if frames of zeros came before and after.
+        variation_ends: The variation to a neighbour beyond the clip: ``zero``, or ``negative``, the
+            negated features of the frame, as if the clip were padded with frames of zeros.
         window_size: Side of the correlation's search window in patches; odd (Section 4.2).
-        d_prior: Hidden width of both prior operators. The paper's parameter counts need 64.
+        d_prior: Hidden width of both prior operators. The paper's parameter counts imply 64.
         d_state: State size of the scanner per channel (Section 4.2).
         d_conv: Taps of the scanner's causal convolution over time.
         expand: Inner width of the scanner as a multiple of the backbone's width.
@@ -129,23 +130,23 @@ class PKS4Config:
         residual: What the scanner's output is added to. ``single``: the tokens before the priors
             (Equation 5). ``post_prior``: the tokens with their priors (the "+ u" of Equation 25).
             ``literal``: both, as the two equations are printed.
-        prior_init: Start of the operators' last projections. ``default``: PyTorch's. ``zero``: at
-            zero, so that a new module is the identity where ``residual`` is ``post_prior``.
-        prior_precision: Of the reduced features, similarities and differences: that of the training
-            (``autocast``), or float32 under any autocast (``fp32``), which keeps differences that
-            are small beside the features.
-        dt_min: Smallest step size of a new KS4 scanner; they are drawn log-uniformly.
-        dt_max: Largest step size of a new KS4 scanner.
+        prior_init: Initialisation of the operators' last projections. ``default``: PyTorch's.
+            ``zero``: zero, so that a new module is the identity if ``residual`` is ``post_prior``.
+        prior_precision: Precision of the reduced features, similarities and differences: that of
+            the training (``autocast``), or float32 under any autocast (``fp32``), which preserves
+            differences that are small compared with the features.
+        dt_min: Smallest initial step size of a KS4 scanner; step sizes are drawn log-uniformly.
+        dt_max: Largest initial step size of a KS4 scanner.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size: the
             static tokens of StretchySnake, whose patches are ``frame size / grid_size`` pixels.
             ``own``: the grid that the backbone was trained with, 14 for ViT-B/16. None: patches
-            keep the backbone's own size, and a larger frame has more of them.
+            keep the backbone's own size, and larger frames have more of them.
         gradient_checkpointing: Recompute the backbone's blocks in the backward pass: less memory,
             about a third more time.
         compile: Compile the classifier with ``torch.compile`` at the first forward pass.
 
     Raises:
-        ValueError: If a value is out of its range, or two exclude each other.
+        ValueError: If a value is out of range, or two settings exclude each other.
     """
 
     num_classes: int
@@ -185,7 +186,7 @@ class PKS4Config:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no backbone could make sense of, before any weights are read."""
+        """Refuse settings that no backbone supports, before any weights are read."""
         self._check_ranges()
         self._check_methods()
         self._check_module()
@@ -201,8 +202,8 @@ class PKS4Config:
             )
         if isinstance(self.grid_size, int) and self.grid_size < 1:
             raise ValueError(
-                f"grid_size ({self.grid_size}) must be at least 1, own for the backbone's grid, or "
-                f"null for patches of the backbone's size."
+                f"grid_size ({self.grid_size}) must be at least 1, 'own' for the backbone's grid, "
+                "or null for patches of the backbone's size."
             )
         if self.context_frames < 0 or self.context_frames % 2:
             raise ValueError(
@@ -233,7 +234,7 @@ class PKS4Config:
         if self.causal and (self.network is not None or self.temporal not in ("pks4", "tsm")):
             raise ValueError(
                 f"causal (true) is not possible for {self.network or self.temporal}: only pks4 and "
-                "tsm can look back alone."
+                "tsm can be restricted to past frames."
             )
 
     def _check_module(self) -> None:
@@ -249,8 +250,8 @@ class PKS4Config:
                 )
         if self.scanner not in get_args(ScannerKind) and not _names_a_class(self.scanner):
             raise ValueError(
-                f"scanner ({self.scanner}) is none of {', '.join(get_args(ScannerKind))}, and "
-                "names no class of your own, such as my_module.MyScanner."
+                f"scanner ({self.scanner}) is neither one of {', '.join(get_args(ScannerKind))} "
+                "nor the path of a class of your own, such as my_module.MyScanner."
             )
         if self.use_scanner and self.scanner == "none":
             self._check_priors_alone()
@@ -263,7 +264,7 @@ class PKS4Config:
     def _check_priors_alone(self) -> None:
         if self.residual == "single":
             raise ValueError(
-                "scanner (none) leaves nothing of the module where residual is single: set "
+                "scanner (none) with residual single removes the whole module: set "
                 "residual to post_prior, which keeps the priors."
             )
         if not (self.use_variation or self.use_correlation):

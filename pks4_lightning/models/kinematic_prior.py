@@ -1,4 +1,4 @@
-"""Kinematic Prior Encoder: what moves where, and what changes, for the scanner to track.
+"""Kinematic Prior Encoder: estimates motion and change between frames, as input of the scanner.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Section 3.3, Equations 12-18.
@@ -10,7 +10,7 @@ Dimensions:
     D: backbone width
     H, W: patch grid
     M: hidden width of the operators
-    S: numbers that compare a patch with a frame: similarities in a window, or a difference
+    S: values that compare a patch with a frame: similarities in a window, or a difference
 """
 
 from collections.abc import Sequence
@@ -31,21 +31,21 @@ __all__ = ["CorrelationOperator", "KinematicPriorEncoder", "PriorState", "Variat
 
 
 class PriorState(NamedTuple):
-    """What an operator remembers of a stream; zeros at its start."""
+    """The state of an operator for a stream; initially zeros."""
 
     reduced: Float[Tensor, "B N M H W"]
-    """Reduced maps of the last frames, as many as a comparison spans besides the newest."""
+    """Reduced maps of the last frames, as many as a comparison spans, without the newest."""
     waiting: Float[Tensor, "B N D H W"]
-    """Features of the frames whose later neighbours are still to come."""
+    """Features of frames that wait for later neighbours."""
     exists: Float[Tensor, "B N"]
-    """1 where ``reduced`` holds a frame, 0 before the first one."""
+    """1 if ``reduced`` holds a frame, 0 before the first one."""
 
 
 class KinematicPriorEncoder(nn.Module):
     """Add motion to patch features: first correspondences, then changes (Equation 13).
 
-    The paper shows no residual around the operators, yet its ablation adds one operator on top of
-    the other; we use one around each, so that the second sees features and not maps only.
+    The paper shows no residual connection around the operators, yet its ablation applies one after
+    the other; we use one around each, so that the second sees features and not only maps.
 
     Args:
         d_model: Width of the features read and written.
@@ -54,11 +54,11 @@ class KinematicPriorEncoder(nn.Module):
         window_size: Side of the correlation window in patches, odd.
         use_correlation: Include the correlation operator.
         use_variation: Include the variation operator.
-        causal: Take the neighbouring frames from the past alone.
-        zero_init: Start the operators' last projections at zero: a new encoder is the identity.
-            Off: PyTorch's own start.
-        zero_context: What ``context_frames`` 0 compares a frame with: itself, or the one before.
-        variation_ends: What the variation operator sees of neighbours beyond the clip.
+        causal: Use past neighbouring frames only.
+        zero_init: Initialise the operators' last projections with zero, so that a new encoder is
+            the identity. Off: PyTorch's initialisation.
+        zero_context: What ``context_frames`` 0 compares a frame with: itself, or the previous one.
+        variation_ends: How the variation operator treats neighbours beyond the clip.
         precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
 
@@ -115,7 +115,7 @@ class KinematicPriorEncoder(nn.Module):
 
     @property
     def delay(self) -> int:
-        """Frames that must follow before a frame's priors are known: the operators' in series."""
+        """Number of later frames that a frame's priors need, summed over the operators."""
         return sum(operator.delay for operator in self._operators())
 
     def initial_state(self, like: Float[Tensor, "B D H W"]) -> tuple[PriorState, ...]:
@@ -128,15 +128,15 @@ class KinematicPriorEncoder(nn.Module):
         state: tuple[PriorState, ...],
         exists: Float[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"] | None, tuple[PriorState, ...]]:
-        """Add the priors to the frames whose neighbours are known by now.
+        """Add the priors to the frames whose neighbours are now known.
 
         Args:
             x: The next frames, any number.
-            state: After the frames before.
-            exists: 1 for frames that are there. ``None``: all are.
+            state: State after the preceding frames.
+            exists: 1 for frames that exist. ``None``: all do.
 
         Returns:
-            What :meth:`forward` returns for the frames ``delay`` earlier, which of them exist
+            The result of :meth:`forward` for the frames ``delay`` earlier, which of them exist
             (``None``: all), and the state.
         """
         after = []
@@ -150,7 +150,7 @@ class KinematicPriorEncoder(nn.Module):
 
 
 class _PriorOperator(nn.Module):
-    """Compare each frame with its neighbours at a reduced width, and return to the full one."""
+    """Compare each frame with its neighbours at a reduced width, and project back."""
 
     reduce: nn.Sequential
     aggregate: "_OffsetAggregation"
@@ -162,12 +162,12 @@ class _PriorOperator(nn.Module):
 
     @property
     def delay(self) -> int:
-        """Frames that must follow before a frame's prior is known."""
+        """Number of later frames that a frame's prior needs."""
         return max(self.offsets[-1], 0)
 
     @property
     def num_remembered(self) -> int:
-        """Frames before the newest that must be kept to compare the one that is ``delay`` old."""
+        """Number of past frames that must be kept for comparisons, besides the newest."""
         return self.delay - self.offsets[0]
 
     def forward(self, x: Float[Tensor, "B T D H W"]) -> Float[Tensor, "B T D H W"]:
@@ -186,11 +186,11 @@ class _PriorOperator(nn.Module):
         near: Float[Tensor, "B T O M H W"],
         exists: Float[Tensor, "B T O"],
     ) -> Float[Tensor, "B T O S H W"]:
-        """Compare frames with neighbours at hand, of which some do not exist."""
+        """Compare frames with given neighbours, some of which may not exist."""
         raise NotImplementedError
 
     def encode(self, compared: Float[Tensor, "B T O S H W"]) -> Float[Tensor, "B T O M H W"]:
-        """Bring comparisons to the operator's width."""
+        """Project comparisons to the operator's width."""
         return compared
 
     @property
@@ -228,12 +228,12 @@ class _PriorOperator(nn.Module):
         state: PriorState,
         exists: Float[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T D H W"], Float[Tensor, "B T"] | None, PriorState]:
-        """Add the prior to the frames whose neighbours are known by now.
+        """Add the prior to the frames whose neighbours are now known.
 
         Args:
             x: The next frames, any number.
-            state: After the frames before.
-            exists: 1 for frames that are there. ``None``: all are.
+            state: State after the preceding frames.
+            exists: 1 for frames that exist. ``None``: all do.
 
         Returns:
             ``x + self(x)`` of the frames ``delay`` earlier, which of them exist (``None``: all),
@@ -249,7 +249,7 @@ class _PriorOperator(nn.Module):
         known = torch.cat([state.exists, present], dim=1)
         spans = frames.unfold(1, self.num_remembered + 1, 1).movedim(-1, 2)
         spans_exist = known.unfold(1, self.num_remembered + 1, 1)
-        # a span begins with the first neighbour of the frame that is answered
+        # a span begins with the first neighbour of the frame that is completed
         here, num_offsets = -self.offsets[0], len(self.offsets)
         with self._context(x):
             compared = self.compare_with(
@@ -266,12 +266,12 @@ class _PriorOperator(nn.Module):
 
 
 class CorrelationOperator(_PriorOperator):
-    """Tell from local correlations where each patch comes from and goes to (Equations 15-16).
+    """Estimate from local correlations where each patch comes from and goes to (Equations 15-16).
 
     Args:
         d_model: Width of the features read and written.
         d_prior: Hidden width.
-        offsets: Neighbouring frames, ascending without a gap, none of them later alone.
+        offsets: Neighbouring frames, ascending without gaps, including 0 or earlier ones.
         window_size: Side of the search window in patches, odd.
         precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
@@ -301,24 +301,25 @@ class CorrelationOperator(_PriorOperator):
         self,
         reduced: Float[Tensor, "B T M H W"],
         near: Float[Tensor, "B T O M H W"],
-        exists: Float[Tensor, "B T O"],  # noqa: ARG002 - a frame of zeros answers with zero
+        exists: Float[Tensor, "B T O"],  # noqa: ARG002 - a frame of zeros gives zero
     ) -> Float[Tensor, "B T O S H W"]:
-        """Do the same with neighbours at hand."""
+        """Compare each patch with windows of given frames."""
         return correlate(reduced, near, window_size=self.window_size)
 
     def encode(self, compared: Float[Tensor, "B T O S H W"]) -> Float[Tensor, "B T O M H W"]:
-        """Tell displacements from similarities."""
+        """Estimate displacements from similarities."""
         return _per_frame(self.displacement, compared)
 
 
 class VariationOperator(_PriorOperator):
-    """Tell from differences between frames what changes (Equations 17-18).
+    """Estimate from differences between frames what changes (Equations 17-18).
 
     Args:
         d_model: Width of the features read and written.
         d_prior: Hidden width.
-        offsets: Neighbouring frames, ascending without a gap, none of them later alone.
-        ends: ``zero``: a neighbour beyond the clip differs by nothing. ``negative``: it is zero.
+        offsets: Neighbouring frames, ascending without gaps, including 0 or earlier ones.
+        ends: ``zero``: the difference to a neighbour beyond the clip is zero. ``negative``: the
+            neighbour is zero.
         precision: ``fp32``: reduce and compare in float32 whatever the autocast.
     """
 
@@ -346,30 +347,30 @@ class VariationOperator(_PriorOperator):
         near: Float[Tensor, "B T O M H W"],
         exists: Float[Tensor, "B T O"],
     ) -> Float[Tensor, "B T O S H W"]:
-        """Do the same with neighbours at hand; those that do not exist are zero."""
+        """Subtract each frame from given neighbours; those that do not exist are zero."""
         if self.ends == "negative":
             return near - reduced.unsqueeze(2)
         return near - exists[..., None, None, None] * reduced.unsqueeze(2)
 
 
 class _OffsetAggregation(nn.Module):
-    """Refine each offset's map alone, then join the offsets and return to the backbone's width."""
+    """Refine each offset's map separately, then join the offsets and project to full width."""
 
     def __init__(self, d_model: int, *, d_prior: int, num_offsets: int) -> None:
         super().__init__()
         self.refine = nn.Sequential(
             _conv_norm_relu(d_prior, d_prior), _conv_norm_relu(d_prior, d_prior)
         )
-        # The up-projection starts like any other: where the prior only feeds the scanner, whose
-        # zero output projection keeps the identity, two zeros in a row would leave the encoder
-        # almost without gradient.
+        # The up-projection has an ordinary initialisation: if the priors only feed the scanner,
+        # whose zero output projection makes the module an identity, a second zero would leave the
+        # encoder almost without gradient.
         self.join = nn.Sequential(
             _conv_norm_relu(num_offsets * d_prior, d_prior),
             nn.Conv2d(d_prior, d_model, kernel_size=1),
         )
 
     def reset_to_zero(self) -> None:
-        """Let the up-projection return zero."""
+        """Set the up-projection to zero."""
         for parameter in self.join[1].parameters():
             nn.init.zeros_(parameter)
 

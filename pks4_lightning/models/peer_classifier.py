@@ -25,12 +25,13 @@ __all__ = ["NetworkClassifier", "PeerClassifier"]
 
 
 class PeerClassifier(VideoClassifier):
-    """Classify clips by what a peer makes of an image tower.
+    """Classify clips with a peer method on an image tower.
 
-    Of the tower only what the peer names trains. The projection behind its class token is left out.
+    Of the tower, only the parameters named by the peer train. The projection of its class token is
+    removed.
 
     Args:
-        backbone: Image tower of a family that peers are made for.
+        backbone: Image tower of a family that peers support.
         peer: The method.
         num_classes: Number of action classes.
         grid_size: As in :class:`~pks4_lightning.models.video_classifier.VideoClassifier`.
@@ -59,7 +60,7 @@ class PeerClassifier(VideoClassifier):
     def clip_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B D"]:
-        """Return what the peer makes of each clip, see the base class."""
+        """Return the peer's vector of each clip; see the base class."""
         frames, self._layout.grid_size = self._frames(video, patch_size)
         self._layout.num_frames = video.shape[2]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.peer.learns_through_tower):
@@ -67,25 +68,25 @@ class PeerClassifier(VideoClassifier):
         return self.peer.clip_vectors(frames)
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
-        """Name tower, peer and head."""
+        """Return tower, peer and head by name."""
         return {"vision tower": [self.backbone], "peer": [self.peer], "head": [self.head]}
 
     def parts_within(self) -> Sequence[str]:
-        """Name the peer, if it acts inside the tower."""
+        """Return the name of the peer, if it acts inside the tower."""
         return ("peer",) if self.peer.learns_through_tower else ()
 
     def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
-        """Sort the tower's parts."""
+        """Yield the tower's parts by depth."""
         for depth, path, part in self.family.parameters_by_depth(self.backbone):
             yield depth, f"backbone.{path}", part
 
 
 class NetworkClassifier(VideoClassifier):
-    """Classify clips by a network of its own.
+    """Classify clips with a network of its own, such as VideoMamba.
 
     Args:
         network: Maps clips to vectors.
-        d_model: Width of these.
+        d_model: Width of the vectors.
         num_classes: Number of action classes.
         grid_size: As in :class:`~pks4_lightning.models.video_classifier.VideoClassifier`.
     """
@@ -105,15 +106,15 @@ class NetworkClassifier(VideoClassifier):
     def clip_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B D"]:
-        """Return the network's vectors, see the base class."""
+        """Return the network's vectors; see the base class."""
         frames, _ = self._frames(video, patch_size)
         return self.network(frames.unflatten(0, (len(video), -1)).transpose(1, 2))
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
-        """Name the network's parts and the head."""
+        """Return the network's parts and the head by name."""
         return {**self.network.parts(), "head": [self.head]}
 
     def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
-        """Sort the network's parts."""
+        """Yield the network's parts by depth."""
         for depth, path, part in self.network.parts_by_depth():
             yield depth, f"network.{path}", part

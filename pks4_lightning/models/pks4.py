@@ -1,4 +1,4 @@
-"""PKS^4, the one temporal module of the network.
+"""PKS^4, the temporal module.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Section 3.1, Equations 1-7.
@@ -38,45 +38,45 @@ __all__ = ["PKS4Module", "PKS4State"]
 
 
 class PKS4State(NamedTuple):
-    """What the module remembers of a stream; zeros at its start."""
+    """The state of the module for a stream; initially zeros."""
 
     priors: tuple[PriorState, ...]
     scanner: Any
-    """The scanner's own state; empty where nothing scans."""
+    """The scanner's own state; empty if there is no scanner."""
     waiting: Float[Tensor, "B N L D"]
-    """Tokens of the frames whose priors wait for later frames."""
+    """Tokens of frames whose priors wait for later frames."""
 
 
 class PKS4Module(Hooked):
     """Add kinematic priors to the patch tokens and scan every patch location along time.
 
-    The output projection of a new scanner is zero: with ``residual="single"`` a freshly inserted
-    module changes nothing. With ``residual="post_prior"`` it changes nothing where ``prior_init``
-    is ``zero``.
+    The output projection of a new scanner is zero: with ``residual="single"``, a newly inserted
+    module is the identity. With ``residual="post_prior"``, it is the identity if ``prior_init`` is
+    ``zero``.
 
     Args:
         d_model: Width of the tokens.
         use_correlation: Feed local correlations to the scanner.
         use_variation: Feed frame differences to the scanner.
-        scanner: The KS4 scanner, or what takes its place: ``none``, ``gru``, ``attention``, or a
-            class of the user's own.
+        scanner: The KS4 scanner, or a replacement: ``none``, ``gru``, ``attention``, or a class of
+            the user's own.
         bidirectional: Scan backwards in time too, with a second scanner; outputs are added.
-        context_frames: Neighbouring frames the priors see, even.
-        zero_context: What 0 of them compare a frame with: itself, or the previous one.
-        variation_ends: What a frame varies by where a neighbour lies beyond the clip.
+        context_frames: Neighbouring frames used by the priors, even.
+        zero_context: What a frame is compared with for 0 context frames: itself, or the previous.
+        variation_ends: How the variation treats neighbours beyond the clip.
         window_size: Side of the correlation window in patches, odd.
         d_prior: Hidden width of the prior operators.
         d_state: State size of the scanner per channel.
         d_conv: Taps of the scanner's convolution over time.
         expand: Inner width of the scanner as a multiple of ``d_model``.
         dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
-        dt_min: Smallest step size of a new KS4 scanner.
-        dt_max: Largest step size of a new KS4 scanner.
-        residual: What the scan is added to. ``single``: the tokens. ``post_prior``: the tokens with
-            their priors. ``literal``: both, as Equation 25 followed by Equation 5 has it.
-        prior_init: Start of the priors' last projections: PyTorch's, or ``zero``.
+        dt_min: Smallest initial step size of a KS4 scanner.
+        dt_max: Largest initial step size of a KS4 scanner.
+        residual: What the scanner's output is added to. ``single``: the tokens. ``post_prior``: the
+            tokens with their priors. ``literal``: both, as in Equation 25 followed by Equation 5.
+        prior_init: Initialisation of the priors' last projections: PyTorch's, or ``zero``.
         prior_precision: ``fp32``: compare frames in float32 whatever the autocast.
-        causal: Take the priors' neighbouring frames from the past alone.
+        causal: Let the priors use past frames only.
     """
 
     def __init__(
@@ -124,12 +124,12 @@ class PKS4Module(Hooked):
         self.backward_scanner = _new_scanner(scanner, d_model, **sizes) if bidirectional else None
 
     def forward(self, tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "I L D"]:
-        """Return the tokens with temporally modelled patches; the others pass unchanged.
+        """Return the tokens with temporally modelled patches; other tokens are unchanged.
 
         Args:
             tokens: The output of a backbone block, class token and registers first; the frames of a
-                clip follow each other.
-            layout: How the images make up clips, and the patches an image.
+                clip are consecutive.
+            layout: How images make up clips, and patches make up an image.
         """
         with_priors = _as_sequences(self.prior_encoder(_on_grid(tokens, layout)))
         update = None if self.scanner is None else self._scan(with_priors)
@@ -137,14 +137,14 @@ class PKS4Module(Hooked):
 
     @property
     def delay(self) -> int:
-        """Frames that must follow before a frame's tokens are known.
+        """Number of later frames that a frame's tokens need.
 
         Raises:
-            ValueError: If that is the whole clip.
+            ValueError: If the module needs the whole clip.
         """
         if self.backward_scanner is not None:
             raise ValueError(
-                "A bidirectional scan sees the end of the clip first and cannot follow a stream: "
+                "A bidirectional scan needs the end of the clip and cannot follow a stream: "
                 "train with model.classifier.bidirectional false."
             )
         if isinstance(self.scanner, TemporalAttention):
@@ -155,7 +155,7 @@ class PKS4Module(Hooked):
         if self.scanner is not None and not hasattr(self.scanner, "step"):
             raise ValueError(
                 f"{type(self.scanner).__name__} has no initial_state and step, so this classifier "
-                "cannot follow a stream: docs/extending.md says what they do."
+                "cannot follow a stream: docs/extending.md describes them."
             )
         return self.prior_encoder.delay
 
@@ -174,12 +174,12 @@ class PKS4Module(Hooked):
     def step(
         self, tokens: Float[Tensor, "I L D"], layout: ClipLayout, stream: StreamFrames
     ) -> Float[Tensor, "I L D"]:
-        """Return the tokens of the frames ``delay`` earlier, temporally modelled.
+        """Return the temporally modelled tokens of the frames ``delay`` earlier.
 
         Args:
-            tokens: Of the next frames of streams.
-            layout: How the images make up streams, and the patches an image.
-            stream: The module's state and which frames exist; both are replaced.
+            tokens: Tokens of the next frames of streams.
+            layout: How images make up streams, and patches make up an image.
+            stream: The module's state and which frames exist; both are updated.
         """
         state: PKS4State = stream.states[self]
         grid, exists, priors = self.prior_encoder.step(
@@ -209,7 +209,7 @@ class PKS4Module(Hooked):
         return torch.cat([prefix, update], dim=1)
 
     def _recurrent(self) -> Any:
-        """Return the scanner, if there is one; :attr:`delay` refuses one that has no steps."""
+        """Return the scanner; :attr:`delay` has refused one without steps."""
         return self.scanner
 
     def _scan(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
@@ -231,7 +231,7 @@ class PKS4Module(Hooked):
 
 
 def _new_scanner(kind: ScannerKind | str, d_model: int, **sizes: Any) -> nn.Module | None:
-    """Build a KS4 scanner of these sizes, a control as large as it would be, or the user's own."""
+    """Build a KS4 scanner of these sizes, a control of equal size, or the user's own."""
     if kind == "none":
         return None
     if kind == "mamba":
@@ -239,7 +239,7 @@ def _new_scanner(kind: ScannerKind | str, d_model: int, **sizes: Any) -> nn.Modu
     if kind not in ("gru", "attention"):
         own = own_class(kind, setting="model.classifier.scanner")
         if not issubclass(own, nn.Module):
-            raise ValueError(f"model.classifier.scanner names {kind}, which is no nn.Module.")
+            raise ValueError(f"model.classifier.scanner names {kind}, which is not an nn.Module.")
         return own(d_model)
     with torch.device("meta"):
         number = sum(each.numel() for each in KS4Scanner(d_model, **sizes).parameters())

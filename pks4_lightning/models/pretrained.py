@@ -1,4 +1,4 @@
-"""Published weights: a folder with one safetensors file and one of JSON, read without Lightning."""
+"""Export and load weights as a safetensors file and a JSON file, without Lightning."""
 
 import dataclasses
 import json
@@ -32,14 +32,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInput:
-    """What a classifier is fed and what it says: all there is to know besides its weights.
+    """The preprocessing of a classifier and the names of its classes.
 
     Args:
         label_names: Names of the classes, in the order of the logits.
-        num_frames: Frames of a clip.
-        resize: Scaling before the crop: the length of the shorter side, or height and width.
+        num_frames: Frames per clip.
+        resize: Size before the crop: length of the shorter side, or height and width.
         frame_size: Side of the square crop in pixels.
-        mean: RGB mean that values from 0 to 1 are normalised with.
+        mean: RGB mean for normalising values from 0 to 1.
         std: RGB standard deviation, likewise.
         frame_rate: Frames per second of a clip. ``None``: the middle frame of each of
             ``num_frames`` equal parts of the video.
@@ -65,14 +65,14 @@ def save_weights(
     """Write a classifier into a folder.
 
     Args:
-        folder: Made if need be; an earlier export in it is replaced.
+        folder: Created if necessary; an earlier export in it is replaced.
         config: The whole architecture
             (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
-        weights: Every tensor of the classifier.
-        clip: What it is fed.
+        weights: All tensors of the classifier.
+        clip: Its preprocessing.
 
     Raises:
-        FileExistsError: If the folder holds anything else.
+        FileExistsError: If the folder contains anything else.
     """
     if folder.exists():
         others = {path.name for path in folder.iterdir()} - {WEIGHTS, DESCRIPTION}
@@ -81,7 +81,7 @@ def save_weights(
                 f"{folder} holds other files, such as {min(others)}: choose an empty folder."
             )
     with atomic_write(folder / WEIGHTS) as path:
-        # each tensor on its own: safetensors refuses views into a common memory
+        # each tensor separately: safetensors refuses views into shared memory
         save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
     description = {
         "format": _FORMAT,
@@ -94,7 +94,7 @@ def save_weights(
 
 
 def find_export(path: str | Path) -> Path | None:
-    """Return the folder of an export that a path names, or ``None`` if it names none.
+    """Return the folder of an export that a path refers to, or ``None`` if it is not one.
 
     Args:
         path: The folder, or one of the two files in it.
@@ -107,7 +107,7 @@ def find_export(path: str | Path) -> Path | None:
 
 
 def weights_file(source: str | Path) -> Path:
-    """Return the file that holds the weights: of an export its own, else what is named itself.
+    """Return the weights file of an export, or the given file if it is not one.
 
     Args:
         source: A checkpoint or an export.
@@ -117,17 +117,17 @@ def weights_file(source: str | Path) -> Path:
 
 
 def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Tensor]]:
-    """Read what `pks4 export-weights` wrote.
+    """Read an export of `pks4 export-weights`.
 
     Args:
         folder: The folder with both files.
 
     Returns:
-        The architecture, what the classifier is fed, and all its tensors, on the CPU.
+        The architecture, the preprocessing, and all tensors, on the CPU.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If one was changed.
+        ValueError: If a file has been changed.
     """
     description, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
     for path in (description, weights):
@@ -137,7 +137,9 @@ def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Te
         said = json.loads(description.read_text())
         version, checksum = said["format"], said["sha256"]
         if version != _FORMAT:
-            raise ValueError(f"its format is {version}, this version reads {_FORMAT}")
+            raise ValueError(
+                f"its format is {version}, but this version of the package reads {_FORMAT}"
+            )
         config = PKS4Config(**with_first_reading(said["classifier"]))
         clip = ClipInput(**said["clip"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -148,17 +150,17 @@ def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Te
 
 
 def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
-    """Rebuild a classifier that `pks4 export-weights` wrote. No network and no Lightning is needed.
+    """Rebuild a classifier from an export. Neither a network nor Lightning is needed.
 
     Args:
         folder: The folder with both files.
 
     Returns:
-        The classifier, in evaluation mode on the CPU, and what it is fed.
+        The classifier, in evaluation mode on the CPU, and its preprocessing.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If one was changed, or does not fit the other.
+        ValueError: If a file has been changed, or they do not fit each other.
     """
     config, clip, weights = read_export(folder)
     classifier = build_classifier(config, load_weights=False)

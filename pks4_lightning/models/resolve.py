@@ -1,4 +1,4 @@
-"""What a description of a classifier comes to once its backbone has been looked up."""
+"""Resolve the configuration of a classifier by looking up its backbone."""
 
 import dataclasses
 from typing import Any
@@ -31,17 +31,17 @@ __all__ = [
 def resolve_backbone_config(config: PKS4Config) -> PKS4Config:
     """Fill in the whole architecture, ``grid_size``, and ``preprocessing`` if known.
 
-    All in plain values. A checkpoint that saves the result can be reloaded without the network and
+    All values are plain. A checkpoint that saves the result can be reloaded without a network and
     without the backbone's folder.
 
     Args:
-        config: The description; its ``backbone`` is looked up unless ``backbone_config`` is the
-            whole architecture already.
+        config: The configuration; its ``backbone`` is looked up unless ``backbone_config`` is
+            already the whole architecture.
 
     Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        FileNotFoundError: If the backbone is neither in a folder nor available from the hub.
         ValueError: If ``backbone_config``, ``grid_size`` or ``preprocessing`` do not fit it, or
-            ``temporal_config`` the method it is for.
+            ``temporal_config`` does not fit its method.
     """
     fields = architecture_of(config, from_scratch=not config.pretrained)
     known = _known_preprocessing(config, fields)
@@ -61,11 +61,11 @@ def architecture_of(config: PKS4Config, *, from_scratch: bool) -> dict[str, Any]
     """Return the backbone's architecture.
 
     Args:
-        config: The description.
-        from_scratch: Take ``backbone_config`` for the whole of it, if there is one.
+        config: The configuration.
+        from_scratch: Treat ``backbone_config`` as the whole architecture, if it is given.
 
     Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
+        FileNotFoundError: If the backbone is neither in a folder nor available from the hub.
         ValueError: If ``backbone_config`` does not fit it.
     """
     if config.network is not None:
@@ -79,11 +79,11 @@ def grid_size_of(config: PKS4Config, fields: dict[str, Any]) -> int | None:
     """Return how many rows and columns of patches frames are cut into, if that is fixed.
 
     Args:
-        config: The description.
+        config: The configuration.
         fields: The backbone's architecture.
 
     Raises:
-        ValueError: If the backbone can take no such grid.
+        ValueError: If the backbone does not support such a grid.
     """
     own = int(fields["image_size"]) // int(fields["patch_size"])
     if config.network is not None:
@@ -100,14 +100,14 @@ def grid_size_of(config: PKS4Config, fields: dict[str, Any]) -> int | None:
 
 
 def preprocessing_of(config: PKS4Config) -> FrameInput:
-    """Return what frames are made into for a classifier: as known, else as its family has it.
+    """Return the preprocessing of a classifier: as known, or else the default of its family.
 
     Args:
-        config: The description.
+        config: The configuration.
 
     Raises:
-        FileNotFoundError: If the backbone must be looked up and is not there.
-        ValueError: If the description does not fit it.
+        FileNotFoundError: If the backbone is needed and not found.
+        ValueError: If the configuration does not fit it.
     """
     config = without_weights(config)
     if config.preprocessing is not None:
@@ -116,18 +116,18 @@ def preprocessing_of(config: PKS4Config) -> FrameInput:
 
 
 def without_weights(config: PKS4Config) -> PKS4Config:
-    """Describe the same architecture with random weights, so that building it downloads nothing.
+    """Return the same architecture with random weights, so that building it downloads nothing.
 
     Args:
-        config: The description. Backbones in
+        config: The configuration. Backbones in
             :data:`~pks4_lightning.models.towers.published.PUBLISHED` are known; another one is
-            looked up unless ``backbone_config`` is the whole architecture already.
+            looked up unless ``backbone_config`` is already the whole architecture.
 
     Returns:
-        The description with ``pretrained`` and ``compile`` off.
+        The configuration with ``pretrained`` and ``compile`` off.
 
     Raises:
-        FileNotFoundError: If another backbone is neither in a folder nor to be had from the hub.
+        FileNotFoundError: If another backbone is neither in a folder nor available from the hub.
         ValueError: If ``backbone_config`` names an unknown field.
     """
     if _looked_up(config) and config.backbone in PUBLISHED:
@@ -148,19 +148,19 @@ def without_weights(config: PKS4Config) -> PKS4Config:
 
 
 def _looked_up(config: PKS4Config) -> bool:
-    """Whether ``backbone`` says more than the description itself."""
+    """Return whether the backbone must be looked up to complete the configuration."""
     return config.network is None and (config.pretrained or not config.backbone_config)
 
 
 def _usual_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> FrameInput:
-    """Return what is usual in the backbone's family, or what networks are published with."""
+    """Return the default preprocessing of the backbone's family, or of published networks."""
     if config.network is None:
         return default_preprocessing(fields)
     return FrameInput(IMAGENET.mean, IMAGENET.std, int(fields["image_size"]))
 
 
 def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> FrameInput | None:
-    """Return what the description or the backbone says of it; ``None`` if neither does."""
+    """Return the preprocessing in the configuration or backbone; ``None`` if in neither."""
     given = config.preprocessing or {}
     own: FrameInput | None
     if config.network is not None:
@@ -177,4 +177,4 @@ def _known_preprocessing(config: PKS4Config, fields: dict[str, Any]) -> FrameInp
         usual = own or _usual_preprocessing(config, fields)
         return checked({**usual.as_settings(), **given})
     except ValueError as error:
-        raise ValueError(f"preprocessing ({given}) is refused: {error}.") from error
+        raise ValueError(f"preprocessing ({given}) is invalid: {error}.") from error

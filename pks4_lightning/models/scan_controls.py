@@ -1,7 +1,7 @@
-"""Controls for the scanner: a GRU and self-attention along time, of a KS4 scanner's size.
+"""Controls for the scanner: a GRU and self-attention along time, of the size of a KS4 scanner.
 
-They tell what a selective scan adds beyond a mixture along time with as many parameters. Neither is
-in the paper.
+They show what a selective scan contributes beyond temporal mixing with the same number of
+parameters. Neither is in the paper.
 
 References:
     Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
@@ -39,7 +39,7 @@ class TemporalGRU(nn.Module):
 
     Args:
         d_model: Width of the features read and written.
-        num_parameters: Size to come near to; it decides the hidden width.
+        num_parameters: Approximate size; determines the hidden width.
     """
 
     title: ClassVar[str] = "temporal GRU"
@@ -56,7 +56,7 @@ class TemporalGRU(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set the gates to PyTorch's start of a GRU and the output projection to zero."""
+        """Initialise the gates like PyTorch's GRU and the output projection with zero."""
         bound = self.out_proj.in_features**-0.5
         for projection in (self.input_proj, self.hidden_proj):
             nn.init.uniform_(projection.weight, -bound, bound)
@@ -64,8 +64,8 @@ class TemporalGRU(nn.Module):
         nn.init.zeros_(self.out_proj.weight)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
-        """Return what is added to the residual stream; a frame sees no later one."""
-        # not by initial_state: a trace knows no number of clips
+        """Return the update of the residual stream; a frame depends on no later one."""
+        # not by initial_state, because the number of clips is unknown in a trace
         start = x.new_zeros(
             x.shape[0], x.shape[2], self.out_proj.in_features, dtype=self._state_dtype
         )
@@ -86,12 +86,12 @@ class TemporalGRU(nn.Module):
         state: Float[Tensor, "B P H"],
         exists: Float[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T P D"], Float[Tensor, "B P H"]]:
-        """Read the next frames of streams: what :meth:`forward` returns for them.
+        """Return the result of :meth:`forward` for the next frames of streams.
 
         Args:
             x: Any number of frames.
-            state: After the frames before.
-            exists: 1 for frames that are there; the others leave no trace.
+            state: State after the preceding frames.
+            exists: 1 for frames that exist; the others leave the state unchanged.
         """
         inputs = self.input_proj(self.norm(x))
         states = []
@@ -115,13 +115,13 @@ class TemporalGRU(nn.Module):
 class TemporalAttention(nn.Module):
     """Let the frames of each patch location attend to each other.
 
-    Pre-norm and a zero output projection, as in the KS4 scanner, and as many heads as a ViT of the
-    width has. Sinusoidal positions are added behind the norm: without them it would not know the
-    order of the frames.
+    Pre-norm and a zero output projection, as in the KS4 scanner, with as many heads as a ViT of
+    that width. Sinusoidal position embeddings are added after the norm; without them it would
+    ignore the order of the frames.
 
     Args:
         d_model: Width of the features read and written.
-        num_parameters: Size to come near to; it decides the width of a head.
+        num_parameters: Approximate size; determines the width of a head.
     """
 
     title: ClassVar[str] = "temporal attention"
@@ -138,7 +138,7 @@ class TemporalAttention(nn.Module):
         nn.init.zeros_(self.out_proj.weight)
 
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
-        """Return what is added to the residual stream; patch locations do not mix."""
+        """Return the update of the residual stream; patch locations do not mix."""
         y = self.norm(x)
         y = y + _positions(y).unsqueeze(1)
         heads = self.qkv_proj(y).unflatten(-1, (3, self.num_heads, -1))
@@ -150,7 +150,7 @@ class TemporalAttention(nn.Module):
 
 
 def _positions(like: Float[Tensor, "B T P D"]) -> Float[Tensor, "T D"]:
-    """Return sines, then cosines, of the frame's number at falling frequencies."""
+    """Return sines, then cosines, of the frame index at decreasing frequencies."""
     num_frames, width = like.shape[1], like.shape[3]
     num_sines = width - width // 2
     dtype = torch.promote_types(like.dtype, torch.float32)

@@ -32,10 +32,10 @@ __all__ = ["KS4Scanner", "ScannerState"]
 
 
 class ScannerState(NamedTuple):
-    """What the scanner remembers of a stream; zeros at its start."""
+    """The state of the scanner for a stream; initially zeros."""
 
     inputs: Float[Tensor, "B K P E"]
-    """What the convolution reads of the last ``d_conv - 1`` frames."""
+    """Inputs of the convolution from the last ``d_conv - 1`` frames."""
     scan: Float[Tensor, "B P E N"]
     """The state space model's state, in at least float32."""
 
@@ -45,8 +45,8 @@ class KS4Scanner(nn.Module):
 
     Parameter names are those of the Mamba code. Where the paper is silent we follow Mamba: SiLU
     after the convolution and on the gate (the paper's sigma in Equation 25), ``A = -exp(A_log)``
-    with ``A_log`` starting at ``log(1 ... N)``. The output projection starts at zero (Section
-    3.5.2, near-identity), so a new scanner returns zero.
+    with ``A_log`` initialised as ``log(1 ... N)``. The output projection is initialised with zero
+    (Section 3.5.2, near-identity), so a new scanner returns zero.
 
     Args:
         d_model: Width of the features read and written.
@@ -54,8 +54,8 @@ class KS4Scanner(nn.Module):
         d_conv: Taps of the causal convolution over time.
         expand: Inner width as a multiple of ``d_model``.
         dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
-        dt_min: Smallest step size at the start.
-        dt_max: Largest step size at the start.
+        dt_min: Smallest initial step size.
+        dt_max: Largest initial step size.
     """
 
     title: ClassVar[str] = "KS4 scanner"
@@ -90,7 +90,7 @@ class KS4Scanner(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set the state space parameters and the output projection to their start."""
+        """Initialise the state space parameters and the output projection."""
         init_state_space(
             A_log=self.A_log,
             D=self.D,
@@ -104,8 +104,8 @@ class KS4Scanner(nn.Module):
     def forward(self, x: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
         """Return the scanned features, to be added to the residual stream.
 
-        Patch locations never exchange information, and a frame sees no later one. Tokens stay where
-        the ViT has put them: convolution and scan walk along time by strides.
+        Patch locations never exchange information, and a frame depends on no later one. Tokens keep
+        the ViT's memory layout: convolution and scan follow time by strides.
         """
         content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
         y = selective_scan(
@@ -131,12 +131,12 @@ class KS4Scanner(nn.Module):
         state: ScannerState,
         exists: Float[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T P D"], ScannerState]:
-        """Scan the next frames of streams: what :meth:`forward` returns for them.
+        """Return the result of :meth:`forward` for the next frames of streams.
 
         Args:
             x: Any number of frames.
-            state: After the frames before.
-            exists: 1 for frames that are there; the others leave no trace.
+            state: State after the preceding frames.
+            exists: 1 for frames that exist; the others leave the state unchanged.
         """
         content, gate = self.in_proj(self.norm(x)).chunk(2, dim=-1)
         if exists is not None:
@@ -151,7 +151,7 @@ class KS4Scanner(nn.Module):
             state=state.scan,
             exists=exists,
         )
-        # a slice of the frames would keep them all in memory
+        # a slice would keep all frames in memory
         after = ScannerState(inputs[:, inputs.shape[1] - num_before :].clone(), scan)
         return self.out_proj(_swap_time_and_patches(y)), after
 
@@ -165,7 +165,7 @@ class KS4Scanner(nn.Module):
     def _convolve_last(
         self, inputs: Float[Tensor, "B N P E"], num_frames: int
     ) -> Float[Tensor, "B T P E"]:
-        """Convolve the last frames only, which have all the frames they read before them."""
+        """Convolve only the last frames, which are preceded by all frames that they need."""
         assert self.conv1d.bias is not None
         dtype = torch.promote_types(inputs.dtype, torch.float32)
         sums = self.conv1d.bias.to(dtype).expand(*inputs.shape[:1], num_frames, *inputs.shape[2:])
@@ -178,7 +178,7 @@ class KS4Scanner(nn.Module):
         delta, B, C = self.x_proj(content).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         return (
             _swap_time_and_patches(content),
-            # Equation 22, without the bias: the scan adds it in float32
+            # Equation 22, without the bias, which the scan adds in float32
             _swap_time_and_patches(F.linear(delta, self.dt_proj.weight)),
             -torch.exp(_at_least_float32(self.A_log)),
             _swap_time_and_patches(B),
@@ -188,7 +188,7 @@ class KS4Scanner(nn.Module):
 
 
 def _swap_time_and_patches(x: Tensor) -> Tensor:
-    """View tokens as sequences, or sequences as tokens; nothing moves in memory."""
+    """View tokens as sequences, or sequences as tokens, without copying."""
     return x.transpose(1, 2)
 
 

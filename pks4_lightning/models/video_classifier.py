@@ -1,4 +1,4 @@
-"""What training, costs and tests may ask of any network that classifies clips.
+"""Base class of classifiers: the interface used by training, cost and tests.
 
 Dimensions:
     B: clips
@@ -27,16 +27,16 @@ class VideoClassifier(nn.Module):
     """A network with a linear head, which classifies clips of any length.
 
     Args:
-        own_patch_size: Side of the patches that the patch embedding is made for.
+        own_patch_size: Patch size that the patch embedding was made for, in pixels.
         grid_size: Rows and columns of patches that every frame is cut into, whatever its size.
             ``None``: patches have their own size.
     """
 
     head: nn.Linear
     causal: bool = False
-    """Whether no frame sees a later one."""
+    """Whether no frame depends on a later one."""
     answers_prefixes: bool = False
-    """Whether training asks for the logits of every prefix of a clip, not of the whole only."""
+    """Whether training needs the logits of every prefix of a clip, not only of the whole."""
 
     def __init__(self, *, own_patch_size: int, grid_size: int | None) -> None:
         super().__init__()
@@ -49,15 +49,15 @@ class VideoClassifier(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            video: Frames as the network's preprocessing makes them, of any number and of any size
-                that whole patches cover. Where they are cut into another grid than the network's
-                own, or are more or fewer than its own, position embeddings are interpolated.
-            patch_size: Side of a patch in pixels. The weights of the patch embedding are fitted to
-                sizes other than their own by FlexiViT's pseudo-inverse. ``None``: the model's rule,
-                see ``grid_size``.
+            video: Frames as given by the network's preprocessing, of any number and of any size
+                that whole patches cover. Position embeddings are interpolated if the grid or the
+                number of frames differs from the network's own.
+            patch_size: Side of a patch in pixels. The weights of the patch embedding are adapted to
+                other sizes by FlexiViT's pseudo-inverse. ``None``: decided by the model, see
+                ``grid_size``.
 
         Raises:
-            ValueError: If patches do not cover a frame exactly, or the network cannot take as
+            ValueError: If patches do not cover a frame exactly, or the network cannot take that
                 many.
         """
         return self._classify(self.clip_vectors(video, patch_size))
@@ -65,62 +65,63 @@ class VideoClassifier(nn.Module):
     def clip_vectors(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B D"]:
-        """Return what the head reads of each clip.
+        """Return the input of the head for each clip.
 
         Args:
             video: As in :meth:`forward`.
-            patch_size: The same.
+            patch_size: As in :meth:`forward`.
         """
         raise NotImplementedError
 
     def trunk(self) -> Sequence[nn.Module]:
-        """Return what every frame passes by itself before anything looks along time.
+        """Return the modules that process each frame independently, before any temporal model.
 
         Raises:
-            ValueError: If frames meet from the first block on.
+            ValueError: If frames interact from the first block on.
         """
         raise ValueError(
-            "This classifier has no part that every frame passes by itself, as recipe.trains "
-            "after_insertion and data.token_cache need: set recipe.trains all or head."
+            "This classifier has no part that processes each frame independently, which "
+            "recipe.trains after_insertion and data.token_cache need: set recipe.trains to all or "
+            "head."
         )
 
     def trunk_tokens(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B T L E"]:
-        """Return what the :meth:`trunk` makes of clips; :meth:`forward` takes it in their place.
+        """Return the output of the :meth:`trunk`; :meth:`forward` accepts it instead of clips.
 
         Args:
             video: As in :meth:`forward`.
-            patch_size: The same.
+            patch_size: As in :meth:`forward`.
         """
         raise NotImplementedError
 
     def parts(self) -> dict[str, Sequence[nn.Module]]:
-        """Name the modules that make it up, in the order in which a clip passes them.
+        """Return its modules by name, in the order in which a clip passes through them.
 
-        No two parts share a parameter, and together they have all.
+        No two parts share a parameter, and together they have all parameters.
         """
         raise NotImplementedError
 
     def parts_within(self) -> Sequence[str]:
-        """Name the parts that run while the first part, the image tower, does."""
+        """Return the names of the parts that run inside the first part, the image tower."""
         return ()
 
     def parts_by_depth(self) -> Iterator[tuple[int, str, nn.Module]]:
-        """Sort what is pre-trained by its distance from the pixels.
+        """Yield the pretrained modules by their distance from the pixels.
 
         Yields:
-            Depth, name and module: 0 for what comes before the blocks, ``i`` for block ``i``
-            counted from 1. What is not named learns at the full rate.
+            Depth, name and module: 0 for what comes before the blocks, ``i`` for block ``i``,
+            counted from 1. Modules that are not yielded learn at the full rate.
         """
         raise NotImplementedError
 
     def undecayed_names(self) -> set[str]:
-        """Name parameters that weight decay must leave alone, besides those known by their kind."""
+        """Return names of parameters without weight decay, besides those known by their kind."""
         return set()
 
     def _classify(self, vectors: Float[Tensor, "B *T D"]) -> Float[Tensor, "B *T K"]:
-        # bfloat16 keeps three digits of a logit, too few to tell close classes apart
+        # bfloat16 keeps three digits of a logit, too few to separate similar classes
         with without_autocast(vectors.device):
             return self.head(vectors.to(self.head.weight.dtype))
 
@@ -130,7 +131,7 @@ class VideoClassifier(nn.Module):
     def _frames(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None
     ) -> tuple[Float[Tensor, "I C H2 W2"], tuple[int, int]]:
-        """Return the frames, with patches of the own size, and their rows and columns of these."""
+        """Return the frames, resized to the model's own patch size, and the shape of the grid."""
         height, width = video.shape[3:]
         patch_size = patch_size or self._patch_size(height, width)
         frames = resize_patches(
@@ -142,10 +143,10 @@ class VideoClassifier(nn.Module):
 
 
 def new_head(d_vector: int, num_classes: int) -> nn.Linear:
-    """Make a linear head: small weights, no bias at first.
+    """Return a new linear head with small weights and zero bias.
 
     Args:
-        d_vector: Width of what it reads.
+        d_vector: Width of its input.
         num_classes: Number of classes.
     """
     head = nn.Linear(d_vector, num_classes)

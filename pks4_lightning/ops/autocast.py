@@ -1,4 +1,4 @@
-"""Parts of a model that keep their precision under autocast."""
+"""Run parts of a model without autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,7 +11,7 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which operations keep the dtype of their inputs.
 
     Args:
-        device: Where they run. The meta device, on which costs are counted, has no autocast.
+        device: Device of the operations. The meta device, used to count costs, has no autocast.
     """
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

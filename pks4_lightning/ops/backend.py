@@ -1,4 +1,4 @@
-"""Which implementation of an operator runs on a device, and the form in which it takes streams."""
+"""Choose the implementation of an operator for a device, and the layout of its inputs."""
 
 import functools
 import importlib.util
@@ -23,10 +23,10 @@ _in_force: ContextVar[ScanBackend | None] = ContextVar("_in_force", default=None
 
 @contextmanager
 def portable_ops() -> Iterator[None]:
-    """Compute scan and convolution by torch's own operators, one frame after the other.
+    """Compute scan and convolution with torch's own operators, frame by frame.
 
-    A graph that is traced in this context holds no operator of this package, so that any runtime
-    can take it; it holds every step of the scan, so that clips of that graph have one length.
+    A graph traced in this context contains no operator of this package, so that any runtime can
+    execute it; it contains every step of the scan, so its clips have a fixed length.
     """
     token = _in_force.set("portable")
     try:
@@ -37,18 +37,18 @@ def portable_ops() -> Iterator[None]:
 
 @torch.compiler.assume_constant_result
 def scan_backend(device: torch.device, backend: ScanBackend = "auto") -> _Resolved:
-    """Name the implementation of the selective scan that runs on a device.
+    """Return the implementation of the selective scan that is used on a device.
 
-    On a GPU that is ``triton`` if it is installed, else ``mamba_ssm`` if its CUDA scan is, else
-    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` decides
-    otherwise: what runs is a property of the machine, not of the model.
+    On a GPU this is ``triton`` if installed, else ``mamba_ssm`` if its CUDA scan is installed, else
+    ``torch``; elsewhere ``torch``. The environment variable ``PKS4_SCAN_BACKEND`` overrides it,
+    because the choice is a property of the machine, not of the model.
 
     Args:
-        device: Where the inputs lie.
-        backend: What the caller asks for.
+        device: Device of the inputs.
+        backend: The backend requested by the caller.
 
     Raises:
-        ValueError: If what is asked for, by the caller or the environment, cannot run here.
+        ValueError: If the backend requested by caller or environment cannot run here.
     """
     if backend == "auto":
         asked = _in_force.get() or os.environ.get("PKS4_SCAN_BACKEND", "auto")
@@ -64,16 +64,16 @@ def _resolve(device_type: str, backend: str) -> _Resolved:
         resolved = next(runs, "torch") if device_type == "cuda" else "torch"
     elif obstacle := _obstacle(device_type, backend):
         raise ValueError(
-            f"The scan's backend {backend!r} cannot run here: {obstacle}. Take 'auto' or 'torch'."
+            f"The scan backend {backend!r} cannot run here: {obstacle}. Use 'auto' or 'torch'."
         )
-    # where operations are counted or traced, nothing runs
+    # while operations are counted or traced, nothing runs
     if device_type != "meta" and resolved != "portable":
-        logger.info("The selective scan runs by %s on %s.", resolved, device_type)
+        logger.info("The selective scan uses the %s backend on %s.", resolved, device_type)
     return cast(_Resolved, resolved)
 
 
 def _obstacle(device_type: str, backend: str) -> str:
-    """Say what keeps a backend from running; nothing if nothing does."""
+    """Return what prevents a backend from running; an empty string if nothing does."""
     if backend in ("torch", "portable"):
         return ""
     if backend == "triton":
@@ -81,16 +81,16 @@ def _obstacle(device_type: str, backend: str) -> str:
             from pks4_lightning.ops.triton_streams import INTERPRETED
         except ImportError as error:
             return f"triton does not import ({error})"
-        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is no GPU"
+        return "" if device_type == "cuda" or INTERPRETED else f"{device_type} is not a GPU"
     if backend == "mamba_ssm":
         if device_type != "cuda":
-            return f"{device_type} is no GPU"
+            return f"{device_type} is not a GPU"
         return "" if _has_mamba_scan() else "mamba_ssm is not installed with its CUDA scan"
-    return f"there are {', '.join(get_args(ScanBackend))}"
+    return f"the backends are {', '.join(get_args(ScanBackend))}"
 
 
 def _has_mamba_scan() -> bool:
-    """Tell whether the package is there with its CUDA scan, which its plain wheel lacks."""
+    """Return whether the package is installed with its CUDA scan, which its plain wheel lacks."""
     return all(importlib.util.find_spec(name) for name in ("mamba_ssm", "selective_scan_cuda"))
 
 

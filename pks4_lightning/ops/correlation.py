@@ -40,17 +40,17 @@ def local_correlation(
     Positions outside the grid and frames outside the clip are zero vectors and give zero.
 
     Args:
-        x: Features on the patch grid, of any length: they are normalised here, in at least
+        x: Features on the patch grid, with any norm: they are normalised here, in at least
             float32.
         offsets: Neighbours, in frames, in their order along ``O``; see
             :func:`~pks4_lightning.ops.temporal_shift.context_offsets`.
         window_size: Side of the square search window in patches, odd. The displacement
-            ``(u, v)``, downwards and to the right, stands at
+            ``(u, v)``, downwards and to the right, has the index
             ``(u + window_size // 2) * window_size + v + window_size // 2`` along ``M``.
 
     Returns:
-        Cosines in [-1, 1], in the dtype of ``x``, laid out channels-last in memory, as the
-        convolutions that follow like it.
+        Cosines in [-1, 1], in the dtype of ``x``, in channels-last memory layout, which the
+        following convolutions prefer.
 
     Raises:
         ValueError: If ``window_size`` is not odd.
@@ -65,15 +65,15 @@ def local_correlation(
 def correlate(
     x: Float[Tensor, "B T C H W"], near: Float[Tensor, "B T O C H W"], *, window_size: int
 ) -> Float[Tensor, "B T O M H W"]:
-    """Correlate every patch with windows of given frames: what a stream knows of its past.
+    """Correlate every patch with windows of given frames, such as a stream's past frames.
 
     Args:
         x: Features on the patch grid.
-        near: The frames to compare with; a frame of zeros answers with zero.
+        near: The frames to compare with; a frame of zeros gives zero.
         window_size: As in :func:`local_correlation`.
 
     Returns:
-        As :func:`local_correlation` does.
+        As in :func:`local_correlation`.
 
     Raises:
         ValueError: If ``window_size`` is not odd.
@@ -104,7 +104,7 @@ def _rows_first(x_BTHWC: Tensor) -> Tensor:
 def _correlate(x_HBTWC: Tensor, near_BTHOWC: Tensor, window_size: int) -> Tensor:
     """Correlate unit vectors: B T O M H W."""
     height, radius = len(x_HBTWC), window_size // 2
-    # rows lead, so that a window row is one slice of the same storage for every row of the grid
+    # rows come first, so that a window row is one slice of the same storage for every grid row
     near_HBTOVC = F.pad(
         near_BTHOWC.permute(2, 0, 1, 3, 4, 5),
         (0, 0, radius, radius, 0, 0, 0, 0, 0, 0, radius, radius),
@@ -123,7 +123,7 @@ def _window_row(x_HBTWC: Tensor, near_HBTOVC: Tensor, window_size: int) -> Tenso
     width, num_offsets, padded_width = x_HBTWC.shape[-2], *near_HBTOVC.shape[-3:-1]
     rows, keys = x_HBTWC.flatten(0, 2), near_HBTOVC.flatten(3, 4).flatten(0, 2)
     band = rows @ keys.transpose(1, 2)
-    # shearing the band turns the diagonal x' = x + v into the column v
+    # shearing the band turns the diagonal x' = x + v into column v
     band = F.pad(band.flatten(1), (0, width)).unflatten(1, (width, -1))[..., :-1]
     band = band.unflatten(-1, (num_offsets, padded_width))[..., :window_size]
     return band.unflatten(0, x_HBTWC.shape[:3])

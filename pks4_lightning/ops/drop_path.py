@@ -1,4 +1,4 @@
-"""Stochastic depth: a residual branch is left out of some samples while training.
+"""Stochastic depth: drop a residual branch for some samples in training.
 
 Reference:
     Huang et al., "Deep Networks with Stochastic Depth", 2016, https://arxiv.org/abs/1603.09382.
@@ -14,12 +14,12 @@ def drop_path(branch: Tensor, rate: float, *, training: bool) -> Tensor:
     """Set the branch to zero for a share of the samples, and scale the others up.
 
     Args:
-        branch: What is about to be added to a residual stream, samples on the first axis.
-        rate: Probability that a sample goes without, from 0 to below 1.
-        training: Off: the branch as it is.
+        branch: The update of a residual stream, samples on the first axis.
+        rate: Probability that a sample is dropped, from 0 to below 1.
+        training: Off: the branch is returned unchanged.
 
     Returns:
-        The branch, whose mean over draws is what was given.
+        The branch, whose mean over draws equals the input.
     """
     if not training or rate == 0:
         return branch

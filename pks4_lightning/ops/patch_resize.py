@@ -1,4 +1,4 @@
-"""Resize of patches by the pseudo-inverse, so that one patch embedding serves every patch size.
+"""Resize patches with the pseudo-inverse, so that one patch embedding serves all patch sizes.
 
 Reference:
     Beyer et al., "FlexiViT: One Model for All Patch Sizes", 2023,
@@ -7,7 +7,7 @@ Reference:
 Dimensions:
     I: images
     C: channels
-    H, W: pixels before
+    H, W: pixels before resizing
     P: patches, rows or columns
     p, q: side of a patch before and after, in pixels
 """
@@ -28,11 +28,11 @@ def patch_size_of(height: int, width: int, *, grid_size: int | None, own_size: i
     """Return the side of the patches that a model cuts frames into.
 
     Args:
-        height: Of the frames, in pixels.
-        width: Of the frames.
+        height: Height of the frames, in pixels.
+        width: Width of the frames, in pixels.
         grid_size: Rows and columns of patches, whatever the size of the frames. ``None``: patches
-            have their own size.
-        own_size: Side of a patch that the model's weights are made for.
+            have the model's own size.
+        own_size: Patch size that the model's weights were made for.
 
     Raises:
         ValueError: If a fixed grid does not divide the frames.
@@ -50,7 +50,7 @@ def patch_size_of(height: int, width: int, *, grid_size: int | None, own_size: i
 def resize_patches(
     frames: Float[Tensor, "I C H W"], *, patch_size: int, weight_size: int
 ) -> Float[Tensor, "I C H2 W2"]:
-    r"""Make patches of one size ready for weights of another.
+    r"""Resize patches of one size for weights of another size.
 
     FlexiViT resizes weights :math:`w` of side q to side p such that a patch x of side q and its
     bicubic resize :math:`B x` of side p give the same token, as nearly as can be:
@@ -60,16 +60,16 @@ def resize_patches(
               \left(\langle w, x \rangle - \langle v, B x \rangle\right)^2
             = P^\top w, \qquad P = B^+
 
-    for white x, and without any error where p is at least q. Because
-    :math:`\langle P^\top w, x_p \rangle = \langle w, P x_p \rangle`, the weights can stay as they
-    are and P act on the patches, which is what this function does. There is one parameter of one
-    shape then, whatever the patch size, and its gradient takes no detour. The resize is separable:
-    P acts on rows and on columns in turn.
+    for white x, and without error if p is at least q. Because
+    :math:`\langle P^\top w, x_p \rangle = \langle w, P x_p \rangle`, P can be applied to the
+    patches instead of the weights, which is what this function does. There is then one parameter of
+    one shape for all patch sizes, with a direct gradient. The resize is separable: P acts on rows
+    and on columns in turn.
 
     Args:
         frames: Images that patches cover exactly.
         patch_size: Side p of the patches in ``frames``.
-        weight_size: Side q of the weights that will read them. Equal sizes change no bit.
+        weight_size: Side q of the weights that will read them. Equal sizes change nothing.
 
     Returns:
         Images with as many patches of side q, in the dtype of ``frames``; computed in at least
@@ -79,7 +79,7 @@ def resize_patches(
         ValueError: If patches do not cover the images exactly.
 
     Example:
-        The weights below read a patch of 4×4 pixels where they expect 2×2, and give the same sum.
+        The weights below expect patches of 2×2 pixels; for one of 4×4 they give the same sum.
 
         >>> weights = torch.ones(1, 1, 2, 2)
         >>> fitted = resize_patches(torch.full((1, 1, 4, 4), 3.0), patch_size=4, weight_size=2)
@@ -103,17 +103,17 @@ def resize_patches(
         return x.transpose(-1, -2).to(frames.dtype)
 
 
-@torch.compiler.disable  # compiled code takes it as an input instead of tracing the inversion
+@torch.compiler.disable  # compiled code takes the matrix as an input; the inversion is not traced
 @lru_cache(maxsize=64)
 def patch_resize_matrix(patch_size: int, weight_size: int) -> Float[Tensor, "q p"]:
     """Return the pseudo-inverse of the bicubic, antialiased resize of one axis.
 
     Args:
-        patch_size: Pixels p that the resize ends at.
-        weight_size: Pixels q that the resize starts from.
+        patch_size: Pixels p after the resize.
+        weight_size: Pixels q before the resize.
 
     Returns:
-        P, q rows and p columns, float64 on the CPU; shared by all callers, so not to be changed.
+        P, with q rows and p columns, float64 on the CPU; cached, so it must not be modified.
     """
     pixels = torch.eye(weight_size, dtype=torch.float64, device="cpu")[None, None]
     bicubic = F.interpolate(pixels, size=(patch_size, weight_size), mode="bicubic", antialias=True)

@@ -1,4 +1,4 @@
-"""Resize of learned position embeddings, so that one network takes clips of any size and length.
+"""Resize learned position embeddings, so that one network takes clips of any size and length.
 
 Reference:
     Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, https://arxiv.org/abs/2010.11929,
@@ -29,7 +29,7 @@ def resize_grid_positions(
 
     Args:
         positions: One embedding per patch.
-        grid_size: Rows and columns of the grid that is wanted. The own grid changes no bit.
+        grid_size: Rows and columns of the new grid. An unchanged grid changes no bit.
 
     Returns:
         One embedding per patch of that grid, computed in at least float32.
@@ -46,12 +46,12 @@ def resize_frame_positions(
 ) -> Float[Tensor, "T2 D"]:
     """Interpolate the embeddings of frames, linearly.
 
-    A frame stands for the middle of its part of the clip, however many parts there are; before the
-    first and after the last middle the embeddings stay as they are there.
+    A frame is located at the middle of its part of the clip, whatever the number of parts; before
+    the first and after the last middle, embeddings are constant.
 
     Args:
         positions: One embedding per frame.
-        num_frames: Frames that are wanted. As many as there are change no bit.
+        num_frames: New number of frames. An unchanged number changes no bit.
 
     Returns:
         One embedding per frame, computed in at least float32.

@@ -1,4 +1,4 @@
-"""Shift along time, the primitive under every operator that looks at neighbouring frames.
+"""Shift along time, the primitive of all operators that use neighbouring frames.
 
 Dimensions:
     B: clips
@@ -25,8 +25,8 @@ def context_offsets(
     Args:
         context_frames: Number of neighbouring frames, half of them on each side; even and not
             negative. 4 gives -2, -1, 0, 1, 2 (Section 4.2 and Table 8 of the PKS^4 paper).
-        causal: Take as many frames, all of them before the frame: -4, -3, -2, -1, 0.
-        zero_context: The one offset that ``context_frames`` 0 stands for: 0, or -1.
+        causal: Use the same number of frames, all of them earlier: -4, -3, -2, -1, 0.
+        zero_context: The single offset for ``context_frames`` 0: 0, or -1.
 
     Returns:
         The ``context_frames + 1`` offsets in ascending order, without a gap.
@@ -49,8 +49,8 @@ def shift_frames(x: Shaped[Tensor, "B T *rest"], offset: int) -> Shaped[Tensor, 
     """Give every frame the content of the frame ``offset`` later.
 
     Args:
-        x: Anything with clips on axis 0 and frames on axis 1.
-        offset: Frames to look ahead; negative looks back.
+        x: Any tensor with clips on axis 0 and frames on axis 1.
+        offset: Number of frames to look ahead; negative values look back.
 
     Returns:
         ``y`` with ``y[:, t] = x[:, t + offset]``, zero where ``t + offset`` is not in the clip.

@@ -38,9 +38,9 @@ def temporal_variation(
         x: Features on the patch grid.
         offsets: Neighbours, in frames; see
             :func:`~pks4_lightning.ops.temporal_shift.context_offsets`.
-        ends: What a neighbour beyond the clip answers with. ``zero``: zero, as in
-            :func:`local_correlation`; a static clip shows no motion at its ends. ``negative``: its
-            features are zero, and so the difference is ``-f``.
+        ends: The difference to a neighbour beyond the clip. ``zero``: zero, as in
+            :func:`local_correlation`, so that a static clip shows no motion at its ends.
+            ``negative``: ``-f``, as if the neighbour's features were zero.
 
     Returns:
         The differences, in the order of the offsets.

@@ -79,13 +79,13 @@ def paper_cells(tables: Sequence[int] = RECOMPUTED_TABLES, *, measured: bool = F
     """
     if measured and not torch.cuda.is_available():
         raise ValueError(
-            "There is no GPU here whose memory could be measured; leave --measure out."
+            "Memory can be measured on a GPU only, and there is none here; leave --measure out."
         )
     for number in tables:
         read_table(number)
         if number not in RECOMPUTED_TABLES:
             raise ValueError(
-                f"Table {number} of the paper holds accuracies only; costs are in tables "
+                f"Table {number} of the paper contains only accuracies; costs are in tables "
                 f"{', '.join(map(str, RECOMPUTED_TABLES))}."
             )
     return [cell for number in tables for cell in _cells(read_table(number), measured)]

@@ -1,4 +1,4 @@
-"""AIM: the blocks' own frozen attention along time as well, and bottlenecks around it.
+"""AIM: reuse the blocks' frozen attention along time, with bottleneck adapters around it.
 
 Reference:
     Yang et al., "AIM: Adapting Image Models for Efficient Video Action Recognition", ICLR 2023,
@@ -32,20 +32,20 @@ __all__ = ["AIM", "AIMBlock", "Bottleneck"]
 
 
 class AIM(Peer):
-    """Adapters in every block, temporal position embeddings, the mean of the class tokens.
+    """Adapters in every block, temporal position embeddings, and the mean of the class tokens.
 
     Args:
         d_model: Width of the tower.
-        num_blocks: Blocks of the tower.
-        temporal_adapters: Of a block: 1 behind its attention along time (Kinetics), 2 in front of
-            it as well (Something-Something).
-        scale: Of the adapter beside the MLP.
-        drop_path_rate: Of that adapter in the last block; it grows linearly from 0 at the first.
-        num_frames: Frames that the temporal position embeddings are made for.
-        dropout: In front of the head.
+        num_blocks: Number of blocks of the tower.
+        temporal_adapters: Temporal adapters per block: 1, after the attention along time
+            (Kinetics), or 2, also before it (Something-Something).
+        scale: Scale of the adapter beside the MLP.
+        drop_path_rate: Drop rate of that adapter in the last block; it grows linearly from 0.
+        num_frames: Number of frames of the temporal position embeddings.
+        dropout: Dropout before the head.
 
     Raises:
-        ValueError: If ``temporal_adapters`` is another number.
+        ValueError: If ``temporal_adapters`` is neither 1 nor 2.
     """
 
     learns_through_tower: ClassVar[bool] = True
@@ -80,7 +80,7 @@ class AIM(Peer):
         self._layout = ClipLayout()
 
     def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
-        """Act on the first tokens and in every block, and watch the final norm."""
+        """Hook the first tokens and every block, and observe the final norm."""
         self._layout = layout
         tower.embeddings.register_forward_hook(self._place_in_time)
         for adapters, points in zip(self.blocks, tower.blocks, strict=True):
@@ -100,13 +100,13 @@ class AIM(Peer):
 
 
 class AIMBlock(Hooked):
-    """The adapters of one block. New ones leave the block as it is.
+    """The adapters of one block. New adapters leave the block unchanged.
 
     Args:
         d_model: Width of the tower.
-        before_time: Whether there is an adapter in front of the attention along time.
-        scale: Of the adapter beside the MLP.
-        drop_path_rate: Probability that this adapter is left out for a frame in training.
+        before_time: Whether there is an adapter before the attention along time.
+        scale: Scale of the adapter beside the MLP.
+        drop_path_rate: Probability that this adapter is dropped for a frame in training.
     """
 
     def __init__(
@@ -148,41 +148,41 @@ class AttentionAlongTime(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._borrowed: tuple[nn.Module, ...] = ()  # the tower's: no modules of this one
+        self._borrowed: tuple[nn.Module, ...] = ()  # in a tuple, so that they are no submodules
 
     def borrow(self, norm: nn.Module, attention: nn.Module) -> None:
-        """Use these from now on.
+        """Set the modules to use.
 
         Args:
-            norm: Of the block.
-            attention: Of the block.
+            norm: The norm of the block.
+            attention: The attention of the block.
         """
         self._borrowed = (norm, attention)
 
     def forward(
         self, tokens: Float[Tensor, "I L D"], adapter: nn.Module | None, num_frames: int
     ) -> Float[Tensor, "I L D"]:
-        """Return what each token reads in the same place of all frames.
+        """Return what each token reads from the same location in all frames.
 
         Args:
-            tokens: Of the frames of clips.
-            adapter: Between norm and attention.
+            tokens: Tokens of the frames of clips.
+            adapter: Adapter between norm and attention, if any.
             num_frames: Frames per clip.
         """
         norm, attention = self._borrowed
         x = norm(tokens).unflatten(0, (-1, num_frames)).transpose(1, 2)
         over_time = x.flatten(0, 1) if adapter is None else adapter(x.flatten(0, 1))
-        # past the hooks, which are for the attention within frames
+        # bypasses the hooks, which are for the attention within frames
         attended, _ = attention.forward(over_time, attention_mask=None)
         return attended.view_as(x).transpose(1, 2).flatten(0, 1)
 
 
 class Bottleneck(nn.Module):
-    """Narrow to a quarter, GELU, widen.
+    """Bottleneck adapter: reduce to a quarter of the width, GELU, expand.
 
     Args:
-        d_model: Width read and written.
-        skip: Add what was read: a new adapter changes nothing. Without, it starts at zero.
+        d_model: Width of input and output.
+        skip: Add the input: a new adapter is the identity. Otherwise a new adapter returns zero.
     """
 
     def __init__(self, d_model: int, *, skip: bool = False) -> None:

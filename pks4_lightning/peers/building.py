@@ -1,7 +1,7 @@
-"""From names and settings to peers and networks.
+"""Build peers and networks from names and settings.
 
-Settings are plain values that a checkpoint can hold; what a peer must know of its tower is read off
-the tower's architecture.
+Settings are plain values that a checkpoint can store; sizes that a peer must share with its tower
+are read from the tower's architecture.
 """
 
 import inspect
@@ -27,14 +27,14 @@ PEERS: dict[str, type[Peer]] = {
     "evl": EVL,
     "side4video": Side4Video,
 }
-"""``model.classifier.temporal`` to the method."""
+"""Maps ``model.classifier.temporal`` to the method."""
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "videomamba_ti": {"hidden_size": 192, "num_hidden_layers": 24},
     "videomamba_s": {"hidden_size": 384, "num_hidden_layers": 24},
     "videomamba_m": {"hidden_size": 576, "num_hidden_layers": 32},
 }
-"""``model.classifier.network`` to the sizes that are published under that name (VideoMamba, Section
+"""Maps ``model.classifier.network`` to the sizes published under that name (VideoMamba, Section
 4.1)."""
 _NETWORK_FIELDS = {
     "image_size": 224,
@@ -49,11 +49,11 @@ def peer_settings(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Complete the settings of a peer.
 
     Args:
-        name: Of :data:`PEERS`.
-        given: Settings that are not the default.
+        name: A key of :data:`PEERS`.
+        given: Settings that differ from the defaults.
 
     Returns:
-        All that the peer has, in plain values.
+        All settings of the peer, as plain values.
 
     Raises:
         ValueError: If it has no such setting.
@@ -62,7 +62,8 @@ def peer_settings(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     for key in given or {}:
         if key not in defaults:
             raise ValueError(
-                f"temporal_config has no field {key!r} for {name}; there are {', '.join(defaults)}."
+                f"temporal_config has no field {key!r} for {name}; the fields are "
+                f"{', '.join(defaults)}."
             )
     return {**defaults, **(given or {})}
 
@@ -71,12 +72,12 @@ def build_peer(name: str, settings: Mapping[str, Any], tower: Mapping[str, Any])
     """Build a peer for a tower.
 
     Args:
-        name: Of :data:`PEERS`.
+        name: A key of :data:`PEERS`.
         settings: From :func:`peer_settings`.
         tower: The architecture of a CLIP or ViT tower.
 
     Raises:
-        ValueError: If a setting has no value that the peer could take.
+        ValueError: If a value is not valid for the peer.
     """
     grid_size = tower["image_size"] // tower["patch_size"]
     known = {
@@ -98,11 +99,11 @@ def network_fields(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]
     """Complete the architecture of a network.
 
     Args:
-        name: Of :data:`NETWORKS`.
-        given: Fields that are not those published under that name.
+        name: A key of :data:`NETWORKS`.
+        given: Fields that differ from those published under that name.
 
     Returns:
-        All fields, in plain values.
+        All fields, as plain values.
 
     Raises:
         ValueError: If there is no such field.
@@ -111,7 +112,8 @@ def network_fields(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]
     for key in given or {}:
         if key not in defaults:
             raise ValueError(
-                f"backbone_config has no field {key!r} for {name}; there are {', '.join(defaults)}."
+                f"backbone_config has no field {key!r} for {name}; the fields are "
+                f"{', '.join(defaults)}."
             )
     return {**defaults, **(given or {})}
 
@@ -124,7 +126,7 @@ def build_network(fields: Mapping[str, Any], *, gradient_checkpointing: bool) ->
         gradient_checkpointing: Recompute its layers in the backward pass.
 
     Raises:
-        ValueError: If a field has no value that the network could take.
+        ValueError: If a value is not valid for the network.
     """
     rest = {name: fields[name] for name in _NETWORK_FIELDS}
     return _called(
@@ -141,7 +143,7 @@ def _arguments(of: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 
 def _settings(peer: type[Peer]) -> dict[str, Any]:
-    """What a peer can be told: its arguments that have a default."""
+    """Return the configurable settings of a peer: its arguments with defaults."""
     return {
         name: argument.default
         for name, argument in _arguments(peer).items()
@@ -155,4 +157,6 @@ def _called(build: Callable[..., _Module], *args: Any, **settings: Any) -> _Modu
     except (TypeError, RuntimeError, ZeroDivisionError) as error:
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ValueError(f"These settings build no model ({reason}): {shown}.") from error
+        raise ValueError(
+            f"No model can be built from these settings ({reason}): {shown}."
+        ) from error

@@ -1,4 +1,4 @@
-"""EVL: a query that reads the frozen tower's tokens of all frames; no gradient enters the tower.
+"""EVL: a learned query reads the frozen tower's tokens of all frames, without backpropagation.
 
 Reference:
     Lin et al., "Frozen CLIP Models are Efficient Video Learners", ECCV 2022,
@@ -33,16 +33,16 @@ __all__ = ["EVL", "CrossFrameAttention", "DecoderLayer"]
 
 
 class EVL(Peer):
-    """A learned query through decoder layers, each of which reads one of the tower's last blocks.
+    """A learned query and decoder layers, each of which reads one of the tower's last blocks.
 
     Args:
         d_model: Width of the tower.
         num_heads: Heads of the tower's attention; the decoder has as many.
-        grid_size: Rows of patches of a frame of the size that the tower is made for.
-        num_layers: Decoder layers: they read the tower's last blocks, in their order.
-        num_frames: Frames that the temporal position embeddings are made for.
-        cross_frame_attention: Let tokens know what attends to them from the frames beside theirs.
-        dropout: Of the decoder's MLP and in front of the head.
+        grid_size: Rows of patches of a frame of the tower's own size.
+        num_layers: Number of decoder layers, which read the tower's last blocks in order.
+        num_frames: Number of frames of the temporal position embeddings.
+        cross_frame_attention: Add information from the attention to neighbouring frames.
+        dropout: Dropout in the decoder's MLP and before the head.
     """
 
     learns_through_tower: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class EVL(Peer):
         self._layout = ClipLayout()
 
     def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
-        """Watch the tower's last blocks, and the queries and keys of their attention."""
+        """Observe the tower's last blocks, and the queries and keys of their attention."""
         self._layout = layout
         blocks = last_blocks(tower, len(self.layers))
         for (tokens, queries, keys), points in zip(self._watches, blocks, strict=True):
@@ -103,13 +103,13 @@ class EVL(Peer):
 
 
 class DecoderLayer(nn.Module):
-    """Give tokens a sense of time, let the query attend to all of them, and pass it through an MLP.
+    """Add temporal information to the tokens, let the query attend to them, and apply an MLP.
 
     Args:
         d_model: Width.
         num_heads: Heads of the attention.
-        num_frames: Frames that the temporal position embeddings are made for.
-        dropout: Of the MLP's hidden layer.
+        num_frames: Number of frames of the temporal position embeddings.
+        dropout: Dropout in the MLP's hidden layer.
     """
 
     def __init__(self, d_model: int, *, num_heads: int, num_frames: int, dropout: float) -> None:
@@ -137,9 +137,9 @@ class DecoderLayer(nn.Module):
         """Return the query after this layer.
 
         Args:
-            query: Before it.
-            tokens: What the tower's block has put out.
-            beside: What the cross-frame attention adds to the patch tokens.
+            query: The query before this layer.
+            tokens: Output of the tower's block.
+            beside: Output of the cross-frame attention, added to the patch tokens.
         """
         in_time = resize_frame_positions(self.temporal_embedding, tokens.shape[1]).unsqueeze(1)
         tokens = tokens + self.time(tokens) + in_time
@@ -161,18 +161,18 @@ class DecoderLayer(nn.Module):
 
 
 class CrossFrameAttention(nn.Module):
-    """Tell every patch where, in the frames beside its own, the patches lie that it attends to.
+    """Tell every patch the location of the patches that it attends to in neighbouring frames.
 
     Args:
         d_model: Width.
         num_heads: Heads of the tower's attention.
-        grid_size: Rows of patches of a frame of the size that the tower is made for.
+        grid_size: Rows of patches of a frame of the tower's own size.
     """
 
     def __init__(self, d_model: int, *, num_heads: int, grid_size: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        # one row for every offset between two patches; zero: nothing at the start
+        # one row per offset between two patches; initialised with zero
         num_offsets = (2 * grid_size - 1) ** 2
         self.previous_embedding = nn.Parameter(torch.zeros(num_offsets, d_model))
         self.following_embedding = nn.Parameter(torch.zeros(num_offsets, d_model))
@@ -183,11 +183,11 @@ class CrossFrameAttention(nn.Module):
         keys: Float[Tensor, "B T L D"],
         grid_size: tuple[int, int],
     ) -> Float[Tensor, "B T P D"]:
-        """Return what is to be added to the patch tokens.
+        """Return the update of the patch tokens.
 
         Args:
-            queries: Of the tower's attention within frames.
-            keys: Likewise.
+            queries: Queries of the tower's attention within frames.
+            keys: Its keys.
             grid_size: Rows and columns of patches.
         """
         offsets = _offsets(grid_size, queries.device)
@@ -207,7 +207,7 @@ class CrossFrameAttention(nn.Module):
         offsets: Tensor,
         grid_size: tuple[int, int],
     ) -> Float[Tensor, "B T2 P D"]:
-        """Average the embeddings of offsets, weighted with the attention's mean over heads."""
+        """Average the embeddings of offsets, weighted by the attention's mean over heads."""
         scores = queries @ keys.mT / queries.shape[-1] ** 0.5
         weights_BTPP = scores.softmax(-1).mean(2)
         rows, columns = (2 * size - 1 for size in grid_size)
@@ -216,7 +216,7 @@ class CrossFrameAttention(nn.Module):
 
 
 def _offsets(grid_size: tuple[int, int], device: torch.device) -> Tensor:
-    """Number the offset from every patch to every patch: P P."""
+    """Return the index of the offset from every patch to every patch: P P."""
     rows, columns = grid_size
     row, column = torch.meshgrid(
         torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"

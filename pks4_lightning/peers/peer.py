@@ -1,4 +1,4 @@
-"""What every method that is built around an image tower has to say for itself.
+"""Interface of methods that are built around an image tower.
 
 Dimensions:
     B: clips
@@ -22,71 +22,71 @@ __all__ = ["Peer", "Watch", "class_tokens_of_clips", "last_blocks"]
 
 
 class Peer(nn.Module):
-    """What a video model has beside the image tower and the head.
+    """The part of a video model besides the image tower and the head.
 
-    It is inserted into a tower before the tower's first forward pass. After each pass
-    :meth:`clip_vectors` makes one vector per clip of what it has seen there.
+    It is inserted into a tower before the tower's first forward pass. After each pass,
+    :meth:`clip_vectors` returns one vector per clip from what it observed.
 
     Args:
         d_out: Width of these vectors.
     """
 
     learns_through_tower: ClassVar[bool]
-    """Whether gradients pass the tower. Where they do not, it runs without keeping activations."""
+    """Whether gradients pass through the tower. If not, it runs without keeping activations."""
 
     trained_in_tower: ClassVar[tuple[str, ...]] = ()
-    """Names of the tower's modules that train. The rest of the tower stays as it is; the peer's own
-    parameters all train."""
+    """Names of the tower's modules that train. The rest of the tower is frozen; all parameters of
+    the peer train."""
 
     def __init__(self, d_out: int) -> None:
         super().__init__()
         self.d_out = d_out
 
     def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
-        """Act in a tower from now on.
+        """Start acting in a tower.
 
         Args:
-            tower: The places that there are.
-            layout: How the tower's images make up clips, and patches an image.
+            tower: The hook points of the tower.
+            layout: How the tower's images make up clips, and patches make up an image.
 
         Raises:
-            ValueError: If the tower is not deep enough.
+            ValueError: If the tower has too few blocks.
         """
         raise NotImplementedError
 
     def clip_vectors(self, frames: Float[Tensor, "I C H W"]) -> Float[Tensor, "B D"]:
-        """Return what the head reads, after a pass of the tower.
+        """Return the input of the head, after a pass of the tower.
 
         Args:
-            frames: What the tower was given.
+            frames: The input of the tower.
         """
         raise NotImplementedError
 
 
 class Watch:
-    """Holds what a module of the tower was last given, or has put out, until somebody takes it."""
+    """Holds the latest input or output of a module of the tower until it is taken."""
 
     def __init__(self) -> None:
         self._seen: Tensor | None = None
 
     def what_enters(self, module: nn.Module) -> RemovableHandle:
-        """Watch the first input of a module from now on.
+        """Start observing the first input of a module.
 
         Args:
-            module: Any.
+            module: Any module.
         """
         return module.register_forward_pre_hook(self._see_input)
 
     def what_leaves(self, module: nn.Module) -> RemovableHandle:
-        """Watch the output of a module from now on.
+        """Start observing the output of a module.
 
         Args:
-            module: One whose output is a tensor.
+            module: A module whose output is a tensor.
         """
         return module.register_forward_hook(self._see_output)
 
     def take(self) -> Tensor:
-        """Return what was seen, and forget it."""
+        """Return the observed tensor, and release it."""
         assert self._seen is not None, "the tower has not run"
         seen, self._seen = self._seen, None
         return seen
@@ -116,7 +116,7 @@ def last_blocks(tower: TowerPoints, num_layers: int) -> list[HookPoints]:
 
     Args:
         tower: The tower.
-        num_layers: How many.
+        num_layers: Number of blocks.
 
     Raises:
         ValueError: If the tower has fewer.

@@ -1,4 +1,4 @@
-"""Side4Video: a narrow network beside the frozen tower, fed by its blocks; no gradient enters them.
+"""Side4Video: a narrow network beside the frozen tower reads its blocks, without backpropagation.
 
 Reference:
     Yao et al., "Side4Video: Spatial-Temporal Side Network for Memory-Efficient Image-to-Video
@@ -32,18 +32,18 @@ __all__ = ["Side4Video", "SideBlock", "SideStem"]
 
 
 class Side4Video(Peer):
-    """A stem, a side block after each of the tower's last blocks, the mean over all patches.
+    """A stem, a side block for each of the tower's last blocks, and the mean over all patches.
 
     Args:
         d_model: Width of the tower.
         d_side: Width of the side network: 128 or 320 for ViT-B, 320 or 512 for ViT-L.
-        num_layers: Blocks of the tower, counted from the last one, that a side block follows.
+        num_layers: Number of the tower's last blocks that have a side block.
         patch_size: Side of the tower's patches.
-        num_patches: Patches of a frame of the size that the tower is made for.
+        num_patches: Patches of a frame of the tower's own size.
         d_head: Width of a head of the side blocks' attention.
 
     Raises:
-        ValueError: If ``d_side`` is no multiple of ``d_head``.
+        ValueError: If ``d_side`` is not a multiple of ``d_head``.
     """
 
     learns_through_tower: ClassVar[bool] = False
@@ -71,7 +71,7 @@ class Side4Video(Peer):
         self._layout = ClipLayout()
 
     def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
-        """Watch the tower's last blocks."""
+        """Observe the tower's last blocks."""
         self._layout = layout
         blocks = last_blocks(tower, len(self.blocks))
         for watch, points in zip(self._watches, blocks, strict=True):
@@ -113,7 +113,7 @@ class SideStem(nn.Module):
 
 
 class SideBlock(nn.Module):
-    """Take in a block of the tower, then mix along time, within frames, and per token.
+    """Add the tokens of a tower block, then mix along time, within frames, and per token.
 
     Args:
         d_model: Width of the tower.
@@ -149,9 +149,9 @@ class SideBlock(nn.Module):
         """Return the side network's tokens after this block.
 
         Args:
-            x: Before it.
-            tokens: What the tower's block has put out.
-            positions: One embedding per patch, read by the attention only.
+            x: The tokens before this block.
+            tokens: Output of the tower's block.
+            positions: One embedding per patch, used by the attention only.
         """
         class_token, patches = self.tower_proj(self.tower_norm(tokens)).tensor_split([1], dim=2)
         x = 0.5 * x + 0.5 * patches
@@ -162,7 +162,7 @@ class SideBlock(nn.Module):
     def _attend(
         self, patches: Float[Tensor, "B T P S"], class_token: Float[Tensor, "B T 1 S"]
     ) -> Float[Tensor, "B T P S"]:
-        """Let patches read those of their frame, and the class tokens of the frames beside it."""
+        """Let patches attend to those of their frame and the class tokens of adjacent frames."""
         tokens = self.attention_norm(torch.cat([class_token, patches], dim=2)).flatten(0, 1)
         queries, keys, values = (
             projection(source).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""ST-Adapter: bottlenecks with a convolution over time, between the parts of frozen blocks.
+"""ST-Adapter: bottlenecks with a convolution over time, inserted into frozen blocks.
 
 Reference:
     Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning", NeurIPS 2022,
@@ -31,17 +31,17 @@ __all__ = ["STAdapter", "STAdapterBlock", "TimeBottleneck"]
 
 
 class STAdapter(Peer):
-    """One or two adapters per block; the mean of the class tokens over frames, normalised.
+    """One or two adapters per block, and the normalised mean of the class tokens over frames.
 
     Args:
         d_model: Width of the tower.
-        num_blocks: Blocks of the tower.
+        num_blocks: Number of blocks of the tower.
         per_block: 1: before the MLP. 2: before the attention as well.
         d_adapter: Width of the bottlenecks.
-        dropout: In front of the head.
+        dropout: Dropout before the head.
 
     Raises:
-        ValueError: If ``per_block`` is another number.
+        ValueError: If ``per_block`` is neither 1 nor 2.
     """
 
     learns_through_tower: ClassVar[bool] = True
@@ -65,10 +65,10 @@ class STAdapter(Peer):
         self.dropout = nn.Dropout(dropout)
         self._class_tokens = Watch()
         self._layout = ClipLayout()
-        self._final_norm: tuple[nn.Module, ...] = ()  # the tower's: no module of this one
+        self._final_norm: tuple[nn.Module, ...] = ()  # in a tuple, so that it is no submodule
 
     def insert(self, tower: TowerPoints, layout: ClipLayout) -> None:
-        """Act in every block, and watch what leaves the last one for the final norm."""
+        """Hook every block, and observe the output of the last one for the final norm."""
         self._layout = layout
         self._final_norm = (tower.final_norm,)
         for adapters, points in zip(self.blocks, tower.blocks, strict=True):
@@ -80,19 +80,19 @@ class STAdapter(Peer):
         """Average the class tokens, then normalise."""
         class_tokens = class_tokens_of_clips(self._class_tokens.take(), self._layout.num_frames)
         (norm,) = self._final_norm
-        return self.dropout(norm.forward(class_tokens.mean(1)))  # past the watch
+        return self.dropout(norm.forward(class_tokens.mean(1)))  # bypasses the hook
 
 
 class STAdapterBlock(Hooked):
     """The adapters of one block.
 
-    Hooks cannot touch the residual stream inside a block; adding to what the attention adds to it
-    has the same effect in front of the MLP.
+    Hooks cannot modify the residual stream inside a block; adding to the attention's update of it
+    has the same effect before the MLP.
 
     Args:
         d_model: Width of the tower.
         d_adapter: Width of the bottlenecks.
-        before_attention: Whether there is one in front of the attention too.
+        before_attention: Whether there is also one before the attention.
     """
 
     def __init__(self, d_model: int, *, d_adapter: int, before_attention: bool) -> None:
@@ -106,7 +106,7 @@ class STAdapterBlock(Hooked):
         assert points.inner is not None
         if self.before_attention is not None:
             yield points.block.register_forward_pre_hook(self._enter_block)
-        # inside what gradient checkpointing recomputes, so the residual is there again
+        # inside the part recomputed by gradient checkpointing, so the residual is available again
         yield points.attention_norm.register_forward_pre_hook(self._keep_residual)
         yield points.inner.attention.register_forward_hook(self._leave_attention)
 
@@ -127,18 +127,18 @@ class STAdapterBlock(Hooked):
     def _add(
         self, adapter: nn.Module, *, to: Float[Tensor, "I L D"], of: Float[Tensor, "I L D"]
     ) -> Float[Tensor, "I L D"]:
-        """Add what an adapter makes of the patches; class tokens stay."""
+        """Add the output of an adapter to the patches; class tokens are unchanged."""
         class_token, patches = to.tensor_split([1], dim=1)
         update = adapter(of[:, 1:].unflatten(0, (-1, self.layout.num_frames))).flatten(0, 1)
         return torch.cat([class_token, patches + update], dim=1)
 
 
 class TimeBottleneck(nn.Module):
-    """Narrow, convolve over time, widen. It starts at zero: the convolution does.
+    """Reduce, convolve over time, expand. A new adapter returns zero, as its convolution does.
 
     Args:
-        d_model: Width read and written.
-        d_adapter: Width in between.
+        d_model: Width of input and output.
+        d_adapter: Width of the bottleneck.
     """
 
     def __init__(self, d_model: int, d_adapter: int) -> None:
@@ -150,5 +150,5 @@ class TimeBottleneck(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, patches: Float[Tensor, "B T P D"]) -> Float[Tensor, "B T P D"]:
-        """Return what is to be added."""
+        """Return the update of the patches."""
         return self.up(self.time(self.down(patches)))

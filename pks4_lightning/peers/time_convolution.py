@@ -14,10 +14,10 @@ __all__ = ["TimeConvolution"]
 
 
 class TimeConvolution(nn.Module):
-    """Convolve every channel over the frame before, the frame and the frame after.
+    """Convolve every channel over the previous, the present and the next frame.
 
-    Beyond the clip there are zeros. Tokens with their channels last are, seen as a picture of time
-    by patches, what libraries call channels-last: nothing is transposed in memory.
+    The clip is padded with zeros. Tokens with channels last, seen as an image of time by patches,
+    are in the layout that libraries call channels-last, so nothing is transposed in memory.
 
     Args:
         d_model: Width.

@@ -136,5 +136,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
-        raise ValueError(f"{path} holds no state dict: it must map names to tensors.")
+        raise ValueError(f"{path} is not a state dict: it must map names to tensors.")
     return content

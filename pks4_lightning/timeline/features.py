@@ -66,8 +66,8 @@ class FeatureWriter:
     def __post_init__(self) -> None:
         if self.kind != "window" and not isinstance(self.model.classifier, PKS4Classifier):
             raise ValueError(
-                f"This classifier has no vector for every frame, which --kind {self.kind} asks "
-                "for: choose --kind window."
+                f"This classifier has no feature vector per frame, which --kind {self.kind} "
+                "needs: choose --kind window."
             )
 
     def write(self, path: str, *, show: bool = False) -> int:

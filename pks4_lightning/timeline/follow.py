@@ -80,8 +80,8 @@ class _ByState(Follower):
         super().__init__(model)
         if not isinstance(model.classifier, PKS4Classifier):
             raise ValueError(
-                "This classifier is not PKS⁴'s and keeps no state of a stream: classify it in "
-                "windows (--mode window)."
+                "This classifier is not a PKS⁴ classifier and keeps no state: classify the stream "
+                "in windows (--mode window)."
             )
         self._classifier = model.classifier
         size = model.clip.frame_size

@@ -86,7 +86,7 @@ def check_overlay(source: Path, out: Path) -> None:
     if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
     if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"--overlay is '{out}', the video itself; name another file.")
+        raise ValueError(f"--overlay is '{out}', which is the input video; choose another file.")
 
 
 class _Sound:

@@ -51,8 +51,8 @@ class ResultFolder:
         if self._journal.exists():
             if not resume:
                 raise FileExistsError(
-                    f"{folder} holds {what} already: add to them with --resume, or choose another "
-                    "folder with --out."
+                    f"{folder} already contains {what}: add to them with --resume, or choose "
+                    "another folder with --out."
                 )
             check_made_by(folder / "made_by.json", made_by, what=what)
             self._read()
@@ -61,7 +61,7 @@ class ResultFolder:
         remove_leftovers(folder)
         self._failed = FailureFile(folder / "failed.csv")
         if self.finished:
-            logger.info("%d videos in %s are finished already.", len(self.finished), folder)
+            logger.info("%d videos in %s are already finished.", len(self.finished), folder)
 
     @property
     def finished(self) -> dict[str, dict[str, Any]]:
@@ -145,7 +145,7 @@ class ResultFolder:
         """
         self._failed.log_total()
         if not self.finished:
-            raise ValueError(f"No video could be read; {self._failed.path} says why.")
+            raise ValueError(f"No video could be read; {self._failed.path} gives the reasons.")
 
     def _note(self, path: str, entry: dict[str, Any]) -> None:
         with self._journal.open("a", encoding="utf-8") as file:

@@ -53,7 +53,7 @@ def open_source(name: str) -> Iterator[Source]:
             container = av.open(name, timeout=(_SECONDS_TO_OPEN, _SECONDS_TO_READ))
         else:
             raise VideoDecodeError.of(
-                name, f"{scheme}:// is none of the supported schemes ({', '.join(_SCHEMES)})"
+                name, f"{scheme}:// is not among the supported schemes ({', '.join(_SCHEMES)})"
             )
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, VideoDecodeError):

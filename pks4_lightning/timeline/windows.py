@@ -150,6 +150,6 @@ def _check_length(video: FrameSource, window: float) -> None:
     frame_seconds = video.duration / video.num_frames
     if window < frame_seconds - _TOLERANCE:
         raise ValueError(
-            f"--window is {window:g} s, and a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
+            f"--window is {window:g} s, but a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
             "a window must be at least one frame long."
         )

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def all_gather_objects(items: list[T]) -> list[T]:
-    """Return the items of all ranks, on every rank; to be called by all of them.
+    """Return the items of all ranks on every rank; all ranks must call it.
 
     Args:
-        items: This rank's; they must pickle.
+        items: The items of this rank; they must be picklable.
     """
     if not _are_many():
         return items
@@ -24,10 +24,10 @@ def all_gather_objects(items: list[T]) -> list[T]:
 
 
 def all_reduce_max(values: Tensor) -> Tensor:
-    """Return the highest value of all ranks, element by element; to be called by all of them.
+    """Return the elementwise maximum over all ranks; all ranks must call it.
 
     Args:
-        values: This rank's, on its device, integers or floats; overwritten.
+        values: The values of this rank, on its device, integers or floats; overwritten.
     """
     if _are_many():
         torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)

@@ -1,4 +1,4 @@
-"""Pictures in the logs of whichever logger a run has."""
+"""Log figures with any of the supported loggers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +10,22 @@ __all__ = ["log_figure", "takes_figures"]
 
 
 def takes_figures(logger: Any) -> bool:
-    """Tell whether :func:`log_figure` knows how a logger takes pictures."""
+    """Return whether :func:`log_figure` supports a logger."""
     known = isinstance(logger, TensorBoardLogger | MLFlowLogger)
     return known or hasattr(logger, "log_image") or hasattr(logger, "log_figure")
 
 
 def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
-    """Log a picture with every logger that takes any.
+    """Log a figure with every logger that supports figures.
 
-    These are TensorBoard, Weights & Biases (and what has its ``log_image(key, images, step)``),
+    These are TensorBoard, Weights & Biases (and others with ``log_image(key, images, step)``),
     MLflow, and any logger with a method ``log_figure(name, figure, step)``.
 
     Args:
-        loggers: Of the run. Call it in the first rank only.
-        name: Such as ``val/confusion``.
-        figure: The picture.
-        step: Optimiser steps so far.
+        loggers: The loggers of the run. Call it on the first rank only.
+        name: Name of the figure, such as ``val/confusion``.
+        figure: The figure.
+        step: Number of optimiser steps so far.
     """
     for logger in loggers:
         log: Any = logger

@@ -1,8 +1,8 @@
-"""What this package takes from Lightning beyond its public, typed interface: one function each.
+"""Access to Lightning beyond its public, typed interface, one function each.
 
-All of it is in Lightning 2.0 as well as in 2.6.6, but for what says otherwise.
-``tests/training/test_lightning_internals.py`` holds every function to its promise, so that a new
-version that breaks one of them is found out there.
+Everything here exists in Lightning 2.0 as well as in 2.6.6, unless noted otherwise.
+``tests/training/test_lightning_internals.py`` tests every function, so that a new version of
+Lightning that breaks one is detected.
 """
 
 from datetime import timedelta
@@ -27,40 +27,40 @@ __all__ = [
 
 
 def data_module(trainer: Trainer) -> Any:
-    """Return the data module of a run, or ``None``: an attribute that no class declares."""
+    """Return the data module of a run, or ``None``; no class declares this attribute."""
     return getattr(trainer, "datamodule", None)
 
 
 def callbacks(trainer: Trainer) -> list[Callback]:
-    """Return all callbacks in the order in which they are called: not declared either."""
+    """Return all callbacks in the order in which they are called; not declared either."""
     found: list[Callback] = vars(trainer)["callbacks"]
     return found
 
 
 def is_fast_dev_run(trainer: Trainer) -> bool:
-    """Whether a run only tries everything once and saves nothing: not declared either."""
+    """Return whether a run only tries everything once and saves nothing; not declared either."""
     return bool(vars(trainer)["fast_dev_run"])
 
 
 def has_trainer(module: LightningModule) -> bool:
-    """Whether a module is attached to a trainer; ``module.trainer`` raises where it is not."""
+    """Return whether a module has a trainer; without one, ``module.trainer`` raises."""
     return module._trainer is not None
 
 
 def loss_scaler(trainer: Trainer) -> Any:
-    """Return fp16's gradient scaler, or ``None``: an attribute of one kind of precision plugin."""
+    """Return fp16's gradient scaler, or ``None``; only one kind of precision plugin has it."""
     return getattr(trainer.precision_plugin, "scaler", None)
 
 
 def is_within_a_step(trainer: Trainer) -> bool:
-    """Whether the batch just done leaves gradients behind that a later one will step with."""
+    """Return whether the last batch left accumulated gradients for a later step."""
     return bool(trainer.fit_loop._should_accumulate())
 
 
 def validation_is_next(trainer: Trainer) -> bool:
-    """Whether a validation follows the batch just done.
+    """Return whether a validation follows the last batch.
 
-    Lightning 2.0 asks its epoch loop without the fetcher.
+    In Lightning 2.0, the epoch loop takes no fetcher here.
     """
     loop: Any = trainer.fit_loop
     if not loop.epoch_loop.batch_progress.current.processed or loop._data_fetcher is None:
@@ -69,9 +69,9 @@ def validation_is_next(trainer: Trainer) -> bool:
 
 
 def begins_its_epoch(trainer: Trainer) -> None:
-    """Let the epoch loop treat an epoch that has not begun as a new one.
+    """Make the epoch loop treat an epoch that has not begun as a new one.
 
-    With a limit of steps, a resumed Lightning takes it for an unfinished one.
+    With a limit on steps, a resumed Lightning takes it for an unfinished epoch.
     """
     loop = trainer.fit_loop.epoch_loop
     if loop.batch_progress.current.ready == 0:
@@ -79,9 +79,9 @@ def begins_its_epoch(trainer: Trainer) -> None:
 
 
 def add_triggers(checkpoint: ModelCheckpoint, *, every: timedelta | None) -> None:
-    """Let a checkpoint be saved after every epoch and after every so much time as well.
+    """Let a checkpoint be saved after every epoch and also after a time interval.
 
-    The constructor takes one trigger only; the hooks heed all that are set.
+    The constructor accepts only one trigger, but the hooks respect all that are set.
     """
     checkpoint._every_n_epochs = checkpoint._every_n_epochs or 1
     if every is not None:
@@ -89,9 +89,9 @@ def add_triggers(checkpoint: ModelCheckpoint, *, every: timedelta | None) -> Non
 
 
 def leave_signals_alone(trainer: Trainer) -> None:
-    """Keep Lightning's SIGTERM handler away: it broadcasts from within, which hangs ranks.
+    """Disable Lightning's SIGTERM handler: it broadcasts within the handler, which hangs ranks.
 
-    To be called before a run registers it, which is after ``setup``. There is no switch.
+    Call it before a run registers the handler, which is after ``setup``. There is no option for it.
     """
     connector: Any = trainer._signal_connector
     connector.register_signal_handlers = lambda: None
@@ -100,6 +100,6 @@ def leave_signals_alone(trainer: Trainer) -> None:
 def forget_other_ranks(trainer: Trainer) -> None:
     """Keep the launcher from killing this process because a rank that it started has ended.
 
-    A thread watches the ranks in ``procs`` and ends where nothing is on that list.
+    A thread watches the ranks in ``procs``; it ends if the list is empty.
     """
     getattr(trainer.strategy.launcher, "procs", []).clear()

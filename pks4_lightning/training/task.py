@@ -1,4 +1,4 @@
-"""The Lightning task: a PKS⁴ classifier, its loss, its optimiser and its metrics."""
+"""The Lightning task: a classifier with its loss, optimiser and metrics."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ __all__ = ["VideoClassificationTask"]
 
 
 class VideoClassificationTask(LightningModule):
-    """Train and evaluate a video classifier made of a CLIP image encoder and one PKS⁴ module.
+    """Train and evaluate a video classifier, such as an image tower with one PKS⁴ module.
 
     Logged: ``train/loss`` per step; ``val/loss``, ``val/top1``, ``val/top5`` per epoch on one view
     per video; ``test/video_top1``, ``test/video_top5`` on the mean softmax over a video's views.
@@ -51,17 +51,17 @@ class VideoClassificationTask(LightningModule):
     Args:
         classifier: The architecture.
         recipe: The training recipe.
-        init_from: What a new training takes its weights from: a checkpoint, or a folder of
-            `pks4 export-weights`. Its head is left out where its classes are others than the
-            data's; all else must fit. ``null``: the backbone's weights, and random ones.
+        init_from: Checkpoint, or folder of `pks4 export-weights`, whose weights a new training
+            starts from. Its head is not used if the classes differ from those of the data; all
+            other weights must fit. ``null``: the backbone's weights, and random ones.
     """
 
     classifier: VideoClassifier
     """Built by :meth:`configure_model`."""
     schedule: Schedule
-    """What batch, accumulation, steps and learning rate came out; set when training starts."""
+    """Resolved batch size, accumulation, steps and learning rate; set when training starts."""
     update_skipped: bool = False
-    """Whether fp16's loss scaling left the last update out; the learning rate then stays."""
+    """Whether fp16's loss scaling skipped the last update; the learning rate then stays."""
 
     def __init__(
         self,
@@ -71,15 +71,15 @@ class VideoClassificationTask(LightningModule):
     ) -> None:
         super().__init__()
         self.init_from = init_from
-        # A checkpoint holds plain dictionaries: they load with `weights_only=True`.
+        # A checkpoint contains plain dictionaries, so that it loads with `weights_only=True`.
         if isinstance(classifier, dict):
             classifier = PKS4Config(**with_first_reading(classifier))
         self.config = classifier
         self.recipe = Recipe(**recipe) if isinstance(recipe, dict) else recipe
         if self.recipe.prefix_loss and not self.config.causal:
             raise ValueError(
-                f"recipe.prefix_loss is {self.recipe.prefix_loss:g}, and this classifier sees "
-                "later frames than a prefix has: set --model.classifier.causal true."
+                f"recipe.prefix_loss is {self.recipe.prefix_loss:g}, but this classifier uses "
+                "frames after the prefix: set --model.classifier.causal true."
             )
         self.passes = ChunkedForward(self.recipe.clips_per_pass)
         self.label_names: list[str] = []
@@ -97,10 +97,10 @@ class VideoClassificationTask(LightningModule):
         return source
 
     def configure_model(self) -> None:
-        """Build the classifier, once, inside the strategy's context, and shard it if asked to."""
+        """Build the classifier, once, inside the strategy's context, and shard it if requested."""
         if "classifier" in self._modules:
             return
-        # A checkpoint brings the weights: it needs neither network nor backbone folder.
+        # Weights come from the checkpoint, so neither network nor backbone folder is needed.
         self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
         if self._frames is not None:
             self._rebuilt_by = replace(self._rebuilt_by, preprocessing=self._frames.as_settings())
@@ -116,7 +116,7 @@ class VideoClassificationTask(LightningModule):
         elif self.recipe.trains == "after_insertion":
             for part in classifier.trunk():
                 part.requires_grad_(False)
-        # Read off before any wrapper flattens or renames the parameters.
+        # Determined before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(
             classifier, full_rate_embeddings=self.recipe.embedding_rate == "full"
         )
@@ -128,14 +128,14 @@ class VideoClassificationTask(LightningModule):
         self.classifier = classifier
 
     def setup(self, stage: str) -> None:
-        """Fit data and model to each other and resolve batch, accumulation and steps.
+        """Match data and model to each other, and resolve batch size, accumulation and steps.
 
         Args:
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
-            ValueError: If the data has another number of classes than the model, or frames that
-                the model cannot cut into patches.
+            ValueError: If data and model differ in the number of classes, or the model cannot cut
+                the frames into patches.
         """
         source = data_module(self.trainer)
         if not isinstance(source, ClipSource):
@@ -172,19 +172,19 @@ class VideoClassificationTask(LightningModule):
         return trunk_identity(self.classifier, self._rebuilt_by, self.trainer)
 
     def check_labels(self, source: ClipSource) -> None:
-        """Take over the names of the data's classes.
+        """Adopt the class names of the data.
 
         Args:
-            source: The data module, set up; one that only predicts has no names.
+            source: The data module, set up; if it only predicts, it has no names.
 
         Raises:
-            ValueError: If the data has another number of classes than the model.
+            ValueError: If data and model differ in the number of classes.
         """
         num_names = len(source.label_names)
         if num_names not in (0, self.config.num_classes):
             raise ValueError(
                 f"The data has {num_names} classes, the model {self.config.num_classes}: set "
-                f"--model.classifier.num_classes {num_names}, or point --data.root at the data "
+                f"--model.classifier.num_classes {num_names}, or point --data.root to the data "
                 "set that the model is for."
             )
         self.label_names = list(source.label_names) or self.label_names
@@ -198,14 +198,14 @@ class VideoClassificationTask(LightningModule):
         """Return the logits of normalised clips.
 
         Args:
-            video: The clips, or what the frozen blocks make of them.
-            patch_size: Side of a patch in pixels; ``None``: the model's rule.
-            relative_cost: As in a batch; where it is above 1, fewer clips go through at a time.
+            video: The clips, or their tokens from the frozen blocks.
+            patch_size: Side of a patch in pixels; ``None``: decided by the model.
+            relative_cost: As in a batch; above 1, fewer clips are processed at a time.
         """
         return self.passes(self.classifier, video, patch_size, relative_cost)
 
     def on_train_epoch_start(self) -> None:
-        """Let what does not train behave as in a test: no dropout, running statistics as are."""
+        """Put frozen modules into evaluation mode: no dropout, fixed running statistics."""
         if self.recipe.trains == "head":
             self.classifier.eval()
         elif self.recipe.trains == "after_insertion":
@@ -217,9 +217,9 @@ class VideoClassificationTask(LightningModule):
 
         Args:
             batch: Clips with their labels.
-            batch_idx: Number of the micro-batch in the epoch; a part of the mixture's seed.
+            batch_idx: Index of the micro-batch in the epoch; part of the seed of the mixture.
         """
-        # A pure function of (seed, epoch, batch, rank): a resumed run mixes as the first one did.
+        # Seeded by (seed, epoch, batch, rank) only, so that a resumed run mixes in the same way.
         rng = np.random.default_rng(
             (torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank)
         )
@@ -240,11 +240,11 @@ class VideoClassificationTask(LightningModule):
         return loss
 
     def loss(self, logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """Return the recipe's loss; a callback may put another function in its place.
+        """Return the loss of the recipe; a callback may replace this method.
 
         Args:
-            logits: Of the clips, in float32.
-            target: Label distributions, mixed where the clips are; rows sum to 1.
+            logits: Logits of the clips, in float32.
+            target: Label distributions, mixed like the clips; rows sum to 1.
         """
         return cross_entropy(
             logits,
@@ -278,11 +278,11 @@ class VideoClassificationTask(LightningModule):
         return videos
 
     def predict_step(self, batch: VideoBatch, batch_idx: int) -> VideoScores:
-        """Return the scores of one batch of videos; their labels need not be known."""
+        """Return the scores of one batch of videos; their labels may be unknown."""
         return score_videos(self(batch["video"]), batch)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW with layer-wise decayed rates, and the schedule, stepped per batch."""
+        """Return AdamW with layer-wise learning rates, and the schedule, stepped per batch."""
         optimizer = torch.optim.AdamW(
             parameter_groups(
                 self.classifier.named_parameters(),
@@ -308,7 +308,7 @@ class VideoClassificationTask(LightningModule):
         }
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Advance the learning rate's schedule by one update, if there was one."""
+        """Advance the learning rate schedule by one update, unless the update was skipped."""
         if not self.update_skipped:
             super().lr_scheduler_step(scheduler, metric)
 
@@ -327,7 +327,7 @@ class VideoClassificationTask(LightningModule):
             checkpoint.setdefault("config", json.loads(json.dumps(settings)))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the label names, or refuse a checkpoint whose labels differ from the data's."""
+        """Adopt the label names, or refuse a checkpoint whose labels differ from the data's."""
         saved = list(checkpoint.get("label_names", []))
         if saved and has_trainer(self):
             self.source.match_labels(saved)
@@ -339,6 +339,6 @@ class VideoClassificationTask(LightningModule):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load weights; anything missing, left over or of another shape is refused by name."""
+        """Load weights; missing, unexpected or misshapen tensors are refused by name."""
         check_state_dict(state_dict, self.state_dict())
         return super().load_state_dict(state_dict, strict=strict, assign=assign)

@@ -1,4 +1,4 @@
-"""The base of our callbacks: they know the task, and by it the data."""
+"""Base class of our callbacks, with access to the task and its data."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -14,15 +14,15 @@ class TaskCallback(Callback):
     """The task of the run; known from :meth:`setup` on."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take note of the task.
+        """Store a reference to the task.
 
         Args:
-            trainer: Runs the task.
+            trainer: The trainer.
             pl_module: The task.
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
-            TypeError: If it is a module of another kind.
+            TypeError: If the module is not such a task.
         """
         if not isinstance(pl_module, VideoClassificationTask):
             raise TypeError(

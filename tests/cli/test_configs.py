@@ -116,5 +116,5 @@ def test_configs_are_listed_shown_and_copied(tmp_path, capsys):
     assert main(["configs", "ssv2", "--out", str(copy)]) == 0
     assert copy.read_text() == (ROOT / "configs" / "ssv2.yaml").read_text()
     assert main(["configs", "k400", "--out", str(copy)]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["configs", "--out", str(copy)]) == 1

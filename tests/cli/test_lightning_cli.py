@@ -468,7 +468,7 @@ def test_undecodable_videos_are_named_and_stop_a_training(
         (None, ["no checkpoint"]),
         (b"", ["cannot be read"]),
         (b"not a checkpoint", ["cannot be read"]),
-        ({"state_dict": {}}, ["not a checkpoint of pks4_lightning"]),
+        ({"state_dict": {}}, ["was not written by pks4_lightning"]),
     ],
     ids=["missing", "empty", "text", "foreign"],
 )

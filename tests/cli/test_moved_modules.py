@@ -35,7 +35,7 @@ def test_a_configuration_and_a_command_line_may_use_old_names(tmp_path, caplog):
     assert callback["class_path"] == "pks4_lightning.training.callbacks.watchdog.Watchdog"
     path = settings["data"]["val_sampler"]["class_path"]
     assert path == "pks4_lightning.data.clips.sampling.CentredSegmentClipSampler"
-    said = [line for line in caplog.messages if "is pks4_lightning.data.clips.sampling now" in line]
+    said = [line for line in caplog.messages if "is now pks4_lightning.data.clips.sampling" in line]
     assert len(said) == 1
 
 

@@ -74,10 +74,10 @@ def test_a_data_module_can_be_had_alone(tiny_args):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty; it takes lines such as `data:`."),
+        ("", "is empty; it should contain settings such as `data:`."),
         ("# nothing yet\n", "is empty"),
-        ("[1, 2]", "holds a list and no settings."),
-        ("hello", "holds a str and no settings."),
+        ("[1, 2]", "contains a list, not settings."),
+        ("hello", "contains a str, not settings."),
         ("data:\n", "has nothing below 'data'; leave the line out."),
         ("model: [\n", "cannot be read: while parsing"),
     ],

@@ -17,7 +17,7 @@ REFUSED = {
     "monitor": (["--best_checkpoint.monitor=val/top_1"], "did you mean val/top1?"),
     "stopping": (
         ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=x"],
-        "EarlyStopping watches x, which a training does not log; it logs train/loss, ",
+        "EarlyStopping monitors x, which is not logged during training; it logs train/loss, ",
     ),
     "interval": (["--trainer.val_check_interval=100"], "(100) must be less than or equal to"),
     "never": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0"),
@@ -28,7 +28,7 @@ REFUSED = {
     "tpu": (["--trainer.accelerator=tpu"], "torch_xla"),
     "logger": (["--trainer.logger=WandbLogger"], "WandbLogger: Requirement 'wandb"),
     "precision": (["--trainer.precision=transformer-engine"], "transformer_engine"),
-    "classes": (["--model.classifier.num_classes=1"], "nothing to tell apart"),
+    "classes": (["--model.classifier.num_classes=1"], "needs at least 2 classes"),
     "sampler": (
         [
             "--data.val_sampler=pks4_lightning.data.clips.sampling.CentredSegmentClipSampler",

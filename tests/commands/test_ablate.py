@@ -79,7 +79,7 @@ def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):
     write_results(tmp_path / "out" / "results.csv", [result])
     assert main(ablate) == 1
     error = capsys.readouterr().err
-    assert "Table 7, Bidirectional has results of other settings" in error
+    assert "Table 7, Bidirectional has results from different settings" in error
     assert "--out" in error
 
 
@@ -99,7 +99,7 @@ def test_without_a_configuration_it_brings_its_own(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table", "3"], "Table 3 is no ablation"),
+        (["--table", "3"], "Table 3 is not an ablation"),
         (["--table", "12"], "no table 12"),
         (["--table", "7", "--jobs", "0"], "jobs (0) must be at least 1"),
         (["--table", "7", "--data.root", "nowhere"], "no data set in nowhere"),

@@ -175,13 +175,13 @@ def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
     ("args", "sentence"),
     [
         (["--paper", "--table", "12"], "The paper has no table 12"),
-        (["--paper", "--table", "6"], "holds accuracies only"),
+        (["--paper", "--table", "6"], "contains only accuracies"),
         pytest.param(
             ["--paper", "--measure"],
-            "There is no GPU here whose memory could be measured",
+            "Memory can be measured on a GPU only",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
         ),
-        (["--config", str(ROOT / "configs/my_videos.yaml")], "name no data set of known size"),
+        (["--config", str(ROOT / "configs/my_videos.yaml")], "needs the size of the data set"),
         (["--ckpt_path", "nowhere.ckpt"], "There is no checkpoint nowhere.ckpt"),
         (["--ckpt_path", str(ROOT / "README.md")], "cannot be read as a checkpoint"),
         ([*SSV2, "--trainer.max_epochs", "-1"], "set --trainer.max_epochs"),

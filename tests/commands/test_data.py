@@ -53,8 +53,8 @@ def test_a_good_data_set_is_indexed_and_checked(folders, capsys):
     assert ["train", "6", "0", "0", "2", "3", "–", "3", "–", "3"] in rows
     assert ["val", "6", "0", "0", "2", "3", "–", "3", "–", "3"] in rows
     assert "Videos have 24 to 24 frames" in text
-    assert "10000 clips a second need data.num_workers" in text
-    assert "✓ Nothing here would make a score mean something else." in text
+    assert "10000 clips per second need data.num_workers" in text
+    assert "✓ No problem that would distort a score was found." in text
     assert matplotlib.image.imread(folders / "check.png").std() > 0.05
 
 
@@ -88,7 +88,7 @@ def test_any_folder_with_videos_can_be_indexed(tmp_path, caplog):
     write_clip(tmp_path / "deep" / "er" / "x.webm", "vp9.webm")
     with caplog.at_level("INFO"):
         assert run("index", tmp_path, "--jobs", 1) == 0
-    assert "whether an annotation lists them or not" in caplog.text
+    assert "whether annotations list them or not" in caplog.text
     assert list(read_manifest(default_manifest(tmp_path))) == ["deep/er/x.webm"]
 
 
@@ -124,9 +124,9 @@ def test_the_contact_sheet_shows_a_configurations_clips(motion_set, tmp_path, sp
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["check"], "Which data? pks4 data check ROOT names its folder."),
+        (["check"], "No data set is given: name its folder, as in pks4 data check ROOT."),
         (["index", "/no/such"], "There is no folder '/no/such'"),
-        (["check", ROOT / "configs"], "No annotations in "),
+        (["check", ROOT / "configs"], "There are no annotations in "),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, sentence, capsys):
@@ -195,8 +195,8 @@ def test_videos_that_are_not_read_and_empty_classes_are_named(tmp_path):
         splits[split] = VideoList(folder, folder, ("x/1.mp4",), (0,))
     report = check_data(splits, None, str(tmp_path), label_names=["x"])
     assert [sentence.split(" ", 1)[0] for sentence in report.wrong] == ["1", "1"]
-    assert "formats that are not read (1 .rmvb), such as 'x/2.rmvb'" in report.wrong[0]
-    assert "val' without a video that is read: 'z' (1 .txt)" in report.wrong[1]
+    assert "unsupported formats (1 .rmvb), such as 'x/2.rmvb'" in report.wrong[0]
+    assert "val' without a video in a supported format: 'z' (1 .txt)" in report.wrong[1]
     assert "(1 .rmvb)" in report.notes[0], "a training without some videos is a training"
 
 
@@ -220,7 +220,7 @@ def test_official_numbers_are_compared_where_the_data_set_is_known():
     official = official_counts("ucf101", 101)
     report = check_data({"train": listed("a")}, {}, "/root", label_names=["x"], official=official)
     assert report.notes[-1] == (
-        "If this is UCF-101: it has 9,537 train videos, and 1 are listed."
+        "If this is UCF-101: it has 9,537 train videos, but 1 are listed."
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
     with (flat / "index.csv").open(newline="") as file:
         assert next(csv.reader(file)) == ["path", "label", "group"]
     assert main(["data", "groups", str(flat), "--num_groups", "3"]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,13 @@ def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
     [
         (["--num_groups", "3", "--label", "take_(.*)"], "videos in"),
         (["--num_groups", "3", "--label", "clip"], "has no group in parentheses"),
-        (["--num_groups", "3", "--label", "("], "is no regular expression"),
-        (["--num_groups", "3", "--classes", "up"], "no video of the class 'up'; there are left, r"),
-        (["--num_groups", "5", "--classes", "right"], "3 videos do not make 5 groups"),
-        (["--num_groups", "30"], "9 videos do not make 30 groups"),
+        (["--num_groups", "3", "--label", "("], "is not a regular expression"),
+        (
+            ["--num_groups", "3", "--classes", "up"],
+            "no video of the class 'up'; the classes are left, r",
+        ),
+        (["--num_groups", "5", "--classes", "right"], "3 videos are too few for 5 groups"),
+        (["--num_groups", "30"], "9 videos are too few for 30 groups"),
     ],
 )
 def test_what_makes_no_table_is_said_in_one_sentence(flat, capsys, arguments, message):

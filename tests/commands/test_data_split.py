@@ -124,7 +124,7 @@ def test_what_is_there_is_never_replaced(tmp_path, capsys):
     touch(tmp_path, "a/1.mp4", "a/2.mp4", "a/3.mp4")
     (tmp_path / "val.csv").write_text("mine")
     assert split(tmp_path) == 1
-    assert "val.csv' is there already; move it away" in error_of(capsys)
+    assert "val.csv' already exists; move it away" in error_of(capsys)
     assert (tmp_path / "val.csv").read_text() == "mine"
     assert not (tmp_path / "train.csv").exists()
 
@@ -132,14 +132,20 @@ def test_what_is_there_is_never_replaced(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--val", 0.6, "--test", 0.4], "--val 0.6 and --test 0.4 are no shares"),
-        (["--val", 0], "--val 0 and --test 0.1 are no shares"),
-        (["--group", "folder"], "--group folder groups by folders below those of the classes"),
-        (["--group", "person"], "--group person names a column, and '"),
-        (["--data.train", "all.csv", "--group", "who"], "has no column 'who' to group by; it has"),
+        (["--val", 0.6, "--test", 0.4], "--val 0.6 and --test 0.4 are not valid shares"),
+        (["--val", 0], "--val 0 and --test 0.1 are not valid shares"),
+        (["--group", "folder"], "--group folder groups by folders below the class folders"),
+        (["--group", "person"], "--group person names a column, but '"),
+        (
+            ["--data.train", "all.csv", "--group", "who"],
+            "has no column 'who' to group by; its columns are",
+        ),
         (["--data.train", "all.csv", "--group", "one"], "1 groups, 1 of which hold all"),
         (["--data.train", "gone.csv"], "data.train names '"),
-        (["--data.format", "ssv2", "--data.train", "all.csv"], "is read as ssv2, which has splits"),
+        (
+            ["--data.format", "ssv2", "--data.train", "all.csv"],
+            "is read as ssv2, which already has splits",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, capsys, arguments, sentence):

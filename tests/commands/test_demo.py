@@ -66,7 +66,7 @@ def test_nothing_finished_is_done_again(finished, monkeypatch):
 def test_a_run_with_other_settings_is_refused(finished, capsys):
     before = state_of(finished)
     assert main(["demo", "--out", str(finished), *SMALL[:-1], "2"]) == 1
-    assert "PKS⁴ has results of other settings" in capsys.readouterr().err
+    assert "PKS⁴ has results from different settings" in capsys.readouterr().err
     assert state_of(finished) == before
 
 

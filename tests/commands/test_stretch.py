@@ -152,7 +152,7 @@ def test_another_checkpoint_of_the_same_name_is_not_mixed_in(tmp_path):
 def test_more_frames_than_videos_have_are_refused(checkpoint, tmp_path, capsys):
     args = [f"--ckpt_path={checkpoint}", "--frames=8,25", f"--out={tmp_path}"]
     said = sentence(capsys, args)
-    assert "--frames asks for 25, and the longest of the first 20 videos has 24" in said
+    assert "--frames asks for 25, but the longest of the first 20 videos has 24" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -161,7 +161,7 @@ def test_what_is_no_list_of_numbers_is_refused(checkpoint, text, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["stretch", f"--ckpt_path={checkpoint}", f"--frames={text}"])
     said = capsys.readouterr().err
-    assert f"--frames takes positive whole numbers such as 8 16, not '{text}'" in said
+    assert f"--frames takes positive integers such as 8 16, not '{text}'" in said
 
 
 def test_the_budget_buys_the_most_accurate_scale_and_of_equals_the_cheapest():

@@ -107,8 +107,8 @@ def test_a_fetched_tower_is_a_backbone(hub, tmp_path):
     ("name", "sentence"),
     [
         ("lab/text", "'bert' model: the backbone must be an image transformer of one of these"),
-        ("lab/empty", "lab/empty holds no config.json with weights that transformers reads"),
-        ("lab/nothing", "lab/nothing cannot be fetched ("),
+        ("lab/empty", "lab/empty has no config.json with weights that transformers can read"),
+        ("lab/nothing", "lab/nothing cannot be downloaded ("),
     ],
 )
 def test_what_is_no_tower_is_refused_before_its_weights_are_fetched(hub, tmp_path, name, sentence):
@@ -122,8 +122,11 @@ def test_what_is_no_tower_is_refused_before_its_weights_are_fetched(hub, tmp_pat
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("google/vit-base-patch16-224", "224 cannot be fetched (HF_HUB_OFFLINE is set)."),
-        ("not a name", "'not a name' is no hub id; one looks like google/siglip2-base-patch16-224"),
+        ("google/vit-base-patch16-224", "224 cannot be downloaded (HF_HUB_OFFLINE is set)."),
+        (
+            "not a name",
+            "'not a name' is not a hub id; a hub id looks like google/siglip2-base-patch16-224",
+        ),
     ],
 )
 def test_offline_it_says_so(monkeypatch, tmp_path, capsys, name, sentence):

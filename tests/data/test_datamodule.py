@@ -125,7 +125,7 @@ def test_fewer_training_videos_than_ranks_are_refused(ssv2_root):
     data = make(ssv2_root)
     data.trainer = trainer_of(0, 8)
     data.setup("fit")
-    with pytest.raises(ValueError, match="7 training videos cannot be shared by 8 ranks"):
+    with pytest.raises(ValueError, match="7 training videos are too few for 8 ranks"):
         data.num_train_batches()
 
 
@@ -303,7 +303,9 @@ def test_what_is_missing_is_named(root, stage, error, message):
 
 def test_more_frames_than_memory_allows_is_refused_before_anything_is_read():
     data = make("/no/such/folder", num_frames=100_000_000, num_workers=2)
-    with pytest.raises(ValueError, match=r"More frames than memory allows: train batches of 2 cl"):
+    with pytest.raises(
+        ValueError, match=r"The frames do not fit into memory: train batches of 2 cl"
+    ):
         data.setup("fit")
 
 

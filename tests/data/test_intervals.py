@@ -79,5 +79,7 @@ def test_intervals_outside_of_the_video_are_named_and_counted(data, tmp_path, ca
     module.setup("validate")
     (batch,) = module.val_dataloader()
     assert batch["valid"].tolist() == [number != 2 for number in range(8)]
-    assert "annotated interval from 4000 to 4002 seconds lies outside of it" in batch["failure"][2]
+    assert (
+        "annotated interval from 4000 to 4002 seconds lies outside the video" in batch["failure"][2]
+    )
     assert np.count_nonzero(batch["failure"]) == 1

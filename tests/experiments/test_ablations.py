@@ -108,7 +108,7 @@ def test_a_table_is_planned_once():
 
 
 @pytest.mark.parametrize(
-    ("table", "message"), [(3, "no ablation"), (10, "has no table 10"), (0, "has no table 0")]
+    ("table", "message"), [(3, "not an ablation"), (10, "has no table 10"), (0, "has no table 0")]
 )
 def test_other_tables_are_refused(table, message):
     with pytest.raises(ValueError, match=message):

@@ -82,14 +82,17 @@ def test_every_clip_is_tested_once_by_models_that_have_not_seen_its_group(
         assert "monitor: val/" not in saved, "no test clip chooses the weights"
 
     assert main([*validate[:-4], "--folds", "3"]) == 1
-    assert "holds folds of other clips" in capsys.readouterr().err
+    assert "holds folds of different clips" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--folds", "9"], "3 groups do not make 9 folds"),
-        (["--folds", "2", "--rates", "1e-3", "1e-4"], "no inner split to choose a rate on"),
+        (["--folds", "9"], "3 groups are too few for 9 folds"),
+        (
+            ["--folds", "2", "--rates", "1e-3", "1e-4"],
+            "no inner split to choose a learning rate on",
+        ),
         (["--folds", "2", "--print"], "--print cannot list"),
         (["--folds", "2", "--data.train", "null"], "set --data.train to a table"),
     ],

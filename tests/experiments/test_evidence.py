@@ -75,7 +75,7 @@ def gestures(motion_set, tmp_path):
     ("arguments", "message"),
     [
         (["--arms", "half"], "There is no arm 'half'; the arms are full, ks4, average"),
-        (["--folds", "4"], "3 groups do not make 4 folds"),
+        (["--folds", "4"], "3 groups are too few for 4 folds"),
         (["--task", "gestures"], "lists no clip of the class 'carret'"),
         (["--data.train", "other.csv"], "There is no table of clips"),
         (["--folds", "2", "--show"], "has no fold that all rows have finished"),

@@ -50,7 +50,7 @@ def test_the_order_of_the_list_does_not_matter():
 
 
 def test_fewer_groups_than_folds_are_refused():
-    with pytest.raises(ValueError, match=r"12 groups do not make 13 folds: .* at most 12"):
+    with pytest.raises(ValueError, match=r"12 groups are too few for 13 folds: .* at most 12"):
         grouped_folds(make_clips(6), 13)
 
 

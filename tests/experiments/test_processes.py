@@ -56,7 +56,9 @@ def test_what_still_runs_is_not_started_again(make_chain, tmp_path):
     chain.lock.parent.mkdir()
     with chain.lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(CommandError, match="a1 still runs, started by an earlier command"):
+        with pytest.raises(
+            CommandError, match="a1, started by an earlier command, is still running"
+        ):
             run_side_by_side([chain], jobs=1)
     assert not (tmp_path / "a1.log").exists()
 

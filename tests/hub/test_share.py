@@ -176,7 +176,7 @@ def test_a_hub_id_is_enough(hub, shared, video, tmp_path, monkeypatch):
         pks4_lightning.load("me/tiny", revision="new")
     with pytest.raises(FileNotFoundError, match=r"There is no file or folder me/other, .*OFFLINE"):
         pks4_lightning.load("me/other")
-    with pytest.raises(ValueError, match="is no hub id, so it has no revision main"):
+    with pytest.raises(ValueError, match="is not a hub id, so it has no revision main"):
         pks4_lightning.load(shared, revision="main")
 
 
@@ -195,7 +195,7 @@ def test_bad_arguments_are_one_sentence(checkpoint, tmp_path, capsys, monkeypatc
     given = ["share", f"--ckpt_path={checkpoint}"]
     out = f"--folder={tmp_path / 'out'}"
     assert "one of the arguments --folder --repo is required" in error_of(given, capsys)
-    assert "a/b/c is no hub id" in error_of([*given, "--repo=a/b/c"], capsys)
+    assert "a/b/c is not a hub id" in error_of([*given, "--repo=a/b/c"], capsys)
     said = error_of([*given, out, f"--metrics={tmp_path / 'none.json'}"], capsys)
     assert "`pks4 test` writes it" in said
     (tmp_path / "other.json").write_text('{"top1": 1}')

@@ -390,7 +390,7 @@ class TestWithoutTheOriginalWeights:
             build_classifier(config)
         loaded, new = caplog.messages
         assert loaded.startswith("Loaded")
-        assert new.startswith("New by design")
+        assert new.startswith("Newly initialised")
         assert all(part in new for part in ("pks4", "class_route", "head"))
 
     def test_building_for_a_checkpoint_reports_nothing(self, config, caplog):
@@ -425,5 +425,5 @@ class TestWithoutTheOriginalWeights:
         assert rebuilt.backbone.config.hidden_size == 16
         scratch = build_classifier(dataclasses.replace(config, pretrained=False))
         assert scratch.backbone.config.hidden_size == 16
-        with pytest.raises(FileNotFoundError, match=r"holds none of model\.safetensors"):
+        with pytest.raises(FileNotFoundError, match=r"contains none of model\.safetensors"):
             build_classifier(config)

@@ -32,7 +32,10 @@ from pks4_lightning.models.config import PKS4Config
         ),
         ({"dt_min": 0.0}, r"dt_min \(0.0\) must be positive and at most dt_max \(0.1\)"),
         ({"dt_min": 0.2}, r"dt_min \(0.2\) must be positive and at most dt_max \(0.1\)"),
-        ({"scanner": "none"}, r"scanner \(none\) leaves nothing .*set residual to post_prior"),
+        (
+            {"scanner": "none"},
+            r"scanner \(none\) with residual single .*set residual to post_prior",
+        ),
         (
             {
                 "scanner": "none",

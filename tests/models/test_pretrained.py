@@ -121,7 +121,7 @@ def test_files_that_are_missing_or_changed_are_named(exported):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"format": 2}, "its format is 2, this version reads 1"),
+        ({"format": 2}, "its format is 2, but this version of the package reads 1"),
         ({"clip": {}}, "missing"),
         ({"classifier": {"num_classes": 0}}, r"num_classes \(0\)"),
         ({"classifier": {"num_classes": 8, "nothing": 1}}, "nothing"),

@@ -312,16 +312,16 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
     [
         (
             {"temporal": "st_adapter", "temporal_config": {"width": 3}},
-            "no field 'width' for st_adapter; there are per_block, d_adapter, dropout",
+            "no field 'width' for st_adapter; the fields are per_block, d_adapter, dropout",
         ),
         ({"temporal": "st_adapter", "temporal_config": {"per_block": 3}}, r"per_block \(3\)"),
         ({"temporal": "aim", "temporal_config": {"temporal_adapters": 0}}, "temporal_adapters"),
-        ({"temporal": "aim", "temporal_config": {"num_frames": "x"}}, "build no model"),
+        ({"temporal": "aim", "temporal_config": {"num_frames": "x"}}, "No model can be built"),
         ({"temporal": "evl", "temporal_config": {"num_layers": 4}}, r"num_layers \(4\) .* 3, the"),
         ({"temporal": "side4video", "temporal_config": {"d_side": 100}}, r"d_side \(100\)"),
         ({"temporal_config": {"d_side": 100}}, "temporal is pks4: leave it out"),
         ({"temporal": "evl", "network": "videomamba_ti"}, "takes the place of temporal"),
-        ({"temporal": "evl", "causal": True}, "only pks4 and tsm can look back"),
+        ({"temporal": "evl", "causal": True}, "only pks4 and tsm can be restricted"),
         (
             {"temporal": "aim", "backbone_config": {**TINY, "model_type": "siglip_vision_model"}},
             "laid out as CLIP's",

@@ -284,7 +284,7 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_named(tmp_path
     newest = tmp_path / "last.ckpt"
     newest.write_bytes(damage(newest.read_bytes()))
     assert find_checkpoint("auto", tmp_path) == tmp_path / "best.ckpt"
-    assert "Passed over" in caplog.text
+    assert "Skipped a checkpoint" in caplog.text
     assert "last.ckpt cannot be read as a checkpoint" in caplog.text
 
 
@@ -307,7 +307,7 @@ def test_a_run_goes_on_from_best_where_last_is_damaged(trained, tmp_path, tiny_a
 def test_last_needs_a_checkpoint_and_auto_does_not(tiny_args, tmp_path, capsys):
     args = ["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}", "--trainer.max_epochs=1"]
     assert main([*args, "--ckpt_path=last"]) == 1
-    assert "--ckpt_path auto starts afresh" in capsys.readouterr().err
+    assert "with --ckpt_path auto a new" in capsys.readouterr().err
     assert main([*args, "--ckpt_path=auto"]) == 0
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
 
@@ -319,7 +319,7 @@ def test_a_plain_checkpoint_is_taken_but_not_called_verified(trained, tmp_path, 
     assert is_verified
     assert load_checked(path)[1] is False
     assert main(["test", f"--ckpt_path={path}", f"--trainer.default_root_dir={tmp_path}"]) == 0
-    assert "plain.ckpt has no checksum: it is not verified" in caplog.text
+    assert "plain.ckpt has no checksum and cannot be verified" in caplog.text
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

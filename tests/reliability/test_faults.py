@@ -29,7 +29,7 @@ def statuses_of(ranks):
         ("rank_killed", r"(closed|reset) by peer", False),
         ("exception_in_forward", r"planted in the forward pass", False),
         ("sleep_in_dataset", r"in sleep_for_ever", True),
-        ("rank_stopped", rf"rank 0 of 2 has finished no batch for {TIMEOUT} seconds", True),
+        ("rank_stopped", rf"rank 0 of 2 has completed no batch for {TIMEOUT} seconds", True),
     ],
 )
 def test_all_processes_end_with_a_cause(launcher, tiny_args, tmp_path, record, fault, said, stalls):

@@ -38,7 +38,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(launcher, ablate, tmp_path):
 
     again = launcher.start(*ablate, "--jobs", "2")
     assert again.wait(PATIENCE) == 0, again.text()
-    assert "Continuing from" in log.read_text()
+    assert "Resuming from" in log.read_text()
     assert "epoch 1/12" not in log.read_text()
     assert "epoch 12/12" in log.read_text()
     assert again.text().count("of 2  Table 7, ") == 2
@@ -71,5 +71,5 @@ def test_a_terminated_sweep_ends_its_trainings(launcher, ablate, tmp_path):
     process.send(signal.SIGTERM)
     assert process.wait() == 130, process.text()
     assert process.family() == []
-    assert "the same command goes on from what is finished" in process.text()
+    assert "run the same command again to continue" in process.text()
     assert not (tmp_path / "out" / "results.csv").exists()

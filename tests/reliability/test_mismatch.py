@@ -110,7 +110,7 @@ def test_labels_that_mean_something_else_are_refused_by_name(
     listed.write_text("\n".join(["path,label", *rows]))
     args += ["--data.format=csv", f"--data.test={listed}", f"--data.val={listed}"]
     args += [f"--data.labels={labels}", f"--data.videos={motion_set / 'videos'}"]
-    words = "gives the label 8 at line 4; the 8 known ones are 0 to 7"
+    words = "gives the label 8 at line 4; the 8 known labels are 0 to 7"
     said["out of range"] = sentence(capsys, args), words
     record("label faults", tried=len(said), refused=sum(bool(line) for line, _ in said.values()))
     assert {name: line for name, (line, words) in said.items() if words not in line} == {}

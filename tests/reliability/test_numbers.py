@@ -162,14 +162,14 @@ class TestOutOfMemory:
             rank=1,
         )
         assert [rank.wait() for rank in ranks] == [0, 0], ranks[1].text()
-        assert "1 at a time from now on" in ranks[0].text(), "which has memory"
+        assert "continuing with 1 at a time" in ranks[0].text(), "which has memory"
         assert (folder / "planted.json").is_file()
 
     @pytest.mark.parametrize(
         ("most", "args", "sentence"),
         [
             (2, [], "2 at a time fit: set --model.recipe.clips_per_pass 2,"),
-            (0, [], "and not even one clip at a time fits: lower --data.num_frames"),
+            (0, [], "and not even a single clip at a time fits: lower --data.num_frames"),
             (
                 1,
                 ["--model.recipe.clips_per_pass=2"],

@@ -244,10 +244,10 @@ def nested_lists(depth):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"lr": torch.zeros(1)}, "it holds a Tensor"),
-        ({"lr": OrderedDict(a=1)}, "it holds a OrderedDict"),
-        ({"lr": b"bytes"}, "it holds a bytes"),
-        ({"lr": nested_lists(9)}, "it stands for more than 100000 values"),
+        ({"lr": torch.zeros(1)}, "there is a Tensor"),
+        ({"lr": OrderedDict(a=1)}, "there is a OrderedDict"),
+        ({"lr": b"bytes"}, "there is a bytes"),
+        ({"lr": nested_lists(9)}, "there are more than 100000 values"),
     ],
     ids=["tensor", "other mapping", "bytes", "a billion"],
 )
@@ -258,7 +258,8 @@ def test_a_checkpoints_settings_are_plain_values(part, settings, reason, tmp_pat
     checkpoint[part].update(settings)
     torch.save(checkpoint, path)
     with pytest.raises(
-        ValueError, match=f"a.ckpt is refused, its {part} are no settings: {reason}"
+        ValueError,
+        match=f"a.ckpt is refused because its {part} may contain plain values only: {reason}",
     ):
         read_checkpoint(path)
 
@@ -272,17 +273,17 @@ BOMBS = {  # and what is said about them
     "laughs": (
         "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"{new}: &{new} [{ten}]\n" for new, ten in TENFOLD),
-        "stand for more than 100000 values",
+        "expand to more than 100000 values",
     ),
     "merges": (
         "a: &a {k: v}\n" + "".join(f"{new}: &{new} {{<<: [{ten}]}}\n" for new, ten in TENFOLD),
-        "stand for more than 100000 values",
+        "expand to more than 100000 values",
     ),
-    "itself": ("a: &a [*a]", "refers to nothing that stands before it"),
-    "deep list": ("a: " + "[" * 100_000, "nested more than 100 deep"),
+    "itself": ("a: &a [*a]", "refers to no anchor defined before it"),
+    "deep list": ("a: " + "[" * 100_000, "nested deeper than 100 levels"),
     "deep mapping": (
         "".join(f"{' ' * level}a:\n" for level in range(1000)),
-        "nested more than 100 deep",
+        "nested deeper than 100 levels",
     ),
     "large": ("# " + "x" * 2_000_000, "larger than 1000 KB"),
 }
@@ -317,7 +318,10 @@ def test_honest_aliases_are_no_bomb(tmp_path):
 def test_json_bombs_are_refused(text, tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"labels\.json' is nested too deeply, or has a number"):
+    with pytest.raises(
+        ValueError,
+        match=r"labels\.json' cannot be read: it is nested too deeply, or holds a number",
+    ):
         read_json(path)
 
 
@@ -331,11 +335,13 @@ def test_hostile_backbone_weights_run_nothing(mark, tmp_path, capsys, tiny_args)
         {**load_file(honest), "bias": Calls(os.system, f"touch {mark}")},
         folder / "pytorch_model.bin",
     )
-    with pytest.raises(ValueError, match="backbone are refused: they are damaged, or hold more"):
+    with pytest.raises(
+        ValueError, match="backbone are refused: the file is damaged, or holds more"
+    ):
         build_backbone(TINY_CLIP, weights=str(folder))
     (folder / "pytorch_model.bin").unlink()
     (folder / "model.safetensors").write_bytes(b"\xff" * 8 + honest.read_bytes()[8:])
-    with pytest.raises(ValueError, match="backbone are refused: they are damaged"):
+    with pytest.raises(ValueError, match="backbone are refused: the file is damaged"):
         build_backbone(TINY_CLIP, weights=str(folder))
 
 

@@ -75,7 +75,7 @@ def test_a_job_whose_time_runs_out_is_queued_again_and_ends(sbatch, tmp_path):
     statuses, said = sbatch("--trainer.max_epochs=5", warn="shell")
     assert statuses == [143, 0]
     assert "Stopped by SIGUSR1 at step " in said
-    assert f"Continuing from {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}, after " in said
+    assert f"Resuming from {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}, after " in said
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 10
 
 

@@ -142,7 +142,7 @@ class TestTrainingAfterInsertion:
         ("changes", "message"),
         [
             ({"route_from": 1}, "set --model.classifier.route_from 2"),
-            ({"temporal": "aim"}, "set recipe.trains all or head"),
+            ({"temporal": "aim"}, "set recipe.trains to all or head"),
         ],
     )
     def test_is_refused_where_frames_meet_before(self, changes, message):

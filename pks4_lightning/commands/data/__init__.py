@@ -1,1 +1,1 @@
-"""``pks4 data``: know the data before a training learns from it."""
+"""``pks4 data``: inspect, index and split data before training."""

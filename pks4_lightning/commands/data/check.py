@@ -1,4 +1,4 @@
-"""``pks4 data check``: missing, damaged and duplicated videos, class counts, decoding speed."""
+"""``pks4 data check``: report missing, damaged and duplicate videos, class counts and speed."""
 
 import argparse
 import logging
@@ -39,31 +39,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
         "--clips_per_second", type=float, default=100.0,
-        help="what the training will use (%(default)g)",
+        help="share of missing videos that the training will accept (%(default)g)",
     )  # fmt: skip
-    parser.add_argument("--out", default="data_check.png", help="the picture (%(default)s)")
+    parser.add_argument(
+        "--out", default="data_check.png", help="where to save the picture (%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print, draw.
+    """Check the data, print a report and draw a picture.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Returns:
-        The exit status: 1 if something is wrong with the data.
+        The exit status: 1 if there is a problem with the data.
     """
     data = data_of(arguments, makes_clips=True)
     out = Path(arguments.out)
     check_writable(out.parent, what="picture", option="--out")
     splits, names = read_splits(data)
     if not splits:
-        raise FileNotFoundError(f"No annotations in '{data.root}'; set --data.train or --data.val.")
+        raise FileNotFoundError(
+            f"There are no annotations in '{data.root}'; set --data.train or --data.val."
+        )
     manifest = manifest_of(data)
     records = read_manifest(manifest) if manifest.is_file() else None
     report = check_data(
@@ -82,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     if speed is not None:
         number = workers_needed(speed, wanted=arguments.clips_per_second)
         report.notes.append(
-            f"One worker decodes {speed:.1f} clips of {data.num_frames} frames a second here; "
-            f"{arguments.clips_per_second:g} clips a second need data.num_workers {number} (this "
+            f"One worker decodes {speed:.1f} clips of {data.num_frames} frames per second here; "
+            f"{arguments.clips_per_second:g} clips per second need data.num_workers {number} (this "
             f"machine has {os.cpu_count()} cores)."
         )
     _print(report, f"{data.root}: {len(names)} classes")
@@ -117,11 +121,11 @@ def _print(report: DataReport, title: str) -> None:
         for sentence in sentences:
             console.print(f"{mark} {sentence}", markup=False, highlight=False, soft_wrap=True)
     if not report.wrong:
-        console.print("✓ Nothing here would make a score mean something else.", highlight=False)
+        console.print("✓ No problem that would distort a score was found.", highlight=False)
 
 
 def _clips_per_second(data: VideoDataModule, splits: dict[str, VideoList]) -> float | None:
-    """Decode some videos of the first split in this process, as a worker does."""
+    """Decode some videos of the first split in this process, as a data worker would."""
     stage = "fit" if "train" in splits and "val" in splits else None
     if stage is None:
         return None

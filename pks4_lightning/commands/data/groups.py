@@ -1,4 +1,4 @@
-"""``pks4 data groups``: a table of clips with their class and scene, for cross-validation."""
+"""``pks4 data groups``: list clips by class and by scene, for cross-validation."""
 
 import argparse
 import logging
@@ -21,8 +21,8 @@ EXAMPLE = """\
 examples:
   pks4 data groups EgoGestAR/testvideo --num_groups 30
   pks4 data groups EgoGestAR/testvideo --num_groups 20 --classes left right up down --out four.csv
-Writes index.csv into the folder: path, label, group. Videos are grouped by colours and where they
-lie, so look at the groups before you trust them, and correct the table by hand.
+Writes index.csv with the columns path, label and group into the folder. Videos are grouped by
+their colours and where these are, so check the groups and correct the table by hand.
 """
 
 
@@ -30,28 +30,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "List the videos of a flat folder with the class in their name and a group for those that "
-        "show the same scene, which cross-validation holds out together."
+        "List the videos of a flat folder with the class in their name and a group per scene. "
+        "Cross-validation holds out whole groups."
     )
     parser.epilog = EXAMPLE
-    parser.add_argument("folder", type=Path, help="holds the videos, at any depth")
+    parser.add_argument("folder", type=Path, help="folder that holds the videos, at any depth")
     parser.add_argument(
-        "--num_groups", type=int, required=True, help="scenes; fewer than there are is safer"
+        "--num_groups", type=int, required=True, help="number of scenes; when in doubt choose fewer"
     )
     parser.add_argument(
-        "--classes", nargs="+", metavar="CLASS", help="only videos of these; default: all"
+        "--classes", nargs="+", metavar="CLASS", help="only videos of these classes; default: all"
     )
     parser.add_argument(
-        "--out", default="index.csv", metavar="TABLE", help="within the folder (%(default)s)"
+        "--out",
+        default="index.csv",
+        metavar="TABLE",
+        help="file to write within the folder (%(default)s)",
     )
     parser.add_argument(
         "--label",
         metavar="PATTERN",
         default=r"(?:.*_)?([^_]+)_\d+",
-        help="regular expression for a file's name without its ending; its first group is the "
+        help="regular expression for the file name without its suffix; its first group is the "
         "class (default: the word before the number, as in testvideo_left_3)",
     )
 
@@ -60,19 +63,19 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the table.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        FileExistsError: If the table is there.
-        FileNotFoundError: If the folder is not.
-        ValueError: If the pattern is none, no name fits it, there is no video of a class, or there
+        FileExistsError: If the table already exists.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If the pattern is invalid, no name matches it, a class has no video, or there
             are too few videos.
     """
     folder, table = arguments.folder, arguments.folder / arguments.out
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder '{folder}'.")
     if table.exists():
-        raise FileExistsError(f"'{table}' is there already; move it away.")
+        raise FileExistsError(f"'{table}' already exists; move it away.")
     clips = _labelled(folder, arguments.label)
     if arguments.classes is not None:
         _require(arguments.classes, among={label for _, label in clips})
@@ -82,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             descriptions.append(describe_scene(Video(folder / path)))
         except VideoDecodeError as error:
-            logger.warning("%s; it is left out.", error)
+            logger.warning("%s; it is skipped.", error)
             continue
         lines.append((path, label))
     groups = group_scenes(descriptions, arguments.num_groups)
@@ -98,22 +101,26 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _labelled(folder: Path, pattern: str) -> list[tuple[str, str]]:
-    """Return the videos whose names hold a class, and say how many do not."""
+    """Return the videos whose names match, and log how many do not."""
     try:
         name = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"--label {pattern} is no regular expression: {error}.") from None
+        raise ValueError(f"--label {pattern} is not a regular expression: {error}.") from None
     if not name.groups:
-        raise ValueError(f"--label {pattern} has no group in parentheses, which holds the class.")
+        raise ValueError(f"--label {pattern} has no group in parentheses to capture the class.")
     videos = find_videos(folder)
     matches = [(video, name.fullmatch(PurePosixPath(video).stem)) for video in videos]
     clips = [(video, match[1]) for video, match in matches if match and match[1]]
     if not clips:
         raise ValueError(
-            f"None of the {len(videos)} videos in '{folder}' is named as --label {pattern} says."
+            f"None of the names of the {len(videos)} videos in '{folder}' matches --label "
+            f"{pattern}."
         )
     if len(clips) < len(videos):
-        logger.warning("%d videos are named otherwise and left out.", len(videos) - len(clips))
+        logger.warning(
+            "%d videos have names that do not match --label and are skipped.",
+            len(videos) - len(clips),
+        )
     return clips
 
 
@@ -121,5 +128,6 @@ def _require(classes: Sequence[str], *, among: Set[str]) -> None:
     for name in classes:
         if name not in among:
             raise ValueError(
-                f"There is no video of the class '{name}'; there are {', '.join(sorted(among))}."
+                f"There is no video of the class '{name}'; the classes are "
+                f"{', '.join(sorted(among))}."
             )

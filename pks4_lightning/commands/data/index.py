@@ -1,4 +1,4 @@
-"""``pks4 data index``: decode every file once; write the manifest and the quarantine list."""
+"""``pks4 data index``: decode every file once and write the manifest and the quarantine list."""
 
 import argparse
 import contextlib
@@ -23,38 +23,38 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 EXAMPLE = """\
-  pks4 data index /data/ssv2 --jobs 16       # interrupt it at will: it goes on
-  pks4 data index /my/videos                 # any folder with videos"""
+  pks4 data index /data/ssv2 --jobs 16       # can be interrupted and continued at any time
+  pks4 data index /my/videos                 # any folder of videos"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes at work (%(default)s)"
+        "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (%(default)s)"
     )
     parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
     parser.add_argument(
         "--timeout", type=float, default=300.0,
-        help="seconds after which a file is given up (%(default)g)",
+        help="seconds after which to give up on a file (%(default)g)",
     )  # fmt: skip
     for name, meaning in (
-        ("all_files", "also videos that no annotation lists"),
-        ("verify", "decode again what has not changed in size and time"),
-        ("accept_changes", "take changed files for new ones, not for damaged ones"),
+        ("all_files", "include videos that no annotation lists"),
+        ("verify", "decode all files again, even if size and time have not changed"),
+        ("accept_changes", "treat changed files as new, not as damaged"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=meaning)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Index what is not indexed.
+    """Index all files that are not indexed yet.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
     """
     data = data_of(arguments, makes_clips=False)
     root = Path(str(data.root)).expanduser()
@@ -68,14 +68,14 @@ def run(arguments: argparse.Namespace) -> None:
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder '{root}'; name the folder of the data set.")
     if not paths:
-        logger.info("All videos below '%s', whether an annotation lists them or not.", root)
+        logger.info("Indexing all videos below '%s', whether annotations list them or not.", root)
         walked = walk(root)
         paths = set(walked.clips)
         for remark in walked.unread_remarks():
             logger.warning("%s", remark)
     folders = {path for path in paths if (root / path).is_dir()}
     if folders:
-        logger.info("%d folders of pictures are not indexed; reading them checks them.",
+        logger.info("%d folders of pictures are not indexed; they are checked when they are read.",
                     len(folders))  # fmt: skip
     manifest = manifest_of(data)
     records = index_files(
@@ -91,6 +91,6 @@ def run(arguments: argparse.Namespace) -> None:
     for record in bad[:10]:
         logger.info("%s: %s (%s)", record.path, record.reason, record.status)
     logger.info(
-        "%d of %d files are whole; wrote %s and %s.",
+        "%d of %d files are intact; wrote %s and %s.",
         len(records) - len(bad), len(records), manifest, quarantine_path(manifest),
     )  # fmt: skip

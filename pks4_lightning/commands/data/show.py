@@ -1,4 +1,4 @@
-"""``pks4 data show``: a contact sheet of what the model will see."""
+"""``pks4 data show``: draw a contact sheet of what the model will see."""
 
 import argparse
 import logging
@@ -26,23 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="train",
-        help="training clips are augmented (%(default)s)",
+        help="which split to draw from; training clips are augmented (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--num_shown", type=int, default=8, help="videos to draw (%(default)s)")
-    parser.add_argument("--epoch", type=int, default=0, help="another one draws other clips")
-    parser.add_argument("--out", default="data_show.png", help="the picture (%(default)s)")
+    parser.add_argument(
+        "--num_shown", type=int, default=8, help="number of videos to draw (%(default)s)"
+    )
+    parser.add_argument("--epoch", type=int, default=0, help="epoch whose random clips are drawn")
+    parser.add_argument(
+        "--out", default="data_show.png", help="where to save the picture (%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Draw.
+    """Draw the contact sheet.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
     """
     data = data_of(arguments, makes_clips=True)
     out = Path(arguments.out)

@@ -1,4 +1,4 @@
-"""``pks4 data split``: deal videos that have no splits into training, validation and test."""
+"""``pks4 data split``: split videos into training, validation and test sets."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 EXAMPLE = """\
   pks4 data split /my/videos                     # /my/videos/CLASS/*.mp4
-  pks4 data split /my/videos --group folder      # CLASS/PERSON/*.mp4: a person in one split only
+  pks4 data split /my/videos --group folder      # CLASS/PERSON/*.mp4: each person in one split
   pks4 data split /my/videos --data.train clips.csv --group person --val 0.2 --test 0.2"""
 LABELS = "labels.csv"
 
@@ -28,45 +28,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     add_data_arguments(parser, example=EXAMPLE)
-    parser.add_argument("--val", type=float, default=0.1, help="share to validate on (%(default)g)")
+    parser.add_argument(
+        "--val", type=float, default=0.1, help="share of the videos for validation (%(default)g)"
+    )
     parser.add_argument(
         "--test", type=float, default=0.1,
-        help="share to test on (%(default)g); 0: tests take the validation split",
+        help="share of the videos for testing (%(default)g); 0: tests use the validation split",
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="folder|COLUMN",
-        help="keep together what lies in a folder of one name below the classes' folders, or has "
-        "one value in a column of the table",
+        help="keep videos together that lie in a folder of the same name below the class folders, "
+        "or have the same value in this column of the table",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="another one deals otherwise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write ``train.csv``, ``val.csv``, ``test.csv`` and ``labels.csv`` into the root.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        FileExistsError: If one of them is there.
-        ValueError: If shares or groups make no splits, or the data set has splits of its own.
+        FileExistsError: If one of them already exists.
+        ValueError: If shares or groups do not allow a split, or the data set already has splits.
     """
     shares = _shares(arguments.val, arguments.test)
-    # what comes later wins, so a list of one's own is taken if one is named
+    # Later settings win, so a list that the user names takes precedence.
     arguments.settings = ["--data.train=.", *arguments.settings]
     data = data_of(arguments, makes_clips=False)
     layout = data.layout()
     root = layout.root
     source, record, _ = layout.source("train")
     if not record.is_anybodys:
-        raise ValueError(f"'{source}' is read as {record.name}, which has splits of its own.")
+        raise ValueError(f"'{source}' is read as {record.name}, which already has splits.")
     for name in (*(f"{split}.csv" for split in ("train", "val", "test")), LABELS):
         if (root / name).exists():
             raise FileExistsError(
-                f"'{root / name}' is there already; move it away, or give a list that is to be "
+                f"'{root / name}' already exists; move it away, or give the list that you want to "
                 "split another name (--data.train LIST)."
             )
     entries, classes = layout.entries("train"), layout.classes()
@@ -90,57 +92,57 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _shares(val: float, test: float) -> dict[Split, float]:
-    """Return the share of every split that is not empty."""
+    """Return the share of every non-empty split."""
     if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
         raise ValueError(
-            f"--val {val:g} and --test {test:g} are no shares: validation needs some of the "
-            "videos, and training what is left."
+            f"--val {val:g} and --test {test:g} are not valid shares: validation needs some of the "
+            "videos, and some must be left for training."
         )
     shares: dict[Split, float] = {"train": 1 - val - test, "val": val, "test": test}
     return {split: share for split, share in shares.items() if share}
 
 
 def _folder_of_videos(source: Path, root: Path) -> Path:
-    """Return where class folders are below the root."""
+    """Return the path of the class folders, relative to the root."""
     if not source.is_relative_to(root):
         raise ValueError(
-            f"'{source}' is not below '{root}', which the lists would be in; name a folder that "
-            "holds both."
+            f"'{source}' is not below '{root}', where the lists would be written; name a folder "
+            "that holds both."
         )
     return source.relative_to(root)
 
 
 def _listed(folder: Path, entry: Entry, source: Path) -> str:
-    """Return a video's path as it stands in a list that is read again."""
+    """Return a video's path in the form that a list is read back in."""
     path = folder / entry.video
     if path.is_absolute():
         return str(path)
-    # a line that begins with # would be a comment
+    # without "./", a path that begins with # would be read as a comment
     return f"./{relative_path(path.as_posix(), source, entry.place)}"
 
 
 def _groups(
     entries: Sequence[Entry], source: Path, group: str | None, *, has_class_folders: bool
 ) -> list[str]:
-    """Return the group of every video; a video without one is a group by itself."""
+    """Return the group of every video; a video without a group forms its own."""
     alone = [f"\0{entry.video}" for entry in entries]
     if group is None:
         return alone
     if group == "folder":
         folders = [PurePosixPath(entry.video).parts[:-1][has_class_folders:] for entry in entries]
         if not any(folders):
-            raise ValueError(f"--group folder groups by folders below those of the classes, and no "
+            raise ValueError(f"--group folder groups by folders below the class folders, but no "
                              f"video of '{source}' lies in one.")  # fmt: skip
         return [
             (folder[0] if has_class_folders else "/".join(folder)) if folder else own
             for folder, own in zip(folders, alone, strict=True)
         ]
     if source.is_dir():
-        raise ValueError(f"--group {group} names a column, and '{source}' is a folder; its videos "
-                         "are grouped by --group folder.")  # fmt: skip
+        raise ValueError(f"--group {group} names a column, but '{source}' is a folder; its videos "
+                         "can be grouped with --group folder.")  # fmt: skip
     columns, rows = read_table(source)
     if group.casefold() not in columns:
-        raise ValueError(f"'{source}' has no column '{group}' to group by; it has "
+        raise ValueError(f"'{source}' has no column '{group}' to group by; its columns are "
                          f"{', '.join(columns)}.")  # fmt: skip
     group_of = {f"line {number}": row[group.casefold()] for number, row in rows}
     return [group_of[entry.place] or own for entry, own in zip(entries, alone, strict=True)]
@@ -159,7 +161,7 @@ def _report(
     for split in wanted:
         absent = sorted({label for label in labels if (label, split) not in has})
         named = ", ".join(f"'{label}'" for label in absent[:3])
-        lacks = f", none of {len(absent)} classes, such as {named}" if absent else ""
-        of_groups = f" of {num_groups[split]} groups" if len(set(groups)) < len(groups) else ""
+        lacks = f", no video of {len(absent)} classes, such as {named}" if absent else ""
+        of_groups = f" in {num_groups[split]} groups" if len(set(groups)) < len(groups) else ""
         logger.info("%s.csv: %d videos%s%s", split, num_videos[split], of_groups, lacks)
-    logger.info("Written to %s; pks4 fit --data.root %s finds them.", root, root)
+    logger.info("Wrote the lists to %s; pks4 fit --data.root %s finds them.", root, root)

@@ -1,1 +1,1 @@
-"""Commands that use a trained classifier on videos of one's own."""
+"""Commands that apply a trained classifier to videos."""

@@ -1,4 +1,4 @@
-"""``pks4 features``: arrays for temporal detectors."""
+"""``pks4 features``: extract features of long videos for temporal detectors."""
 
 import argparse
 import json
@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Write <video>.npy for every video, and features.json, as temporal detectors (OpenTAD, "
-        "ActionFormer) read them. Row i shows the seconds from i x stride to i x stride + length; "
-        "features.json has both, in the words of each detector."
+        "Write <video>.npy for every video, and features.json, in the format that temporal "
+        "detectors (OpenTAD, ActionFormer) read. Row i covers the time from i x stride to i x "
+        "stride + length, in seconds; features.json has both values under each detector's names."
     )
     parser.epilog = (
         "examples:\n"
@@ -39,25 +39,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "videos", metavar="VIDEO", nargs="+",
-        help="a video, a folder, a 'pattern', a list of paths; - for a list on standard input",
+        help="a video, a folder, a 'pattern' or a list of paths; - reads a list from standard "
+        "input",
     )  # fmt: skip
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint, or exported folder")
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint or exported folder")
     parser.add_argument(
         "--kind", choices=["window", "frame", "patch"], default="window",
-        help="a row is what the head reads of a window (default), its share of one frame, or the "
-        "patches of one frame, width x rows x columns",
+        help="one row per window, the head's input (default); per frame; or per frame the grid of "
+        "its patches, width x rows x columns",
     )  # fmt: skip
-    parser.add_argument("--window", type=float, default=2.0, help="seconds of a clip (2.0)")
+    parser.add_argument(
+        "--window", type=float, default=2.0, help="length of a window in seconds (2.0)"
+    )
     parser.add_argument(
         "--stride", type=float,
-        help="seconds between windows; default: half a window. Frames and patches lie end to end, "
+        help="seconds between windows; default: half a window. Frames and patches are contiguous, "
         "window / num_frames apart",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", choices=["float32", "float16"], default="float32", help="of the files (float32)"
+        "--dtype",
+        choices=["float32", "float16"],
+        default="float32",
+        help="data type of the files (float32)",
     )
-    parser.add_argument("--out", type=Path, default=Path("features"), help="folder (features)")
-    parser.add_argument("--resume", action="store_true", help="do what --out does not hold yet")
+    parser.add_argument(
+        "--out", type=Path, default=Path("features"), help="output folder (features)"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="process only the videos that --out does not contain yet",
+    )
     parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
 
 
@@ -65,16 +77,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the features of videos.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If an argument does not fit, or no video could be read.
-        FileExistsError: If the folder holds features and they are not to be continued.
+        ValueError: If an argument is invalid, or no video could be read.
+        FileExistsError: If the folder contains features and --resume is not given.
     """
     if arguments.stride is not None and arguments.kind != "window":
         raise ValueError(
-            f"--stride is for windows, and --kind {arguments.kind} has its rows end to end, "
-            "window / num_frames apart: leave it out."
+            f"--stride applies to windows only; the rows of --kind {arguments.kind} are "
+            "contiguous, window / num_frames apart: leave it out."
         )
     stride = arguments.window / 2 if arguments.stride is None else arguments.stride
     check_window(window=arguments.window, stride=stride)
@@ -96,4 +108,8 @@ def run(arguments: argparse.Namespace) -> None:
         with atomic_write(arguments.out / "features.json") as path:
             path.write_text(json.dumps(writer.description(), indent=1) + "\n")
     folder.check()
-    logger.info("%d videos in %s, listed in features.json.", len(folder.finished), arguments.out)
+    logger.info(
+        "Wrote features of %d videos to %s; features.json lists them.",
+        len(folder.finished),
+        arguments.out,
+    )

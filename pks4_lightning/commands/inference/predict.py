@@ -1,4 +1,4 @@
-"""``pks4 predict``: label videos of one's own, and go on where a prediction broke off."""
+"""``pks4 predict``: label videos, and resume an interrupted prediction."""
 
 import argparse
 import json
@@ -12,10 +12,10 @@ _OF_VIDEOS = ("csv", "json", "jsonl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments; all others are settings.
+    """Add the command's arguments; all others are passed on as settings.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     trainer.add_arguments(parser)
     parser.usage = "pks4 predict --ckpt_path X [VIDEO ...] [--window S] [--SETTING VALUE ...]"
@@ -23,36 +23,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "videos",
         metavar="VIDEO",
         nargs="*",
-        help="a video, a folder, a 'pattern', a list of paths; - for a list on standard input",
+        help="a video, a folder, a 'pattern' or a list of paths; - reads a list from standard "
+        "input",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder; default: predict, in the run's folder; with --window: segments",
+        help="output folder; default: predict, in the run's folder; with --window: segments",
     )
     parser.add_argument(
         "--num_best", type=_number, default=5, metavar="N|all", help="classes per video; default: 5"
     )
     parser.add_argument(
         "--format", choices=[*_OF_VIDEOS, "srt", "vtt"], default="csv",
-        help="default: csv; srt and vtt are subtitles, with --window",
+        help="default: csv; srt and vtt write subtitles and need --window",
     )  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="label what --out does not hold yet")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="label only the videos that --out does not contain yet",
+    )
     windows = parser.add_argument_group(
         "long videos",
         "With --window, overlapping windows are merged into segments: start, end, label, score.",
     )
-    windows.add_argument("--window", type=float, metavar="S", help="seconds that a window lasts")
+    windows.add_argument(
+        "--window",
+        type=float,
+        metavar="S",
+        help="label long videos in windows of this many seconds",
+    )
     windows.add_argument(
         "--stride", type=float, metavar="S", help="seconds between windows; default: half a window"
     )
     windows.add_argument(
         "--margin", type=float, metavar="P",
-        help="another class must score so much higher to become the label; default: 0.1",
+        help="the label changes only if another class scores this much higher; default: 0.1",
     )  # fmt: skip
     windows.add_argument(
         "--overlay", type=Path, metavar="FILE",
-        help="copy of the video with the best classes in its pictures (.mp4, .mkv, .mov)",
+        help="write a copy of the video with the best classes drawn into it (.mp4, .mkv, .mov)",
     )  # fmt: skip
     windows.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
 
@@ -61,11 +71,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Raises:
         SystemExit: As :func:`trainer.run` does.
-        ValueError: If an option needs windows and there are none; or see
+        ValueError: If an option needs --window and it is not given; or see
             :func:`~pks4_lightning.commands.inference.segments.run_windows`.
     """
     from pks4_lightning.commands.inference.segments import WINDOW_OPTIONS, run_windows
@@ -75,10 +85,10 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name in WINDOW_OPTIONS:
         if getattr(arguments, name) is not None:
-            raise ValueError(f"--{name} is for long videos: give --window, in seconds, as well.")
+            raise ValueError(f"--{name} applies to long videos only: add --window, in seconds.")
     if arguments.format not in _OF_VIDEOS:
         raise ValueError(
-            f"--format {arguments.format} has one label at a time: give --window, in seconds, as "
+            f"--format {arguments.format} writes subtitles, which need --window, in seconds, as "
             "well."
         )
     _run_trainer(arguments)
@@ -104,5 +114,5 @@ def _number(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive whole number nor all")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive integer nor 'all'")
     return int(text)

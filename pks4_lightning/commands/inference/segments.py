@@ -1,4 +1,4 @@
-"""``pks4 predict --window``: what happens when in long videos."""
+"""``pks4 predict --window``: label long videos in windows and merge these into segments."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ __all__ = ["WINDOW_OPTIONS", "run_windows"]
 logger = logging.getLogger(__name__)
 
 WINDOW_OPTIONS = ("stride", "margin", "overlay", "device")
-"""Options of `pks4 predict` that mean something with windows only."""
+"""Options of `pks4 predict` that apply to windows only."""
 
 _NUM_SHOWN = 20
 
@@ -28,11 +28,11 @@ def run_windows(arguments: argparse.Namespace) -> None:
     """Find the segments of videos.
 
     Args:
-        arguments: Those of `pks4 predict`, with a window.
+        arguments: Arguments of `pks4 predict`, with --window.
 
     Raises:
-        ValueError: If an argument does not fit, or no video could be read.
-        FileExistsError: If the folder holds segments and they are not to be continued.
+        ValueError: If an argument is invalid, or no video could be read.
+        FileExistsError: If the folder contains segments and --resume is not given.
     """
     checkpoint = _checkpoint(arguments.settings)
     window = arguments.window
@@ -46,7 +46,7 @@ def run_windows(arguments: argparse.Namespace) -> None:
     num_named = len(paths) + len(videos.missing)
     if arguments.overlay is not None:
         if num_named != 1:
-            raise ValueError(f"--overlay copies one video, and {num_named} are named.")
+            raise ValueError(f"--overlay copies a single video, but {num_named} are given.")
         check_overlay(Path(paths[0]), arguments.overlay)
     model = load(checkpoint, device=arguments.device)
     _mention_rate(model, window)
@@ -70,16 +70,16 @@ def run_windows(arguments: argparse.Namespace) -> None:
         labeller.write_overlay(paths[0], arguments.overlay)
         files.append(arguments.overlay)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    logger.info("Wrote %s%s; %s has a picture of every video.", files[0], more, out)
+    logger.info("Wrote %s%s; the timeline pictures are in %s.", files[0], more, out)
 
 
 def _mention_rate(model: TrainedClassifier, window: float) -> None:
-    """Say so if frames lie much nearer to each other, or further apart, than in training."""
+    """Warn if the frame rate of windows differs much from that of training."""
     trained, here = model.clip.frame_rate, model.clip.num_frames / window
     if trained is not None and not 0.75 < here / trained < 1.33:
         logger.warning(
-            "Windows of %g s have %.3g frames per second, and training had %g: --window %g has as "
-            "many.",
+            "Windows of %g s give %.3g frames per second, but training used %g: --window %g gives "
+            "as many.",
             window, here, trained, model.clip.num_frames / trained,
         )  # fmt: skip
 
@@ -95,13 +95,13 @@ def _show(segments: list[Labelled]) -> None:
 
 
 def _checkpoint(settings: list[str]) -> str:
-    """Return the checkpoint, the only setting that windows take."""
+    """Return the checkpoint, the only setting that --window accepts."""
     given = dict(setting.removeprefix("--").partition("=")[::2] for setting in settings)
     checkpoint = given.pop("ckpt_path", "")
     if given:
         raise ValueError(
-            f"--{next(iter(given))} does not go with --window, which makes clips as in training; "
-            f"its own options are --{', --'.join(WINDOW_OPTIONS)}."
+            f"--{next(iter(given))} cannot be combined with --window, which makes clips as in "
+            f"training; the options of --window are --{', --'.join(WINDOW_OPTIONS)}."
         )
     if not checkpoint:
         raise ValueError(

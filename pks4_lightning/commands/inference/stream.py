@@ -1,4 +1,4 @@
-"""``pks4 stream``: labels while a video runs."""
+"""``pks4 stream``: label a video while it plays."""
 
 import argparse
 import json
@@ -28,54 +28,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Label a video while it runs: a file, a camera or an address. A line of JSON per answer, "
-        "with the time of its frame. Where answering takes longer than a frame, frames are dropped "
-        "and counted, never queued."
+        "Label a file, a camera or a network stream while it plays. Writes one line of JSON per "
+        "prediction, with the time of its frame. If a prediction takes longer than a frame, frames "
+        "are dropped and counted, never queued."
     )
     parser.epilog = (
         "examples:\n"
         "  pks4 stream --ckpt_path runs/causal/checkpoints/best.ckpt --source clip.mp4 --rate 4\n"
         "  pks4 stream --ckpt_path best.ckpt --source 0 --out events.jsonl        # a camera\n"
         "  pks4 stream --ckpt_path best.ckpt --source rtsp://host/path --device cuda\n"
-        "Train with model.classifier.causal true to stream exactly, at a cost that does not grow."
+        "Train with model.classifier.causal true for exact streaming at constant cost per frame."
     )
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint, or exported folder")
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint or exported folder")
     parser.add_argument(
-        "--source", required=True, help="video file, number of a camera, or an address (rtsp://)"
+        "--source", required=True, help="a video file, a camera number or an address (rtsp://)"
     )
     parser.add_argument(
-        "--rate", type=float, help="frames to answer per second; default: as in training, or 4"
+        "--rate", type=float, help="frames per second to classify; default: as in training, or 4"
     )
-    parser.add_argument("--every", type=int, default=1, help="write every so many answers (1)")
-    parser.add_argument("--num_best", type=int, default=5, help="classes per answer (5)")
+    parser.add_argument("--every", type=int, default=1, help="write every N-th prediction (1)")
+    parser.add_argument("--num_best", type=int, default=5, help="classes per prediction (5)")
     parser.add_argument(
         "--mode",
         choices=["auto", "state", "window"],
         default="auto",
-        help="follow by a state, or classify the last frames anew; auto: by a state if possible",
+        help="update a state per frame, or reclassify the last frames; auto: state if possible",
     )
-    parser.add_argument("--live", action="store_true", help="give a file at its own pace")
-    parser.add_argument("--out", type=Path, help="file for the lines; default: printed")
+    parser.add_argument("--live", action="store_true", help="play a file at its own frame rate")
+    parser.add_argument("--out", type=Path, help="output file; default: standard output")
     parser.add_argument(
-        "--overlay", type=Path, help="copy of a file with the labels written into it (.mp4)"
+        "--overlay", type=Path, help="write a copy of the file with the labels drawn into it (.mp4)"
     )
     parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Follow a source to its end.
+    """Follow a source until it ends.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
 
     Returns:
-        The exit status: 1 if there was nothing to answer.
+        The exit status: 1 if the source gave no frame.
 
     Raises:
-        ValueError: If a number is out of range, or an overlay is asked for of a live source.
+        ValueError: If a number is out of range, or an overlay of a live source is requested.
         VideoDecodeError: If the source cannot be opened.
     """
     if arguments.rate is not None and not arguments.rate > 0:
@@ -91,7 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         source = stack.enter_context(open_source(arguments.source))
         if arguments.overlay is not None and source.is_live:
-            raise ValueError("--overlay copies a file; a camera or an address has none to copy.")
+            raise ValueError(
+                "--overlay copies a video file, so it works with neither a camera nor an address."
+            )
         if arguments.overlay is not None:
             check_overlay(Path(arguments.source), arguments.overlay)
         if arguments.out is None:
@@ -118,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answer, int, float]]:
-    """Give every answer with the ticks dropped before it and the seconds that it took."""
+    """Yield every prediction, the number of frames dropped before it, and its computing time."""
     dropped = 0
     for tick in ticks:
         start = time.perf_counter()
@@ -133,7 +135,7 @@ def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answe
 
 
 class _Log:
-    """Writes answers as lines, and remembers them for the overlay and the summary."""
+    """Writes predictions as lines, and keeps them for the overlay and the summary."""
 
     def __init__(self, lines: TextIO, label_names: list[str], *, every: int, num_best: int) -> None:
         self.answers: list[tuple[float, list[Label]]] = []
@@ -144,7 +146,7 @@ class _Log:
         self._seconds: list[float] = []
 
     def add(self, answer: Answer, dropped: int, seconds: float) -> None:
-        """Take an answer in, and write it if it is its turn."""
+        """Record a prediction, and write it if it is due."""
         best = best_labels(answer.scores.numpy()[None], self._names, num_best=self._num_best)[0]
         self.answers.append((answer.time, best))
         self._dropped += dropped
@@ -162,17 +164,17 @@ class _Log:
         self._lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def caption_at(self, seconds: float) -> list[Label]:
-        """Return the newest answer at a time; nothing before the first."""
+        """Return the newest prediction at a time; empty before the first one."""
         times = [time for time, _ in self.answers]
         number = int(np.searchsorted(times, seconds + 1e-6, side="right")) - 1
         return self.answers[number][1] if number >= 0 else []
 
     def summary(self) -> str:
-        """Return how many answers there were, and how long they took."""
+        """Return the number of predictions and the time they took."""
         if not self.answers:
-            return "The source gave no frame to answer."
+            return "The source gave no frame to classify."
         middle, late = np.percentile(self._seconds, [50, 95])
         return (
-            f"{len(self.answers)} answers, {self._dropped} frames dropped; "
-            f"{1e3 * middle:.0f} ms per answer (median), {1e3 * late:.0f} ms (95th percentile)."
+            f"{len(self.answers)} predictions, {self._dropped} frames dropped; "
+            f"{1e3 * middle:.0f} ms per prediction (median), {1e3 * late:.0f} ms (95th percentile)."
         )

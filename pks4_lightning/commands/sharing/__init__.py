@@ -1,1 +1,1 @@
-"""``pks4 export``, ``export-weights``, ``share``: what others need of a trained classifier."""
+"""Commands that make a trained classifier available to others."""

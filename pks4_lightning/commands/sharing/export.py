@@ -1,4 +1,4 @@
-"""``pks4 export``: a classifier as a file that other programs run, once it is proved to agree."""
+"""``pks4 export``: write a classifier as a file that other programs run, and verify it."""
 
 import argparse
 import sys
@@ -11,12 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Write a classifier as a file that runs without this package: its model, labels.txt, "
-        "preprocessing.json, and run.py, which labels videos with them. Compare it with the "
-        "classifier (parity.json); if a logit differs by more than 0.0001, fail and write nothing."
+        "Write a classifier as a file that runs without this package: the model, labels.txt, "
+        "preprocessing.json and run.py, a script that labels videos. The exported model is "
+        "compared with the classifier (parity.json); if a logit differs by more than 0.0001, the "
+        "command fails and writes nothing."
     )
     parser.epilog = (
         "example:\n  pks4 export --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --to onnx "
@@ -24,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  pks4 export --ckpt_path runs/causal/checkpoints/best.ckpt --step --to onnx --out step"
     )
     parser.add_argument(
-        "--ckpt_path", type=Path, required=True, help="file of `pks4 fit` or `export-weights`"
+        "--ckpt_path", type=Path, required=True, help="checkpoint of `pks4 fit`, or an export"
     )
     parser.add_argument(
         "--to",
         choices=("onnx", "torch", "aoti"),
         required=True,
-        help="an ONNX file; torch.export's program; a library that AOTInductor compiles (minutes)",
+        help="an ONNX file, a torch.export program, or a library compiled by AOTInductor (minutes)",
     )
     parser.add_argument(
         "--step",
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Export a checkpoint.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
     """
     from pks4_lightning.export.folder import export_classifier
     from pks4_lightning.training.checkpoints.trained import read_trained

@@ -1,4 +1,4 @@
-"""``pks4 share``: a classifier as others find it on the Hugging Face hub, with its model card."""
+"""``pks4 share``: publish a classifier with its model card, for the Hugging Face hub."""
 
 import argparse
 import logging
@@ -16,17 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.description = (
-        "Publish a classifier: weights as safetensors, descriptions as JSON and a model card with "
-        "the test's results. Nothing in it can run code or names a path of this machine."
+        "Publish a classifier: weights as safetensors, metadata as JSON and a model card with "
+        "the test's results. The files can execute no code and contain no path of this machine."
     )
     parser.epilog = (
         "example:\n  pks4 share --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --repo "
         "me/pks4-b16-ssv2 --license cc-by-nc-4.0"
     )
-    parser.add_argument("--ckpt_path", type=Path, required=True, help="file of `pks4 fit`")
+    parser.add_argument("--ckpt_path", type=Path, required=True, help="checkpoint of `pks4 fit`")
     to = parser.add_mutually_exclusive_group(required=True)
     to.add_argument("--folder", type=Path, help="write the files here; no network is needed")
     to.add_argument("--repo", metavar="ORG/NAME", help="upload them, after `hf auth login`")
@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="metrics.json of `pks4 test`; default: the run's, if it has one",
     )
-    parser.add_argument("--name", help="of the model; default: that of the repository or folder")
+    parser.add_argument("--name", help="name of the model; default: that of repository or folder")
     parser.add_argument("--dataset", help="name of the data set; default: that of its format")
-    parser.add_argument("--license", help="of the weights, such as apache-2.0")
-    parser.add_argument("--tower_license", metavar="LICENSE", help="of the image tower")
+    parser.add_argument("--license", help="license of the weights, such as apache-2.0")
+    parser.add_argument("--tower_license", metavar="LICENSE", help="license of the image tower")
     parser.add_argument("--data_license", metavar="LICENSE", help="of the data set")
 
 
@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Publish a checkpoint.
 
     Args:
-        arguments: The command's.
+        arguments: The parsed arguments of the command.
     """
     if arguments.repo is not None and arguments.repo.count("/") != 1:
-        raise ArgumentsError(f"--repo {arguments.repo} is no hub id; one looks like ORG/NAME.")
+        raise ArgumentsError(f"--repo {arguments.repo} is not a hub id; use the form ORG/NAME.")
     from pks4_lightning.hub.card import CardFacts, read_measured
     from pks4_lightning.hub.publish import publish, write_folder
     from pks4_lightning.training.checkpoints.reading import read_checkpoint
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         usual = arguments.ckpt_path.resolve().parent.parent / "test" / "metrics.json"
         metrics = usual if usual.is_file() else None
     if metrics is None:
-        logger.warning("The card says that nothing was tested: `pks4 test` writes metrics.json.")
+        logger.warning("The card will report no test results: `pks4 test` writes metrics.json.")
     settings = read_checkpoint(arguments.ckpt_path).get("config", {}).get("data", {})
     facts = CardFacts(
         name=arguments.name or arguments.repo or arguments.folder.resolve().name,

@@ -1,1 +1,1 @@
-"""Lists of videos with labels, as the data sets publish them."""
+"""Read annotations: lists of videos with labels, in the formats of the data sets."""

@@ -1,7 +1,7 @@
-"""Which of the listed videos are on disk: every folder is listed once, no file is looked at alone.
+"""Find listed videos on disk by listing every folder once, instead of checking every file.
 
-A split has hundreds of thousands of files on a disk that may be slow, and all of them have to be
-accounted for before a training begins.
+A split has hundreds of thousands of files, possibly on a slow disk, and all of them must be
+accounted for before training begins.
 """
 
 import os
@@ -22,22 +22,22 @@ _NUM_LOOKED_UP = 64
 @dataclass(frozen=True)
 class _Listing:
     files: Mapping[str, bool]
-    """By name: True for what may lead elsewhere, a link or neither file nor folder."""
+    """Entries by name; True for a link, or what is neither file nor folder."""
     folders: Mapping[str, bool]
 
     @property
     def has_entries(self) -> bool:
-        """Whether there is anything in the folder, or a folder at all."""
+        """Whether the folder exists and is not empty."""
         return bool(self.files or self.folders)
 
     @cached_property
     def alike(self) -> Mapping[str, str]:
-        """Names of files and folders by a spelling that systems agree on."""
+        """Names of files and folders by their normalised spelling."""
         return {_alike(name): name for name in (*self.files, *self.folders)}
 
     @cached_property
     def stems(self) -> Mapping[str, str]:
-        """Names of videos by what they are without suffix and case."""
+        """Names of videos by their stem in lower case."""
         videos = (name for name in sorted(self.files, reverse=True) if _stem(name) != name)
         return {_alike(_stem(name)).casefold(): name for name in videos}
 
@@ -45,14 +45,14 @@ class _Listing:
 class FolderIndex:
     """Finds listed videos below a folder.
 
-    Systems spell alike what they take for the same: accents in one character or two, suffixes in
-    either case, folders between slashes or, on Windows, back slashes. Such names are found. So is a
-    video that is listed without its suffix.
+    A name is found under any spelling that systems treat as equivalent: accents composed or
+    decomposed, suffixes in either case, and slashes or, on Windows, backslashes between folders. A
+    video listed without its suffix is found as well.
 
     Args:
-        folder: What the listed paths are relative to; it may itself be a link.
-        forgiving: Find a video under another suffix or in another case as well: published data
-            sets are passed on converted, and UCF-101's own folders and files differ in case.
+        folder: The folder that listed paths are relative to; it may itself be a link.
+        forgiving: Also accept another suffix or another case: copies of published data sets are
+            often converted, and UCF-101's own folders and files differ in case.
     """
 
     def __init__(self, folder: Path, *, forgiving: bool = False) -> None:
@@ -62,7 +62,7 @@ class FolderIndex:
         self._listings: dict[str, _Listing] = {}
 
     def find(self, video: str) -> str | None:
-        """Return where a video is, relative to the folder, or ``None`` if it is not there.
+        """Return the path of a video relative to the folder, or ``None`` if it does not exist.
 
         Args:
             video: As listed: a file, with or without its suffix, or a folder of pictures.
@@ -88,7 +88,7 @@ class FolderIndex:
         return path
 
     def _name_in(self, listing: _Listing, name: str) -> str | None:
-        """Return the name that a listed file or folder has on the disk."""
+        """Return the name on disk of a listed file or folder."""
         if name in listing.files or name in listing.folders:
             return name
         if (found := listing.alike.get(_alike(name))) is not None:
@@ -104,7 +104,7 @@ class FolderIndex:
             try:
                 file_inside(self.folder, path)
             except FileNotFoundError:
-                raise UnsafePathError(path, "is a link that leads nowhere") from None
+                raise UnsafePathError(path, "is a broken link") from None
         return path
 
     def _check_folder(self, below: str) -> None:
@@ -113,7 +113,7 @@ class FolderIndex:
             raise UnsafePathError(below, f"leads out of '{self.folder}', to '{real}'")
 
     def _spelled(self, folder: str) -> str:
-        """Return a folder as the disk spells it."""
+        """Return a folder in the spelling of the disk."""
         if not folder or self._listing(folder).has_entries:
             return folder
         parent, _, name = folder.rpartition("/")
@@ -150,11 +150,11 @@ class FolderIndex:
 def fullest_folder(
     candidates: Iterable[Path], videos: Sequence[str], *, forgiving: bool = False
 ) -> FolderIndex:
-    """Return the first of the folders that holds most of a sample of the listed videos.
+    """Return the first of the folders that contain most of a sample of the listed videos.
 
     Args:
-        candidates: Folders, existing or not; the first one is returned where none holds any.
-        videos: As listed.
+        candidates: Folders, existing or not; the first one is returned if none contains any.
+        videos: The videos as listed.
         forgiving: As in :class:`FolderIndex`.
     """
     step = max(1, len(videos) // _NUM_LOOKED_UP)
@@ -167,12 +167,12 @@ def fullest_folder(
             best, most = index, count
         if most == len(sample):
             break
-    assert best is not None, "there is always the root"
+    assert best is not None, "candidates include at least the root"
     return best
 
 
 def by_stem(paths: Iterable[str]) -> dict[str, str]:
-    """Map the names of files, without folder and suffix, to the first path of that name."""
+    """Map the stems of files to the first path with that stem."""
     found: dict[str, str] = {}
     for path in paths:
         found.setdefault(_stem(path.rpartition("/")[2]), path)
@@ -180,7 +180,7 @@ def by_stem(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _alike(name: str) -> str:
-    """Return a name with accents in one form, and its suffix in small letters."""
+    """Return a name with accents in one form and its suffix in lower case."""
     stem, dot, suffix = name.rpartition(".")
     alike = stem + dot + suffix.lower() if stem else name
     return alike if alike.isascii() else unicodedata.normalize("NFC", alike)

@@ -1,4 +1,4 @@
-"""Lists of class names, as data sets bring them along."""
+"""Read lists of class names as they come with data sets."""
 
 import re
 from pathlib import Path
@@ -13,10 +13,10 @@ def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
     """Read the names of all classes, in the order of their indices.
 
     Args:
-        source: JSON that maps names to indices (Something-Something) or lists names, in one piece
-            or as a list of attributes (Diving-48); or a text file with a name per line, which an
-            index and a comma may precede or follow, or an index and a space precede (UCF-101).
-        first_index: What the file counts from: 1 in UCF-101's ``classInd.txt``.
+        source: JSON that maps names to indices (Something-Something) or lists names, as strings or
+            as lists of attributes (Diving-48); or a text file with one name per line, preceded or
+            followed by an index and a comma, or preceded by an index and a space (UCF-101).
+        first_index: The first index in the file: 1 in UCF-101's ``classInd.txt``.
 
     Raises:
         ValueError: If indices have gaps, or a name or index appears twice.
@@ -32,7 +32,7 @@ def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
         for name, index in content.items():
             if not str(index).isdecimal() or int(index) in by_index:
                 raise ValueError(f"'{source}' gives the label '{name}' the index '{index}', "
-                                 "which is no number or is taken already.")  # fmt: skip
+                                 "which is not an integer or is already used.")  # fmt: skip
             by_index[int(index)] = plain_template(name)
         if sorted(by_index) != list(range(first_index, len(by_index) + first_index)):
             raise ValueError(
@@ -43,7 +43,7 @@ def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
     else:
         raise ValueError(f"'{source}' must map label names to indices, or list the names.")
     if not names:
-        raise ValueError(f"'{source}' holds no labels.")
+        raise ValueError(f"'{source}' contains no labels.")
     positions(names, source)
     return names
 

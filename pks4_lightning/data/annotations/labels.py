@@ -1,4 +1,4 @@
-"""Class names, their numbers, and what annotations may call them."""
+"""Class names, their indices, and the labels that annotations use for them."""
 
 import difflib
 import re
@@ -22,9 +22,9 @@ class ClassNames:
     """The classes of a data set.
 
     Args:
-        names: By class index.
-        source: What names them: a list of names, or the annotations of a split.
-        is_list: Whether that is a list of names, so that labels may be positions in it.
+        names: Class names, by index.
+        source: Where the names come from: a list of names, or the annotations of a split.
+        is_list: Whether the source is a list of names, so that labels may be positions in it.
     """
 
     names: tuple[str, ...]
@@ -35,21 +35,20 @@ class ClassNames:
     def of_entries(
         cls, entries: Sequence[Entry], source: Path, *, are_numbers: bool
     ) -> "ClassNames":
-        """Collect the classes of a split that comes without a list of them.
+        """Collect the classes of a split that has no list of class names.
 
         Args:
-            entries: The training split's.
+            entries: The entries of the training split.
             source: Where they come from.
-            are_numbers: Whether labels that are whole numbers count the classes from 0, as in lists
-                and tables; elsewhere they are names like others.
+            are_numbers: Whether integer labels count the classes from 0, as in lists and tables;
+                otherwise they are treated as names.
 
         Returns:
-            The names, sorted; every number from 0 to the largest where all labels are numbers of
-            classes.
+            The names, sorted; if all labels are class numbers, every number from 0 to the largest.
 
         Raises:
-            ValueError: If the numbers are negative, have fractions, or are too large to be numbers
-                of classes.
+            ValueError: If numbers are negative, have fractions, or are too large to be class
+                numbers.
         """
         first: dict[str, Entry] = {}
         for entry in entries:
@@ -72,14 +71,14 @@ class ClassNames:
         """Turn the labels of entries into class indices.
 
         Args:
-            entries: Entries, each with a label. Case, underscores and brackets make no difference.
+            entries: Entries with labels. Case, underscores and brackets are ignored.
             source: Where they come from, for messages.
-            are_numbers: Whether a number may stand for a class: for the one of that name, or where
-                all names are words and come from a list, for the one at that position.
+            are_numbers: Whether a number may denote a class: the class of that name or, if all
+                names are words from a list, the class at that position.
 
         Raises:
-            ValueError: If a label is absent, or stands for no class; the closest names are
-                suggested.
+            ValueError: If a label is missing or denotes no class; the message suggests the closest
+                names.
         """
         index_of = positions(self.names, self.source)
         is_position = self.is_list and not self._are_counted
@@ -99,49 +98,49 @@ class ClassNames:
 
     @property
     def _are_counted(self) -> bool:
-        """Whether names are numbers; one is enough for a list to be of names, not of positions."""
+        """Whether the names are numbers; for a list of names, one number is enough."""
         are_numbers = map(_NUMBER.fullmatch, self.names)
         return any(are_numbers) if self.is_list else all(are_numbers)
 
     def _unknown(self, entry: Entry, source: Path, *, are_numbers: bool) -> str:
-        """Return the sentence about a label that stands for no class."""
+        """Return the message about a label that denotes no class."""
         label, place = shortened(str(entry.label)), entry.place
         number = _number(label) if are_numbers else None
         if number is not None and number < 0:
             return _negative(entry, source)
         if number is not None and self.is_list != self._are_counted:
             return (
-                f"'{source}' gives the label {label} at {place}; the {len(self.names)} known ones "
-                f"are 0 to {len(self.names) - 1}."
+                f"'{source}' gives the label {label} at {place}; the {len(self.names)} known "
+                f"labels are 0 to {len(self.names) - 1}."
             )
         if are_numbers and not self.is_list and (number is None) == self._are_counted:
             kinds = ("a number", "names") if number is not None else ("a name", "numbers")
             return (
-                f"'{source}' gives the label '{label}' at {place}, {kinds[0]}, and '{self.source}' "
-                f"{kinds[1]} the classes ({', '.join(map(repr, self.names[:3]))}); spell them "
-                "alike, or set data.labels to a list of the names in the order of the numbers."
+                f"'{source}' gives the label '{label}' at {place}, {kinds[0]}, but '{self.source}' "
+                f"{kinds[1]} the classes ({', '.join(map(repr, self.names[:3]))}); use the same "
+                "labels in both, or set data.labels to a list of the names in order of the numbers."
             )
         by_key = {_key(name): name for name in self.names}
         close = [by_key[key] for key in difflib.get_close_matches(_key(label), by_key, n=3)]
-        hint = f"the closest known ones are {', '.join(map(repr, close))}" if close else (
-            f"it resembles none of the {len(self.names)} known ones"
+        hint = f"the closest known labels are {', '.join(map(repr, close))}" if close else (
+            f"it resembles none of the {len(self.names)} known labels"
         )  # fmt: skip
         return f"'{source}' gives the unknown label '{label}' at {place}; {hint}."
 
 
 def match_label_order(*, data: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
-    """Say which number each of the data's classes has in another list of the same names.
+    """Return the index of each of the data's classes in another list of the same names.
 
     Args:
         data: Names of the data's classes, in their order.
-        wanted: The same names in the order that a model's outputs have. Case, underscores and
-            brackets make no difference.
+        wanted: The same names in the order of a model's outputs. Case, underscores and brackets
+            are ignored.
 
     Returns:
         An index into ``wanted`` per class of the data.
 
     Raises:
-        ValueError: If a name is in one of the lists only; the first one is named.
+        ValueError: If a name is in only one of the lists; the message gives the first one.
     """
     position = {_key(name): index for index, name in enumerate(wanted)}
     unmatched = set(position) - set(map(_key, data))
@@ -150,47 +149,47 @@ def match_label_order(*, data: Sequence[str], wanted: Sequence[str]) -> tuple[in
             close = difflib.get_close_matches(_key(name), unmatched, n=1)
             hint = f" (the closest is {wanted[position[close[0]]]!r})" if close else ""
             raise ValueError(
-                f"Class {index} of the data, {name!r}, is none of the {len(wanted)} classes of the "
-                f"checkpoint{hint}; only the same names in another order can be remapped."
+                f"Class {index} of the data, {name!r}, is not among the {len(wanted)} classes of "
+                f"the checkpoint{hint}; labels can be remapped only if all names are the same."
             )
     order = tuple(position[_key(name)] for name in data)
     absent = sorted(set(range(len(wanted))) - set(order))
     if absent:
         raise ValueError(
-            f"Class {absent[0]} of the checkpoint, {wanted[absent[0]]!r}, is none of the "
-            f"{len(data)} classes of the data; only the same names in another order can be "
-            "remapped."
+            f"Class {absent[0]} of the checkpoint, {wanted[absent[0]]!r}, is not among the "
+            f"{len(data)} classes of the data; labels can be remapped only if the names are the "
+            "same."
         )
     return order
 
 
 def plain_template(name: str) -> str:
-    """Return a template of Something-Something as its label list writes it, without brackets."""
+    """Return a Something-Something template without brackets, as its label list writes it."""
     return re.sub(r"\[([^\]]*)\]", r"\1", name).strip()
 
 
 def positions(names: Sequence[str], source: Path) -> dict[str, int]:
-    """Return the index of every class by one spelling of its name.
+    """Map the normalised name of every class to its index.
 
     Args:
-        names: By class index.
-        source: What names them, for the message.
+        names: Class names, by index.
+        source: Where they come from, for the message.
 
     Raises:
-        ValueError: If two of them differ in their spelling only.
+        ValueError: If two names differ only in spelling.
     """
     position: dict[str, int] = {}
     for index, name in enumerate(names):
         if position.setdefault(_key(name), index) != index:
             raise ValueError(
-                f"'{source}' has two labels that differ in case or underscores at most: "
+                f"'{source}' has two labels that differ only in case or underscores: "
                 f"'{names[position[_key(name)]]}' and '{name}'."
             )
     return position
 
 
 def _counted(firsts: Sequence[Entry], source: Path) -> list[str]:
-    """Return every number from 0 to the largest label.
+    """Return all numbers from 0 to the largest label.
 
     Args:
         firsts: The first entry of every label; all labels are numbers.
@@ -202,15 +201,16 @@ def _counted(firsts: Sequence[Entry], source: Path) -> list[str]:
         if number is None:
             raise ValueError(
                 f"'{source}' gives the label {entry.label} at {entry.place}; numbers of classes "
-                "are whole, so if it is a name, set data.labels to a file with a name per line."
+                "must be integers; if it is a name, set data.labels to a file with one name per "
+                "line."
             )
         if number > largest:
             largest, at_largest = number, entry
     if at_largest and largest >= max(_MOST_NUMBERS, _MOST_PER_LABEL * len(firsts)):
         raise ValueError(
-            f"'{source}' gives the label {at_largest.label} at {at_largest.place}, too large a "
-            f"number for one of {len(firsts)} different classes that count from 0; if it is a "
-            "name, set data.labels to a file with a name per line."
+            f"'{source}' gives the label {at_largest.label} at {at_largest.place}, which is too "
+            f"large for a class number, as there are only {len(firsts)} different labels; if it is "
+            "a name, set data.labels to a file with one name per line."
         )
     return [str(index) for index in range(largest + 1)]
 
@@ -224,18 +224,18 @@ def _refuse_negative(entries: Iterable[Entry], source: Path) -> None:
 
 def _negative(entry: Entry, source: Path) -> str:
     return (
-        f"'{source}' gives the label {entry.label} at {entry.place}; numbers of classes count from "
-        "0, so leave videos without a class out of it."
+        f"'{source}' gives the label {entry.label} at {entry.place}; class numbers start at 0, so "
+        "remove videos without a class from the list."
     )
 
 
 def _number(label: str) -> int | None:
-    """Return the whole number that a label is, if it is one; ``1.0`` is 1."""
+    """Return the integer value of a label, or None; ``1.0`` is 1."""
     return int(label.partition(".")[0]) if _NUMBER.fullmatch(label) else None
 
 
 def _spelled(name: str) -> str:
-    """Return a name in one of the two forms that Unicode has for accents."""
+    """Return a name with accents in one Unicode normal form."""
     return unicodedata.normalize("NFC", plain_template(name))
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a data set lie: annotations, label names and videos below one root folder."""
+"""Find a data set's annotations, label names and videos below one root folder."""
 
 import logging
 from collections.abc import Sequence
@@ -33,33 +33,33 @@ _NUM_LOOKED_AT = 1_000
 
 
 class AnnotationSource(NamedTuple):
-    """Where the annotations of a split are, and how they are read."""
+    """The annotations of a split, and the format they are in."""
 
     path: Path
     record: DataFormat
     split: Split
-    """What it holds: the split that was asked for, or the one that stands in for it."""
+    """The split they contain: the requested one, or the one used in its place."""
 
 
 class DataLayout:
-    """Finds and reads what is not named, in the places where the data sets' archives put it.
+    """Finds and reads files that are not given explicitly, where the data sets' archives put them.
 
     Args:
         root: Folder that everything else is relative to.
-        annotation_format: ``auto`` tells it by the files.
+        annotation_format: Format of the annotations; ``auto`` detects it from the files.
         train: Annotations of the training split, or the folder of its class folders.
         val: The same for validation.
-        test: The same for testing. Where it is neither named nor found, or found without labels as
-            Something-Something publishes it, the validation split: papers report on that.
-        labels: Names of all classes. Without it, those of the training split, sorted.
+        test: The same for testing. If it is neither given nor found, or has no labels (as in
+            Something-Something), the validation split is used; papers report results on that.
+        labels: Names of all classes. Without it, the sorted labels of the training split.
         videos: Folder with the videos.
-        fold: Which of the official splits of UCF-101 and HMDB-51 (1 to 3) or Breakfast (1 to 4).
-        allow_missing: Share of a split's listed videos that may be absent from the disk.
-        frame_template: Name of the pictures, where videos are folders of them.
+        fold: Official split to use: 1 to 3 for UCF-101 and HMDB-51, 1 to 4 for Breakfast.
+        allow_missing: Share of a split's listed videos that may be missing on disk.
+        frame_template: File names of the pictures, if videos are folders of pictures.
 
     Raises:
-        FileNotFoundError: If the root, or a file that is named, does not exist.
-        ValueError: If ``allow_missing`` is no share, or ``frame_template`` no name of pictures.
+        FileNotFoundError: If the root, or a file that is given, does not exist.
+        ValueError: If ``allow_missing`` is not a share, or ``frame_template`` is invalid.
     """
 
     def __init__(
@@ -82,7 +82,9 @@ class DataLayout:
                 f"There is no folder '{root}'; set data.root to the folder of the data set."
             )
         if not 0 <= allow_missing <= 1:
-            raise ValueError(f"data.allow_missing is {allow_missing}; it is a share from 0 to 1.")
+            raise ValueError(
+                f"data.allow_missing is {allow_missing}; it must be a share from 0 to 1."
+            )
         if frame_template is not None:
             check_frame_template(frame_template)
         self._format = None if annotation_format == "auto" else format_named(annotation_format)
@@ -103,22 +105,22 @@ class DataLayout:
         """Read a split and find its videos.
 
         Args:
-            split: Which one.
+            split: The split to read.
 
         Raises:
             FileNotFoundError: If its annotations, or more of its videos than allowed, cannot be
                 found.
-            ValueError: If the annotations are malformed, hold an unknown label, or name a file
-                outside of the videos' folder.
+            ValueError: If the annotations are malformed, contain an unknown label, or name a file
+                outside the video folder.
         """
         source, record, actual = self.source(split)
         entries = self.entries(split)
         actual = entries[0].split or actual
         if actual != split:
             if split == "val":
-                sentence = "'%s' has no validation split: the test split stands in for it."
+                sentence = "'%s' has no validation split: the test split is used instead."
             else:
-                sentence = "No test split with labels: the validation split '%s' stands in for it."
+                sentence = "No test split with labels: the validation split '%s' is used instead."
             logger.info(sentence, source)
         classes, are_numbers = self.classes(), not record.labels_are_names
         search = Search(source, self.root, self._videos, record.videos)
@@ -146,7 +148,7 @@ class DataLayout:
         """Read the annotations of a split, without looking for its videos.
 
         Args:
-            split: Which one.
+            split: The split to read.
         """
         if split not in self._read:
             source, record, _ = self.source(split)
@@ -154,7 +156,7 @@ class DataLayout:
         return self._read[split]
 
     def classes(self) -> ClassNames:
-        """Return the classes, and what annotations may call them."""
+        """Return the classes, and the labels that annotations may use for them."""
         if self._classes is None:
             self._classes = self._find_class_names()
         return self._classes
@@ -187,18 +189,20 @@ class DataLayout:
         return True
 
     def _first_source(self) -> AnnotationSource:
-        """The split whose labels define the classes: training, if it is there."""
+        """The split whose labels define the classes: training, if it exists."""
         if self._has("train"):
             return self.source("train")
         source = self.source("val")
-        logger.warning("No training annotations: the classes are those of '%s'.", source.path)
+        logger.warning(
+            "There are no training annotations; the classes are taken from '%s'.", source.path
+        )
         return source
 
     def source(self, split: Split) -> AnnotationSource:
-        """Return where a split's annotations are, and how they are read.
+        """Return the annotations of a split, and their format.
 
         Args:
-            split: Which one.
+            split: The split to find.
 
         Raises:
             FileNotFoundError: If they cannot be found.
@@ -221,7 +225,7 @@ class DataLayout:
         if split == "test":
             return self.source("val")
         raise FileNotFoundError(
-            f"No annotations of the {split} split in '{self.root}' (looked for "
+            f"There are no annotations of the {split} split in '{self.root}' (looked for "
             f"{self._looked_for(split)}); set data.{split}{self._way_to_splits(split)}."
         )
 
@@ -234,14 +238,14 @@ class DataLayout:
         return list(FORMATS.values()) if self._format is None else [self._format]
 
     def _looked_for(self, split: Split) -> str:
-        """Name the usual places, for a message: all of one format, or the first of each."""
+        """List the usual places for a message: all of one format, or the first of each."""
         usual = [record.annotation_names(split) for record in self._formats()]
         chosen = usual[0] if len(usual) == 1 else [names[0] for names in usual if names]
         names = (name.format(fold=self._fold) or "the folder itself" for name in chosen)
         return ", ".join(sorted(dict.fromkeys(names), key=len))
 
     def _way_to_splits(self, split: Split) -> str:
-        """Say how folders of videos that have no splits come by them, if there are such folders."""
+        """Explain how to split videos that have no splits, if there are any."""
         if split == "val" and self._has("train"):
             path, record, _ = self.source("train")
             if not (record.is_folder and record.is_anybodys and path.is_relative_to(self.root)):
@@ -251,10 +255,10 @@ class DataLayout:
             held_out = ""
         else:
             return ""
-        return f", or hold some of the videos out by `pks4 data split {self.root}{held_out}`"
+        return f", or hold out some of the videos with `pks4 data split {self.root}{held_out}`"
 
     def _is_labelled(self, source: AnnotationSource) -> bool:
-        """Tell whether a test split was published with its labels."""
+        """Return whether a test split was published with its labels."""
         entries = read_entries(source.path, source.record, split="test", fold=self._fold)
         return entries[0].label is not None
 
@@ -272,13 +276,13 @@ class DataLayout:
         entries: Sequence[Entry],
         absent: Sequence[Entry],
     ) -> None:
-        """Say what is missing, or refuse it if it is more than allowed."""
+        """Log the missing videos, or refuse them if there are more than allowed."""
         if not absent:
             return
         first = f"'{absent[0].video}' ({absent[0].place}{_other_spelling(folder, absent[0].video)})"
         if len(absent) == len(entries):
             raise FileNotFoundError(
-                f"None of the {len(entries)} videos of '{source}' is in "
+                f"None of the {len(entries)} videos listed in '{source}' is in "
                 f"'{self._videos or self.root}', such as {first}; set data.videos "
                 "to the folder with the videos."
             )
@@ -289,23 +293,23 @@ class DataLayout:
         )
         if share > self._allow_missing:
             raise FileNotFoundError(
-                f"{counted}; go on without them by --data.allow_missing {_rounded_up(share)}, or "
+                f"{counted}; train without them with --data.allow_missing {_rounded_up(share)}, or "
                 "set data.videos to the folder with the videos."
             )
         if split == "train":
-            logger.warning("%s; training goes on without them.", counted)
+            logger.warning("%s; training continues without them.", counted)
         else:
             logger.warning("%s; they are counted as missing.", counted)
 
 
 def _holds_a_video(folder: Path) -> bool:
-    """Tell whether a video, or a folder with one, lies in a folder."""
+    """Return whether a folder contains a video, at any depth."""
     found = (*islice(folder.glob("*"), _NUM_LOOKED_AT), *islice(folder.glob("*/*"), _NUM_LOOKED_AT))
     return any(path.suffix.lower() in VIDEO_SUFFIXES for path in found)
 
 
 def _other_spelling(folder: Path, video: str) -> str:
-    """Return what the disk has instead of a video that is listed in another spelling."""
+    """Return a hint if the disk has a listed video under another spelling."""
     try:
         found = FolderIndex(folder, forgiving=True).find(video)
     except UnsafePathError:
@@ -314,5 +318,5 @@ def _other_spelling(folder: Path, video: str) -> str:
 
 
 def _rounded_up(share: float) -> float:
-    """A share with two digits, not below it."""
+    """Round a share up to two digits."""
     return min(1.0, (int(share * 100) + 1) / 100)

@@ -1,4 +1,4 @@
-"""How the videos that annotations list are found on disk: the rules that records choose from."""
+"""Rules for finding listed videos on disk; each data set's record chooses one."""
 
 import os
 import re
@@ -33,43 +33,43 @@ class Search(NamedTuple):
     named: Path | None
     """Folder of the videos, if the user named it."""
     usual: tuple[str, ...]
-    """Folders below the root that the archives put them into."""
+    """Folders below the root in which the archives put them."""
 
     @property
     def candidates(self) -> list[Path]:
-        """Folders to look into: the named one, or the usual ones."""
+        """Folders to search: the given one, or the usual ones."""
         return [self.named] if self.named else [self.root / name for name in self.usual]
 
 
 class Located(NamedTuple):
-    """Where listed videos are."""
+    """The videos found on disk."""
 
     folder: Path
     paths: list[str | None]
-    """One per entry, relative to the folder; ``None`` where it is not there."""
+    """One path per entry, relative to the folder; ``None`` if it does not exist."""
 
 
 Locate: TypeAlias = Callable[[Search, Sequence[Entry]], Located]
 
 
 def in_source(search: Search, entries: Sequence[Entry]) -> Located:
-    """Take the videos from the annotations, which are their folder.
+    """Find videos in the annotations themselves, which are the video folder.
 
     Args:
         search: Where to look.
-        entries: What to find.
+        entries: The entries to find.
     """
     return Located(search.source, [entry.video for entry in entries])
 
 
 def by_path(search: Search, entries: Sequence[Entry]) -> Located:
-    """Look for listed paths below the folder that holds most of them, any folder in the root.
+    """Look for listed paths below the folder, anywhere in the root, that contains most of them.
 
-    A video is found under another suffix or in another case as well.
+    A video is also found under another suffix or in another case.
 
     Args:
         search: Where to look.
-        entries: What to find.
+        entries: The entries to find.
 
     Raises:
         ValueError: If a link leads out of that folder.
@@ -82,14 +82,14 @@ def by_path(search: Search, entries: Sequence[Entry]) -> Located:
 
 
 def as_written(search: Search, entries: Sequence[Entry]) -> Located:
-    """Take paths as they are written, absolute ones included, as in a list of one's own.
+    """Use paths as they are written, absolute ones included, as in a user's own list.
 
     Args:
         search: Where to look.
-        entries: What to find.
+        entries: The entries to find.
 
     Raises:
-        ValueError: If a path or a link leads out of the folder of the videos.
+        ValueError: If a path or a link leads out of the video folder.
     """
     folders = search.candidates
     listed = [_below(folders[0], entry, search.source) for entry in entries]
@@ -97,10 +97,10 @@ def as_written(search: Search, entries: Sequence[Entry]) -> Located:
 
 
 def by_file_name(names: Callable[[Sequence[Entry]], Sequence[Sequence[str]]]) -> Locate:
-    """Return the rule that matches entries and files by the files' names, wherever they lie.
+    """Return the rule that matches entries to files by file name, in any folder.
 
     Args:
-        names: Gives, for every entry, the names that its file may have, without suffix.
+        names: Returns, for every entry, the possible names of its file, without suffix.
     """
 
     def locate(search: Search, entries: Sequence[Entry]) -> Located:
@@ -117,14 +117,14 @@ def by_file_name(names: Callable[[Sequence[Entry]], Sequence[Sequence[str]]]) ->
 
 
 def _media_names(entries: Sequence[Entry]) -> list[list[str]]:
-    """Return the names that a file may have which somebody annotated on another machine."""
+    """Return the possible names of files that were annotated on another machine."""
     stems = [Path(re.split(r"[\\/]", entry.video)[-1]).stem for entry in entries]
-    # Label Studio puts eight digits in front of the names of uploaded files
+    # Label Studio prepends eight digits to the names of uploaded files
     return [[stem, re.sub(r"^[0-9a-f]{8}-", "", stem)] for stem in stems]
 
 
 by_media_name = by_file_name(_media_names)
-"""Matches files by their names alone, whatever folders and addresses an annotation tool gives."""
+"""Matches files by name only, ignoring the folders and URLs that annotation tools write."""
 
 
 def _in_fullest(
@@ -141,15 +141,15 @@ def _in_fullest(
 
 
 def _below(folder: Path, entry: Entry, source: Path) -> str:
-    """Return a listed path relative to the videos' folder; refuse one that leaves it."""
+    """Return a listed path relative to the video folder; refuse one that leads out of it."""
     video = entry.video
     if os.path.isabs(video):  # noqa: PTH117 - links stay as they are
         root = os.path.abspath(folder).rstrip("/") + "/"  # noqa: PTH100 - same
         path = os.path.normpath(video)
         if not path.startswith(root):
             raise ValueError(
-                f"'{source}' names '{shortened(video)}' at {entry.place}, outside of '{folder}'; "
-                "set data.videos to a folder that holds all videos."
+                f"'{source}' names '{shortened(video)}' at {entry.place}, which lies outside "
+                f"'{folder}'; set data.videos to a folder that holds all videos."
             )
         video = path.removeprefix(root)
     return os.path.normpath(relative_path(video, source, entry.place))

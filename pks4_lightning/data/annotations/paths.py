@@ -1,8 +1,8 @@
-"""Paths that annotation files name, held to the folder they are relative to.
+"""Check paths from annotation files, so that they stay in the folder they are relative to.
 
-An annotation file comes from somebody else. A path in it may be absolute, climb out with ``..`` or
-through a link, name a device or a pipe that never ends, or be an address that FFmpeg would follow.
-``check_name`` looks at the text alone; ``file_inside`` looks at the disk as well.
+Annotation files may come from untrusted sources. A path in them may be absolute, climb out with
+``..`` or through a link, name a device or a pipe that never ends, or be a URL that FFmpeg would
+open. ``check_name`` checks only the text; ``file_inside`` also checks the disk.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 __all__ = ["UnsafePathError", "check_name", "file_inside"]
 
-# FFmpeg takes what stands before a colon, and `subfile,` before a comma, for a protocol
+# FFmpeg treats text before a colon, and `subfile,` before a comma, as a protocol
 _PROTOCOLS = re.compile(
     r"(async|bluray|cache|concat|concatf|crypto|data|dtls|fd|ffrtmp\w*|file|ftp|gopher|hls|https?|"
     r"icecast|ipfs|ipns|libs\w+|md5|mms[ht]?|pipe|prompeg|rt[ms]?p\w*|s3|sctp|sftp|smb|srtp?|"
@@ -29,7 +29,7 @@ _TEXT_DIRECTION = frozenset(
 
 
 class UnsafePathError(ValueError):
-    """A listed path that may not be opened; the message quotes it and gives the reason."""
+    """A listed path that must not be opened; the message quotes it and gives the reason."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -42,36 +42,36 @@ class UnsafePathError(ValueError):
 
 
 def check_name(path: str) -> str:
-    """Return a relative path unchanged if its text is harmless. Touches no disk.
+    """Return a relative path unchanged if its text is harmless. The disk is not accessed.
 
     Args:
         path: As listed, with forward slashes.
 
     Raises:
         UnsafePathError: If it is empty, too long, absolute, climbs out of its folder, names a
-            protocol, or holds control characters or ones that turn the direction of the text.
+            protocol, or contains control characters or characters that change the text direction.
     """
     if not path.strip() or path.strip("./") == "":
         raise UnsafePathError(path, "names no file")
     if "\0" in path or any(unicodedata.category(sign) in _UNSEEN for sign in path):
-        raise UnsafePathError(path, "holds a line break or another control character")
+        raise UnsafePathError(path, "contains a line break or another control character")
     if not _TEXT_DIRECTION.isdisjoint(path):
-        raise UnsafePathError(path, "holds a character that turns the direction of the text")
+        raise UnsafePathError(path, "contains a character that changes the text direction")
     parts = PurePosixPath(path).parts
     size = len(path.encode())
     if size > _LONGEST_PATH or max(len(part.encode()) for part in parts) > _LONGEST_NAME:
-        raise UnsafePathError(path, f"is {size} bytes long, more than a file system takes")
+        raise UnsafePathError(path, f"is {size} bytes long, more than file systems allow")
     if _PROTOCOLS.match(path.strip()):
-        raise UnsafePathError(path, "is an address, not a path; give a path below the folder")
+        raise UnsafePathError(path, "is a URL, not a path; give a path below the folder")
     if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or path.startswith("\\"):
-        raise UnsafePathError(path, "is absolute; give it relative to the folder of the videos")
+        raise UnsafePathError(path, "is absolute; give it relative to the video folder")
     if ".." in parts or ".." in PureWindowsPath(path).parts or parts[0].startswith("~"):
-        raise UnsafePathError(path, "leaves the folder of the videos")
+        raise UnsafePathError(path, "leads out of the video folder")
     return path
 
 
 def file_inside(root: str | os.PathLike[str], path: str) -> Path:
-    """Return where a listed file lies, links followed, if that is a file below the folder.
+    """Resolve a listed path, links included, and check that it is a file below the folder.
 
     Args:
         root: Folder that the path is relative to; it may itself be a link.
@@ -83,7 +83,7 @@ def file_inside(root: str | os.PathLike[str], path: str) -> Path:
     Raises:
         FileNotFoundError: If there is no such file.
         UnsafePathError: If its text is refused by ``check_name``, if links lead out of the folder,
-            or if it is a folder, a device, a pipe or a socket.
+            or if it is not a regular file.
     """
     check_name(path)
     folder = Path(root).resolve()

@@ -1,4 +1,4 @@
-"""Videos without labels, to predict."""
+"""List videos without labels, for prediction."""
 
 import logging
 import os
@@ -22,41 +22,41 @@ logger = logging.getLogger(__name__)
 
 
 class _Named(NamedTuple):
-    """What one target stands for."""
+    """The videos that one target refers to."""
 
     folder: Path
     paths: list[str]
-    """Below the folder."""
+    """Paths below the folder."""
     absent: list[str]
-    """Named, but not on the disk; as written."""
+    """Paths that do not exist, as written."""
 
     def joined(self) -> list[str]:
-        """Return the paths with the folder in front."""
+        """Return the paths including the folder."""
         return [str(self.folder / path) for path in self.paths]
 
 
 def list_for_prediction(
     targets: str | Sequence[str] | None, *, frame_template: str | None = None
 ) -> VideoList:
-    """List videos without labels; what several targets name is listed once.
+    """List videos without labels; a video named by several targets is listed once.
 
     Args:
         targets: One or more of: a video file; a folder, searched at any depth; a folder of
             pictures; a pattern such as ``clips/**/*.mp4``; a text file with a path per line,
             absolute or relative to that file, where lines that begin with ``#`` are comments; ``-``
             for such a list on standard input.
-        frame_template: Name of the pictures, where videos are folders of them.
+        frame_template: File names of the pictures, if videos are folders of pictures.
 
     Returns:
-        The videos; those that are named and not on the disk are its missing ones.
+        The videos; those that do not exist are in ``missing``.
 
     Raises:
-        FileNotFoundError: If none of what is named exists.
-        ValueError: If there are no videos in it, or nothing is named.
+        FileNotFoundError: If none of the named videos exists.
+        ValueError: If there are no videos, or nothing is named.
     """
     if not targets:
         raise ValueError(
-            "data.predict is not set; it names a video, a folder of videos or a list of them."
+            "data.predict is not set; set it to a video, a folder of videos or a list of them."
         )
     targets = [targets] if isinstance(targets, str) else list(targets)
     parts = [_expand(target) for target in targets]
@@ -79,7 +79,7 @@ def list_for_prediction(
             raise FileNotFoundError(f"{sentence}.")
         logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
-        raise ValueError(f"data.predict names '{shortened(source)}', which holds no videos.")
+        raise ValueError(f"data.predict names '{shortened(source)}', which contains no videos.")
     return VideoList(
         source,
         str(folder),
@@ -120,7 +120,7 @@ def _expand(target: str) -> _Named:
 
 
 def _matches(pattern: str) -> _Named:
-    """Return the videos and the folders of videos that a pattern stands for."""
+    """Return the videos and folders of videos that match a pattern."""
     paths: list[str] = []
     absent: list[str] = []
     matches = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207 - may be absolute
@@ -128,15 +128,15 @@ def _matches(pattern: str) -> _Named:
         if Path(match).is_dir() or Path(match).suffix.lower() in VIDEO_SUFFIXES:
             if Path(match).exists():
                 paths += _expand(match).joined()
-            else:  # a link that leads nowhere
+            else:  # a broken link
                 absent.append(match)
-    # a folder may match as well as what is in it
+    # both a folder and the files in it may match
     return _Named(Path(), list(dict.fromkeys(paths)), absent if matches else [pattern])
 
 
 def _look_up(lines: Sequence[str], base: Path) -> _Named:
-    """Look for the paths of a list, relative to a folder or absolute."""
-    index = FolderIndex(Path("/"))  # a list of one's own may lead anywhere
+    """Look up the paths of a list, absolute or relative to a folder."""
+    index = FolderIndex(Path("/"))  # a user's own list may refer to any folder
     folder = os.path.abspath(base).rstrip("/") + "/"  # noqa: PTH100 - links stay as they are
     named = _Named(base, [], [])
     for line in lines:

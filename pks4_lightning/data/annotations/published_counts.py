@@ -1,4 +1,4 @@
-"""Which published data set annotations may be a copy of, to compare the numbers of videos."""
+"""Identify the published data set of some annotations, to compare the number of videos."""
 
 from pks4_lightning.data.annotations.reading import FORMATS
 from pks4_lightning.data.annotations.record import Published
@@ -10,12 +10,12 @@ def official_counts(format_name: str, num_classes: int) -> Published | None:
     """Find the published data set that annotations may be a copy of.
 
     Args:
-        format_name: As ``data.format`` has it.
+        format_name: As in ``data.format``.
         num_classes: Number of label names.
 
     Returns:
-        The first one with as many classes and this format, or any format that suits lists of one's
-        own; ``None`` if there is none.
+        The first one with the same number of classes whose format is this one or suits any list;
+        ``None`` if there is none.
     """
     given = FORMATS.get(format_name)
     if given is None:

@@ -1,6 +1,6 @@
-"""The data sets that the package knows, and what reading one of their splits gives.
+"""The supported data sets, and reading one of their splits.
 
-A data set is added by a file in :mod:`pks4_lightning.data.annotations.formats` and a line in
+To add a data set, add a file in :mod:`pks4_lightning.data.annotations.formats` and a line in
 :data:`FORMATS`.
 """
 
@@ -32,7 +32,7 @@ from pks4_lightning.data.video.span import Span
 
 __all__ = ["FORMATS", "FormatName", "VideoList", "detect_format", "format_named", "read_entries"]
 
-# Looked for, and recognised, in this order: of those that a file may be, the most particular first.
+# Formats are looked for and recognised in this order: if several match, the most specific first.
 FORMATS = {
     record.name: record
     for record in (
@@ -54,17 +54,17 @@ class VideoList:
 
     Args:
         source: The annotation file or folder that lists them.
-        folder: What ``paths`` are relative to.
+        folder: The folder that ``paths`` are relative to.
         paths: One per video, with forward slashes: a file, or a folder of pictures.
-        labels: Class index per video; -1 where it is not known.
-        missing: What is listed and not on disk, as it is listed. Not part of ``paths``.
-        missing_labels: Class index of each of them.
-        listed_frames: Pictures that each folder must hold; empty where the list does not say.
-        frame_template: Name of the pictures; ``None`` finds out.
-        split: What the annotations hold: another split than was asked for where that one stands in
-            for it; ``None`` for videos without labels.
-        spans: Which part of each is meant, where the annotations give times; ``None`` for a whole
-            one. Empty where all are.
+        labels: Class index per video; -1 if unknown.
+        missing: Videos that are listed but missing on disk, as listed. Not part of ``paths``.
+        missing_labels: Class index of each missing video.
+        listed_frames: Number of pictures that each folder must have; empty if not listed.
+        frame_template: File names of the pictures; ``None`` detects them.
+        split: The split that the annotations contain; differs from the requested one if it is used
+            in its place; ``None`` for videos without labels.
+        spans: Annotated part of each video, if the annotations give times; ``None`` for a whole
+            video. Empty if all are whole.
     """
 
     source: str
@@ -82,27 +82,27 @@ class VideoList:
         return len(self.paths)
 
     def path(self, index: int) -> str:
-        """Return the path of a video, ``folder`` included."""
+        """Return the path of a video, including ``folder``."""
         return str(Path(self.folder, self.paths[index]))
 
     def name(self, index: int) -> str:
-        """Return the path of a video, and which part of it is meant, as messages show it."""
+        """Return the path of a video and its annotated part, for messages."""
         span = self.span(index)
         return f"{self.path(index)}{span or ''}"
 
     def key(self, index: int) -> str:
-        """Return what tells a video from all others of the split, ``folder`` left out."""
+        """Return an identifier of a video, unique within the split, without ``folder``."""
         return f"{self.paths[index]}{self.span(index) or ''}"
 
     def span(self, index: int) -> Span | None:
-        """Return which part of a video is meant; ``None``: all of it."""
+        """Return the annotated part of a video; ``None``: all of it."""
         return self.spans[index] if self.spans else None
 
     def only(self, kept: Sequence[int]) -> "VideoList":
-        """Return some of the videos; those that are missing stay.
+        """Return a selection of the videos; missing videos are kept.
 
         Args:
-            kept: Their numbers, in the order in which they are wanted.
+            kept: Indices of the selected videos, in the desired order.
         """
         listed, spans = self.listed_frames, self.spans
         return replace(
@@ -114,15 +114,15 @@ class VideoList:
         )
 
     def without(self, left_out: Set[str]) -> "VideoList":
-        """Return the other videos, in the same order; those that are missing stay.
+        """Return all videos except some, in the same order; missing videos are kept.
 
         Args:
-            left_out: Paths, ``folder`` included.
+            left_out: Paths to remove, including ``folder``.
         """
         return self.only([i for i in range(len(self)) if self.path(i) not in left_out])
 
     def renumbered(self, order: Sequence[int]) -> "VideoList":
-        """Return the same videos with other numbers for their classes.
+        """Return the same videos with renumbered classes.
 
         Args:
             order: The new number of every class.
@@ -135,27 +135,29 @@ class VideoList:
 
 
 def format_named(name: FormatName) -> DataFormat:
-    """Return the format that ``data.format`` names.
+    """Return the format with a given name.
 
     Args:
         name: One of :data:`FORMATS`.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no such format.
     """
     if name not in FORMATS:
-        raise ValueError(f"data.format is '{name}'; it is auto, {', '.join(FORMATS)}.")
+        raise ValueError(
+            f"data.format is '{name}'; it must be auto or one of {', '.join(FORMATS)}."
+        )
     return FORMATS[name]
 
 
 def detect_format(source: Path) -> DataFormat:
-    """Tell the format of an annotation file, or of a folder, by looking at it.
+    """Detect the format of an annotation file or folder.
 
     Args:
         source: File or folder.
 
     Raises:
-        ValueError: If the file is no text.
+        ValueError: If the file is not text.
     """
     sniffed = Sniffed(source)
     return next(record for record in FORMATS.values() if record.recognises(sniffed))
@@ -164,19 +166,19 @@ def detect_format(source: Path) -> DataFormat:
 def read_entries(
     source: Path, record: DataFormat, *, split: Split = "train", fold: int = 1
 ) -> list[Entry]:
-    """Read an annotation file, or walk through a folder.
+    """Read an annotation file, or walk a folder.
 
     Args:
         source: File or folder.
-        record: How to read it.
-        split: Which part of it, where it holds several.
-        fold: Which of the official splits, where it holds several: HMDB-51's and Breakfast's.
+        record: The format to read it in.
+        split: Split to read, if it contains several.
+        fold: Official split to use, if it contains several: HMDB-51 and Breakfast.
 
     Returns:
-        Its entries in order; a folder's are sorted.
+        The entries in order; those of a folder are sorted.
 
     Raises:
-        ValueError: If it is malformed, empty, or lists a video twice where it must not.
+        ValueError: If it is malformed, empty, or lists a video twice where this is not allowed.
     """
     entries = record.read(Part(source, split, fold))
     if not entries:

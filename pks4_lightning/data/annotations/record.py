@@ -1,8 +1,8 @@
-"""What the package knows of a data set: one record per value of ``data.format``.
+"""The description of a data set: one record per value of ``data.format``.
 
-A record says how the annotations are read and recognised, where the authors' archives put them, and
-how they name their videos. :mod:`pks4_lightning.data.annotations.formats` holds a file per data
-set, :data:`pks4_lightning.data.annotations.reading.FORMATS` lists the records.
+A record defines how annotations are read and recognised, where the authors' archives put them, and
+how they name the videos. :mod:`pks4_lightning.data.annotations.formats` has one file per data set;
+:data:`pks4_lightning.data.annotations.reading.FORMATS` lists the records.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,19 +21,19 @@ _BEGINNING = 4096
 
 
 class Part(NamedTuple):
-    """What to read of some annotations."""
+    """The part of some annotations that is to be read."""
 
     source: Path
-    """File or folder."""
+    """A file or a folder."""
     split: Split = "train"
-    """Where the source holds several."""
+    """The split to read, if the source contains several."""
     fold: int = 1
-    """Which of the official splits, where the source holds several."""
+    """The official split to use, if the source contains several."""
 
 
 @dataclass(frozen=True)
 class Sniffed:
-    """A file or folder that may hold annotations, looked at to tell its format.
+    """A file or folder that is inspected to detect its format.
 
     Args:
         path: The file or folder.
@@ -43,31 +43,31 @@ class Sniffed:
 
     @cached_property
     def is_json(self) -> bool:
-        """Whether this is a file named as JSON."""
+        """Whether it is a file with the suffix of JSON."""
         return not self.path.is_dir() and self.path.suffix.lower() == ".json"
 
     @cached_property
     def beginning(self) -> str:
-        """The first characters of the file; empty for a folder."""
+        """The beginning of the file; empty for a folder."""
         return "" if self.path.is_dir() else read_text(self.path)[:_BEGINNING]
 
     @cached_property
     def first_line(self) -> str:
-        """The first line of the file that says something; empty for a folder."""
+        """The first line of the file that is not blank; empty for a folder."""
         lines = [] if self.path.is_dir() else read_lines(self.path)
         return next((line for _, line in lines if not line.startswith("#")), "")
 
 
 @dataclass(frozen=True)
 class Published:
-    """The numbers that a data set's authors publish.
+    """The numbers published by the authors of a data set.
 
     Args:
-        name: Of the data set.
-        num_classes: Its classes.
-        counts: Videos per split. A test split with labels, where there is no validation split,
-            counts as the latter.
-        exact: False where the videos are links, of which every copy has lost some.
+        name: Name of the data set.
+        num_classes: Number of classes.
+        counts: Videos per split. A labelled test split of a data set without a validation split
+            counts as validation.
+        exact: False if the videos are links, some of which are missing in every copy.
     """
 
     name: str
@@ -80,32 +80,32 @@ class Published:
 class DataFormat:
     """One data set, or one family of data sets with the same layout.
 
-    Names of files and folders are tried in their order; ``{fold}`` stands for the number of an
-    official split.
+    File and folder names are tried in order; ``{fold}`` stands for the number of an official
+    split.
 
     Args:
         name: The value of ``data.format``.
-        read: Reads a split's annotations.
-        recognises: Tells by a look at a file or folder that it is of this format. The records
-            before this one have been asked already.
-        splits: Usual names of the annotations, below one of ``folders``. Without ``val`` the test
-            split serves for validation; without ``test`` it is the other way round.
-        folders: Where annotations and class names lie, below the root.
-        is_folder: Whether the annotations are a folder, not a file.
-        serves: Whether a file of a usual name serves for a split.
+        read: Reads the annotations of a split.
+        recognises: Recognises a file or folder of this format. It is called only after the
+            preceding records have declined.
+        splits: Usual names of the annotations, below one of ``folders``. Without ``val``, the test
+            split is used for validation; without ``test``, validation is used for testing.
+        folders: Folders below the root with annotations and class names.
+        is_folder: Whether the annotations are a folder rather than a file.
+        serves: Whether a file with a usual name contains a split.
         repeats: Whether a video may be listed more than once, under different labels.
         labels: Usual names of the list of class names.
-        needs_labels: Whether there is no order of the classes without that list.
-        first_label: What that list counts from.
-        label_names: Reads the class names from the annotations; ``None`` takes the training
-            labels, sorted.
-        labels_are_names: Whether a label of digits is a name, as that of a folder is. Elsewhere it
-            may be the number of a class.
+        needs_labels: Whether the order of the classes is undefined without that list.
+        first_label: The first index in that list.
+        label_names: Reads the class names from the annotations; ``None`` uses the sorted training
+            labels.
+        labels_are_names: Whether a label of digits is a name, as it is for a folder. Otherwise it
+            may be a class number.
         videos: Usual folders of the videos, below the root.
         locate: Finds the listed videos on disk.
         has_test_labels: Whether the authors publish the labels of the test split.
-        published: The data sets of this format, as published.
-        is_anybodys: Whether it suits lists of one's own, which may be of any data set.
+        published: The published data sets in this format.
+        is_anybodys: Whether users' own lists may have this format, for any data set.
     """
 
     name: str
@@ -136,18 +136,18 @@ class DataFormat:
         """Return the usual names of a split's annotations.
 
         Args:
-            split: Which one; the validation split is the test split where there is no other.
+            split: The split; if there is no validation split, it stands for the test split.
         """
         stands_in = split == "val" and not self.has_validation
         return self.splits.get("test" if stands_in else split, ())
 
     def find(self, root: Path, split: Split, *, fold: int) -> Iterator[Path]:
-        """Yield what may be a split's annotations, where the archives put them.
+        """Yield possible annotations of a split, where the archives put them.
 
         Args:
             root: Folder of the data set.
-            split: Which split.
-            fold: Which of the official splits.
+            split: The split.
+            fold: The official split to use.
         """
         for path in self._paths(root, self.annotation_names(split), fold=fold):
             if self.is_folder:

@@ -1,4 +1,4 @@
-"""Dealing videos without splits into some: classes evenly, groups whole, by a seed."""
+"""Split videos at random, balanced by class and without dividing groups."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,19 @@ def deal_into_splits(
 ) -> list[Split]:
     """Choose a split for every video.
 
-    Groups that hold all videos of a class are trained on. Of the others large ones come first,
-    equal ones in an order drawn by the seed; each goes to the split that lacks most of its classes.
-    Every split is to have a video of every class, training before the others, if the groups allow.
+    Groups that contain all videos of a class go to training. The others are assigned from the
+    largest to the smallest, equal ones in random order, each to the split that lacks most of its
+    classes. If the groups allow, every split gets a video of every class, training first.
 
     Args:
         labels: Class of every video.
-        groups: What was filmed together, and must not be trained and tested on, bears one name.
-        shares: Share of the videos of each split, above 0, summing to 1; training comes first.
-        seed: Of the order.
+        groups: Group of every video. Videos that were recorded together, and must not be split
+            between training and testing, have the same group.
+        shares: Share of each split, above 0, summing to 1; training comes first.
+        seed: Seed of the random order.
 
     Returns:
-        A split per video. It does not depend on the order in which videos are listed.
+        The split of every video. It does not depend on the order in which videos are listed.
 
     Raises:
         ValueError: If there are too few groups for the splits.
@@ -34,13 +35,14 @@ def deal_into_splits(
     for label, group in zip(labels, groups, strict=True):
         members[group][label] += 1
     groups_of = Counter(label for counts in members.values() for label in counts)
-    # without the only group of a class, that class could not be learnt
+    # without the only group that has it, training could not learn a class
     sole = {group for group, counts in members.items() if any(groups_of[c] == 1 for c in counts)}
     if len(members) < len(shares) or len(members) - len(sole) < len(shares) - 1:
         hold = f", {len(sole)} of which hold all videos of a class," if sole else ""
         raise ValueError(
-            f"{len(members)} groups{hold} do not make {len(shares)} splits ({', '.join(shares)}), "
-            "as a group is never parted; group the videos more finely, or ask for fewer splits."
+            f"{len(members)} groups{hold} are too few for {len(shares)} splits "
+            f"({', '.join(shares)}), because a group is never divided; group the videos more "
+            "finely, or ask for fewer splits."
         )
     total = Counter(labels)
     lacking = _targets(total, shares)
@@ -53,7 +55,7 @@ def deal_into_splits(
     chosen: dict[str, Split] = {}
     empty = list(shares)
     for place, group in enumerate(order):
-        # the last groups, which are the smallest, are for splits that have none yet
+        # the last (smallest) groups are reserved for splits that are still empty
         candidates = empty if len(order) - place <= len(empty) else list(shares)
         if group in sole:
             candidates = [next(iter(shares))]
@@ -75,7 +77,7 @@ def deal_into_splits(
 def _targets(
     total: Mapping[str, int], shares: Mapping[Split, float]
 ) -> dict[Split, dict[str, float]]:
-    """Return how many videos of every class a split should have: its share, at least one."""
+    """Return the number of videos of every class for each split: its share, at least one."""
     targets: dict[Split, dict[str, float]] = {split: {} for split in shares}
     first, *others = shares
     for label, count in total.items():

@@ -1,4 +1,4 @@
-"""The videos below a folder: files, and folders of pictures; and what is left out there."""
+"""Find video files and folders of pictures below a folder, and report what is skipped."""
 
 import os
 from collections import Counter
@@ -25,14 +25,14 @@ _NUM_NAMED = 3
 
 @dataclass(frozen=True)
 class Walk:
-    """What was found below a folder; paths are relative to it, and sorted.
+    """The result of a walk; paths are relative to the folder, and sorted.
 
     Args:
         folder: The folder.
         videos: Video files.
         picture_folders: Folders of pictures, each of which is a video.
-        unread: Files of video formats that are not read, by their suffix.
-        empty: Folders right below it that hold none of these, each with its files.
+        unread: Files in unsupported video formats.
+        empty: Direct subfolders that contain no video, each with its files.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Walk:
         return sorted([*self.videos, *self.picture_folders])
 
     def remarks(self) -> list[str]:
-        """Say what is left out, in a sentence each."""
+        """Describe what is skipped, one sentence each."""
         if not self.empty:
             return self.unread_remarks()
         named = ", ".join(
@@ -58,25 +58,25 @@ class Walk:
         hold = "1 folder" if len(self.empty) == 1 else f"{len(self.empty)} folders"
         return [
             *self.unread_remarks(),
-            f"{hold} in '{self.folder}' without a video that is read: {named}{more}.",
+            f"{hold} in '{self.folder}' without a video in a supported format: {named}{more}.",
         ]
 
     def unread_remarks(self) -> list[str]:
-        """Say which videos are left out, if there are any, in one sentence."""
+        """Describe the files that are skipped, if any, in one sentence."""
         if not self.unread:
             return []
         return [
-            f"{len(self.unread)} files below '{self.folder}' are videos in formats that are not "
-            f"read ({suffixes_of(self.unread)}), such as '{self.unread[0]}'; they are left out "
+            f"{len(self.unread)} files below '{self.folder}' are videos in unsupported formats "
+            f"({suffixes_of(self.unread)}), such as '{self.unread[0]}'; they are skipped "
             "unless you convert them."
         ]
 
 
 def walk(folder: Path) -> Walk:
-    """Walk through a folder, at any depth and through links; what is hidden is passed over.
+    """Walk a folder, at any depth and through links, skipping hidden files and folders.
 
     Args:
-        folder: Where to begin. Pictures beside videos belong to no video.
+        folder: Where to start. Pictures beside video files are ignored.
     """
     videos: list[str] = []
     picture_folders: list[str] = []
@@ -108,17 +108,17 @@ def walk(folder: Path) -> Walk:
 
 
 def find_videos(folder: Path) -> list[str]:
-    """List the video files below a folder, at any depth, sorted, relative to it."""
+    """List the video files below a folder, at any depth, as sorted relative paths."""
     return walk(folder).videos
 
 
 def find_clips(folder: Path) -> list[str]:
-    """List the video files and the folders of pictures below a folder, sorted, relative to it."""
+    """List the video files and folders of pictures below a folder, as sorted relative paths."""
     return walk(folder).clips
 
 
 def suffixes_of(paths: Iterable[str]) -> str:
-    """Count files by their suffix, for a message: ``3 .rmvb, 1 .txt``.
+    """Count files by suffix, for a message: ``3 .rmvb, 1 .txt``.
 
     Args:
         paths: The files.
@@ -129,7 +129,7 @@ def suffixes_of(paths: Iterable[str]) -> str:
 
 
 def _visible(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield every folder below one, with the names of its folders and files."""
+    """Yield every folder below one, with the names of its subfolders and files."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [
             name for name in folders if not name.startswith(".") and not _leads_back(parent, name)
@@ -140,6 +140,6 @@ def _visible(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _leads_back(parent: str, name: str) -> bool:
-    """Tell whether a folder is a link to one that it lies in, in which a walk would never end."""
+    """Return whether a folder is a link to one of its parents, in which a walk would never end."""
     path = Path(parent, name)
     return path.is_symlink() and Path(parent).resolve().is_relative_to(path.resolve())

@@ -1,1 +1,1 @@
-"""From a video's frames to clips: which frames, which crop, which changes."""
+"""Make clips of a video's frames: sampling, cropping and augmentation."""

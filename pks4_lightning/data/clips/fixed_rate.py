@@ -1,4 +1,4 @@
-"""Clips with a fixed interval between frames, as a stream gives them."""
+"""Clips with a fixed frame rate, as in a stream."""
 
 import torch
 
@@ -9,17 +9,17 @@ __all__ = ["RateClipSampler"]
 
 
 class RateClipSampler(CountedClipSampler):
-    """Clips with a frame every so many seconds, as a stream gives them.
+    """Clips whose frames have a fixed interval in time, as in a stream.
 
-    Clip k of n begins at (k + 1) / (n + 1) of the time that the video has more than the clip. Where
-    the video is shorter, the clip goes on with its last frame.
+    Clip k of n begins at (k + 1) / (n + 1) of the difference between video and clip duration. If
+    the video is shorter than the clip, its last frame is repeated.
 
     Args:
         num_frames: Frames per clip.
         rate: Frames per second.
-        begins_anywhere: Draw the beginning, for training.
+        begins_anywhere: Draw the start at random, for training.
         num_clips: Clips per video.
-        num_crops: Spatial crops of every clip.
+        num_crops: Spatial crops per clip.
 
     Raises:
         ValueError: If one of them is not positive.
@@ -43,7 +43,7 @@ class RateClipSampler(CountedClipSampler):
     def frames_of(
         self, video: FrameSource, clip_index: int, draw: torch.Generator
     ) -> tuple[int, ...]:
-        """Choose the frame on screen at each tick of the clip's clock."""
+        """Choose the frame that is on screen at each tick of the clip's clock."""
         room = max(0.0, float(video.times[-1]) - (self.num_frames - 1) / self.rate)
         share = (clip_index + 1) / (self.num_clips + 1)
         if self.begins_anywhere:

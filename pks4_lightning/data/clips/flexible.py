@@ -1,13 +1,13 @@
-"""Flexible training: every optimiser step draws how long and how large its clips are.
+"""Flexible training: the length and frame size of clips are drawn for every optimiser step.
 
-The draw is made where videos are asked for, before anything is decoded, so workers decode the
-frames that are needed and no others, and scale them once. It is a function of the seed and the
-number of the step: all ranks draw alike, and so does a run that is resumed.
+The scale is drawn when videos are requested, before anything is decoded, so that workers decode
+only the frames that are needed and resize them once. It depends only on the seed and the number of
+the step, so all ranks, and resumed runs, draw the same scale.
 
 Reference:
     "StretchySnake: Flexible SSM Training Unlocks Action Recognition Across Spatio-Temporal Scales",
     2025, https://arxiv.org/abs/2510.16209. Clips of varying length and resolution are the paper's;
-    one uniform, independent draw of each for a whole optimiser step is our reading.
+    one independent, uniform draw of each per optimiser step is our reading.
 """
 
 from collections.abc import Iterator
@@ -23,38 +23,38 @@ __all__ = ["FlexibleScales", "Scale", "ScaleDraws", "StepScales", "scaled_resize
 
 
 class Scale(NamedTuple):
-    """How large the clips of one optimiser step are."""
+    """Length and frame size of the clips of one optimiser step."""
 
     num_frames: int
     frame_size: int
     """Side of the square frames, in pixels."""
     cost: float = 1.0
-    """Tokens of a batch, as a multiple of those at ``data.num_frames`` and ``data.frame_size``."""
+    """Tokens of a batch, relative to those at ``data.num_frames`` and ``data.frame_size``."""
     patch_size: int | None = None
-    """Side of a patch, in pixels, where it is drawn; else the model's rule holds."""
+    """Side of a patch, in pixels, if it is drawn; otherwise the model decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlexibleScales:
-    """What training clips are drawn from, once for every optimiser step.
+    """The distribution from which each optimiser step draws the scale of its training clips.
 
-    How frames are cut into patches is the model's rule: ``model.classifier.grid_size``.
+    How frames are cut into patches is set by ``model.classifier.grid_size``.
 
     Args:
         num_frames: Frames per clip. ``null``: always ``data.num_frames``.
         frame_sizes: Sides of the square that the model sees, in pixels. ``null``: always
             ``data.frame_size``.
-        grid_sizes: Rows and columns of patches; one that divides the frame size is drawn, in place
-            of the model's rule. ``null``: the model's rule.
-        lengths: ``uniform`` draws every number of frames equally often; ``inverse`` draws T with a
-            probability proportional to 1/T, so that every length takes as much computation.
-        constant: What all optimiser steps have in common. ``clips``: as many clips of any scale.
+        grid_sizes: Rows and columns of patches; one that divides the frame size is drawn, which
+            overrides the model's setting. ``null``: the model's setting.
+        lengths: ``uniform`` draws every number of frames equally often; ``inverse`` draws T with
+            probability proportional to 1/T, so that every length takes the same computation.
+        constant: What is kept constant across optimiser steps. ``clips``: the number of clips.
             ``tokens``: batches at scales that cost more than ``data.num_frames`` and
-            ``data.frame_size`` keep fewer videos, at least one, and the rest of them must wait for
+            ``data.frame_size`` keep fewer videos, at least one; the others are dropped until
             another epoch.
 
     Raises:
-        ValueError: If a list is empty or holds a number that is not positive.
+        ValueError: If a list is empty or contains a number that is not positive.
     """
 
     num_frames: list[int] | None = None
@@ -65,7 +65,7 @@ class FlexibleScales:
 
     @property
     def anything(self) -> bool:
-        """Whether there is anything to draw."""
+        """Whether anything is drawn at random."""
         return any((self.num_frames, self.frame_sizes, self.grid_sizes))
 
     def __post_init__(self) -> None:
@@ -73,7 +73,8 @@ class FlexibleScales:
             values = getattr(self, name)
             if values is not None and (not values or min(values) < 1):
                 raise ValueError(
-                    f"data.flexible.{name} is {values}; it must list positive numbers, or be null."
+                    f"data.flexible.{name} is {values}; it must be null or a list of positive "
+                    "numbers."
                 )
 
 
@@ -82,11 +83,11 @@ class ScaleDraws:
     """The draws of one training.
 
     Args:
-        scales: What is drawn from.
+        scales: The distribution of scales.
         num_frames: ``data.num_frames``.
         frame_size: ``data.frame_size``.
         patch_size: Side of the model's own patches, in pixels.
-        grid_size: Rows and columns of patches where the model fixes them, else ``None``.
+        grid_size: Rows and columns of patches if the model fixes them, else ``None``.
         seed: Seed of the draws.
 
     Raises:
@@ -107,8 +108,8 @@ class ScaleDraws:
                 if not self._grids(size):
                     raise ValueError(
                         f"Frames of {size} pixels cannot be cut into any grid of "
-                        f"data.flexible.grid_sizes ({grids}); add a grid that divides {size}, or "
-                        "take the size out of data.flexible.frame_sizes."
+                        f"data.flexible.grid_sizes ({grids}); add a grid size that divides {size}, "
+                        f"or remove {size} from data.flexible.frame_sizes."
                     )
             elif size % (self.grid_size or self.patch_size):
                 into = (
@@ -126,7 +127,7 @@ class ScaleDraws:
         """Return the scale of an optimiser step.
 
         Args:
-            step: Optimiser steps before it, counted from the start of the training.
+            step: Number of preceding optimiser steps in the training.
         """
         draw = generator("scale", self.seed, step)
         shares = torch.tensor(self._shares, dtype=torch.float64)
@@ -136,7 +137,7 @@ class ScaleDraws:
         return self._scale(length, size, _pick(grids, draw) if grids else None)
 
     def outcomes(self) -> Iterator[tuple[Scale, float]]:
-        """List everything that can be drawn, with its probability."""
+        """List all possible scales with their probabilities."""
         for length, share in zip(self._lengths, self._shares, strict=True):
             for size in self._frame_sizes:
                 grids: list[int | None] = [*self._grids(size)] or [None]
@@ -145,14 +146,14 @@ class ScaleDraws:
                     yield self._scale(length, size, grid), probability
 
     def means(self, batch_size: int) -> dict[str, float]:
-        """Say what the draws come to on average, in plain values.
+        """Return the averages of the draws, as plain values.
 
         Args:
             batch_size: Videos in a micro-batch.
 
         Returns:
-            Frames per clip, pixels along a side, videos per micro-batch, and the tokens of a
-            micro-batch as a multiple of those without draws.
+            Frames per clip, pixels per side, videos per micro-batch, and the tokens of a
+            micro-batch relative to those without draws.
         """
         means = dict.fromkeys(("frames", "frame_size", "videos_per_batch", "tokens"), 0.0)
         for scale, probability in self.outcomes():
@@ -180,7 +181,7 @@ class ScaleDraws:
 
     @property
     def _shares(self) -> list[float]:
-        """Probability of every length."""
+        """Return the probability of every length."""
         inverse = self.scales.lengths == "inverse"
         weights = [1 / length if inverse else 1.0 for length in self._lengths]
         return [weight / sum(weights) for weight in weights]
@@ -207,12 +208,12 @@ class ScaleDraws:
 
 @dataclass(frozen=True, kw_only=True)
 class StepScales:
-    """Which scale each request of a rank has.
+    """The scale of each request of a rank.
 
     Args:
         draws: The scale of every optimiser step.
         requests_per_batch: Requests of a rank that make up one micro-batch.
-        batches_per_epoch: Micro-batches of a rank in an epoch.
+        batches_per_epoch: Micro-batches of a rank per epoch.
         accumulation: Micro-batches per optimiser step; the last step of an epoch may have fewer.
     """
 
@@ -225,8 +226,8 @@ class StepScales:
         """Return the scale of a request.
 
         Args:
-            epoch: Counted from 0.
-            position: Requests of this rank before it, in the epoch.
+            epoch: Epoch, counted from 0.
+            position: Number of preceding requests of this rank in the epoch.
         """
         steps_per_epoch = -(-self.batches_per_epoch // self.accumulation)
         step = position // self.requests_per_batch // self.accumulation
@@ -234,15 +235,15 @@ class StepScales:
 
 
 def scaled_resize(resize: Resize, *, old: int, new: int) -> Resize:
-    """Scale the frames' size before cropping along with the crops, so that they show as much.
+    """Scale the size of frames before cropping along with the crops, so that they show the same.
 
     Args:
         resize: Length of the shorter side, or height and width, that suits crops of ``old``.
         old: Side of the square crops, in pixels.
-        new: The same, of the crops to be taken.
+        new: Side of the crops to be taken.
 
     Returns:
-        As ``resize``, for crops of ``new``.
+        The size for crops of ``new``, in the form of ``resize``.
     """
     if isinstance(resize, int):
         return max(new, round(resize * new / old))

@@ -1,4 +1,4 @@
-"""What the settings say of the frames that a model sees, and what they leave to the model."""
+"""The frame settings of the data module, and defaults taken from the model."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from pks4_lightning.data.video.frame_source import Resize
 __all__ = ["CLIP_INPUT", "FrameSettings"]
 
 CLIP_INPUT = FrameInput(CLIP_MEAN, CLIP_STD, 224)
-"""What is taken while no model is known: that of the paper's backbone."""
+"""Defaults while no model is known: those of the paper's backbone."""
 
 _TOLERANCE = 1e-3
-"""Of a mean or deviation; a fifth of the step between two values of a pixel."""
+"""Tolerance of a mean or deviation; a fifth of one step of an 8-bit pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSettings:
-    """Settings of the data module; ``None`` leaves one to the model."""
+    """Frame settings of the data module; ``None`` takes a value from the model."""
 
     frame_size: int | None
     resize: Resize | None
@@ -24,21 +24,22 @@ class FrameSettings:
     std: Colour | None
 
     def completed(self, wanted: FrameInput, *, is_known: bool = False) -> FrameInput:
-        """Return what frames are made into: as the settings say, else as a model wants it.
+        """Fill in settings that are left to the model.
 
         Args:
-            wanted: By the model.
-            is_known: Whether the model was trained so, or it is only usual for its kind.
+            wanted: The model's values.
+            is_known: Whether the model is known to be trained with them; otherwise they are only
+                usual for its kind.
 
         Raises:
-            ValueError: If the settings normalise otherwise than the model was trained.
+            ValueError: If the settings normalise differently from the model's training.
         """
         for name in ("mean", "std"):
             given, trained = getattr(self, name), getattr(wanted, name)
             if is_known and given is not None and not _close(given, trained):
                 raise ValueError(
                     f"data.{name} is {tuple(given)}, but the model's backbone was trained with "
-                    f"{tuple(trained)}: leave data.{name} out (null), or set "
+                    f"{tuple(trained)}: leave data.{name} at null, or set "
                     f"--model.classifier.preprocessing.{name} as well."
                 )
         return FrameInput(
@@ -46,7 +47,7 @@ class FrameSettings:
         )
 
     def resize_for(self, size: int) -> Resize:
-        """Return the scaling of frames before they are cropped to ``size`` pixels.
+        """Return the size of frames before they are cropped to ``size`` pixels.
 
         Args:
             size: Side of the crops.

@@ -1,4 +1,4 @@
-"""From pixels to what a model sees, and back."""
+"""Normalise pixels for the model, and undo it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ __all__ = ["Normalisation"]
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and standard deviation that clips are normalised with.
+    """Mean and standard deviation used to normalise clips.
 
     Args:
         mean: RGB, for values from 0 to 1.
@@ -33,7 +33,7 @@ class Normalisation:
         return (video - mean) / std
 
     def to_pixels(self, video: Float[Tensor, "B 3 T H W"]) -> UInt8[Tensor, "B T H W 3"]:
-        """Undo the normalisation, for a person to look at.
+        """Undo the normalisation, for display.
 
         Args:
             video: Clips as the model sees them.

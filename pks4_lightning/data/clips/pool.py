@@ -1,4 +1,4 @@
-"""A finite number of pictures to make clips of, so that what is computed of them can be kept."""
+"""Draw clips from a finite set of frames and views, so that their tokens can be cached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ __all__ = ["ClipPool", "PooledFrames"]
 
 @dataclass(frozen=True)
 class ClipPool:
-    """What the clips of a video are drawn from. Without it: all of its frames, endless crops.
+    """The set that the clips of a video are drawn from. By default: all frames, unlimited views.
 
     Args:
-        num_frames: Frames of a video, evenly spread over it, that its clips are made of; in all
-            stages. ``null``: all of them.
-        num_views: Random changes (crop, flip, colour) of a training video that its clips are made
-            of; the same in every run, whatever its seed. ``null``: new ones for every clip.
+        num_frames: Number of frames, evenly spread over a video, that its clips are drawn from, in
+            all stages. ``null``: all of them.
+        num_views: Number of random augmentations (crop, flip, colour) of a training video, the same
+            in every run, whatever its seed. ``null``: a new one for every clip.
 
     Raises:
         ValueError: If a number is not positive.
@@ -37,11 +37,11 @@ class ClipPool:
 
 
 class PooledFrames(FrameSource):
-    """A video of which only some frames are used, evenly spread over it.
+    """A video reduced to some of its frames, evenly spread.
 
     Args:
         video: The video.
-        num_frames: How many. A video with fewer shows some of them again, in order.
+        num_frames: Number of frames. A video with fewer repeats some of them, in order.
     """
 
     def __init__(self, video: FrameSource, num_frames: int) -> None:
@@ -50,7 +50,7 @@ class PooledFrames(FrameSource):
 
     @property
     def times(self) -> np.ndarray:
-        """When each frame is shown, in seconds from the video's first."""
+        """When each frame is shown, in seconds from the first frame of the video."""
         return self.video.times[self._numbers()]
 
     @property
@@ -66,11 +66,11 @@ class PooledFrames(FrameSource):
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the frames with these numbers; see :meth:`FrameSource.frames`."""
+        """Decode the frames with these indices; see :meth:`FrameSource.frames`."""
         self._check_range(indices)
         numbers = self._numbers()
         return self.video.frames([numbers[index] for index in indices], resize)
 
     def _numbers(self) -> list[int]:
-        # anew each time: decoding may correct the video's number of frames
+        # recomputed on every call, because decoding may correct the video's number of frames
         return list(spread_frames(range(self.video.num_frames), self.num_frames))

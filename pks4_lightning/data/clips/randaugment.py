@@ -1,13 +1,13 @@
-"""RandAugment and grayscale in the loader's workers, on 8-bit frames; the same for all of a clip.
+"""RandAugment and grayscale on 8-bit frames in the loader's workers, equal for all of a clip.
 
 References:
     Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced search space",
     2019, https://arxiv.org/abs/1909.13719.
-    Its form for ATM, whose recipe the paper shares, is timm's ``rand-m7-n4-mstd0.5-inc1``: four
-    operations drawn with replacement, each carried out with probability 0.5, at a strength drawn
-    from a normal distribution, in the variant in which a greater strength always changes the
-    picture more. It comes before the crop: a warp acts on the whole frame, and the levels that
-    equalize and autocontrast stretch are the whole frame's.
+    ATM, whose recipe the paper follows, uses timm's ``rand-m7-n4-mstd0.5-inc1``: four operations
+    drawn with replacement, each applied with probability 0.5, at a strength drawn from a normal
+    distribution, in the variant in which a greater strength always means a greater change. It
+    precedes the crop: warps act on the whole frame, and equalize and autocontrast use the levels of
+    the whole frame.
 
 The operations are Pillow's. Warps are bilinear; uncovered pixels are grey.
 
@@ -29,7 +29,7 @@ from pks4_lightning.data.clips.transforms import Augmentation
 __all__ = ["OPERATIONS", "grayscale", "randaugment"]
 
 Operation = Callable[[Image.Image, float, float], Image.Image]
-"""Picture, strength from 0 to 1, sign to picture."""
+"""Maps picture, strength from 0 to 1, and sign to a picture."""
 
 _GREY = (128, 128, 128)
 
@@ -37,7 +37,7 @@ _GREY = (128, 128, 128)
 def randaugment(
     frames: UInt8[Tensor, "T H W 3"], augmentation: Augmentation, draw: torch.Generator
 ) -> UInt8[Tensor, "T H W 3"]:
-    """Apply a few random operations, the same ones to every frame.
+    """Apply a few random operations, the same to every frame.
 
     Args:
         frames: Whole frames, before the crop.
@@ -45,7 +45,7 @@ def randaugment(
         draw: Source of every random choice.
 
     Returns:
-        The frames; the input itself where no operation is carried out.
+        The frames; the input itself if no operation is applied.
     """
     drawn = [_draw(augmentation, draw) for _ in range(augmentation.randaugment_num_ops)]
     steps = [step for step in drawn if step is not None]
@@ -61,7 +61,7 @@ def randaugment(
 
 
 def grayscale(frames: UInt8[Tensor, "T H W 3"]) -> UInt8[Tensor, "T H W 3"]:
-    """Take the colour away, by the luma of ITU-R 601.
+    """Convert to grey, with the luma of ITU-R 601.
 
     Args:
         frames: RGB frames.
@@ -73,7 +73,7 @@ def grayscale(frames: UInt8[Tensor, "T H W 3"]) -> UInt8[Tensor, "T H W 3"]:
 def _draw(
     augmentation: Augmentation, draw: torch.Generator
 ) -> tuple[Operation, float, float] | None:
-    """Draw an operation, its strength and its sign; ``None`` where it is not carried out."""
+    """Draw an operation, its strength and its sign; ``None`` if it is not applied."""
     chosen = int(torch.randint(len(OPERATIONS), (), generator=draw))
     happens, side = torch.rand(2, generator=draw).tolist()
     offset = float(torch.randn((), generator=draw)) * augmentation.randaugment_std
@@ -147,12 +147,12 @@ def _translate_y(picture: Image.Image, strength: float, sign: float) -> Image.Im
 
 
 def _factor(strength: float, sign: float) -> float:
-    """Factor that is 1 at strength 0 and reaches 0.1 or 1.9 at strength 1."""
+    """Return a factor that is 1 at strength 0 and 0.1 or 1.9 at strength 1."""
     return 1 + 0.9 * strength * sign
 
 
 def _affine(picture: Image.Image, source: tuple[float, ...]) -> Image.Image:
-    """Take each pixel (x, y) from (ax + by + c, dx + ey + f), from the top left corner."""
+    """Take output pixel (x, y) from (ax + by + c, dx + ey + f); the origin is the top left."""
     return picture.transform(
         picture.size,
         Image.Transform.AFFINE,

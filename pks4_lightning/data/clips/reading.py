@@ -1,4 +1,4 @@
-"""The frames of a video that its views consist of, decoded once."""
+"""Decode the frames of a video's views, each frame once."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ __all__ = ["ViewFrames", "read_views"]
 
 
 class ViewFrames(NamedTuple):
-    """A view and its frames, not yet cropped."""
+    """A view and its frames, before cropping."""
 
     view: View
     frames: UInt8[Tensor, "T H W 3"]
@@ -31,8 +31,8 @@ def read_views(
     """Plan the views of a video and decode the frames that they need, each once.
 
     Args:
-        sampler: Says which clips and crops a video gives.
-        video: The video. Its number of frames is right afterwards.
+        sampler: Determines the clips and crops of a video.
+        video: The video. Decoding may correct its number of frames.
         num_frames: Frames per clip.
         resize: Scaling of the frames.
         draw_seed: Seed of every random choice.
@@ -45,14 +45,14 @@ def read_views(
         needed = sorted({frame for view in views for frame in view.frames})
         try:
             frames = video.frames(needed, resize)
-        except FewerFramesError:  # the video knows better now how many it has
+        except FewerFramesError:  # the video now has its correct number of frames
             continue
         break
     position = {frame: place for place, frame in enumerate(needed)}
     read = []
     for view in views:
         chosen = [position[frame] for frame in view.frames]
-        # the usual case of a single clip; copying would take as long as scaling does
+        # the usual case of a single clip; a copy would take as long as scaling does
         picked = frames if chosen == list(range(len(needed))) else frames[chosen]
         read.append(ViewFrames(view, picked))
     return read

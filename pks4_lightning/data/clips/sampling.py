@@ -1,11 +1,10 @@
-"""Which frames a clip consists of, in pytorchvideo's vocabulary.
+"""Choose the frames of clips, with pytorchvideo's ``ClipSampler`` interface.
 
-A ``ClipSampler`` is asked again and again for the next clip of a video until it says that a clip
-was the last one. Its ``aug_index`` numbers the spatial crops. The samplers here spread the frames
+A ``ClipSampler`` is called repeatedly for the next clip of a video until it marks a clip as the
+last one. Its ``aug_index`` is the index of the spatial crop. The samplers here spread the frames
 over equal segments of the whole video (Wang et al., "Temporal Segment Networks", 2016,
-https://arxiv.org/abs/1608.00859), which the paper's protocols F×clips×crops build on. Any other
-sampler gives a span of seconds, over which the frames are spread evenly, unless it chooses frames
-itself.
+https://arxiv.org/abs/1608.00859), as in the paper's protocols F×clips×crops. Any other sampler
+returns a time span, over which the frames are spread evenly, unless it chooses frames itself.
 """
 
 import random
@@ -44,19 +43,19 @@ class View(NamedTuple):
 
 
 class CountedClipSampler(ClipSampler):
-    """Clips that are as many, and have as many frames, whatever the video.
+    """Samplers with a fixed number of clips per video and frames per clip.
 
     Args:
         num_frames: Frames per clip.
         num_clips: Clips per video.
-        num_crops: Spatial crops of every clip.
+        num_crops: Spatial crops per clip.
 
     Raises:
         ValueError: If one of them is not positive.
     """
 
     def __init__(self, num_frames: int, *, num_clips: int = 1, num_crops: int = 1) -> None:
-        # the interface wants a duration; ours is the video's, known when the video is
+        # the interface requires a duration; ours is that of the video
         super().__init__(Fraction(0))
         for name, value in (
             ("num_frames", num_frames),
@@ -73,7 +72,7 @@ class CountedClipSampler(ClipSampler):
 
     @property
     def num_views(self) -> int:
-        """Clips times crops, for every video alike."""
+        """Clips times crops, the same for every video."""
         return self.num_clips * self.num_crops
 
     def __call__(
@@ -82,10 +81,10 @@ class CountedClipSampler(ClipSampler):
         video_duration: float | Fraction,
         annotation: dict[str, Any],  # noqa: ARG002 - the interface's
     ) -> ClipInfo:
-        """Return the next clip, whose frames may be any of the video's.
+        """Return the next clip, whose frames may come from anywhere in the video.
 
         Args:
-            last_clip_time: Not used: the span of every clip is the video.
+            last_clip_time: Not used: the span of every clip is the whole video.
             video_duration: Seconds.
             annotation: Not used.
         """
@@ -99,7 +98,7 @@ class CountedClipSampler(ClipSampler):
         return ClipInfo(Fraction(0), Fraction(video_duration), clip_index, crop_index, is_last)
 
     def reset(self) -> None:
-        """Begin again with the first clip."""
+        """Start again with the first clip."""
         self._next_clip = 0
         self._next_crop = 0
 
@@ -110,12 +109,12 @@ class CountedClipSampler(ClipSampler):
         """Choose the frames of a clip.
 
         Args:
-            video: The video, for its frames and their times.
-            clip_index: Number of the clip in the video.
+            video: The video, which has frame times.
+            clip_index: Index of the clip in the video.
             draw: Source of every random choice.
 
         Returns:
-            ``num_frames`` frame numbers that never decrease.
+            ``num_frames`` frame indices in non-decreasing order.
         """
 
 
@@ -136,28 +135,28 @@ class SegmentClipSampler(CountedClipSampler):
 
         Args:
             video_frames: Frames in the video, at least 1.
-            clip_index: Number of the clip in the video.
+            clip_index: Index of the clip in the video.
             draw: Source of every random choice.
 
         Returns:
-            ``num_frames`` frame numbers that never decrease. A video with fewer frames gives each
-            of them at least once.
+            ``num_frames`` frame indices in non-decreasing order. If the video has fewer frames,
+            each of them appears at least once.
         """
 
 
 class RandomSegmentClipSampler(SegmentClipSampler):
     """One random frame from each segment, for training.
 
-    A video with fewer frames than asked for gives every frame once and random repeats, in order.
+    If the video has too few frames, every frame appears once and random ones repeat, in order.
     """
 
     def select_frames(
         self,
         video_frames: int,
-        clip_index: int,  # noqa: ARG002 - every clip is drawn alike
+        clip_index: int,  # noqa: ARG002 - all clips are drawn in the same way
         draw: torch.Generator,
     ) -> tuple[int, ...]:
-        """Draw a frame per segment."""
+        """Draw one frame per segment."""
         missing = self.num_frames - video_frames
         if missing > 0:
             repeats = torch.randint(video_frames, (missing,), generator=draw).tolist()
@@ -173,8 +172,8 @@ class RandomSegmentClipSampler(SegmentClipSampler):
 class CentredSegmentClipSampler(SegmentClipSampler):
     """A fixed frame from each segment, for validation and testing.
 
-    Clip k of n takes the frame at (k + 1) / (n + 1) of every segment, so a single clip consists of
-    the middle frames, and several clips share out each segment evenly.
+    Clip k of n takes the frame at (k + 1) / (n + 1) of every segment: a single clip consists of the
+    middle frames, and several clips sample each segment evenly.
     """
 
     def select_frames(
@@ -183,7 +182,7 @@ class CentredSegmentClipSampler(SegmentClipSampler):
         clip_index: int,
         draw: torch.Generator,  # noqa: ARG002 - nothing is random
     ) -> tuple[int, ...]:
-        """Return the frame at the clip's share of each segment."""
+        """Return the frame at the clip's position in each segment."""
         parts = self.num_clips + 1
         return tuple(
             video_frames * (t * parts + clip_index + 1) // (self.num_frames * parts)
@@ -192,11 +191,10 @@ class CentredSegmentClipSampler(SegmentClipSampler):
 
 
 def of_length(sampler: ClipSampler, num_frames: int) -> ClipSampler:
-    """Return a sampler like this one for clips of another length.
+    """Return a copy of a sampler for clips of another length.
 
     Args:
-        sampler: One of this module's; any other gives spans of seconds, which hold any number of
-            frames.
+        sampler: One of this module's, or any other, which returns time spans and needs no change.
         num_frames: Frames per clip.
     """
     if not isinstance(sampler, CountedClipSampler) or sampler.num_frames == num_frames:
@@ -207,11 +205,11 @@ def of_length(sampler: ClipSampler, num_frames: int) -> ClipSampler:
 
 
 def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:
-    """Choose frames spread evenly over a span, its first and last one included.
+    """Choose frames spread evenly over a span, including its first and last one.
 
     Args:
-        frames: Numbers of the span's frames, at least one.
-        num_frames: Frames to choose; repeats where the span has fewer.
+        frames: Frame indices of the span, at least one.
+        num_frames: Number of frames to choose; some repeat if the span has fewer.
     """
     if num_frames == 1:
         return (frames[len(frames) // 2],)
@@ -222,20 +220,20 @@ def spread_frames(frames: range, num_frames: int) -> tuple[int, ...]:
 def plan_views(
     sampler: ClipSampler, video: FrameSource, *, num_frames: int, draw_seed: int
 ) -> list[View]:
-    """Ask a sampler for all clips of a video and turn them into frame numbers.
+    """Get all clips of a video from a sampler and convert them to frame indices.
 
     Args:
-        sampler: One of this module's, or any other of pytorchvideo's kind. Its random draws come
-            from ``draw_seed`` alone, also where it uses Python's global ``random``.
+        sampler: One of this module's, or any other pytorchvideo sampler. Its random draws depend
+            only on ``draw_seed``, even if it uses Python's global ``random``.
         video: The video, for its duration and frame times.
         num_frames: Frames per clip.
         draw_seed: Seed of the clip.
 
     Returns:
-        At least one view, ordered as the sampler gave them.
+        At least one view, in the order of the sampler.
 
     Raises:
-        ValueError: If the sampler gives more than 10,000 clips, or frames beyond ``num_frames``.
+        ValueError: If the sampler returns more than 10,000 clips, or clips of another length.
     """
     clips = _all_clips(sampler, video.duration, draw_seed)
     num_crops = max(clip.aug_index for clip in clips) + 1
@@ -249,7 +247,7 @@ def plan_views(
             frames = spread_frames(span, num_frames)
         if len(frames) != num_frames:
             raise ValueError(
-                f"{type(sampler).__name__} gives {len(frames)} frames per clip and num_frames is "
+                f"{type(sampler).__name__} gives {len(frames)} frames per clip, but num_frames is "
                 f"{num_frames}; they must be equal."
             )
         views.append(View(frames, clip.clip_index, clip.aug_index, num_crops))
@@ -273,7 +271,7 @@ def _all_clips(sampler: ClipSampler, duration: float, draw_seed: int) -> list[Cl
                 break
             if len(clips) > 10_000:
                 raise ValueError(
-                    f"{type(sampler).__name__} gave more than 10,000 clips of a video of "
+                    f"{type(sampler).__name__} gave more than 10,000 clips for a video of "
                     f"{duration:.1f} seconds; choose a longer stride."
                 )
     sampler.reset()
@@ -282,7 +280,7 @@ def _all_clips(sampler: ClipSampler, duration: float, draw_seed: int) -> list[Cl
 
 @contextmanager
 def _python_random(seed: int) -> Iterator[None]:
-    """Seed Python's global generator for a moment: pytorchvideo's random samplers draw from it."""
+    """Seed Python's global generator temporarily: pytorchvideo's random samplers use it."""
     state = random.getstate()
     random.seed(seed)
     try:

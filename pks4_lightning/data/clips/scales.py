@@ -1,4 +1,4 @@
-"""How long and how large the clips of a data module are: as configured, fitted, or drawn."""
+"""Length and frame size of clips: as configured, fitted to the model, or drawn at random."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ClipScales:
-    """The scale of validation and test clips, and what that of training clips is drawn from.
+    """The scale of validation and test clips, and the distribution for training clips.
 
     Args:
         num_frames: Frames per clip.
         frame_size: Side of the square that the model sees, in pixels.
-        resize: Scaling of the frames before they are cropped: the length of the shorter side, or
-            height and width, in pixels.
-        flexible: What training clips draw.
+        resize: Size of the frames before cropping: length of the shorter side, or height and width,
+            in pixels.
+        flexible: Distribution of the scale of training clips.
         seed: Seed of the draws.
         patch_size: Side of the model's own patches, in pixels; 1 while no model is known.
-        grid_size: Rows and columns of patches where the model fixes them.
+        grid_size: Rows and columns of patches, if the model fixes them.
 
     Raises:
         ValueError: If a number is not positive, or crops do not fit into the resized frames.
@@ -50,16 +50,16 @@ class ClipScales:
     def matched(self, *, patch_size: int, grid_size: int | None) -> "ClipScales":
         """Return scales whose frames a model can cut into patches.
 
-        With a fixed grid the nearest size to ``frame_size`` that it divides is taken. Sizes that
-        training draws from are never changed.
+        With a fixed grid, ``frame_size`` is rounded to the nearest size that the grid divides. The
+        sizes that training draws from are never changed.
 
         Args:
             patch_size: Side of the model's own patches, in pixels.
-            grid_size: Rows and columns of patches of every frame; ``None`` where they have the
+            grid_size: Rows and columns of patches of every frame; ``None`` if patches have the
                 model's own size.
 
         Raises:
-            ValueError: If frames of some size cannot be cut so.
+            ValueError: If frames of some size cannot be cut into patches.
         """
         unit = grid_size or patch_size
         nearest = round(self.frame_size / unit) * unit
@@ -71,7 +71,8 @@ class ClipScales:
             )
         if nearest != self.frame_size:
             logger.info(
-                "Frames are taken at %d pixels instead of %d, so that %d x %d patches cover them.",
+                "Frames are resized to %d pixels instead of %d, so that %d x %d patches cover "
+                "them.",
                 nearest, self.frame_size, unit, unit,
             )  # fmt: skip
         scales = replace(
@@ -85,7 +86,7 @@ class ClipScales:
         return scales
 
     def draws(self) -> ScaleDraws | None:
-        """Return what training clips are drawn from, or ``None`` where all have one scale.
+        """Return the draws of training clips, or ``None`` if all have one scale.
 
         Raises:
             ValueError: If frames of some size cannot be cut into the model's patches.
@@ -103,6 +104,6 @@ class ClipScales:
 
     @property
     def largest(self) -> tuple[int, int]:
-        """The most frames that a training clip may have, and the largest side of a frame."""
+        """Return the largest number of frames and the largest frame size of a training clip."""
         lengths = self.flexible.num_frames or [self.num_frames]
         return max(lengths), max(self.flexible.frame_sizes or [self.frame_size])

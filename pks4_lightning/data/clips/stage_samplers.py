@@ -1,4 +1,4 @@
-"""Which clips a video gives in training, validation, testing and predicting."""
+"""Choose the clip samplers of training, validation, testing and predicting."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,14 +20,14 @@ def stage_samplers(
     num_crops: int = 1,
     given: Mapping[str, ClipSampler | None] = MappingProxyType({}),
 ) -> dict[Stage, ClipSampler]:
-    """Return which clips a video gives in training, validation, testing and predicting.
+    """Return the clip sampler of each stage.
 
     Args:
         num_frames: Frames per clip.
         frame_rate: Frames per second; ``None`` spreads a clip over the whole video.
         num_clips: Clips per video in testing and predicting.
-        num_crops: Crops of each clip, likewise.
-        given: Samplers that take the place of ours; predicting takes that of testing.
+        num_crops: Crops per clip, likewise.
+        given: Samplers that replace ours; predicting uses that of testing.
 
     Raises:
         ValueError: If a number is not positive.

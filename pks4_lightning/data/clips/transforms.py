@@ -1,8 +1,8 @@
-"""Crops, flips and resizing of clips in the loader's workers, on 8-bit frames.
+"""Crop, flip and resize 8-bit clips in the loader's workers.
 
 Dimensions:
     T: frames
-    H, W: pixels before
+    H, W: pixels before cropping
     S: side of the square that the model sees, in pixels
 """
 
@@ -38,27 +38,27 @@ NEVER = -1
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training clips. One draw holds for all frames of a clip.
+    """Random changes of the training clips. Each draw applies to all frames of a clip.
 
     Args:
         scale: Smallest and largest area of the random crop, as a share of the frame.
-        ratio: Smallest and largest width over height of the crop.
+        ratio: Smallest and largest aspect ratio (width over height) of the crop.
         flip: Probability of a horizontal flip.
         flip_label_pairs: Pairs of classes that a flip turns into each other, by name, or by index
-            where the names mirror each other. ``null`` finds them by name: classes that differ by
-            left and right, or by clockwise and anticlockwise; a class whose counterpart is missing
-            is then never flipped. An empty list swaps none.
+            if the names mirror each other. ``null`` finds them by name: classes that differ by left
+            and right, or by clockwise and anticlockwise; a class without a counterpart is then
+            never flipped. An empty list swaps none.
         reverse: Probability of playing a clip backwards.
-        reverse_label_pairs: Pairs of classes that this turns into each other, by name or index; a
-            class that stays the same is paired with itself, classes in no pair are never reversed.
-        grayscale: Probability of losing all colour.
-        randaugment_num_ops: Operations drawn per clip; 0 turns RandAugment off.
+        reverse_label_pairs: Pairs of classes that reversal turns into each other, by name or index;
+            a class that stays the same is paired with itself; unpaired classes are never reversed.
+        grayscale: Probability of conversion to grey.
+        randaugment_num_ops: Operations drawn per clip; 0 disables RandAugment.
         randaugment_magnitude: Mean strength of an operation, 0 to 10.
         randaugment_std: Standard deviation of the strength.
-        randaugment_probability: Probability that a drawn operation is carried out.
+        randaugment_probability: Probability that a drawn operation is applied.
 
     Raises:
-        ValueError: If a probability or range is impossible.
+        ValueError: If a probability or range is invalid.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
@@ -77,18 +77,20 @@ class Augmentation:
         for name in ("flip", "reverse", "grayscale", "randaugment_probability"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ValueError(f"augmentation.{name} is {value}; it is a probability, 0 to 1.")
+                raise ValueError(
+                    f"augmentation.{name} is {value}; it must be a probability from 0 to 1."
+                )
         if self.reverse and not self.reverse_label_pairs:
             raise ValueError(
-                f"augmentation.reverse is {self.reverse} and augmentation.reverse_label_pairs "
-                "names no classes: clips of a class in no pair are never reversed."
+                f"augmentation.reverse is {self.reverse}, but augmentation.reverse_label_pairs "
+                "is empty: only clips of paired classes are reversed."
             )
         for name, most in (("scale", 1.0), ("ratio", math.inf)):
             low, high = getattr(self, name)
             if not 0 < low <= high <= most:
                 raise ValueError(
-                    f"augmentation.{name} is {low} to {high}; it must rise, above 0"
-                    f"{f' and up to {most:g}' if most < math.inf else ''}."
+                    f"augmentation.{name} is {low} to {high}; it must be an increasing range above "
+                    f"0{f' and up to {most:g}' if most < math.inf else ''}."
                 )
         if self.randaugment_num_ops < 0 or self.randaugment_std < 0:
             raise ValueError(
@@ -98,22 +100,22 @@ class Augmentation:
         if not 0 <= self.randaugment_magnitude <= 10:
             raise ValueError(
                 f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}; "
-                "it must be 0 to 10."
+                "it must lie between 0 and 10."
             )
 
 
 def random_crop_box(
     height: int, width: int, augmentation: Augmentation, draw: torch.Generator
 ) -> CropBox:
-    """Draw a crop whose area is uniform and whose logarithmic aspect ratio is uniform.
+    """Draw a crop with uniform area and uniform logarithmic aspect ratio.
 
-    Ten draws that do not fit into the frame are followed by the largest centred crop of an allowed
-    aspect ratio.
+    After ten draws that do not fit into the frame, the largest centred crop of an allowed aspect
+    ratio is taken.
 
     Args:
-        height: Of the frame, in pixels.
-        width: Of the frame, in pixels.
-        augmentation: Gives ``scale`` and ``ratio``.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
+        augmentation: Provides ``scale`` and ``ratio``.
         draw: Source of every random choice.
     """
     (small, large), (narrow, wide) = augmentation.scale, augmentation.ratio
@@ -137,16 +139,16 @@ def random_crop_box(
 def spatial_crop_box(
     height: int, width: int, *, size: int, crop_index: int, num_crops: int
 ) -> CropBox:
-    """Place square test crops along the longer side: left, centre, right for three of them.
+    """Place square test crops along the longer side: left, centre and right for three of them.
 
-    A single crop is the centre. Along the shorter side all are centred. A frame smaller than
-    ``size`` gives squares of its shorter side.
+    A single crop is the centre. Along the shorter side, all crops are centred. If the frame is
+    smaller than ``size``, the side of the squares is its shorter side.
 
     Args:
-        height: Of the frame, in pixels.
-        width: Of the frame, in pixels.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
         size: Side of the square, in pixels.
-        crop_index: 0 is the leftmost (or topmost) one.
+        crop_index: Index of the crop; 0 is the leftmost (or topmost) one.
         num_crops: Crops along the longer side.
     """
     side = min(size, height, width)
@@ -159,12 +161,12 @@ def spatial_crop_box(
 def crop_clip(
     frames: UInt8[Tensor, "T H W 3"], box: CropBox, *, size: int, flip: bool = False
 ) -> UInt8[Tensor, "3 T S S"]:
-    """Cut a box out of every frame and scale it, bilinearly and with antialiasing.
+    """Cut a box out of every frame and resize it, bilinearly and with antialiasing.
 
     Args:
         frames: RGB frames.
-        box: What to cut out.
-        size: Side of the square that comes out, in pixels.
+        box: The box to cut out.
+        size: Side of the resulting square, in pixels.
         flip: Mirror left and right.
     """
     top, left, height, width = box
@@ -179,18 +181,18 @@ def crop_clip(
 def flipped_labels(
     label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]] | None
 ) -> tuple[int, ...]:
-    """Say for every class which class its mirrored clips belong to.
+    """Return, for every class, the class that its mirrored clips belong to.
 
     Args:
         label_names: Names of all classes, in order.
-        pairs: As ``Augmentation.flip_label_pairs``.
+        pairs: As in ``Augmentation.flip_label_pairs``.
 
     Returns:
         A class index per class; -1 where a clip must not be mirrored.
 
     Raises:
-        ValueError: If a pair names a class that does not exist, or a class is in two pairs, or the
-            names of a pair of indices do not mirror each other: they are of another list.
+        ValueError: If a pair names a class that does not exist, a class is in two pairs, or the
+            names of two paired indices do not mirror each other.
     """
     if pairs is None:
         return _mirrored_by_name(label_names)
@@ -202,8 +204,8 @@ def flipped_labels(
         by_index = all(isinstance(label, int) for label in pair)
         if by_index and are_named and _plain(names[1]) != _swap_sides(_plain(names[0])):
             raise ValueError(
-                f"{setting} holds {_shown(pair)}, which are '{names[0]}' and '{names[1]}' here and "
-                "do not mirror each other; leave it out, so that pairs are found by name, or name "
+                f"{setting} contains {_shown(pair)}, which here are '{names[0]}' and '{names[1]}' "
+                "and do not mirror each other; leave it out to have pairs found by name, or name "
                 "the classes that a flip swaps."
             )
         mirrored[one], mirrored[other] = other, one
@@ -213,11 +215,11 @@ def flipped_labels(
 def reversed_labels(
     label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]] | None
 ) -> tuple[int, ...]:
-    """Say for every class which class its clips show when they are played backwards.
+    """Return, for every class, the class that its clips show when played backwards.
 
     Args:
         label_names: Names of all classes, in order.
-        pairs: As ``Augmentation.reverse_label_pairs``.
+        pairs: As in ``Augmentation.reverse_label_pairs``.
 
     Returns:
         A class index per class; -1 where a clip must not be reversed.
@@ -235,21 +237,21 @@ def reversed_labels(
 def _pairs_of_classes(
     setting: str, label_names: Sequence[str], pairs: Sequence[tuple[int | str, int | str]]
 ) -> Iterator[tuple[tuple[int | str, int | str], int, int]]:
-    """Yield the pairs of a setting, as they are written and as indices."""
+    """Yield the pairs of a setting, as written and as indices."""
     paired: set[int] = set()
     for pair in pairs:
         one, other = (_class_of(setting, label, label_names) for label in pair)
         if {one, other} & paired:
             raise ValueError(
-                f"{setting} holds {_shown(pair)}, of which one class is in another pair already; "
-                "a class is turned into one other."
+                f"{setting} contains {_shown(pair)}, one class of which is already in another "
+                "pair; a class can be in one pair only."
             )
         paired |= {one, other}
         yield pair, one, other
 
 
 def _class_of(setting: str, label: int | str, label_names: Sequence[str]) -> int:
-    """Return the index of a class that is given by index or by name."""
+    """Return the index of a class given by index or by name."""
     if isinstance(label, str):
         names = [_plain(name) for name in label_names]
         if _plain(label) in names:
@@ -257,10 +259,12 @@ def _class_of(setting: str, label: int | str, label_names: Sequence[str]) -> int
         close = difflib.get_close_matches(_plain(label), names, n=1)
         hint = f"; the closest is '{label_names[names.index(close[0])]}'" if close else ""
         raise ValueError(
-            f"{setting} names '{label}', which is none of the {len(names)} classes{hint}."
+            f"{setting} names '{label}', which is not among the {len(names)} classes{hint}."
         )
     if not 0 <= label < len(label_names):
-        raise ValueError(f"{setting} holds {label}; the classes are 0 to {len(label_names) - 1}.")
+        raise ValueError(
+            f"{setting} contains {label}; the classes are 0 to {len(label_names) - 1}."
+        )
     return label
 
 
@@ -275,7 +279,7 @@ def _mirrored_by_name(label_names: Sequence[str]) -> tuple[int, ...]:
     if lonely:
         logger.warning(
             "%d classes have a side in their name and no mirrored counterpart, such as '%s'; "
-            "their clips are not flipped (augmentation.flip_label_pairs settles it by hand).",
+            "their clips are not flipped (set augmentation.flip_label_pairs to pair them by hand).",
             len(lonely),
             lonely[0],
         )
@@ -295,7 +299,7 @@ _OPPOSITE = {
 
 
 def _plain(name: str) -> str:
-    """One spelling of a class name, for comparing names."""
+    """Return the normalised form of a class name, for comparing names."""
     words = " ".join(name.replace("_", " ").casefold().split())
     return re.sub(r"\b(counter|anti)[- ]?clockwise\b", "anticlockwise", words)
 

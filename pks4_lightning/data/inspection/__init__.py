@@ -1,1 +1,1 @@
-"""Looking at a data set before a training learns from it."""
+"""Inspect a data set before training."""

@@ -1,4 +1,4 @@
-"""What to know of a data set before a week of training."""
+"""Check a data set for problems before training."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,32 +19,32 @@ _NUM_NAMED = 3
 
 @dataclass
 class SplitReport:
-    """The numbers of one split."""
+    """The counts of one split."""
 
     listed: int
     missing: int
     unusable: int
-    """On the disk, and quarantined by the manifest."""
+    """Videos that exist on disk and are quarantined by the manifest."""
     per_class: list[int]
-    """Listed videos of every class, those missing included."""
+    """Listed videos of every class, including missing ones."""
     num_frames: list[int]
-    """Of the usable videos, where the manifest knows them."""
+    """Lengths of the usable videos that are in the manifest."""
 
     @property
     def usable(self) -> int:
-        """Videos that are on the disk and not quarantined."""
+        """Videos that exist on disk and are not quarantined."""
         return self.listed - self.missing - self.unusable
 
 
 @dataclass
 class DataReport:
-    """What ``pks4 data check`` has found."""
+    """The result of ``pks4 data check``."""
 
     splits: dict[str, SplitReport]
     wrong: list[str] = field(default_factory=list)
-    """What would make a score mean something else; a sentence each."""
+    """Problems that would distort a score, one sentence each."""
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing."""
+    """Other remarks."""
 
 
 def check_data(
@@ -58,11 +58,11 @@ def check_data(
     """Compare the splits with the manifest, with each other and with the official numbers.
 
     Args:
-        splits: Those that are there, each with its missing videos.
+        splits: The existing splits, each with its missing videos.
         records: The manifest; ``None`` if there is none.
         root: Folder that the manifest's paths are relative to.
         label_names: Names of all classes.
-        official: What the data set's authors publish.
+        official: The numbers published by the data set's authors.
     """
     paths = {name: manifest_paths(videos, root) for name, videos in splits.items()}
     records_of = {
@@ -80,7 +80,7 @@ def check_data(
     _check_overlap(report, paths)
     if records is None:
         report.notes.append(
-            "There is no manifest, so damaged, duplicated and short videos are not known; run "
+            "There is no manifest, so damaged, duplicate and short videos are unknown; run "
             "pks4 data index."
         )
     else:
@@ -91,11 +91,11 @@ def check_data(
 
 
 def workers_needed(clips_per_second: float, *, wanted: float) -> int:
-    """Return how many workers a rate of clips takes.
+    """Return the number of workers needed for a rate of clips.
 
     Args:
-        clips_per_second: What one worker gives.
-        wanted: What the training uses.
+        clips_per_second: Rate of one worker.
+        wanted: Rate that the training needs.
     """
     return max(1, -int(-wanted // clips_per_second))
 
@@ -120,14 +120,14 @@ def _check_files(
 ) -> None:
     split = report.splits[name]
     bad = [record for record in records if record is not None and record.status != "ok"]
-    # a training without some of its videos is a training; a score without them is another score
+    # Training without some videos is still training; a score without them is another score.
     findings = report.notes if name == "train" else report.wrong
     if split.missing:
         named = [*videos.missing, *(r.path for r in bad if r.status == "missing")]
         findings.append(
             f"{split.missing} of {split.listed} {name} videos are missing, such as {_some(named)}."
         )
-    if Path(videos.source) == Path(videos.folder):  # class folders, not a list of files
+    if Path(videos.source) == Path(videos.folder):  # class folders, which list no files
         findings += walk(Path(videos.source)).remarks()
     damaged = [record for record in bad if record.status != "missing"]
     if damaged:
@@ -141,17 +141,17 @@ def _check_files(
     known = [record for record in records if record is not None]
     turned = sum(record.rotation != 0 or record.mirrored for record in known)
     if turned:
-        report.notes.append(f"{turned} {name} videos are turned or mirrored when they are decoded.")
+        report.notes.append(f"{turned} {name} videos are rotated or mirrored when decoded.")
     oblong = [record for record in known if record.pixel_aspect != "1"]
     if oblong:
         report.notes.append(
-            f"{len(oblong)} {name} videos have pixels that are not square, such as "
-            f"'{oblong[0].path}' ({oblong[0].pixel_aspect}); they are used as they are stored."
+            f"{len(oblong)} {name} videos have non-square pixels, such as "
+            f"'{oblong[0].path}' ({oblong[0].pixel_aspect}); they are used as stored."
         )
     unknown = sum(record is None for record in records)
     if 0 < unknown < len(records):
         report.notes.append(
-            f"The manifest does not know {unknown} {name} videos; run pks4 data index again."
+            f"The manifest lacks {unknown} {name} videos; run pks4 data index again."
         )
 
 
@@ -190,7 +190,7 @@ def _check_contents(
     paths: Mapping[str, Sequence[str]],
     records: Mapping[str, Sequence[FileRecord | None]],
 ) -> None:
-    """Find files of the same bytes: in two splits, in one, or with two labels."""
+    """Find identical files: in two splits, within a split, or with two labels."""
     copies: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
     for name, videos in splits.items():
         for path, record, label in zip(paths[name], records[name], videos.labels, strict=True):
@@ -201,7 +201,7 @@ def _check_contents(
     labels: list[str] = []
     for same in copies.values():
         if len({path for _, path, _ in same}) == 1:
-            continue  # the same file in two splits has been named already
+            continue  # the same path in two splits has already been reported
         named = " = ".join(f"{name} '{path}'" for name, path, _ in same[:_NUM_NAMED])
         (across if len({name for name, _, _ in same}) > 1 else within).append(named)
         if len({label for _, _, label in same}) > 1:
@@ -233,7 +233,7 @@ def _compare(report: DataReport, official: Published) -> None:
             continue
         lost = "; copies differ, as videos are taken down" if not official.exact else ""
         report.notes.append(
-            f"If this is {official.name}: it has {number:,} {name} videos, and {split.listed:,} "
+            f"If this is {official.name}: it has {number:,} {name} videos, but {split.listed:,} "
             f"are listed{lost}."
         )
 

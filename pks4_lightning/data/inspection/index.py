@@ -1,8 +1,8 @@
-"""Looks at every file of a data set once, in processes that may die of it.
+"""Decode every file of a data set once, in processes that may crash.
 
-A file that crashes its decoder, or never ends, costs the process that looked at it and is recorded
-as such; the others go on. What is finished is kept: a call that was interrupted goes on where it
-stopped, and files that have not changed since are not looked at again.
+A file that crashes its decoder, or never ends, costs the process that decodes it and is recorded as
+such; the other processes continue. Results are kept: an interrupted call continues where it
+stopped, and files that have not changed are not decoded again.
 """
 
 import logging
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Probe: TypeAlias = Callable[[Path, str], FileRecord]
 
 _FILES_PER_PROCESS = 500
-"""Then it is replaced, with whatever memory its decoders have lost."""
+"""Files per process; it is then replaced, to release memory that decoders have leaked."""
 _LOOK_AGAIN = frozenset({"crashed", "timeout", "missing"})
 
 
@@ -43,18 +43,18 @@ def index_files(
     accept_changes: bool = False,
     probe: Probe = probe_file,
 ) -> list[FileRecord]:
-    """Look at files, and write the manifest and the quarantine list.
+    """Examine files, and write the manifest and the quarantine list.
 
     Args:
         root: Folder that the paths are relative to.
         paths: The files.
-        manifest: Where to write. What it says of files that have not changed is kept.
-        num_workers: Processes at work, at least 1.
-        timeout: Seconds after which a file is given up.
-        verify: Look at all files again, whatever their size and time.
-        accept_changes: Take a file that differs from the one indexed before for a new one.
-            Otherwise it is quarantined.
-        probe: What looks at a file; a function that a new process can import.
+        manifest: File to write. Its records of unchanged files are kept.
+        num_workers: Number of processes, at least 1.
+        timeout: Seconds after which to give up on a file.
+        verify: Examine all files again, even if size and time are unchanged.
+        accept_changes: Treat a file that has changed since it was indexed as a new one. Otherwise
+            it is quarantined.
+        probe: Function that examines a file; it must be importable in a new process.
 
     Returns:
         The records of these files, in the order of their paths.
@@ -78,7 +78,7 @@ def index_files(
         logger.info("%d of %d files have not changed since they were indexed.", len(done),
                     len(wanted))  # fmt: skip
     manifest.parent.mkdir(parents=True, exist_ok=True)
-    # the torn end of a line that a killed process left behind must not swallow ours
+    # a partial line left by a killed process must not swallow the next one
     kept = "".join(to_json(record) + "\n" for record in before.values())
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(kept)
@@ -96,17 +96,17 @@ def index_files(
 def probe_all(
     root: Path, paths: Sequence[str], *, num_workers: int, timeout: float, probe: Probe = probe_file
 ) -> Iterator[FileRecord]:
-    """Look at files in processes of their own; yield the records as they come.
+    """Examine files in separate processes; yield the records as they arrive.
 
     Args:
         root: Folder that the paths are relative to.
         paths: The files.
-        num_workers: Processes at work.
-        timeout: Seconds after which a file is given up and its process killed.
-        probe: What looks at a file.
+        num_workers: Number of processes.
+        timeout: Seconds after which to give up on a file and kill its process.
+        probe: Function that examines a file.
 
     Yields:
-        One record for each file, in the order in which they are finished.
+        One record per file, in order of completion.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pks4_lightning.data.inspection.probe"])
@@ -134,7 +134,7 @@ def probe_all(
 
 
 class _Child:
-    """One process that looks at one file after the other."""
+    """A process that examines one file after the other."""
 
     def __init__(self, context: ForkServerContext, root: Path, probe: Probe, path: str) -> None:
         self.pipe: Connection
@@ -155,10 +155,10 @@ class _Child:
         try:
             self.pipe.send(path)
         except BrokenPipeError:
-            self._alive = False  # its answer says so
+            self._alive = False  # reported by `answer`
 
     def answer(self, *, readable: bool, timeout: float) -> FileRecord | None:
-        """Return the record of the file at hand, if that is settled."""
+        """Return the record of the current file, if there is one yet."""
         if readable:
             try:
                 record: FileRecord = self.pipe.recv()
@@ -188,8 +188,8 @@ class _Child:
 
 
 def _look_at_files(root: Path, probe: Probe, pipe: Connection) -> None:
-    """Answer paths with records until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    """Answer paths with records until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
     while True:
         try:
             path = pipe.recv()
@@ -205,7 +205,7 @@ def _cause(exitcode: int | None) -> str:
 
 
 def _same(root: Path, path: str, before: Mapping[str, FileRecord]) -> bool:
-    """Whether a file is, by size and time, the one that was looked at before by this reader."""
+    """Return whether a file has the size and time it had when this version examined it."""
     record = before.get(path)
     if record is None or record.status in _LOOK_AGAIN or record.reader < READER_VERSION:
         return False
@@ -217,7 +217,7 @@ def _same(root: Path, path: str, before: Mapping[str, FileRecord]) -> bool:
 
 
 def _compared(record: FileRecord, before: FileRecord | None) -> FileRecord:
-    """Return the record of a file, or the whole one's if the file is no longer that."""
+    """Return the record of a file; mark it as changed if it was intact before and differs now."""
     if before is None or not before.sha256 or not record.sha256:
         return record
     if before.status not in ("ok", "hash_mismatch") or record.sha256 == before.sha256:

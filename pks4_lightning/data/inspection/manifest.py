@@ -1,8 +1,8 @@
-"""What is known of every file of a data set: one JSON object per line.
+"""The manifest of a data set: one JSON object per line and file.
 
-``pks4 data index`` writes ``manifest.jsonl`` and, with what must not be used, ``quarantine.jsonl``
-into the folder ``.pks4`` of the data set. Training and testing use them where they are, and work
-without.
+``pks4 data index`` writes ``manifest.jsonl`` and, for files that must not be used,
+``quarantine.jsonl`` into the folder ``.pks4`` of the data set. Training and testing use them if
+they exist.
 """
 
 import json
@@ -33,18 +33,18 @@ _FIELDS = {field.name for field in fields(FileRecord)}
 
 
 def default_manifest(root: str | Path) -> Path:
-    """Return where the manifest of a data set lies unless told otherwise."""
+    """Return the default path of a data set's manifest."""
     return Path(root).expanduser() / ".pks4" / "manifest.jsonl"
 
 
 def quarantine_path(manifest: Path) -> Path:
-    """Return the list of the files that must not be used, beside a manifest."""
+    """Return the path of the quarantine list, beside the manifest."""
     name = manifest.name.replace("manifest", "quarantine")
     return manifest.with_name(name if name != manifest.name else f"quarantine-{name}")
 
 
 def relative_path(path: str, root: str | Path) -> str:
-    """Return a path as a manifest spells it: relative to the root, with forward slashes."""
+    """Return a path as written in a manifest: relative to the root, with forward slashes."""
     return Path(os.path.relpath(path, Path(root).expanduser())).as_posix()
 
 
@@ -53,10 +53,10 @@ def read_manifest(manifest: Path, *, torn: bool = False) -> dict[str, FileRecord
 
     Args:
         manifest: The file.
-        torn: The last line may be incomplete, as of a list whose writer was killed.
+        torn: Allow an incomplete last line, left by a killed writer.
 
     Returns:
-        The records by path; of several for a path the last one.
+        The records by path; if there are several for a path, the last one.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -75,19 +75,19 @@ def read_manifest(manifest: Path, *, torn: bool = False) -> dict[str, FileRecord
             if torn and number == len(lines):
                 break
             raise ValueError(
-                f"'{manifest}' has no record of a file in line {number}; delete it and run "
-                "pks4 data index again."
+                f"Line {number} of '{manifest}' is not the record of a file; delete the manifest "
+                "and run pks4 data index again."
             ) from None
         records[record.path] = record
     return records
 
 
 def write_manifest(manifest: Path, records: Iterable[FileRecord]) -> None:
-    """Write a manifest and the quarantine list beside it, whole or not at all.
+    """Write a manifest and the quarantine list beside it, atomically.
 
     Args:
         manifest: The file.
-        records: In any order.
+        records: The records, in any order.
     """
     ordered = sorted(records, key=lambda record: record.path)
     for target, chosen in (
@@ -99,7 +99,7 @@ def write_manifest(manifest: Path, records: Iterable[FileRecord]) -> None:
 
 
 def to_json(record: FileRecord) -> str:
-    """Return a record as a line of a manifest, without its end."""
+    """Return a record as a line of a manifest, without the newline."""
     return json.dumps(asdict(record), ensure_ascii=False)
 
 
@@ -113,11 +113,11 @@ def _from_json(line: str) -> FileRecord:
 
 
 class KnownFiles:
-    """The manifest's knowledge of one split, small enough to hand to every worker.
+    """What the manifest records about one split, small enough to pass to every worker.
 
     Args:
         records: The manifest.
-        paths: The split's videos, spelled as in the manifest, in the order of ``video_index``.
+        paths: The videos of the split, as written in the manifest, in the order of ``video_index``.
     """
 
     def __init__(self, records: Mapping[str, FileRecord], paths: Iterable[str]) -> None:
@@ -133,29 +133,29 @@ class KnownFiles:
             if record.status != "ok"
         }
         self.num_unknown = sum(record is None for record in chosen)
-        """Videos that the manifest does not know."""
+        """Number of videos that are not in the manifest."""
 
     @property
     def quarantined(self) -> dict[int, str]:
-        """Why videos must not be used, by video index."""
+        """Reasons why videos must not be used, by video index."""
         return self._bad
 
     def num_frames(self, index: int) -> int | None:
-        """Return how many frames of a video decode, if that is known."""
+        """Return how many frames of a video can be decoded, if known."""
         return int(self._num_frames[index]) or None
 
     def objection(self, index: int, path: str) -> str | None:
-        """Say why a video must not be used, if so.
+        """Return why a video must not be used, if there is a reason.
 
-        A file of another size is another file. One of the same size with another time stamp, as
+        A file of another size has changed. A file of the same size with another time stamp, as
         copies have, is hashed.
 
         Args:
-            index: The video.
-            path: Its file.
+            index: Index of the video.
+            path: The path of its file.
 
         Returns:
-            What is wrong; ``None`` where nothing is, or nothing is known.
+            The reason; ``None`` if there is none, or nothing is known.
         """
         if index in self._bad:
             return self._bad[index]

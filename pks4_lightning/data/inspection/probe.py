@@ -1,10 +1,10 @@
-"""A close look at one video file: every frame decoded, every promise of its header checked.
+"""Examine one video file: decode every frame and check what its header claims.
 
-The reader decides: a file is fine if it gives all its frames, and their number is what it gives.
-FFmpeg conceals damage as well as it can, so most damaged files decode without an error. The reader
-tells its decoders to refuse what they would conceal, and compares what the container promises, a
-number of frames or a duration, with what is there. Damage that neither shows, such as a changed
-bit that gives another valid picture, is only told by the hash of a file that was whole once.
+The reader decides: a file is intact if all frames can be read, and their number is what was read.
+FFmpeg conceals damage where it can, so most damaged files decode without an error. The reader
+therefore makes decoders refuse what they would conceal, and compares what the container claims (a
+number of frames or a duration) with what is there. Damage that shows in neither, such as a flipped
+bit that gives another valid picture, is detected only by the hash of a file that was intact before.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ from pks4_lightning.files import sha256_of
 __all__ = ["READER_VERSION", "FileRecord", "Status", "probe_file"]
 
 READER_VERSION = 1
-"""Rises with every change of what the reader accepts, or counts as a frame."""
+"""Incremented whenever the reader changes what it accepts, or what it counts as a frame."""
 
 Status: TypeAlias = Fault | Literal["ok", "crashed", "timeout", "hash_mismatch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """What is known of one file: a line of the manifest."""
+    """The record of one file: a line of the manifest."""
 
     path: str
-    """Relative to the manifest's root, with forward slashes."""
+    """Path relative to the manifest's root, with forward slashes."""
     size: int = 0
     mtime_ns: int = 0
     sha256: str = ""
@@ -40,25 +40,25 @@ class FileRecord:
     codec: str = ""
     pix_fmt: str = ""
     rotation: int = 0
-    """Degrees, counter-clockwise, that players turn the frames by."""
+    """Counter-clockwise rotation in degrees that players apply."""
     mirrored: bool = False
-    """Players swap left and right afterwards."""
+    """Whether players mirror left and right afterwards."""
     pixel_aspect: str = "1"
     """Width of a pixel divided by its height."""
     width: int = 0
     height: int = 0
     num_frames: int = 0
-    """Frames that decode, each of them counted."""
+    """Number of frames that decode."""
     pts_digest: str = ""
     """Hash of the frames' time stamps in order."""
     keyframes: tuple[int, ...] = ()
-    """Numbers of the frames that decode without others, in presentation order."""
+    """Indices of the frames that decode without others, in presentation order."""
     duration: float = 0.0
-    """Seconds from the first frame's start to the last frame's end."""
+    """Seconds from the start of the first frame to the end of the last."""
     status: Status = "ok"
     reason: str = ""
     reader: int = 0
-    """The version that looked at the file; 0 before there were numbers."""
+    """Version of the reader that examined the file; 0 before versions were counted."""
 
 
 def probe_file(root: Path, path: str) -> FileRecord:
@@ -69,7 +69,7 @@ def probe_file(root: Path, path: str) -> FileRecord:
         path: The video.
 
     Returns:
-        Its record. Whatever is wrong with the file is its status and reason; nothing is raised.
+        Its record. Faults of the file are in its status and reason; nothing is raised.
     """
     file = root / path
     try:
@@ -91,7 +91,7 @@ def probe_file(root: Path, path: str) -> FileRecord:
 
 
 def _examine(file: Path, known: dict[str, Any]) -> None:
-    """Let the reader decode a file and fill in what is learnt."""
+    """Let the reader decode a file, and record the result."""
     video = Video(file)
     stream = video.stream
     known.update(

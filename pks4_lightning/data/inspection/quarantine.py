@@ -1,4 +1,4 @@
-"""What becomes of videos that cannot be used: left out, counted, and too many of them refused."""
+"""Handle videos that cannot be used: skip them, count them, and refuse too many."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ _NUM_NAMED = 10
 
 
 def manifest_paths(videos: VideoList, root: str) -> list[str]:
-    """Return the videos of a split as the manifest of a root spells them."""
+    """Return the videos of a split with the paths they have in the manifest of a root."""
     folder = relative_path(videos.folder, root)
     return list(videos.paths) if folder == "." else [f"{folder}/{path}" for path in videos.paths]
 
@@ -24,17 +24,17 @@ def manifest_paths(videos: VideoList, root: str) -> list[str]:
 def apply_manifest(
     videos: VideoList, records: Mapping[str, FileRecord], root: str, *, split: str
 ) -> tuple[VideoList, KnownFiles]:
-    """Apply what a manifest says to a split; say how many videos that concerns.
+    """Apply a manifest to a split, and log how many videos it affects.
 
     Args:
         videos: The split.
         records: The manifest.
         root: Folder that the manifest's paths are relative to.
-        split: Training videos that must not be used are left out. Those of other splits stay, to
-            be counted as failed.
+        split: Training videos that must not be used are skipped. Those of other splits are kept,
+            to be counted as failed.
 
     Returns:
-        The videos to use, and what is known of them.
+        The videos to use, and what is known about them.
 
     Raises:
         ValueError: If no training video is left.
@@ -43,7 +43,7 @@ def apply_manifest(
     known = KnownFiles(records, paths)
     if known.num_unknown:
         logger.warning(
-            "The manifest does not know %d of the %d %s videos; run pks4 data index again.",
+            "The manifest lacks %d of the %d %s videos; run pks4 data index again.",
             known.num_unknown, len(videos), split,
         )  # fmt: skip
     bad = known.quarantined
@@ -52,7 +52,7 @@ def apply_manifest(
     logger.warning(
         "The manifest quarantines %d of the %d %s videos, such as '%s': %s; they %s.",
         len(bad), len(videos), split, paths[min(bad)], bad[min(bad)],
-        "are left out" if split == "train" else "count as failed",
+        "are skipped" if split == "train" else "count as failed",
     )  # fmt: skip
     if split != "train":
         return videos, known
@@ -66,31 +66,31 @@ def apply_manifest(
 
 
 class FailureCount:
-    """Counts the training videos that could not be decoded, and says when they are too many.
+    """Counts the training videos that could not be decoded, and decides when there are too many.
 
     Args:
-        max_bad_fraction: Share of the training videos that may fail; one always may.
+        max_bad_fraction: Share of the training videos that may fail; one is always tolerated.
     """
 
     def __init__(self, max_bad_fraction: float) -> None:
         check_counts(0, max_bad_fraction=max_bad_fraction)
         self.max_bad_fraction = max_bad_fraction
         self.reasons: list[str] = []
-        """A sentence for each file, in the order in which they failed."""
+        """One sentence per file, in the order in which they failed."""
 
     def add(self, failures: Iterable[str]) -> None:
         """Record the failures of a batch.
 
         Args:
-            failures: As a batch has them: a line for each file, empty for good clips.
+            failures: As in a batch: one line per file, empty for good clips.
         """
         for reason in [line for failure in failures for line in failure.splitlines()]:
             if reason not in self.reasons:
                 self.reasons.append(reason)
-                logger.warning("%s Another video stands in for it.", reason)
+                logger.warning("%s Another video replaces it.", reason)
 
     def refusal(self, *, num_videos: int) -> str | None:
-        """Return the sentence that ends a training, or ``None`` while no more have failed than may.
+        """Return the sentence that ends a training; ``None`` until too many videos have failed.
 
         Args:
             num_videos: Videos in the split.

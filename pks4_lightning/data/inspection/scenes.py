@@ -1,8 +1,8 @@
-"""Which videos show the same scene, told by how they look: colours and where they lie.
+"""Group videos of the same scene by appearance: colours and their positions.
 
 Dimensions:
     V: videos
-    D: numbers that describe one
+    D: numbers in a description
     T: frames
     H, W: pixels
 """
@@ -24,10 +24,10 @@ _HUE_BINS = 8
 
 
 def describe_scene(video: FrameSource) -> list[Float[np.ndarray, " D"]]:
-    """Describe a video by what stays: a mean picture, its colours, and these without brightness.
+    """Describe what is constant in a video: mean picture, colours, and both without brightness.
 
     Args:
-        video: Decoded at six frames.
+        video: The video, of which six frames are decoded.
 
     Returns:
         Three descriptions of different lengths.
@@ -48,7 +48,7 @@ def _descriptions(frames: UInt8[np.ndarray, "T H W 3"]) -> list[np.ndarray]:
     hues, _, _ = np.histogram2d(
         shares[..., 0].ravel(), shares[..., 1].ravel(), bins=_HUE_BINS, range=[(0.1, 0.6)] * 2
     )
-    # square roots of shares: Hellinger's distance, in which rare colours count
+    # square roots of shares give the Hellinger distance, in which rare colours count
     num_pixels = colours[..., 0].size
     return [
         colours.mean(0).ravel(),
@@ -60,21 +60,21 @@ def _descriptions(frames: UInt8[np.ndarray, "T H W 3"]) -> list[np.ndarray]:
 def group_scenes(
     descriptions: Sequence[Sequence[Float[np.ndarray, " D"]]], num_groups: int
 ) -> list[int]:
-    """Join the videos that look most alike until so many groups are left (average linkage).
+    """Merge the most similar videos until the given number of groups remains (average linkage).
 
     Args:
-        descriptions: Of each video, from :func:`describe_scene`.
-        num_groups: Groups to leave.
+        descriptions: Descriptions of each video, from :func:`describe_scene`.
+        num_groups: Number of groups.
 
     Returns:
         The group of each video, counted from 1 in the order of their first videos.
 
     Raises:
-        ValueError: If there are fewer videos than groups, or no group is to be left.
+        ValueError: If there are fewer videos than groups, or no groups are requested.
     """
     num_videos = len(descriptions)
     if not 1 <= num_groups <= num_videos:
-        raise ValueError(f"{num_videos} videos do not make {num_groups} groups.")
+        raise ValueError(f"{num_videos} videos are too few for {num_groups} groups.")
     distances = sum(_distances(np.stack(kind)) for kind in zip(*descriptions, strict=True))
     assert isinstance(distances, np.ndarray)
     np.fill_diagonal(distances, np.inf)

@@ -1,1 +1,1 @@
-"""From clips to batches: data set, order, worker processes."""
+"""Load clips in batches: dataset, order and worker processes."""

@@ -1,8 +1,8 @@
-"""From a request to the clips of one video, and from videos to a batch.
+"""Prepare the clips of one requested video, and join videos to a batch.
 
-A video that cannot be decoded ends nothing. In validation, testing and predicting its views come
-blank and not valid, with the reason, so that it is counted as failed. In training another video,
-a function of the request alone, stands in for it, and the batch says for which and why.
+A video that cannot be decoded does not end the run. In validation, testing and predicting, its
+views are blank and not valid and carry the reason, so that it is counted as failed. In training it
+is replaced by another video, chosen by the request alone, and the batch records which and why.
 
 Dimensions:
     V: views of a video
@@ -48,27 +48,27 @@ __all__ = ["VideoDataset", "join_views"]
 logger = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS = 10
-"""Videos tried in a row in place of one that cannot be decoded."""
+"""Number of replacement videos tried in a row for one that cannot be decoded."""
 
 
 class VideoDataset(Dataset[VideoBatch]):
-    """Clips of one split, 8 bits per value, all views of a video at once.
+    """Clips of one split, 8 bits per value, all views of a video together.
 
     Args:
         videos: The split.
-        clip_sampler: Says which clips and crops a video gives.
-        num_frames: Frames per clip, where the request names no scale.
-        frame_size: Side of the square clips, in pixels, where the request names no scale.
-        resize: Scaling of the frames before they are cropped, for crops of ``frame_size``.
-        seed: Seed of every random draw, together with what the request says.
+        clip_sampler: Determines the clips and crops of a video.
+        num_frames: Frames per clip, if the request gives no scale.
+        frame_size: Side of the square clips, in pixels, if the request gives no scale.
+        resize: Size of the frames before cropping, for crops of ``frame_size``.
+        seed: Seed of all random draws, combined with the request.
         augmentation: Random changes, crops and flips of training clips; ``None`` gives the fixed
             crops of validation and testing.
-        flipped_labels: For every class the class of its mirrored clips, -1 for never mirrored.
-        reversed_labels: For every class the class of its clips played backwards, -1 for never.
-        pool: What clips are drawn from, where that is finite.
-        substitute: Let other videos stand in for those that cannot be decoded.
-        known: What the manifest says of the files, where there is one.
-        open_files: Where workers note which video they are at.
+        flipped_labels: For every class, the class of its mirrored clips; -1: never mirrored.
+        reversed_labels: For every class, the class of its clips played backwards; -1: never.
+        pool: The finite set that clips are drawn from, if any.
+        substitute: Replace videos that cannot be decoded by others.
+        known: What the manifest records about the files, if there is one.
+        open_files: Where workers record which video they are processing.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class VideoDataset(Dataset[VideoBatch]):
         """Prepare all views of a video.
 
         Args:
-            request: What the sampler asked for. A bare number means its first epoch.
+            request: The request of the sampler. A bare index means that video in the first epoch.
 
         Returns:
             A batch of the video's views.
 
         Raises:
-            VideoDecodeError: If other videos were to stand in, and ten in a row failed as well.
+            VideoDecodeError: If replacements are allowed, and ten in a row failed as well.
         """
         if isinstance(request, int):
             request = VideoRequest(request, epoch=0, repeat=0, valid=True)
@@ -167,18 +167,18 @@ class VideoDataset(Dataset[VideoBatch]):
         return self._open_all(video_index, self.videos.path(video_index)).num_frames
 
     def _open(self, video_index: int, path: str) -> FrameSource:
-        """Open a video, or what the pool has of it."""
+        """Open a video, or the pool's frames of it."""
         video = self._open_all(video_index, path)
         return video if self.pool.num_frames is None else PooledFrames(video, self.pool.num_frames)
 
     def _open_all(self, video_index: int, path: str) -> FrameSource:
-        """Open a video, or the part of it that is meant."""
+        """Open a video, or the annotated part of it."""
         video = self._open_file(video_index, path)
         span = self.videos.span(video_index)
         return video if span is None else SpanOfVideo(video, span)
 
     def _open_file(self, video_index: int, path: str) -> FrameSource:
-        """Open a whole video, unless the manifest objects."""
+        """Open a whole video, unless the manifest objects to it."""
         listed = self.videos.listed_frames
         if listed or os.path.isdir(path):  # noqa: PTH112 - once per clip
             return FrameFolder(
@@ -231,7 +231,7 @@ class VideoDataset(Dataset[VideoBatch]):
         )
 
     def _view_number(self, draw_seed: int) -> int:
-        """Draw one of the pool's random changes, which are counted from 1."""
+        """Draw one of the pool's augmentations, which are counted from 1."""
         return 1 + stable_seed("view of the pool", draw_seed) % self._num_views
 
     @property
@@ -239,7 +239,7 @@ class VideoDataset(Dataset[VideoBatch]):
         return self.pool.num_views or 1
 
     def _pool_seed(self, video_index: int, number: int) -> int:
-        """Return the seed of one of the pool's random changes: the same in every run."""
+        """Return the seed of one of the pool's augmentations, the same in every run."""
         return stable_seed("pool", self.videos.key(video_index), number)
 
     def _draw_seed(self, request: VideoRequest) -> int:
@@ -247,9 +247,9 @@ class VideoDataset(Dataset[VideoBatch]):
         return stable_seed("clip", self.seed, request.epoch, index, request.repeat)
 
     def _frames(self, request: VideoRequest, path: str) -> list[ViewFrames]:
-        """Decode the frames of all views, or take those of the repeat before, if they are shared.
+        """Decode the frames of all views, or reuse those of the previous repeat if they are shared.
 
-        Repeats follow each other in one worker, so the last ones are all that need be kept.
+        Repeats are consecutive in one worker, so only the latest frames are kept.
         """
         if request.frames_of is not None:
             request = request._replace(repeat=request.frames_of)
@@ -268,14 +268,14 @@ class VideoDataset(Dataset[VideoBatch]):
         return decoded
 
     def _mention_repeats(self, video_frames: int, num_frames: int, path: str) -> None:
-        """Say once, from one process, that videos are shorter than the clips asked of them."""
+        """Log once, from one process, that videos are shorter than clips."""
         worker = get_worker_info()
         if video_frames >= num_frames or self._has_mentioned or (worker and worker.id):
             return
         self._has_mentioned = True
         logger.warning(
-            "'%s' has %d frames, fewer than the %d of a clip: its frames are repeated, and so are "
-            "those of every video as short.",
+            "'%s' has %d frames, fewer than the %d of a clip: its frames are repeated, as are "
+            "those of every other video that is too short.",
             path,
             video_frames,
             num_frames,
@@ -287,7 +287,7 @@ class VideoDataset(Dataset[VideoBatch]):
     def _crop(
         self, frames: Tensor, view: View, draw_seed: int, label: int, size: int
     ) -> tuple[Tensor, bool]:
-        """Change, cut out and mirror a view; return it and whether it was mirrored."""
+        """Augment, crop and flip a view; return it and whether it was flipped."""
         height, width = frames.shape[1:3]
         if self.augmentation is None:
             box = spatial_crop_box(
@@ -314,7 +314,7 @@ class VideoDataset(Dataset[VideoBatch]):
     def _played(
         self, clip: Shaped[Tensor, "T ..."], label: int, is_flipped: bool, draw_seed: int
     ) -> tuple[Tensor, int]:
-        """Turn a clip round in time or not; return it with the class that it then shows."""
+        """Reverse a clip in time or not; return it with the class that it then shows."""
         label = _changed(label, self.flipped_labels) if is_flipped else label
         if self.augmentation is None or not self.augmentation.reverse:
             return clip, label
@@ -351,7 +351,7 @@ def _changed(label: int, mapping: Sequence[int]) -> int:
 
 
 def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
-    """Put the views of several videos into one batch, those of a video next to each other."""
+    """Join the views of several videos into one batch; views of a video are adjacent."""
     joined = VideoBatch(
         video=torch.cat([views["video"] for views in videos]),
         label=torch.cat([views["label"] for views in videos]),

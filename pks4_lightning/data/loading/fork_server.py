@@ -1,6 +1,6 @@
-"""Imported by the process that the workers are forked from, and by nothing else.
+"""Preloaded by the process from which workers are forked.
 
-It has then paid for the workers' imports, and is as deaf to signals as they are.
+It performs the imports of the workers once, and ignores the same signals.
 """
 
 import pks4_lightning.data.loading.dataset  # noqa: F401 - for the workers

@@ -1,8 +1,8 @@
-"""A loader that names the video if a worker stalls or dies.
+"""A data loader that names the video if a worker stalls or dies.
 
-A thread of the main process looks at what the workers are at, and ends one that is at the same
-video for too long. PyTorch's loader notices within seconds that a worker is gone, for whatever
-reason; who that was, and at which video, makes the error's sentence.
+A thread of the main process monitors the workers and kills one that spends too long on a video.
+PyTorch's loader notices within seconds that a worker is gone, for whatever reason; the error
+message then names the video that it was processing.
 """
 
 import multiprocessing
@@ -26,17 +26,17 @@ PREFETCHED_BATCHES = 2
 """Per worker."""
 _SECONDS_TO_BE_KNOWN_DEAD = 1.0
 _DIED_BETWEEN = (
-    "A data worker died while it was at no video: something ended it, or the machine's memory ran "
-    "out; fewer --data.num_workers need less."
+    "A data worker died while processing no video: it was killed, or the machine ran out of "
+    "memory; lower --data.num_workers to use less."
 )
 
 
 class DataWorkerError(RuntimeError):
-    """A process of the loader that stalled or crashed; the message names the file it was at."""
+    """A worker that stalled or crashed; the message names the file it was processing."""
 
 
 class VideoLoader(DataLoader[VideoBatch]):
-    """PyTorch's loader over a :class:`VideoDataset`; names the video if a worker fails."""
+    """PyTorch's loader for a :class:`VideoDataset`; names the video if a worker fails."""
 
     def __iter__(self) -> Iterator[VideoBatch]:  # type: ignore[override]  # a generator does
         batches = super().__iter__()
@@ -44,15 +44,15 @@ class VideoLoader(DataLoader[VideoBatch]):
         return batches if open_files is None else _watched(batches, open_files)
 
     def state_dict(self) -> dict[str, int]:
-        """Return nothing; that it can be asked tells Lightning that epochs can be resumed midway.
+        """Return nothing; the method tells Lightning that epochs can be resumed midway.
 
-        Only who uses the batches knows how many are used up: see ``resume_training`` of the data
-        module.
+        Only the consumer of the batches knows how many are used: see ``resume_training`` of the
+        data module.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Do nothing: the sampler of this loader begins where it should."""
+        """Do nothing: the sampler of this loader already begins at the right place."""
 
 
 def video_loader(
@@ -63,21 +63,21 @@ def video_loader(
     num_workers: int,
     drop_last: bool,
 ) -> VideoLoader:
-    """Return a loader with our workers' settings.
+    """Return a loader with the settings that our workers need.
 
     Args:
         dataset: The split.
-        order: Which videos this rank takes, and when.
-        requests_per_batch: Videos per batch, each of a video's repeats counted.
+        order: The videos of this rank, in order.
+        requests_per_batch: Requests per batch; each repeat of a video counts.
         num_workers: Processes that decode; 0 decodes in the calling process.
-        drop_last: Leave out a batch that is not full.
+        drop_last: Drop an incomplete last batch.
     """
     with_workers: dict[str, Any] = {}
     if num_workers > 0:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["pks4_lightning.data.loading.fork_server"])
         with_workers = {
-            # a forked copy of a process that has decoded video can hang for ever
+            # a process forked from one that has decoded video can hang for ever
             "multiprocessing_context": context,
             "persistent_workers": True,
             "prefetch_factor": PREFETCHED_BATCHES,
@@ -96,8 +96,8 @@ def video_loader(
         collate_fn=join_views,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
-        # PyTorch draws a seed for its workers, how often depends on their number; they use none of
-        # it, and the global generator stays the model's alone.
+        # PyTorch draws seeds for its workers, depending on their number. Our workers do not use
+        # them; a separate generator keeps the global one for the model.
         generator=torch.Generator(),
         **with_workers,
     )
@@ -110,7 +110,7 @@ def _watched(batches: Iterator[VideoBatch], open_files: OpenFiles) -> Iterator[V
     try:
         yield from batches
     except (RuntimeError, OSError, EOFError) as error:
-        # also raised for other reasons, or where a dead worker's clips can no longer be fetched
+        # may have other causes; also raised if the clips of a dead worker cannot be fetched
         sentence = _explained(open_files)
         if sentence is None and _is_of_a_dead_worker(error):
             sentence = _DIED_BETWEEN
@@ -123,15 +123,15 @@ def _watched(batches: Iterator[VideoBatch], open_files: OpenFiles) -> Iterator[V
 
 
 def _is_of_a_dead_worker(error: Exception) -> bool:
-    """Whether PyTorch says that a worker is gone, or the clips that it had cannot be fetched."""
+    """Return whether PyTorch reports a dead worker, or its clips cannot be fetched."""
     if "in DataLoader worker process" in str(error):
-        return False  # a worker's own error, passed on
+        return False  # an error raised in a worker and passed on
     unreachable = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
     return unreachable or str(error).startswith("DataLoader worker (pid")
 
 
 def _explained(open_files: OpenFiles) -> str | None:
-    """Ask what happened to the workers; the end of a process may be known a moment later."""
+    """Explain what happened to the workers; the exit of a process may become known with a delay."""
     deadline = time.monotonic() + _SECONDS_TO_BE_KNOWN_DEAD
     while (sentence := open_files.explain()) is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -139,7 +139,7 @@ def _explained(open_files: OpenFiles) -> str | None:
 
 
 def _watch(open_files: OpenFiles, finished: threading.Event) -> None:
-    """End stalled workers until the epoch is over."""
+    """Kill stalled workers until the epoch is over."""
     interval = min(1.0, open_files.timeout / 4)
     while not finished.wait(interval):
         open_files.end_stalled()

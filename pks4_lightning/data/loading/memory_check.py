@@ -1,4 +1,4 @@
-"""Whether the clips in flight fit into the memory, and the workers onto the cores."""
+"""Check that the clips in flight fit into memory, and the workers onto the cores."""
 
 import functools
 import logging
@@ -11,23 +11,23 @@ __all__ = ["check_cores", "check_memory", "check_shared_memory"]
 logger = logging.getLogger(__name__)
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - nothing is written there by us
-"""Where PyTorch's workers put their batches, on Linux."""
+"""Where PyTorch's workers place their batches, on Linux."""
 
 
 def check_memory(
     stage: str, *, clips: int, num_frames: int, frame_size: int, prefetched: int
 ) -> int:
-    """Refuse clips that cannot fit: the batches in flight as bytes, and one as floats.
+    """Refuse clips that cannot fit: all batches in flight as bytes, and one as floats.
 
     Args:
-        stage: For the message.
-        clips: Per batch.
-        num_frames: Per clip.
+        stage: Name of the stage, for the message.
+        clips: Clips per batch.
+        num_frames: Frames per clip.
         frame_size: Side of the square frames, in pixels.
-        prefetched: Batches that the workers prepare ahead.
+        prefetched: Number of batches that the workers prefetch.
 
     Returns:
-        The bytes of the batches that workers have prepared and the one that is in use.
+        The bytes of the prefetched batches and the one in use.
 
     Raises:
         ValueError: If they need more memory than there is.
@@ -37,24 +37,24 @@ def check_memory(
     available = _physical_memory()
     if needed > available:
         raise ValueError(
-            f"More frames than memory allows: {stage} batches of {clips} clips × {num_frames} "
+            f"The frames do not fit into memory: {stage} batches of {clips} clips × {num_frames} "
             f"frames of {frame_size} pixels need {needed / 2**30:.1f} GiB with {prefetched} "
-            f"batches prepared ahead, and this machine has {available / 2**30:.1f} GiB; lower "
+            f"batches prefetched, but this machine has {available / 2**30:.1f} GiB; lower "
             "data.num_frames, data.batch_size or data.num_workers."
         )
     return batch * (1 + prefetched)
 
 
 def check_shared_memory(needed: Mapping[str, int], *, num_workers: int, ranks: int) -> None:
-    """Refuse batches for which shared memory is too small: a run would hang at the first one lost.
+    """Refuse batches that exceed shared memory: the run would hang when a batch is lost.
 
     Args:
-        needed: Bytes of the batches in flight, by stage; stages of a training share the memory.
+        needed: Bytes of the batches in flight, by stage; the stages of a training share the memory.
         num_workers: Processes that decode. Without any, no memory is shared.
-        ranks: Processes on this machine that have as many workers each.
+        ranks: Number of processes on this machine, each with as many workers.
 
     Raises:
-        ValueError: If they do not fit into what is free.
+        ValueError: If they do not fit into the free shared memory.
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
         return
@@ -64,7 +64,7 @@ def check_shared_memory(needed: Mapping[str, int], *, num_workers: int, ranks: i
     if total > free:
         raise ValueError(
             f"The {' and '.join(needed)} batches of {num_workers} workers need "
-            f"{_megabytes(total)} of shared memory, and {_SHARED_MEMORY} has {_megabytes(free)} "
+            f"{_megabytes(total)} of shared memory, but {_SHARED_MEMORY} has {_megabytes(free)} "
             f"free ({total} and {free} bytes): start the container with --shm-size "
             f"{-(-total // 2**30) + 1}g or --ipc host, or lower data.num_workers (0 needs none), "
             "data.batch_size or data.num_frames."
@@ -73,19 +73,19 @@ def check_shared_memory(needed: Mapping[str, int], *, num_workers: int, ranks: i
 
 @functools.cache
 def check_cores(num_workers: int, *, ranks: int) -> None:
-    """Say so, once, where there are more workers than cores.
+    """Log once if there are more workers than cores.
 
     Args:
-        num_workers: Processes that decode, of each rank.
-        ranks: Processes on this machine.
+        num_workers: Processes that decode, per rank.
+        ranks: Number of processes on this machine.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     if num_workers * ranks > cores:
         of_ranks = f" of each of {ranks} ranks" if ranks > 1 else ""
         logger.info(
-            "data.num_workers is %d%s, and this machine has %d cores: more workers than cores "
-            "rarely decode more, and need more memory.",
+            "data.num_workers is %d%s, but this machine has %d cores: more workers than cores "
+            "are rarely faster and need more memory.",
             *(num_workers, of_ranks, cores),
         )
 
@@ -95,7 +95,7 @@ def _megabytes(size: int) -> str:
 
 
 def _physical_memory() -> float:
-    """Bytes of memory of this machine, or of the container that limits it."""
+    """Return the memory of this machine, or of the container that limits it, in bytes."""
     physical = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     try:

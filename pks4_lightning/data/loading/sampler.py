@@ -1,4 +1,4 @@
-"""Which video comes when, on which rank."""
+"""The order of videos, and how it is divided among ranks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,41 +15,41 @@ __all__ = ["TokenBudget", "VideoRequest", "VideoSampler"]
 
 
 class VideoRequest(NamedTuple):
-    """One video to prepare, with all that its random draws depend on: workers keep no state."""
+    """One video to prepare, with everything its random draws depend on; workers keep no state."""
 
     video_index: int
     """Position of the video in its split."""
     epoch: int
     repeat: int
-    """Counts the clips drawn from the same video in one epoch (repeated augmentation)."""
+    """Index of the repeat of this video within the epoch (repeated augmentation)."""
     valid: bool
-    """False where the request only keeps the ranks in step; nothing is decoded for it."""
+    """False for a filler that keeps the ranks in step; nothing is decoded for it."""
     scale: Scale | None = None
-    """How large the clips are where that is drawn; else all have the data module's."""
+    """Scale of the clips, if it is drawn; otherwise that of the data module."""
     frames_of: int | None = None
-    """Repeat whose frames this one crops; ``None``: it has frames of its own."""
+    """Repeat whose frames this one reuses; ``None``: it has its own frames."""
 
 
 class VideoSampler(Sampler[VideoRequest]):
-    """Requests of one rank for one epoch; the order is a pure function of (seed, epoch).
+    """Requests of one rank for one epoch; the order depends only on (seed, epoch).
 
     All ranks yield the same number of requests. Rank ``r`` of ``world_size`` takes every
-    ``world_size``-th video from the ``r``-th on, so the videos of one optimiser step do not depend
-    on how many ranks share it. The repeats of a video follow each other.
+    ``world_size``-th video starting with the ``r``-th, so the videos of one optimiser step do not
+    depend on the number of ranks. The repeats of a video are consecutive.
 
     Args:
         num_videos: Videos in the split, at least 1.
-        num_repeats: Requests each time that a video comes.
-        share_frames: Let the repeats of a video crop the same frames.
-        balanced_labels: The class of each video, where all classes are to come equally often: the
-            videos of small classes several times per epoch, those of large ones not all. An epoch
-            stays as long. ``None``: every video comes once.
-        shuffle: Draw a new order every epoch; otherwise the order of the annotations.
-        uneven: What happens to the videos that cannot be shared out evenly: ``pad`` keeps them and
-            gives the other ranks requests that are not valid; ``drop`` leaves them to another
-            epoch, unless a rank would go empty.
+        num_repeats: Requests for each occurrence of a video.
+        share_frames: Let the repeats of a video use the same frames.
+        balanced_labels: The class of each video, if all classes are to be sampled equally often:
+            videos of small classes several times per epoch, not all videos of large classes. The
+            length of an epoch is unchanged. ``None``: every video once.
+        shuffle: Draw a new order every epoch; otherwise use the order of the annotations.
+        uneven: How to treat videos that cannot be divided evenly among ranks: ``pad`` keeps them
+            and gives the other ranks invalid requests; ``drop`` skips them in this epoch, unless a
+            rank would have none.
         seed: Seed of the order.
-        rank: Which of the processes this is.
+        rank: Index of this process.
         world_size: Number of processes.
 
     Raises:
@@ -70,7 +70,7 @@ class VideoSampler(Sampler[VideoRequest]):
         world_size: int = 1,
     ) -> None:
         if num_videos < 1:
-            raise ValueError(f"num_videos is {num_videos}; there is nothing to sample from.")
+            raise ValueError(f"num_videos is {num_videos}; it must be at least 1.")
         self.num_videos = num_videos
         self.num_repeats = num_repeats
         self.share_frames = share_frames
@@ -81,23 +81,23 @@ class VideoSampler(Sampler[VideoRequest]):
         self.rank = rank
         self.world_size = world_size
         self.scales: StepScales | None = None
-        """Gives requests their scales, where those are drawn."""
+        """Assigns scales to requests, if they are drawn."""
         self.epoch = 0
         self._position = 0
 
     @property
     def num_videos_per_rank(self) -> int:
-        """Videos that each rank takes per epoch, fillers included."""
+        """Videos of each rank per epoch, fillers included."""
         if self.uneven == "drop" and self.num_videos >= self.world_size:
             return self.num_videos // self.world_size
         return -(-self.num_videos // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields; Lightning's trainer calls this.
+        """Choose the epoch of the next iteration; Lightning's trainer calls this.
 
         Args:
-            epoch: Counted from 0. Without shuffling every epoch is the first, so that random
-                draws of validation clips, if there are any, do not change from one to the next.
+            epoch: Epoch, counted from 0. Without shuffling it is always treated as 0, so that
+                random draws of validation clips, if any, are the same in every epoch.
         """
         epoch = epoch if self.shuffle else 0
         if epoch != self.epoch:
@@ -105,11 +105,11 @@ class VideoSampler(Sampler[VideoRequest]):
         self.epoch = epoch
 
     def state_dict(self, *, position: int) -> dict[str, int]:
-        """Return what a later run needs to go on within this epoch.
+        """Return the state that a later run needs to continue within this epoch.
 
         Args:
-            position: Requests that this rank has used up. Workers ask for more than that ahead of
-                time, so only whoever uses the batches knows.
+            position: Number of requests that this rank has used. Workers request videos ahead of
+                time, so only the consumer of the batches knows it.
 
         Raises:
             ValueError: If the position is not between two videos of this epoch.
@@ -122,22 +122,22 @@ class VideoSampler(Sampler[VideoRequest]):
         return {"epoch": self.epoch, "num_videos": position // self.num_repeats * self.world_size}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Let the next iteration begin within an epoch, as if those before had been taken.
+        """Start the next iteration within an epoch, as if the preceding requests had been taken.
 
-        ``len`` stays that of a whole epoch. The number of ranks may differ from the one the state
-        comes from.
+        ``len`` remains that of a whole epoch. The number of ranks may differ from that of the saved
+        state.
 
         Args:
             state: From ``state_dict``, of any rank.
 
         Raises:
-            ValueError: If as many ranks cannot share what is left evenly.
+            ValueError: If the remaining videos cannot be divided evenly among the ranks.
         """
         num_videos = state["num_videos"]
         if num_videos % self.world_size and num_videos < self.num_videos:
             raise ValueError(
-                f"{num_videos} videos of the epoch have been used, which {self.world_size} ranks "
-                "cannot have shared evenly; resume with the number of ranks of the first run."
+                f"{num_videos} videos of the epoch have been used, which cannot be divided evenly "
+                f"among {self.world_size} ranks; resume with the original number of ranks."
             )
         self.set_epoch(state["epoch"])
         self._position = -(-num_videos // self.world_size) * self.num_repeats
@@ -165,7 +165,7 @@ class VideoSampler(Sampler[VideoRequest]):
             yield request._replace(scale=self.scales.at(request.epoch, position))
 
     def _requests(self, epoch: int) -> Iterator[VideoRequest]:
-        # a video that comes again has other draws, on whichever rank it does
+        # every occurrence of a video has its own draws, on whichever rank it is
         times: Counter[int] = Counter()
         firsts = []
         for index in self.order():
@@ -182,19 +182,20 @@ class VideoSampler(Sampler[VideoRequest]):
 
 
 class TokenBudget(Sampler[list[VideoRequest]]):
-    """Batches that keep fewer videos where clips are drawn long or large.
+    """Batches with fewer videos when long or large clips are drawn.
 
-    The order goes on as if the batch had been whole, so batches and optimiser steps are as many.
+    The order continues as if each batch were whole, so the numbers of batches and optimiser steps
+    are unchanged.
 
     Args:
         sampler: The requests, with their scales.
         batch_size: Requests of a whole batch.
-        drop_last: Leave out a batch that is not whole.
+        drop_last: Drop an incomplete last batch.
     """
 
     def __init__(self, sampler: VideoSampler, batch_size: int, *, drop_last: bool) -> None:
         self.sampler = sampler
-        # typed for numbers alone
+        # BatchSampler is typed for integers only
         self._whole: Any = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
@@ -212,7 +213,7 @@ class TokenBudget(Sampler[list[VideoRequest]]):
 
 
 def _balanced_order(labels: Sequence[int], draw: torch.Generator) -> list[int]:
-    """Draw as many videos as there are, as many of each class; a class's videos take turns."""
+    """Draw as many videos as there are, equally many per class; a class's videos take turns."""
     videos: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         videos.setdefault(label, []).append(index)

@@ -35,13 +35,13 @@ class StageLoaders:
     """Makes the loaders of all stages.
 
     Args:
-        clip_samplers: Which clips a video gives, by stage.
+        clip_samplers: The clip sampler of each stage.
         test_batch_size: Test videos per rank and batch; ``order`` has that of the other stages.
-        order: When the training videos come.
+        order: The order of the training videos.
         augmentation: Random changes of the training clips.
-        pool: What the clips are drawn from, where that is finite.
+        pool: The finite set that clips are drawn from, if any.
         num_workers: Processes that decode; 0 decodes in the main process.
-        worker_timeout: Seconds that a worker may take for a video.
+        worker_timeout: Seconds that a worker may spend on one video.
 
     Raises:
         ValueError: If a number is too small.
@@ -72,12 +72,12 @@ class StageLoaders:
         """Return the clips of a stage.
 
         Args:
-            stage: Training clips are augmented, and other videos stand in for undecodable ones.
+            stage: Training clips are augmented, and undecodable videos are replaced by others.
             videos: The videos.
-            scales: How large the clips are.
+            scales: The scales of the clips.
             label_names: Names of all classes, by which mirrored classes are found.
-            known: What the manifest says of the videos.
-            store: Where the clips are looked up as tokens; ``None`` decodes them.
+            known: What the manifest records about the videos.
+            store: The store in which clips are looked up as tokens; ``None`` decodes them.
         """
         training = stage == "train"
         flips, reversals = (
@@ -112,12 +112,12 @@ class StageLoaders:
         rank: Rank,
         accumulation: int,
     ) -> VideoLoader:
-        """Return the batches of a stage that a rank takes.
+        """Return one rank's batches of a stage.
 
         Args:
-            stage: Training batches come in a random order, each video ``num_repeats`` times.
-            dataset: Its clips.
-            scales: What the scales of training clips are drawn from.
+            stage: Training batches are in random order, with each video ``num_repeats`` times.
+            dataset: The clips of the stage.
+            scales: The distribution of the scales of training clips.
             rank: The process.
             accumulation: Training batches per optimiser step.
         """
@@ -143,12 +143,12 @@ class StageLoaders:
         )
 
     def check_machine(self, stages: Sequence[Stage], scales: ClipScales, *, ranks: int) -> None:
-        """Refuse clips of which those in flight do not fit into the memory.
+        """Check that the clips in flight fit into memory.
 
         Args:
-            stages: What is to be loaded.
-            scales: How large the clips are, in training the largest that may be drawn.
-            ranks: Processes on this machine.
+            stages: The stages to be loaded.
+            scales: The scales of the clips; for training, the largest that may be drawn.
+            ranks: Number of processes on this machine.
 
         Raises:
             ValueError: If they do not fit.

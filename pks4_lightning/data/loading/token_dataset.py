@@ -1,4 +1,4 @@
-"""Clips that come as tokens of frozen blocks, computed once for each picture of the pool.
+"""Clips as cached tokens of frozen blocks, computed once for each frame of the pool.
 
 Dimensions:
     V: views
@@ -35,11 +35,12 @@ _SECONDS_BETWEEN_REPORTS = 30.0
 
 
 class TokenDataset(VideoDataset):
-    """Clips of one split: the same draws as :class:`VideoDataset` makes, looked up, not decoded.
+    """Clips of one split, with the draws of :class:`VideoDataset`, read from the token cache.
 
     Args:
-        store: Where the tokens are kept.
-        options: Of the dataset. Its pool is finite, its sampler one of ours, with a single crop.
+        store: The token store.
+        options: Arguments of the dataset. It needs a finite pool and one of our samplers, with a
+            single crop.
     """
 
     def __init__(self, *args: Any, store: TokenStore, **options: Any) -> None:
@@ -54,15 +55,15 @@ class TokenDataset(VideoDataset):
     def fill(
         self, encode: Callable[[UInt8[Tensor, "1 3 T H W"]], Shaped[Tensor, "1 T L E"]]
     ) -> None:
-        """Compute what the store lacks, in the main process, before loaders are made.
+        """Compute missing tokens, in the main process, before loaders are made.
 
-        What cannot be decoded is named and left out: to the clips it is an undecodable video.
+        Videos that cannot be decoded are logged and skipped; their clips count as undecodable.
 
         Args:
-            encode: Makes tokens of a view's pictures.
+            encode: Computes the tokens of a view's frames.
 
         Raises:
-            OSError: If there is no room, or the folder cannot be written to.
+            OSError: If there is no space, or the folder cannot be written to.
         """
         with self.store.filling():
             missing = {index: self._missing(index) for index in range(len(self))}
@@ -89,7 +90,7 @@ class TokenDataset(VideoDataset):
                 if done == 0:
                     self.store.require_room(view.tokens.nbytes * total)
                     logger.info(
-                        "Tokens of %d views are computed once and kept in %s, %.2f GB.",
+                        "Computing the tokens of %d views once, to be kept in %s, %.2f GB.",
                         *(total, self.store.folder, view.tokens.nbytes * total / 1e9),
                     )
                 self.store.write(self._file(index, number), view)
@@ -100,16 +101,16 @@ class TokenDataset(VideoDataset):
                 logger.info("%d of %d views; about %.0f min left", done, total, left / 60.0)
 
     def _pictures(self, index: int) -> UInt8[Tensor, "T H W 3"]:
-        """Decode all pictures of a video that its clips may hold."""
+        """Decode all frames of a video that its clips may use."""
         video = self._open(index, self.videos.path(index))
         while True:
             try:
                 return video.frames(range(self._pool_frames), self.resize)
-            except FewerFramesError:  # the video knows better now how many it has
+            except FewerFramesError:  # the video now has its correct number of frames
                 continue
 
     def _pooled_view(self, frames: Tensor, index: int, number: int) -> tuple[Tensor, bool]:
-        """Cut out and change a view: number 0 is the fixed one, the others are random changes."""
+        """Crop and augment a view: index 0 is the fixed one, the others are augmentations."""
         seed = self._pool_seed(index, number)
         whole = View(tuple(range(self._pool_frames)), 0, 0, 1)
         return self._crop(frames, whole, seed, self.videos.labels[index], self.frame_size)
@@ -122,7 +123,7 @@ class TokenDataset(VideoDataset):
             return list(numbers)
 
     def _any_shape(self) -> tuple[int, int]:
-        """Return the tokens of a frame and their width, for blank clips."""
+        """Return the number of tokens per frame and their width, for blank clips."""
         for index in range(len(self)):
             number = 1 if self.augmentation else 0
             try:

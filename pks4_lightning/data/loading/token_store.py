@@ -1,4 +1,4 @@
-"""What frozen blocks make of pictures, kept on disk: a file for each view of a video."""
+"""Store tokens of frozen blocks on disk, one file per view of a video."""
 
 import hashlib
 import json
@@ -25,21 +25,21 @@ logger = logging.getLogger(__name__)
 
 
 class StoredView(NamedTuple):
-    """The pictures of a view, as tokens."""
+    """The frames of a view, as tokens."""
 
     tokens: Shaped[Tensor, "T L E"]
     is_flipped: bool
 
 
 class TokenStore:
-    """Tokens that depend on the same things, in a folder that is named after these.
+    """Tokens that depend on the same settings, in a folder named after a hash of these.
 
-    A file is written whole or not at all. Whatever changes the tokens changes the folder's name or
-    the file's, so what is found there is right, whoever has written it and when.
+    Files are written atomically. Anything that changes the tokens changes the name of the folder or
+    file, so a file that exists is correct, whoever wrote it and when.
 
     Args:
-        folder: Of all stores. Folders in it that are no longer needed may be deleted.
-        terms: What all tokens depend on, plain values; ``terms.json`` tells them to a person.
+        folder: Folder of all stores. Subfolders that are no longer needed may be deleted.
+        terms: Everything that all tokens depend on, as plain values; written to ``terms.json``.
     """
 
     def __init__(self, folder: str | Path, terms: Mapping[str, Any]) -> None:
@@ -48,16 +48,16 @@ class TokenStore:
         self._terms = text
 
     def file(self, video: str, *, source: str, view: int, may_flip: bool) -> Path:
-        """Name the file of a view; a video that is replaced by another gets another.
+        """Return the file of a view; a video that is replaced gets another file.
 
         Args:
             video: Path of the video within its data set.
             source: Path of the video on disk.
-            view: Number of the view.
+            view: Index of the view.
             may_flip: Whether the video's class has a mirrored counterpart.
 
         Raises:
-            VideoDecodeError: If the video is not there.
+            VideoDecodeError: If the video does not exist.
         """
         try:
             state = os.stat(source)  # noqa: PTH116 - once per clip
@@ -75,10 +75,10 @@ class TokenStore:
             source: Path of the video on disk, for messages.
 
         Raises:
-            VideoDecodeError: If it is not there or damaged.
+            VideoDecodeError: If it does not exist or is damaged.
         """
         if not file.is_file():
-            reason = f"the token cache has no '{file}'; a warning at the start says why"
+            reason = f"the token cache has no '{file}'; a warning at the start gives the reason"
             raise VideoDecodeError.of(source, reason)
         try:
             stored = load_file(file)
@@ -96,12 +96,12 @@ class TokenStore:
 
     @contextmanager
     def filling(self) -> Iterator[None]:
-        """Let one process fill the store while others wait; a process that dies lets go.
+        """Let one process fill the store while others wait; the lock ends with the process.
 
         Raises:
             OSError: If the folder cannot be written to.
         """
-        import fcntl  # Windows has none, and does without a token cache
+        import fcntl  # absent on Windows, where there is no token cache
 
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
@@ -111,18 +111,18 @@ class TokenStore:
             yield
 
     def require_room(self, num_bytes: int) -> None:
-        """Refuse to begin what the disk has no room for.
+        """Refuse to start if the disk has too little space.
 
         Args:
-            num_bytes: Of all that is still to be written.
+            num_bytes: Number of bytes still to be written.
 
         Raises:
-            OSError: If there is less.
+            OSError: If there is less space.
         """
         free = shutil.disk_usage(self.folder).free
         if num_bytes > free:
             raise OSError(
-                f"data.token_cache would take {num_bytes / 1e9:.1f} GB more and the disk of "
-                f"'{self.folder}' has {free / 1e9:.1f} GB left: name another folder, or lower "
+                f"data.token_cache needs another {num_bytes / 1e9:.1f} GB, but the disk of "
+                f"'{self.folder}' has {free / 1e9:.1f} GB left: choose another folder, or lower "
                 "--data.pool.num_views or --data.pool.num_frames."
             )

@@ -1,4 +1,4 @@
-"""Which training videos come when, on which rank; and from where on in a run that is resumed."""
+"""The order of training videos across ranks, including where a resumed run starts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ RepeatFrames = Literal["drawn", "shared"]
 
 
 class Rank(NamedTuple):
-    """One of the processes that train together."""
+    """The index of this process, and the number of processes that train together."""
 
     number: int = 0
     world_size: int = 1
 
     @classmethod
     def of(cls, trainer: Trainer | None) -> "Rank":
-        """Return the rank of this process; without a trainer the only one."""
+        """Return the rank of this process; without a trainer it is the only one."""
         return cls() if trainer is None else cls(trainer.global_rank, trainer.world_size)
 
 
 class TrainingOrder:
-    """The order of the training videos: what a schedule counts on, and a resumed run.
+    """The order of the training videos, for the schedule, the loaders and resumed runs.
 
     Args:
         batch_size: Videos per rank and micro-batch.
         num_repeats: Clips drawn from every video of a batch.
-        repeat_frames: Whether these clips have frames of their own (``drawn``) or crop the same
-            ones (``shared``).
-        balanced: Let all classes come equally often.
+        repeat_frames: Whether these clips have their own frames (``drawn``) or use the same ones
+            (``shared``).
+        balanced: Sample all classes equally often.
         seed: Seed of the order.
 
     Raises:
@@ -58,15 +58,15 @@ class TrainingOrder:
         self.balanced = balanced
         self.seed = seed
         self._start: dict[str, int] | None = None
-        """The sampler's state at the start of this process's training; ``None`` at a run's."""
+        """State of the sampler when this process started training; ``None`` in a new run."""
 
     def num_batches(self, num_videos: int, rank: Rank) -> int:
         """Return the micro-batches per epoch on each rank.
 
-        The last batch is left out where it is not full, unless it is the only one.
+        An incomplete last batch is dropped, unless it is the only one.
 
         Args:
-            num_videos: Training videos.
+            num_videos: Number of training videos.
             rank: Any of the processes.
 
         Raises:
@@ -74,18 +74,18 @@ class TrainingOrder:
         """
         if num_videos < rank.world_size:
             raise ValueError(
-                f"{num_videos} training videos cannot be shared by {rank.world_size} ranks; lower "
+                f"{num_videos} training videos are too few for {rank.world_size} ranks; lower "
                 "trainer.devices or trainer.num_nodes."
             )
         per_rank = self.sampler([0] * num_videos, rank).num_videos_per_rank
         return max(1, per_rank // self.batch_size)
 
     def sampler(self, labels: Sequence[int], rank: Rank) -> VideoSampler:
-        """Return a sampler of the training videos, which begins where the run is to go on.
+        """Return a sampler of the training videos that starts where the run is to continue.
 
         Args:
             labels: Class of every training video.
-            rank: The process that it is for.
+            rank: The process that uses it.
         """
         sampler = VideoSampler(
             len(labels),
@@ -103,23 +103,23 @@ class TrainingOrder:
         return sampler
 
     def begin_within(self, *, epoch: int, num_videos: int) -> None:
-        """Let the next training begin within an epoch.
+        """Start the next training within an epoch.
 
         Args:
-            epoch: Counted from 0.
+            epoch: Epoch, counted from 0.
             num_videos: Videos of the epoch that all ranks together have used.
         """
         self._start = {"epoch": epoch, "num_videos": num_videos}
 
     def begin_anew(self) -> None:
-        """Let the training after this one begin at its start."""
+        """Start the training after this one at the beginning."""
         self._start = None
 
     def terms(self, videos: VideoList) -> dict[str, int | str]:
-        """Return what the order depends on, by names that a user knows.
+        """Return everything the order depends on, under names a user knows.
 
         Args:
-            videos: The training videos. The folder that holds the data set is no part of it.
+            videos: The training videos. The folder of the data set does not matter.
         """
         digest = hashlib.sha256()
         for index, label in enumerate(videos.labels):

@@ -1,7 +1,7 @@
-"""Which video each worker is at, so that one that stalls or crashes can be named.
+"""Record which video each worker is processing, so that one that stalls or crashes can be named.
 
-Each worker writes the video's path into its slot of a small shared file before it opens the video,
-and clears the slot afterwards. What the slot of a dead worker holds is the video that it died of.
+Each worker writes the path of a video into its slot of a small shared file before opening the
+video, and clears the slot afterwards. The slot of a dead worker names the video that it died on.
 """
 
 import multiprocessing
@@ -21,14 +21,14 @@ __all__ = ["OpenFiles", "videos_at_work"]
 
 _SLOT_BYTES = 8192
 _HEAD = struct.Struct("<qdi")
-"""Process, time of opening, and bytes of the path; no process means no file."""
+"""Process, time of opening, and number of path bytes; process 0 means no file."""
 
 
 _in_use: "weakref.WeakSet[OpenFiles]" = weakref.WeakSet()
 
 
 def videos_at_work() -> list[str]:
-    """Return the videos that all workers of this process are at, the longest opened first."""
+    """Return the videos that this process's workers are processing, the longest-running first."""
     slots = [slot for files in list(_in_use) for slot in files.slots()]
     return [slot.path for slot in sorted(slots, key=lambda slot: slot.opened)]
 
@@ -40,11 +40,11 @@ class _Slot(NamedTuple):
 
 
 class OpenFiles:
-    """Which video each worker is at.
+    """The video that each worker is processing.
 
     Args:
         num_workers: Workers of the loader.
-        timeout: Seconds that a worker may take for one video.
+        timeout: Seconds that a worker may spend on one video.
     """
 
     def __init__(self, num_workers: int, *, timeout: float) -> None:
@@ -53,7 +53,7 @@ class OpenFiles:
         handle, self._name = tempfile.mkstemp(prefix="pks4-open-files-")
         os.truncate(handle, num_workers * _SLOT_BYTES)
         os.close(handle)
-        # workers get a copy without this: the file goes with the main process's object
+        # workers get a copy without the finaliser: the main process's object removes the file
         self._removal = weakref.finalize(self, Path(self._name).unlink, missing_ok=True)
         self._handle: int | None = None
         self._ended: set[int] = set()
@@ -64,7 +64,7 @@ class OpenFiles:
 
     @contextmanager
     def at(self, path: str) -> Iterator[None]:
-        """Note, in a worker, that a video is worked at; elsewhere do nothing.
+        """Record in a worker that a video is being processed; elsewhere do nothing.
 
         Args:
             path: The video.
@@ -84,7 +84,7 @@ class OpenFiles:
             os.pwrite(self._handle, _HEAD.pack(0, 0.0, 0), place)
 
     def slots(self) -> list[_Slot]:
-        """Return the videos that workers are at, or died at, the oldest one first."""
+        """Return the videos that workers are processing, or died on, the oldest first."""
         found = []
         with Path(self._name).open("rb") as file:
             for worker in range(self.num_workers):
@@ -97,7 +97,7 @@ class OpenFiles:
         return sorted(found, key=lambda slot: slot.opened)
 
     def end_stalled(self) -> None:
-        """End the workers that are at the same video for too long."""
+        """Kill the workers that have spent too long on one video."""
         latest = time.monotonic() - self.timeout
         stalled = {slot.pid for slot in self.slots() if slot.opened < latest}
         for child in multiprocessing.active_children():
@@ -106,19 +106,19 @@ class OpenFiles:
                 child.kill()
 
     def explain(self) -> str | None:
-        """Return the sentence about workers that are gone; ``None`` if none was at a video."""
+        """Return the sentence about dead workers; ``None`` if none was processing a video."""
         alive = {child.pid for child in multiprocessing.active_children()}
         dead = [slot for slot in self.slots() if slot.pid not in alive]
         if not dead:
             return None
         if dead[0].pid in self._ended:
             return (
-                f"A data worker was at the video '{dead[0].path}' for more than "
-                f"{self.timeout:g} seconds (data.worker_timeout) and was ended; pks4 data index "
+                f"A data worker spent more than {self.timeout:g} seconds (data.worker_timeout) on "
+                f"the video '{dead[0].path}' and was killed; pks4 data index "
                 "finds files that stall, or raise the limit if the disk is slow."
             )
         named = " or ".join(f"'{slot.path}'" for slot in dead)
         return (
-            f"A data worker died at the video {named}; pks4 data index finds files that crash "
-            "their decoder, and training leaves them out from then on."
+            f"A data worker died on the video {named}; pks4 data index finds files that crash "
+            "their decoder, and training then skips them."
         )

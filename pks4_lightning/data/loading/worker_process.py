@@ -1,8 +1,9 @@
-"""What the loader's processes do first: outlive signals meant for the trainer, but not the trainer.
+"""Set up worker processes: they survive signals meant for the trainer, but end with it.
 
-A cluster's scheduler may signal every process of a job. The trainer then saves and ends its
-workers itself; it could not save if they were gone. A trainer that is killed ends nothing, and the
-fork server, the workers' parent, lives on while a worker does: so each worker watches the trainer.
+A cluster's scheduler may signal every process of a job. The trainer then saves and stops its
+workers itself; it could not save without them. A trainer that is killed stops nothing, and the fork
+server, the parent of the workers, lives as long as a worker does; so each worker watches the
+trainer.
 """
 
 import multiprocessing
@@ -16,7 +17,7 @@ _FOR_THE_TRAINER = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def ignore_signals() -> None:
-    """Leave SIGTERM, SIGUSR1 and Ctrl-C to the trainer."""
+    """Ignore SIGTERM, SIGUSR1 and Ctrl-C, which the trainer handles."""
     for number in _FOR_THE_TRAINER:
         signal.signal(number, signal.SIG_IGN)
 
@@ -25,9 +26,9 @@ def start_worker(worker: int) -> None:  # noqa: ARG001 - PyTorch's
     """Prepare a worker process; PyTorch's ``worker_init_fn``.
 
     Args:
-        worker: Its number.
+        worker: Index of the worker.
     """
-    ignore_signals()  # also what PyTorch has set just before
+    ignore_signals()  # overrides the handlers that PyTorch has just set
     threading.Thread(target=_end_with_the_trainer, daemon=True).start()
 
 

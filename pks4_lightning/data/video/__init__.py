@@ -1,1 +1,1 @@
-"""One video: its frames by number, from an encoded file or a folder of pictures."""
+"""Random access to the frames of a video, from an encoded file or a folder of pictures."""

@@ -1,7 +1,7 @@
-"""Whether a file is whole: what its container marks and promises, beside what was read.
+"""Check that a file is complete: compare what its container claims with what was read.
 
-FFmpeg reads a file that was cut off as a shorter one, without a word. MP4 and AVI tables say how
-many samples there are, Matroska and WebM how long they last; the other containers promise nothing.
+FFmpeg reads a file that was cut off as a shorter one, without a warning. MP4 and AVI tables give
+the number of samples, Matroska and WebM their duration; other containers give neither.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ __all__ = ["CompletenessCheck"]
 
 _FALLBACK_FRAME_RATE = 25
 _SLACK_FRAMES = 1.5
-"""How far a duration may exceed what is there where several streams have one in common: muxers
-round, and count the delays of audio codecs."""
+"""Tolerance of a duration that several streams have in common, in seconds: muxers round it and
+include the delays of audio codecs."""
 _JOIN_PACKETS = 3
-"""Files of a transport stream that were joined bear a mark this close before the join."""
+"""Concatenated transport streams have a discontinuity mark this close before the join."""
 
 
 class CompletenessCheck:
-    """Looks at the packets of a file while it is read, and judges it at the end.
+    """Observes the packets of a file while it is read, and judges the file at the end.
 
     Args:
         container: The open file.
@@ -43,10 +43,10 @@ class CompletenessCheck:
         self._last_durations: dict[int, int] = {}
 
     def note(self, packet: av.Packet) -> None:
-        """Take down a packet, of whichever stream it is."""
+        """Record a packet of any stream."""
         if packet.stream is self._stream:
             if packet.size == 0 and packet.dts is None:
-                return  # PyAV's sign for the end
+                return  # PyAV's end marker
             if packet.is_corrupt:
                 self._marked.append(self._num_samples)
             if packet.is_keyframe:
@@ -83,10 +83,10 @@ class CompletenessCheck:
         return "truncated", f"its end is missing: its header promises {missing}"
 
     def _missing_samples(self, kind: str) -> str | None:
-        # the header also counts chunks of no length, and what an edit list cuts off
+        # the header also counts chunks of zero length, and what an edit list cuts off
         found, promised = self._num_samples, len(self._stream.index_entries)
         if kind == "avi" and promised > self._num_listed:
-            # the index at its end is absent, and what was read has taken its place
+            # the index at the end is missing, and FFmpeg has rebuilt it from what it read
             found, promised = max(found, self._end), self._stream.frames
         return None if found >= promised else f"{promised} frames and it holds {found}"
 
@@ -98,12 +98,12 @@ class CompletenessCheck:
         rate = self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_FRAME_RATE
         gaps = np.diff(known) * float(time_base) if len(known) > 1 else np.ones(1) / float(rate)
         longest, usual = float(gaps.max()), float(np.median(gaps))
-        # a recording with an uneven rate may show its last picture for longer than any before
+        # a recording with a variable rate may show its last picture longer than any before
         spare = (0.75 if longest <= 1.5 * usual else 1.5) * longest + 0.003
         last = self._last_duration * float(time_base) if self._last_duration > 0 else longest
         end = int(known[-1]) * float(time_base) + last
         if 0 in self._last_durations.values():
-            return None  # who knows for how long the last subtitle or picture is shown
+            return None  # it is unknown how long the last subtitle or picture is shown
         if len(self._container.streams) > 1:
             # the duration is that of the longest stream
             end = max(end, self._end_of_others)

@@ -1,4 +1,4 @@
-"""Opening a video file that somebody else made: which containers, codecs and sizes may pass."""
+"""Open an untrusted video file; only known containers, codecs and sizes are accepted."""
 
 import stat
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset({
     ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
     ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 })
-"""Of the files that count as videos, in lower case. What is in a file is told by its content."""
+"""Suffixes of video files, in lower case. The actual format is determined by the content."""
 
 CODECS = frozenset({
     "av1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4",
@@ -30,14 +30,14 @@ CODECS = frozenset({
 # fmt: on
 MAX_PIXELS = 4096 * 2304
 
-# Anything else FFmpeg can open, playlists above all, may name and open further files.
+# Other formats that FFmpeg opens, above all playlists, may name and open further files.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
-# A few pictures do not show that they are in a container, and some MPEG files have none.
+# A few pictures do not reveal that they are in a container, and some MPEG files have none.
 _LIKELY_FORMATS = {
     ".m2ts": "mpegts", ".mts": "mpegts", ".ts": "mpegts",
     ".mpeg": "mpegvideo", ".mpg": "mpegvideo",
 }  # fmt: skip
-# Writers of MPEG-4 Part 2 and its relatives often break rules that these checks insist on.
+# Encoders of MPEG-4 Part 2 and related codecs often break rules that these checks enforce.
 _CHECKED_CODECS = frozenset({"av1", "h264", "hevc", "vp8", "vp9"})
 _CHECKS = "crccheck+bitstream+buffer+explode"
 
@@ -48,12 +48,12 @@ def open_video(source: Path | BinaryIO, name: str) -> Iterator[tuple[InputContai
 
     Args:
         source: Path, or an open file, which is read from its beginning.
-        name: For messages.
+        name: Name of the file, for messages.
 
     Raises:
-        VideoDecodeError: If it is no regular file, of no supported container or codec, has frames
-            of more than 4096 × 2304 pixels, or holds no video; also for what FFmpeg reports while
-            it is open.
+        VideoDecodeError: If it is not a regular file, its container or codec is not supported, its
+            frames have more than 4096 × 2304 pixels, or it contains no video; also if FFmpeg
+            reports an error while it is open.
     """
     likely = None
     if isinstance(source, Path):
@@ -76,9 +76,9 @@ def set_up_decoder(codec: VideoCodecContext, *, strict: bool) -> None:
 
     Args:
         codec: The stream's decoder.
-        strict: Report damage instead of hiding it, where the codec's own checks can be trusted.
+        strict: Report damage instead of concealing it, if the codec's own checks are reliable.
     """
-    # workers are processes already, and a multi-threaded decoder can hang at their end
+    # Workers are processes already, and a multi-threaded decoder can hang when they exit.
     codec.thread_count = 1
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and codec.codec.canonical_name in _CHECKED_CODECS:
@@ -99,7 +99,7 @@ def _open(source: Path | BinaryIO, container_format: str | None) -> InputContain
 
 def _find_stream(container: InputContainer, name: str) -> VideoStream:
     """Return the stream that players show."""
-    # a cover counts as a video stream of one picture
+    # cover art is stored as a video stream of one picture
     films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
     stream = container.streams.best("video")
     if stream not in films:
@@ -126,4 +126,4 @@ def _check_regular(path: Path, name: str) -> None:
     except OSError as error:
         raise VideoDecodeError.of(name, str(error.strerror).lower(), "unreadable") from None
     if not stat.S_ISREG(mode):
-        raise VideoDecodeError.of(name, "it is no regular file", "unreadable")
+        raise VideoDecodeError.of(name, "it is not a regular file", "unreadable")

@@ -1,4 +1,4 @@
-"""From decoded frames to RGB: conversion, scaling and turning in one pass of FFmpeg's scaler."""
+"""Convert decoded frames to RGB, scaled and rotated, in one pass of FFmpeg's scaler."""
 
 from collections.abc import Sequence
 
@@ -18,24 +18,24 @@ __all__ = ["RgbConverter", "stacked", "upright_size"]
 class RgbConverter:
     """Converts the frames of one video to RGB.
 
-    Pixels that are not square stay as they are stored, as with other readers of frames.
+    Frames with non-square pixels stay as stored, as in other frame readers.
 
     Args:
-        apply_rotation: Turn and mirror frames as their display matrix says, as players do.
+        apply_rotation: Rotate and mirror frames by their display matrix, as players do.
     """
 
     size: tuple[int, int] | None = None
-    """Height and width of the video, in pixels: of the first frame, unless it is set before."""
+    """Height and width of the video, in pixels: of the first frame, unless set before."""
 
     def __init__(self, *, apply_rotation: bool) -> None:
         self._apply_rotation = apply_rotation
         self._scaler = VideoReformatter()
 
     def convert(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
-        """Convert, scale and turn one frame.
+        """Convert, scale and rotate one frame.
 
         Args:
-            frame: As decoded. One that has not the video's size is scaled to it, as players do.
+            frame: The decoded frame. If its size differs from the video's, it is scaled to that.
             resize: Scaling, after rotation.
         """
         if self.size is None:
@@ -45,18 +45,18 @@ class RgbConverter:
     def convert_to(
         self, size: tuple[int, int], frame: av.VideoFrame, orientation: Orientation
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """Convert a frame, scale it and lay it in a way of its own.
+        """Convert a frame, scale it and apply a given orientation.
 
         Args:
-            size: Height and width afterwards, in pixels.
-            frame: As decoded.
-            orientation: How it is to be turned.
+            size: Resulting height and width, in pixels.
+            frame: The decoded frame.
+            orientation: The orientation to apply.
         """
         height, width = reversed(size) if orientation.swaps_sides else size
         return orientation.apply(self._scaled(frame, height, width))
 
     def size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Return the height and width of a frame as it is shown."""
+        """Return the height and width of a frame as displayed."""
         return upright_size(frame, self._orientation(frame))
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
@@ -65,10 +65,10 @@ class RgbConverter:
     def _scaled(
         self, frame: av.VideoFrame, height: int, width: int
     ) -> UInt8[np.ndarray, "height width 3"]:
-        """Convert and scale a frame by one thread; the scaler would start one per core."""
+        """Convert and scale a frame in one thread; by default, the scaler starts one per core."""
         if (height, width) == (frame.height, frame.width):
             return self._scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        # packed pixels take over twice the time, and at some widths come out 2 levels too dark
+        # packed pixels take over twice as long, and at some widths come out 2 levels too dark
         scaled = self._scaler.reformat(
             frame, width, height, "gbrp", interpolation="BILINEAR", threads=1
         )
@@ -80,14 +80,14 @@ class RgbConverter:
 
 
 def upright_size(frame: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:
-    """Return the height and width that a frame has once it is turned."""
+    """Return the height and width of a frame after rotation."""
     if orientation.swaps_sides:
         return frame.width, frame.height
     return frame.height, frame.width
 
 
 def stacked(pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> UInt8[Tensor, "T H W 3"]:
-    """Join pictures of one size, copying each once."""
+    """Stack pictures of one size, copying each once."""
     if pictures[0].strides[-1] == 1:
         return torch.from_numpy(np.stack(pictures))
     planes = np.stack([picture.transpose(2, 0, 1) for picture in pictures])

@@ -1,4 +1,4 @@
-"""Decoding an encoded stream: all of it, or the packets that some of its frames need."""
+"""Decode an encoded stream: all of it, or only the packets that certain frames need."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,10 +12,10 @@ __all__ = ["Decoder", "damaged_frame"]
 
 
 class Decoder:
-    """Turns the packets of a stream into frames.
+    """Decodes the packets of a stream into frames.
 
     Args:
-        stream: The stream. If it is strict, frames that the decoder finds damaged are refused.
+        stream: The stream. If it is strict, damaged frames are refused.
     """
 
     def __init__(self, stream: EncodedStream) -> None:
@@ -24,20 +24,20 @@ class Decoder:
         self._has_begun = False
 
     def everything(self) -> Iterator[av.VideoFrame]:
-        """Decode from the beginning; frames come in the order in which they are shown."""
+        """Decode from the beginning; frames come in presentation order."""
         return self.decode([Run(0, len(self._stream.packets) - 1)], None)
 
     def needed(
         self, places: Sequence[int], wanted: Sequence[int]
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode what the wanted frames depend on.
+        """Decode the packets that the wanted frames depend on.
 
         Args:
-            places: Place in the file of every frame's packet.
-            wanted: Numbers of frames, rising.
+            places: Position in the file of every frame's packet.
+            wanted: Frame indices, increasing.
 
         Yields:
-            The wanted frames with their numbers, in any order.
+            The wanted frames with their indices, in any order.
         """
         packets = self._stream.packets
         number_of = {packets[places[number]].stamp: number for number in wanted}
@@ -51,9 +51,9 @@ class Decoder:
         """Decode runs of packets.
 
         Args:
-            runs: In the order of the file, each beginning where decoding can begin.
-            wanted: Places of the packets whose pictures are wanted; what none of them needs is left
-                out. ``None`` leaves out nothing.
+            runs: In file order, each beginning where decoding can begin.
+            wanted: Positions of the packets whose pictures are wanted; packets that none of them
+                needs are skipped. ``None`` skips nothing.
 
         Raises:
             VideoDecodeError: If a frame is damaged.
@@ -61,7 +61,7 @@ class Decoder:
         """
         stream = self._stream
         if self._is_used and (stream.begins_midway or not stream.knows_entries):
-            # what its first frames refer to may be absent, and must not be what was decoded before
+            # the first frames may refer to missing ones, and must not use those decoded before
             stream.renew_codec()
         codec = self._stream.codec
         self._has_begun = False
@@ -82,7 +82,7 @@ class Decoder:
         codec.flush_buffers()
 
     def _decoded(self, packet: av.Packet) -> Sequence[av.VideoFrame]:
-        """Decode a packet; let pass what a cut out of a longer file cannot decode at its start."""
+        """Decode a packet; tolerate failures at the start of a file cut from a longer one."""
         stream = self._stream
         try:
             return stream.codec.decode(packet)
@@ -91,14 +91,14 @@ class Decoder:
                 raise
             return []
         except av.error.BlockingIOError:
-            # the rest of a packet that was let pass is still in the decoder
+            # the decoder still holds the rest of a packet that was tolerated
             stream.codec.flush_buffers()
             return self._decoded(packet)
 
     def _sound(self, frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """Pass frames on; refuse a damaged one among or between them: others follow from it."""
+        """Yield frames; refuse a damaged one among or between them, because others depend on it."""
         for frame in frames:
-            # a file cut out of a longer one may begin with frames that lack what they refer to
+            # a file cut from a longer one may begin with frames that lack their references
             if self._stream.strict and frame.is_corrupt and self._has_begun:
                 raise damaged_frame(self._stream.name)
             self._has_begun |= not frame.is_corrupt
@@ -106,5 +106,5 @@ class Decoder:
 
 
 def damaged_frame(name: str) -> VideoDecodeError:
-    """Return the error about a file with a frame that the decoder marks."""
-    return VideoDecodeError.of(name, "the decoder finds a frame damaged", "flagged_corrupt")
+    """Return the error for a file with a frame that the decoder marks as damaged."""
+    return VideoDecodeError.of(name, "the decoder reports a damaged frame", "flagged_corrupt")

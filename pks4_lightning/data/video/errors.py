@@ -1,4 +1,4 @@
-"""What reading a video can end with, told in one sentence that names the file."""
+"""Errors of reading a video, each one sentence that names the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,29 +18,29 @@ Fault: TypeAlias = Literal[
     "flagged_corrupt",
     "decode_error",
 ]
-"""Kinds of faults that a file can have."""
+"""Kinds of faults."""
 
 
 class VideoDecodeError(ValueError):
     """A video that cannot be opened or decoded; the message names the file and the reason."""
 
     fault: Fault = "decode_error"
-    """Of what kind the reason is."""
+    """Kind of the fault."""
     reason: str = ""
-    """End of the sentence, without a full stop."""
+    """The reason, without a full stop."""
 
     def __init__(self, message: str) -> None:
-        # torch's loader wraps the message in the worker's traceback; its last line is the sentence
+        # torch's loader wraps the message in the worker's traceback; the last line is our sentence
         super().__init__(message.rstrip().rpartition("DecodeError: ")[2])
 
     @classmethod
     def of(cls, name: str, reason: str, fault: Fault = "decode_error") -> "VideoDecodeError":
-        """Return the error about a file.
+        """Return the error for a file.
 
         Args:
-            name: The file's.
-            reason: End of the sentence, without a full stop.
-            fault: Of what kind it is.
+            name: Name of the file.
+            reason: The reason, without a full stop.
+            fault: Kind of the fault.
         """
         error = cls(f"Cannot decode video '{name}': {reason}.")
         error.fault, error.reason = fault, reason
@@ -48,19 +48,19 @@ class VideoDecodeError(ValueError):
 
 
 class FewerFramesError(Exception):
-    """Decoding ended before a frame that the packet count had promised.
+    """Decoding ended before a frame that the packet count implied.
 
-    ``Video.num_frames`` is right from then on; choose frames anew.
+    ``Video.num_frames`` has been corrected; choose frames again.
     """
 
 
 @contextmanager
 def ffmpeg_errors(name: str, fault: Fault = "decode_error") -> Iterator[None]:
-    """Turn what FFmpeg reports about a file into a ``VideoDecodeError``.
+    """Turn FFmpeg's errors about a file into a ``VideoDecodeError``.
 
     Args:
-        name: The file's.
-        fault: What kind of fault that is.
+        name: Name of the file.
+        fault: Kind of fault to record.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Videos that were unpacked to a folder of numbered pictures, such as ``00001.jpg``."""
+"""Videos stored as folders of numbered pictures, such as ``00001.jpg``."""
 
 import os
 import re
@@ -29,20 +29,19 @@ _FRAMES_PER_SECOND = 25
 
 
 class FrameFolder(FrameSource):
-    """A folder of numbered pictures, read as a video is.
+    """A folder of numbered pictures, read like a video.
 
-    The pictures are counted from the lowest number there is, 0 and 1 being usual; a gap is refused,
-    because a frame that got lost would shift all that follow. They are turned as their EXIF tags
-    say.
+    Pictures are counted from the lowest number, usually 0 or 1. A gap is refused, because a missing
+    frame would shift all later ones. Pictures are rotated according to their EXIF tags.
 
     Args:
-        folder: Holds the pictures: JPEG, PNG or WebP.
-        template: Name of a picture, with a format field for its number: ``img_{:05d}.jpg``. Needed
-            only where the folder holds several series, such as frames and optical flow.
-        num_frames: Pictures there have to be; further ones are not used. ``None`` takes all.
+        folder: The folder of the pictures: JPEG, PNG or WebP.
+        template: File name of a picture, with a format field for its number: ``img_{:05d}.jpg``.
+            Needed only if the folder has several series, such as frames and optical flow.
+        num_frames: Required number of pictures; further ones are ignored. ``None`` uses all.
 
     Raises:
-        VideoDecodeError: If the pictures are absent, have gaps, or are fewer than promised.
+        VideoDecodeError: If pictures are missing, have gaps, or are fewer than required.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class FrameFolder(FrameSource):
         self._files = self._series(template)
         if num_frames is not None and len(self._files) < num_frames:
             raise self._error(
-                f"it holds {len(self._files)} frames of the {num_frames} that its list promises"
+                f"it holds {len(self._files)} of the {num_frames} frames that its list gives"
             )
         self._files = self._files[:num_frames]
         self.num_frames = len(self._files)
@@ -66,13 +65,13 @@ class FrameFolder(FrameSource):
 
     @property
     def duration(self) -> float:
-        """Seconds, taking 25 frames per second: pictures do not say when they were shown."""
+        """Seconds, assuming 25 frames per second, because pictures have no time stamps."""
         return self.num_frames / _FRAMES_PER_SECOND
 
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the pictures with these numbers; see :meth:`FrameSource.frames`."""
+        """Decode the pictures with these indices; see :meth:`FrameSource.frames`."""
         self._check_range(indices)
         pictures = {index: self._picture(self._files[index], resize) for index in set(indices)}
         if len({picture.shape for picture in pictures.values()}) > 1:
@@ -83,7 +82,7 @@ class FrameFolder(FrameSource):
         return VideoDecodeError.of(self._folder, reason)
 
     def _series(self, template: str | None) -> list[str]:
-        """Return the names of the pictures, in the order of their numbers."""
+        """Return the file names of the pictures, in numerical order."""
         wanted = None if template is None else check_frame_template(template)
         series: dict[tuple[str, str], list[tuple[int, str]]] = {}
         try:
@@ -99,18 +98,18 @@ class FrameFolder(FrameSource):
                 series.setdefault(key, []).append((int(match[2]), name))
         if not series:
             named = "numbered pictures" if template is None else f"pictures such as '{template}'"
-            raise self._error(f"it holds no {named}")
+            raise self._error(f"it contains no {named}")
         if len(series) > 1:
             kinds = " and ".join(f"'{one}…{other}'" for one, other in sorted(series)[:2])
-            raise self._error(f"it holds {kinds}; choose with data.frame_template")
+            raise self._error(f"it contains {kinds}; choose with data.frame_template")
         numbered = sorted(*series.values())
         for number, (found, name) in enumerate(numbered, start=numbered[0][0]):
             if found != number:
-                raise self._error(f"frame {number} is absent or there twice, before '{name}'")
+                raise self._error(f"frame {number} is missing or duplicated, before '{name}'")
         return [name for _, name in numbered]
 
     def _picture(self, name: str, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
-        """Read one file; decoded by hand, FFmpeg cannot be led to another one."""
+        """Read one file; passing bytes to FFmpeg prevents it from opening other files."""
         path = Path(self._folder, name)
         try:
             data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
@@ -120,7 +119,7 @@ class FrameFolder(FrameSource):
         if not data:
             raise self._error(f"'{name}' is empty or larger than {_MAX_BYTES >> 20} MiB")
         if codec == "mjpeg" and _JPEG_END not in data[-1024:]:
-            raise self._error(f"'{name}' ends before its picture does")
+            raise self._error(f"'{name}' is cut short")
         decoder = CodecContext.create(codec, "r")
         assert isinstance(decoder, VideoCodecContext)
         decoder.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
@@ -131,14 +130,14 @@ class FrameFolder(FrameSource):
             reason = getattr(error, "strerror", None) or "no valid picture"
             raise self._error(f"'{name}' cannot be decoded ({reason.lower()})") from error
         if len(shown) != 1:
-            raise self._error(f"'{name}' holds {len(shown)} pictures")
+            raise self._error(f"'{name}' contains {len(shown)} pictures")
         orientation = exif_orientation(data)
         size = resized(*upright_size(shown[0], orientation), resize)
         return self._converter.convert_to(size, shown[0], orientation)
 
 
 def check_frame_template(template: str) -> tuple[str, str]:
-    """Return what stands before and after the number in a template of file names.
+    """Return the parts of a file name template before and after the number.
 
     Args:
         template: Such as ``img_{:05d}.jpg``.

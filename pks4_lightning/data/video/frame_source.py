@@ -1,6 +1,6 @@
-"""What gives frames by number, whether it is an encoded file or a folder of pictures.
+"""Base class of videos whose frames are accessed by index: encoded files or folders of pictures.
 
-The number of a frame is its place in presentation order, counted from 0.
+The index of a frame is its position in presentation order, counted from 0.
 """
 
 from abc import abstractmethod
@@ -22,20 +22,20 @@ Resize: TypeAlias = int | tuple[int, int]
 
 
 class FrameSource(VideoInterface):
-    """A video whose frames are asked for by number.
+    """A video whose frames are accessed by index.
 
-    Implements pytorchvideo's ``Video``, so its samplers and datasets can work on it; the loader of
-    this package uses :meth:`frames`. There is never any sound.
+    Implements pytorchvideo's ``Video``, so that its samplers and datasets accept it; the loader of
+    this package uses :meth:`frames`. There is never any audio.
     """
 
     num_frames: int
-    """Frames in the video; an upper bound where only decoding tells."""
+    """Number of frames; an upper bound if only decoding can tell."""
     _times: Float64[np.ndarray, " num_frames"]
-    """When each frame is shown, in seconds from the first one's start, rising."""
+    """When each frame is shown, in seconds from the start of the first one, increasing."""
 
     @property
     def times(self) -> Float64[np.ndarray, " num_frames"]:
-        """When each frame is shown, in seconds from the first one's start, rising."""
+        """When each frame is shown, in seconds from the start of the first one, increasing."""
         return self._times
 
     @property
@@ -47,52 +47,52 @@ class FrameSource(VideoInterface):
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the frames with these numbers.
+        """Decode the frames with these indices.
 
         Args:
-            indices: Frame numbers from 0 to ``num_frames - 1``, in any order, repeats allowed.
-            resize: Scaling, after the frames have been turned upright.
+            indices: Frame indices from 0 to ``num_frames - 1``, in any order, repeats allowed.
+            resize: Scaling, after rotation.
 
         Returns:
             RGB frames in the order of ``indices``.
 
         Raises:
             FewerFramesError: If the video ends before the last of them.
-            VideoDecodeError: If the data are damaged, too large or of different sizes.
-            IndexError: If a number is out of range.
+            VideoDecodeError: If the data is damaged, or frames are too large or differ in size.
+            IndexError: If an index is out of range.
         """
 
     def in_order(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
-        """Decode frames one after the other, in memory that does not grow with their number.
+        """Decode frames one after the other, in constant memory.
 
         Args:
-            indices: Frame numbers, each once, rising.
+            indices: Frame indices, increasing.
             resize: As in :meth:`frames`.
 
         Yields:
-            Each number with its RGB frame.
+            Each index with its RGB frame.
 
         Raises:
             FewerFramesError: If the video ends before the last of them.
-            VideoDecodeError: If the data are damaged or too large.
+            VideoDecodeError: If the data is damaged, or frames are too large.
         """
         for index in indices:
             yield index, self.frames([index], resize)[0].numpy()
 
     def frames_between(self, start_sec: float | Fraction, end_sec: float | Fraction) -> range:
-        """Return the numbers of the frames shown first in this span.
+        """Return the indices of the frames whose display starts in this span.
 
         Args:
             start_sec: Seconds from the first frame; included.
             end_sec: Seconds from the first frame; excluded.
 
         Returns:
-            A range that holds at least one frame: where none starts within the span, the one on
-            screen at its beginning.
+            A range of at least one frame: if none starts within the span, the one on screen at its
+            beginning.
         """
-        # pytorchvideo's samplers add up fractions of seconds; time stamps are rounded to ticks
+        # pytorchvideo's samplers sum fractions of seconds; time stamps are rounded to ticks
         tolerance = 1e-6
         times = self.times
         first = int(np.searchsorted(times, float(start_sec) - tolerance, side="left"))
@@ -103,10 +103,11 @@ class FrameSource(VideoInterface):
         return range(shown, shown + 1)
 
     def frames_at(self, seconds: Sequence[float]) -> tuple[int, ...]:
-        """Return the number of the frame on screen at each of these times.
+        """Return the index of the frame on screen at each of these times.
 
         Args:
-            seconds: From the first frame. Before it that frame is shown, after the end the last.
+            seconds: Seconds from the first frame. Earlier times give the first frame, later ones
+                the last.
         """
         tolerance = 1e-6  # as in frames_between
         shown = np.searchsorted(self.times, np.asarray(seconds) + tolerance, side="right") - 1
@@ -115,7 +116,7 @@ class FrameSource(VideoInterface):
     def get_clip(
         self, start_sec: float | Fraction, end_sec: float | Fraction
     ) -> dict[str, Tensor | None]:
-        """Return every frame of a span of time, as pytorchvideo's interface has it.
+        """Return every frame of a time span, in the form of pytorchvideo's interface.
 
         Args:
             start_sec: Seconds from the first frame; included.
@@ -134,16 +135,19 @@ class FrameSource(VideoInterface):
 
     def _check_range(self, indices: Sequence[int]) -> None:
         if not indices or min(indices) < 0 or max(indices) >= self.num_frames:
-            raise IndexError(f"Frames {list(indices)} of a video with {self.num_frames} frames.")
+            raise IndexError(
+                f"Frames {list(indices)} are out of range for a video with {self.num_frames} "
+                "frames."
+            )
 
 
 def resized(height: int, width: int, resize: Resize | None) -> tuple[int, int]:
-    """Return the height and width that a frame has after ``resize``.
+    """Return the height and width of a frame after ``resize``.
 
     Args:
         height: Height before, in pixels.
         width: Width before, in pixels.
-        resize: A whole number keeps the aspect ratio. ``None`` changes nothing.
+        resize: An integer keeps the aspect ratio. ``None`` changes nothing.
     """
     if resize is None:
         return height, width

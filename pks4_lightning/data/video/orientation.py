@@ -1,4 +1,4 @@
-"""How a picture is to be turned and mirrored before it is shown."""
+"""How a picture is rotated and mirrored for display."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,32 +15,32 @@ from PIL.ExifTags import Base
 
 __all__ = ["UPRIGHT", "Orientation", "exif_orientation", "frame_orientation"]
 
-# frame.side_data is such an object too, but kept by the frame, to which it refers: memory that only
+# frame.side_data is such an object too, but frame and object refer to each other: memory that only
 # Python's garbage collector frees
 _side_data: Callable[[av.VideoFrame], Mapping[Type, Buffer]] = cast(Any, SideDataContainer)
 _EXIF_MARKS = (b"Exif", b"eXIf", b"EXIF", b"exif", b"Orientation")
 
 
 class Orientation(NamedTuple):
-    """One of the eight ways to lay a rectangle upon itself."""
+    """One of the eight orientations of a rectangle."""
 
     quarters: int = 0
-    """Quarter turns, counter-clockwise, from 0 to 3."""
+    """Counter-clockwise quarter turns, from 0 to 3."""
     mirrored: bool = False
-    """Left and right are swapped afterwards."""
+    """Whether left and right are swapped afterwards."""
 
     @property
     def degrees(self) -> int:
-        """The turn, counter-clockwise, from -90 to 180."""
+        """The counter-clockwise rotation, from -90 to 180."""
         return (0, 90, 180, -90)[self.quarters]
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether height becomes width."""
+        """Whether height and width are exchanged."""
         return self.quarters % 2 == 1
 
     def apply(self, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H2 W2 3"]:
-        """Turn and mirror a picture; the result is a view."""
+        """Rotate and mirror a picture; the result is a view."""
         if self.quarters:
             picture = np.rot90(picture, self.quarters)
         return picture[:, ::-1] if self.mirrored else picture
@@ -60,15 +60,15 @@ _EXIF_ORIENTATIONS = {
 
 
 def frame_orientation(frame: av.VideoFrame) -> Orientation:
-    """Return what the display matrix of a decoded frame says.
+    """Return the orientation given by the display matrix of a decoded frame.
 
-    The matrix takes a pixel at (x, y) to (a·x + c·y, b·x + d·y). One that turns by something else
-    than quarters counts as the nearest quarter turn.
+    The matrix maps a pixel at (x, y) to (a·x + c·y, b·x + d·y). Other angles are rounded to the
+    nearest quarter turn.
     """
     try:
         matrix = _side_data(frame).get(Type.DISPLAYMATRIX)
     except ValueError:
-        # PyAV does not name all kinds of side data; the angle can be had without them
+        # PyAV does not know all kinds of side data; the angle is available without them
         return Orientation(round(frame.rotation / 90) % 4)
     if matrix is None:
         return UPRIGHT
@@ -80,12 +80,12 @@ def frame_orientation(frame: av.VideoFrame) -> Orientation:
 
 
 def exif_orientation(encoded: bytes) -> Orientation:
-    """Return what the metadata of an encoded picture say, as Pillow's ``exif_transpose`` has it."""
+    """Return the orientation in the metadata of a picture, as in Pillow's ``exif_transpose``."""
     if not any(mark in encoded for mark in _EXIF_MARKS):
         return UPRIGHT
     try:
         with Image.open(BytesIO(encoded)) as picture:
             tag = picture.getexif().get(Base.Orientation)
     except Exception:
-        return UPRIGHT  # damaged metadata leave a picture as it is stored
+        return UPRIGHT  # with damaged metadata, a picture stays as stored
     return _EXIF_ORIENTATIONS.get(tag or 1, UPRIGHT)

@@ -1,9 +1,9 @@
-"""The encoded packets of a video file, read once, and which of them a frame needs.
+"""The encoded packets of a video file, read once, and the dependencies between frames.
 
-Packets are kept in memory, so the file is opened a single time and random access needs no seeking:
+Packets are kept in memory, so the file is opened only once and random access needs no seeking:
 decoding begins at any packet whose picture, and all pictures shown after it, depend on nothing
-before. Which packets those are is read from the packets themselves, since the containers' marks
-also stand at places from which a decoder recovers only by and by.
+before it. These packets are identified from their own data, because containers also mark places
+from which a decoder recovers only gradually.
 """
 
 from bisect import bisect_right
@@ -19,31 +19,31 @@ __all__ = ["Packet", "PacketReader", "Run", "plan_runs", "presentation_order"]
 _HEVC_FIRST_IRAP, _HEVC_LAST_IRAP = 16, 21
 _H264_IDR = 5
 _PROGRESSIVE = (0, 1)
-"""FFmpeg's field order: unknown, or whole frames."""
+"""FFmpeg's field orders for unknown, and for whole frames."""
 
 
 class Packet(NamedTuple):
-    """What is kept about one packet, in the order of the file."""
+    """What is kept about one packet, in file order."""
 
     stamp: int | None
-    """When its picture is shown, in the stream's ticks."""
+    """Presentation time of its picture, in ticks of the stream."""
     is_shown: bool
     is_entry: bool
     data: av.Packet | None
 
 
 class Run(NamedTuple):
-    """Packets to decode one after the other, from an entry on."""
+    """Consecutive packets to decode, beginning with an entry point."""
 
     first: int
     last: int
 
 
 class PacketReader:
-    """Reads from packets how the pictures of a codec depend on each other.
+    """Reads the dependencies between pictures from the packets of a codec.
 
     Args:
-        codec: Decoder of the stream.
+        codec: The decoder of the stream.
     """
 
     def __init__(self, codec: VideoCodecContext) -> None:
@@ -65,26 +65,26 @@ class PacketReader:
             self._is_entry = lambda _: True
         self._is_mpeg4 = name == "mpeg4"
         self.knows_entries = self._is_entry is not None
-        """Whether the packets of this codec say where decoding can begin."""
+        """Whether the packets of this codec show where decoding can begin."""
         self.skips_unreferenced = name == "h264"
-        """Whether pictures that no other one refers to can be left out without changing any."""
+        """Whether pictures that no other one refers to can be skipped without changing others."""
 
     def begins_midway(self, first: av.Packet) -> bool:
-        """Tell whether a stream was cut out of a longer one, so that its start is not decodable.
+        """Return whether a stream was cut from a longer one, so that its start is not decodable.
 
         Args:
             first: Its first packet.
         """
         if self._is_entry is not None:
             return not self._is_entry(memoryview(first))
-        # an MP4 file without any key picture marks all of them
+        # an MP4 file without any key picture marks all as key pictures
         return not first.is_keyframe or (self._is_mpeg4 and not _mpeg4_is_key(memoryview(first)))
 
     def describe(self, packet: av.Packet, *, keep: bool) -> Packet:
-        """Return what is needed to know about a packet.
+        """Return the properties of a packet.
 
         Args:
-            packet: As demuxed, not empty.
+            packet: A demuxed packet that is not empty.
             keep: Keep its data as well.
         """
         is_entry = (
@@ -99,16 +99,16 @@ class PacketReader:
 
 
 def plan_runs(packets: Sequence[Packet], wanted: Sequence[int]) -> list[Run]:
-    """Choose the packets that some frames need.
+    """Choose the packets that certain frames need.
 
     Args:
-        packets: All packets of the video; the first one is an entry and all have stamps.
-        wanted: Places of the wanted frames' packets in the file, rising.
+        packets: All packets of the video; the first one is an entry point and all have stamps.
+        wanted: Positions of the wanted frames' packets in the file, increasing.
 
     Returns:
-        Runs in the order of the file, without overlap. Each begins at the last entry that is
-        neither after the wanted packet in the file nor shown after it (pictures may follow an
-        entry in the file and be shown before it; they depend on what came earlier).
+        Runs in file order, without overlap. Each begins at the last entry point that neither
+        follows the wanted packet in the file nor is shown after it (pictures may follow an entry
+        point in the file but be shown before it; they depend on earlier packets).
     """
     entries = [place for place, packet in enumerate(packets) if packet.is_entry]
     runs: list[Run] = []
@@ -125,17 +125,17 @@ def plan_runs(packets: Sequence[Packet], wanted: Sequence[int]) -> list[Run]:
 
 
 def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int] | None:
-    """Return the place of every frame's packet, in the order in which frames are shown.
+    """Return the position of every frame's packet, in presentation order.
 
     Args:
         packets: All packets of the video.
-        reorders: Frames may be shown in another order than they are stored. Stamps that rise all
-            the same may be made up: by FFmpeg, as AVI has none, or by who took the times of
-            decoding for those of showing.
+        reorders: Whether presentation order may differ from file order. Stamps that increase anyway
+            may be wrong: invented by FFmpeg (AVI has none), or decoding times written as
+            presentation times.
 
     Returns:
-        ``None`` where only decoding from the beginning tells: stamps are missing, made up, appear
-        twice or begin anew, as in files that were joined, or decoding cannot begin with the first
+        ``None`` if only decoding from the beginning can tell: stamps are missing, invented,
+        duplicated or restart, as in concatenated files, or decoding cannot begin with the first
         packet.
     """
     shown = [place for place, packet in enumerate(packets) if packet.is_shown]
@@ -146,7 +146,7 @@ def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int
         return None
     latest = _stamp(packets[0])
     for packet in packets[1:]:
-        # what comes before an entry is shown before it
+        # packets before an entry point must be shown before it
         if packet.is_entry and _stamp(packet) < latest:
             return None
         latest = max(latest, _stamp(packet))
@@ -155,16 +155,16 @@ def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int
 
 def _stamp(packet: Packet) -> int:
     if packet.stamp is None:
-        raise ValueError("A packet without a time stamp has no place in the order.")
+        raise ValueError("A packet without a time stamp cannot be ordered.")
     return packet.stamp
 
 
 def _nal_heads(data: memoryview, length_size: int) -> Iterator[int]:
-    """Give the first byte of every NAL unit of a packet.
+    """Yield the first byte of every NAL unit of a packet.
 
     Args:
         data: The packet.
-        length_size: Bytes of the length before each unit; 0 where start codes part them.
+        length_size: Bytes of the length before each unit; 0 if start codes separate them.
     """
     if length_size == 0:
         content, place = bytes(data), 0
@@ -187,19 +187,19 @@ def _is_irap(head: int) -> bool:
 
 
 def _mpeg4_is_key(data: memoryview) -> bool:
-    """Read the type of the picture, the first two bits after its start code."""
+    """Read the picture type, the first two bits after the start code."""
     place = bytes(data).find(b"\0\0\1\xb6") + 4
     return not 4 <= place < len(data) or data[place] & 0xC0 == 0
 
 
 def _vp9_is_key(data: memoryview) -> bool:
-    """Read VP9's uncompressed header: two bits of marker, two of profile, existing, not key."""
+    """Read VP9's uncompressed header: marker (2 bits), profile (2), show existing, not key."""
     profile_3 = data[0] & 0x30 == 0x30
     return not profile_3 and data[0] & 0x0C == 0
 
 
 def _vp9_is_shown(data: memoryview) -> bool:
-    """Tell a hidden reference picture that stands alone; a superframe's last picture is shown."""
+    """Return whether a picture is shown; a superframe ends with one that is shown."""
     profile_3, is_superframe = data[0] & 0x30 == 0x30, data[-1] & 0xE0 == 0xC0
     return profile_3 or is_superframe or data[0] & 0x0A != 0
 

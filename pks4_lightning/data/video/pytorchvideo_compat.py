@@ -1,10 +1,10 @@
 """pytorchvideo's data interfaces, imported without torchvision.
 
-pytorchvideo 0.1.5 needs a single name of torchvision, the folder walker behind its
+pytorchvideo 0.1.5 needs a single name from torchvision, the folder walker behind
 ``LabeledVideoPaths.from_directory``. torchvision has no CPU build on PyPI, and beside a CPU build
-of torch it breaks every library that looks for it, so it is no dependency of ours. Where it is
-absent, a stand-in for that name exists for the time of this import and is gone afterwards; a
-torchvision that is installed is left alone.
+of torch it breaks every library that looks for it, so we do not depend on it. If it is missing, a
+stand-in for that name exists during this import and is removed afterwards; an installed torchvision
+is left alone.
 """
 
 import importlib.util
@@ -40,7 +40,7 @@ if _stand_in:
     _install_stand_ins()
 try:
     with warnings.catch_warnings():
-        # its sources hold an invalid escape sequence, which Python reports when it compiles them
+        # its sources contain an invalid escape sequence, about which Python warns on compilation
         warnings.simplefilter("ignore")
         from pytorchvideo.data.clip_sampling import ClipInfo, ClipInfoList, ClipSampler
         from pytorchvideo.data.video import Video

@@ -1,4 +1,4 @@
-"""A part of a video that is used as a video of its own."""
+"""Part of a video, used like a whole video."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -15,33 +15,33 @@ __all__ = ["Span", "SpanOfVideo", "Unit"]
 Unit: TypeAlias = Literal["seconds", "frames"]
 
 _MOST_BEYOND = 1.0
-"""Seconds that an annotated end may lie past the video's: people and tools round."""
+"""Tolerated excess of an annotated end over the video's end, in seconds: people and tools round."""
 
 
 class Span(NamedTuple):
-    """From when to when, as annotated."""
+    """Start and end, as annotated."""
 
     start: float
-    """Seconds from the first frame; or the number of the first frame, counted from 0."""
+    """Seconds from the first frame, or the index of the first frame, counted from 0."""
     end: float
-    """The same; excluded."""
+    """The end, in the same unit; excluded."""
     unit: Unit = "seconds"
 
     def __str__(self) -> str:
-        """Return it as a media fragment, which follows a video's name."""
+        """Return the span as a media fragment, which is appended to the video's name."""
         return f"#{'t' if self.unit == 'seconds' else 'frames'}={self.start:g},{self.end:g}"
 
 
 class SpanOfVideo(FrameSource):
-    """The frames that are first shown within a span of a video, counted from 0.
+    """The frames whose display starts within a span of a video, counted from 0.
 
     Args:
         video: The whole video.
-        span: Which part of it.
+        span: The part of it to use.
 
     Raises:
-        VideoDecodeError: If the span begins after the video has ended, or ends more than a second
-            after that.
+        VideoDecodeError: If the span begins after the end of the video, or ends more than a second
+            after it.
     """
 
     def __init__(self, video: FrameSource, span: Span) -> None:
@@ -63,7 +63,7 @@ class SpanOfVideo(FrameSource):
 
     @property
     def duration(self) -> float:
-        """Seconds, from the first frame's start to the next frame after the span."""
+        """Seconds from the start of the first frame to the start of the frame after the span."""
         times, end = self.video.times, self._numbers.stop
         stop = float(times[end]) if end < len(times) else self.video.duration
         return stop - float(times[self._numbers.start])
@@ -71,7 +71,7 @@ class SpanOfVideo(FrameSource):
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the frames with these numbers; see :meth:`FrameSource.frames`."""
+        """Decode the frames with these indices; see :meth:`FrameSource.frames`."""
         self._check_range(indices)
         try:
             return self.video.frames([self._numbers[index] for index in indices], resize)
@@ -86,8 +86,8 @@ class SpanOfVideo(FrameSource):
         if start >= length or end > length + spare:
             raise VideoDecodeError.of(
                 self.video.name,
-                f"its annotated interval from {start:g} to {end:g} {unit} lies outside of it, it "
-                f"has {length:.6g} {unit}",
+                f"its annotated interval from {start:g} to {end:g} {unit} lies outside the video, "
+                f"which has {length:.6g} {unit}",
             )
         if unit == "seconds":
             self._numbers = self.video.frames_between(start, end)

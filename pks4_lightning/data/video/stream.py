@@ -1,4 +1,4 @@
-"""The packets of a file's video stream, read once and without decoding, and when they are shown."""
+"""The packets of a video stream with their times, read once without decoding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,51 +19,51 @@ from pks4_lightning.data.video.packets import Packet, PacketReader
 __all__ = ["EncodedStream", "read_stream"]
 
 MAX_PACKETS = 2_000_000
-"""Nineteen hours at 30 frames a second; a longer table of packets is an attack on the memory."""
+"""Nineteen hours at 30 frames per second; larger tables of packets are taken as memory attacks."""
 _FALLBACK_FRAME_RATE = Fraction(25)
 _KEPT_BYTES = 64 * 2**20
-"""Of packets in memory; the rest of a longer file is read again when it is decoded."""
+"""Bytes of packets kept in memory; the rest of a longer file is read again for decoding."""
 
 
 @dataclass
 class EncodedStream:
-    """A video stream whose packets have been read; its file is closed."""
+    """A video stream whose packets have been read; the file is closed again."""
 
     file: Path | BinaryIO
     name: str
-    """Used in messages."""
+    """Name used in messages."""
     strict: bool
-    """Damage is to be reported."""
+    """Whether damage is reported."""
     container: str
     """FFmpeg's name for the format of the file."""
     codec: VideoCodecContext
     size: tuple[int, int]
-    """Height and width of the frames as stored, by the header, in pixels."""
+    """Height and width of the stored frames according to the header, in pixels."""
     pixel_aspect: Fraction
     """Width of a pixel divided by its height."""
     packets: list[Packet]
-    """All of them, in the order of the file."""
+    """All packets, in file order."""
     times: Float64[np.ndarray, " num_frames"]
-    """When frames are shown, in seconds from the first one's start, rising."""
+    """When frames are shown, in seconds from the start of the first one, increasing."""
     frame_seconds: float
-    """How long a frame is shown, on average."""
+    """Average duration of a frame in seconds."""
     begins_midway: bool
-    """It was cut out of a longer one, so that its first packets may not be decodable."""
+    """Whether it was cut from a longer one, so that its first packets may not be decodable."""
     reorders: bool
-    """Frames may be shown in another order than they are stored."""
+    """Whether presentation order may differ from file order."""
     knows_entries: bool
-    """The packets say where decoding can begin."""
+    """Whether the packets show where decoding can begin."""
     skips_unreferenced: bool
-    """Pictures that no other one refers to can be left out without changing any."""
+    """Whether pictures that no other one refers to can be skipped without changing others."""
 
     def renew_codec(self) -> None:
-        """Replace the decoder by one that has not decoded anything."""
+        """Replace the decoder by a fresh one."""
         with open_video(self.file, self.name) as (_, stream):
             set_up_decoder(stream.codec_context, strict=self.strict)
             self.codec = stream.codec_context
 
     def data(self) -> Iterator[tuple[int, av.Packet]]:
-        """Give all packets with their places, from memory or else from the file."""
+        """Yield all packets with their positions, from memory or else from the file."""
         if self.packets[-1].data is not None:
             for place, packet in enumerate(self.packets):
                 if packet.data is not None:
@@ -80,7 +80,7 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
     Args:
         file: Path, or an open file, which is read from its beginning.
         name: Name used in messages.
-        strict: Refuse a file whose end, or a part, is missing.
+        strict: Refuse a file with a missing end or part.
 
     Raises:
         VideoDecodeError: If the file is refused, or contains no video frames.

@@ -1,9 +1,9 @@
-"""Frames of an encoded video by their number, decoded with PyAV.
+"""Random access to the frames of an encoded video, decoded with PyAV.
 
-Headers are not asked how many frames there are (WebM says 0, others may lie): packets are counted,
-and the count is put right when decoding ends early. The file is read once. Where its packets say
-which frames depend on which, only those that the wanted frames need are decoded; elsewhere all up
-to the last one wanted. Only wanted frames are converted to RGB and scaled.
+Headers are not trusted for the number of frames (WebM says 0, others may be wrong): packets are
+counted, and the count is corrected if decoding ends early. The file is read once. If its packets
+show which frames depend on which, only those needed for the wanted frames are decoded; otherwise
+all frames up to the last wanted one. Only wanted frames are converted to RGB and scaled.
 """
 
 from collections import deque
@@ -29,28 +29,28 @@ __all__ = ["Video"]
 
 
 class _SizeInDoubtError(Exception):
-    """A frame has another size than the header says; only the first one tells what size counts."""
+    """A frame's size differs from the header's; the size of the first frame must be known first."""
 
 
 class Video(FrameSource):
-    """A video file whose frames are asked for by number.
+    """A video file whose frames are accessed by index.
 
-    Audio is never decoded. The file is closed again as soon as its packets have been read; a
-    ``Video`` is for one thread.
+    Audio is never decoded. The file is closed as soon as its packets have been read. A ``Video``
+    must be used by one thread only.
 
     Args:
-        file: Path, or an open binary file. A file stays the caller's to close.
-        video_name: Name used in messages; the path where absent.
+        file: Path, or an open binary file, which the caller has to close.
+        video_name: Name used in messages; by default the path.
         decode_audio: Part of the interface; must be False.
-        apply_rotation: Turn frames as the file's display matrix says, as players do.
-        num_frames: Frames that decoding gives, where that is known. A file with as many packets
-            is taken at its word; any other is decoded from the beginning.
-        strict: Refuse files whose end is missing and frames that the decoder finds damaged.
+        apply_rotation: Rotate frames by the file's display matrix, as players do.
+        num_frames: Number of frames that decoding gives, if known. It is trusted if the file has as
+            many packets; otherwise the file is decoded from the beginning.
+        strict: Refuse files whose end is missing, and frames that the decoder marks as damaged.
 
     Raises:
-        VideoDecodeError: If the file is absent, is of no supported container or codec, has frames
-            of more than 4096 × 2304 pixels, or contains no video frames; if ``strict``, also if its
-            end is missing.
+        VideoDecodeError: If the file is missing, its container or codec is not supported, its
+            frames have more than 4096 × 2304 pixels, or it contains no video frames; if ``strict``,
+            also if its end is missing.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Video(FrameSource):
         strict: bool = True,
     ) -> None:
         if decode_audio:
-            raise ValueError("decode_audio must be False: this Video has no sound.")
+            raise ValueError("decode_audio must be False: this Video does not decode sound.")
         if isinstance(file, (str, PathLike)):
             source: Path | BinaryIO = Path(file).absolute()
             self._name = video_name or str(file)
@@ -73,7 +73,7 @@ class Video(FrameSource):
             self._name = video_name or str(getattr(file, "name", "video"))
         self._strict = strict
         self.stream = read_stream(source, self._name, strict=strict)
-        """What the file holds."""
+        """The packets of the file."""
         self._decoder = Decoder(self.stream)
         self._converter = RgbConverter(apply_rotation=apply_rotation)
         self._size_is_certain = False
@@ -83,7 +83,7 @@ class Video(FrameSource):
         if num_frames:
             self._set_num_frames(num_frames)
         elif self.stream.begins_midway:
-            deque(self.every_frame(), maxlen=0)  # how many packets come before the first frame?
+            deque(self.every_frame(), maxlen=0)  # counts the packets before the first frame
 
     @property
     def name(self) -> str:
@@ -92,13 +92,13 @@ class Video(FrameSource):
 
     @property
     def duration(self) -> float:
-        """Seconds from the first frame's start to the last frame's end."""
+        """Seconds from the start of the first frame to the end of the last."""
         return float(self._times[-1]) + self.stream.frame_seconds
 
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None
     ) -> UInt8[Tensor, "T H W 3"]:
-        """Decode the frames with these numbers; see :meth:`FrameSource.frames`."""
+        """Decode the frames with these indices; see :meth:`FrameSource.frames`."""
         self._check_range(indices)
         wanted = sorted(set(indices))
         with ffmpeg_errors(self._name):
@@ -129,9 +129,9 @@ class Video(FrameSource):
         self._end_early(number + 1)
 
     def every_frame(self) -> Iterator[av.VideoFrame]:
-        """Decode the whole video in the order in which it is shown; convert nothing.
+        """Decode the whole video in presentation order, without conversion.
 
-        Afterwards ``num_frames`` is what decoding gives.
+        Afterwards ``num_frames`` is the number of decoded frames.
 
         Raises:
             VideoDecodeError: As :meth:`frames`, or if no frame can be decoded.
@@ -145,13 +145,13 @@ class Video(FrameSource):
         self._set_num_frames(num_frames)
 
     def timed_frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decode the whole video; give each frame with the seconds from the first one to it.
+        """Decode the whole video; yield each frame with its time in seconds from the first one.
 
         Raises:
             VideoDecodeError: As :meth:`every_frame`.
         """
         for number, frame in enumerate(self.every_frame()):
-            beyond = max(0, number - (len(self._times) - 1))  # packets may give further frames
+            beyond = max(0, number - (len(self._times) - 1))  # packets may give additional frames
             yield float(self._times[number - beyond]) + beyond * self.stream.frame_seconds, frame
 
     def _pictures(
@@ -160,7 +160,7 @@ class Video(FrameSource):
         """Decode frames and convert them.
 
         Args:
-            wanted: Their numbers, rising.
+            wanted: Their indices, increasing.
             resize: Scaling.
         """
         pictures: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
@@ -180,7 +180,7 @@ class Video(FrameSource):
         return pictures
 
     def _to_rgb(self, frame: av.VideoFrame, resize: Resize | None) -> UInt8[np.ndarray, "H W 3"]:
-        """Convert a frame, if it is certain to what size."""
+        """Convert a frame, if the size to convert it to is certain."""
         self._check(frame)
         known = self._converter.size
         if known is None:
@@ -205,12 +205,12 @@ class Video(FrameSource):
             raise damaged_frame(self._name)
 
     def _end_early(self, num_frames: int) -> NoReturn:
-        """Put the number of frames right, and say so."""
+        """Correct the number of frames, and raise."""
         self._set_num_frames(num_frames)
         raise FewerFramesError(f"'{self._name}' ends after {num_frames} frames.")
 
     def _set_num_frames(self, num_frames: int) -> None:
-        """Put the number of frames right, once decoding has told it."""
+        """Correct the number of frames to the number that decoding gave."""
         if num_frames == 0:
             reason = f"none of its {self.num_frames} frames can be decoded"
             raise VideoDecodeError.of(self._name, reason, "zero_frames")
@@ -230,10 +230,10 @@ def _fitted(
     """Choose the times of the packets that gave frames.
 
     Args:
-        times: Of all packets.
-        num_frames: Frames there are.
-        frame_seconds: How far apart further frames are, should there be more of them than packets.
-        at_end: The packets that gave none are those at the beginning.
+        times: Times of all packets.
+        num_frames: Number of frames.
+        frame_seconds: Interval between additional frames, if there are more frames than packets.
+        at_end: Whether the packets that gave no frame are those at the beginning.
     """
     if num_frames <= len(times):
         chosen = times[len(times) - num_frames :] if at_end else times[:num_frames]

@@ -44,7 +44,7 @@ def method_arms(names: Sequence[str], settings: Settings, *, own: str | None = N
     config = PKS4Config(**settings["model"]["classifier"])
     if config.network is not None or config.temporal != "pks4":
         raise ValueError(
-            f"The methods are compared on PKS⁴'s settings; these are of "
+            f"The comparison starts from PKS⁴'s settings, but these are of "
             f"{config.network or config.temporal}: leave model.classifier.temporal and network out."
         )
     tower = without_weights(config).backbone_config or {}
@@ -83,7 +83,7 @@ def _own_configs(folder: str) -> dict[str, tuple[str, ...]]:
             files[name] = ("--config", path)
     if not files:
         raise FileNotFoundError(
-            f"There is no configuration of a method in {folder}: --own takes a folder with files "
+            f"There is no configuration of a method in {folder}: --own needs a folder with files "
             f"such as {METHODS[1]}.yaml."
         )
     return files
@@ -105,7 +105,7 @@ def _arguments(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> 
         sizes = _SIZES[name](tower, data["num_frames"])
         return (*arguments, "--model.classifier.temporal_config", json.dumps(sizes))
     if name not in METHODS:
-        raise ValueError(f"There is no method {name!r}; there are {', '.join(METHODS)}.")
+        raise ValueError(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
     return arguments
 
 

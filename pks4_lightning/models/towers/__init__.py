@@ -1,5 +1,5 @@
-"""Image transformers of Hugging Face: one record per family, and what reads their files.
+"""Image transformers of Hugging Face: one record per family, and readers for their files.
 
-Nothing outside this folder knows transformers, which is imported when a tower is built: importing
-it takes longer than all else that a command needs to show its help.
+Only this folder uses transformers, which is imported when a tower is built, because the import
+takes longer than everything else that a command needs to show its help.
 """

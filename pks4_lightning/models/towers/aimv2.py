@@ -1,7 +1,7 @@
 """AIMv2's vision tower: no class token, RMS norms, and a pooling head in some of them.
 
-Position embeddings of those for one picture size cannot be interpolated in transformers; the
-``native`` ones compute theirs for any grid.
+Position embeddings of the models for a fixed image size cannot be interpolated in transformers; the
+``native`` models compute theirs for any grid.
 
 Reference:
     Fini et al., "Multimodal Autoregressive Pre-training of Large Vision Encoders", 2024,

@@ -1,4 +1,4 @@
-"""A tower's architecture as plain values that can be saved and built from."""
+"""A tower's architecture as plain values, which can be saved and rebuilt."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from pks4_lightning.models.towers.files import read_json, require
 __all__ = ["TYPE", "backbone_fields", "family_of_fields", "tower_config"]
 
 TYPE = "model_type"
-"""The field that names the family. Where it is absent, the family is CLIP, the only one there was
-in earlier versions."""
+"""The field that names the family. If it is missing, the family is CLIP, the only one in earlier
+versions."""
 
 _DEFAULT_TYPE = "clip_vision_model"
 _SIDES = ("image_size", "patch_size")
@@ -24,16 +24,16 @@ def backbone_fields(
 
     Args:
         backbone: Hub id or local folder.
-        overrides: Fields of the tower's configuration in transformers that win over its own.
-        from_scratch: If ``overrides`` are given, take them as the whole architecture and do not
-            look ``backbone`` up.
+        overrides: Fields of the tower's configuration in transformers that override its own.
+        from_scratch: If ``overrides`` are given, treat them as the whole architecture and do not
+            look up ``backbone``.
 
     Returns:
-        ``model_type``, and every field that decides the architecture or its initialisation.
+        ``model_type``, and all fields that determine the architecture or its initialisation.
 
     Raises:
-        FileNotFoundError: If the backbone is neither in a folder nor to be had from the hub.
-        ValueError: If an override is no such field, or the backbone is of no known family.
+        FileNotFoundError: If the backbone is neither in a folder nor available from the hub.
+        ValueError: If an override is not such a field, or the family is not supported.
     """
     given = dict(overrides or {})
     if from_scratch and given:
@@ -50,14 +50,14 @@ def backbone_fields(
     for name in given:
         if name not in family.fields:
             raise ValueError(
-                f"backbone_config has no field {name!r}; there are {', '.join(family.fields)}."
+                f"backbone_config has no field {name!r}; the fields are {', '.join(family.fields)}."
             )
     config = tower_config({TYPE: family.model_type, **_with_sides({**own, **given}, backbone)})
     return {TYPE: family.model_type} | {name: getattr(config, name) for name in family.fields}
 
 
 def family_of_fields(fields: Mapping[str, Any]) -> TowerFamily:
-    """Return the family that an architecture belongs to.
+    """Return the family of an architecture.
 
     Args:
         fields: From :func:`backbone_fields`, of this version or an earlier one.
@@ -69,7 +69,7 @@ def family_of_fields(fields: Mapping[str, Any]) -> TowerFamily:
 
 
 def tower_config(fields: Mapping[str, Any]) -> Any:
-    """Return the configuration object of transformers that an architecture stands for.
+    """Return the transformers configuration object of an architecture.
 
     Args:
         fields: From :func:`backbone_fields`.
@@ -83,7 +83,7 @@ def tower_config(fields: Mapping[str, Any]) -> Any:
     values = {name: value for name, value in fields.items() if name != TYPE}
     try:
         return getattr(transformers, family.config_class)(**values)
-    except Exception as error:  # whichever way its validation words it
+    except Exception as error:  # transformers' validation raises various types
         reason = " ".join(str(error).split())
         raise ValueError(f"backbone_config does not describe a tower: {reason}.") from error
 
@@ -100,13 +100,13 @@ def _read(backbone: str) -> tuple[TowerFamily, dict[str, Any]]:
 
 
 def _with_sides(fields: dict[str, Any], backbone: str) -> dict[str, Any]:
-    """Write sides of pictures and patches as single numbers."""
+    """Convert image and patch sizes to single numbers."""
     for name in _SIDES:
         side = fields.get(name)
         if isinstance(side, list | tuple):
             if len(set(side)) != 1:
                 raise ValueError(
-                    f"{backbone} has {name} {list(side)}: only square pictures and patches are "
+                    f"{backbone} has {name} {list(side)}: only square images and patches are "
                     "supported."
                 )
             fields[name] = side[0]

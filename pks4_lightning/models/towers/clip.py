@@ -1,4 +1,4 @@
-"""CLIP's vision towers with their projection, and MetaCLIP 2's, which are laid out alike.
+"""CLIP's vision towers with their projection, and MetaCLIP 2's, which have the same layout.
 
 Reference:
     Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021,
@@ -34,7 +34,7 @@ CLIP = TowerFamily(
         "initializer_range",
         "initializer_factor",
     ),
-    # in a whole CLIP model both towers project to the width written at the top
+    # in a complete CLIP model, both towers project to the width given at the top level
     outer_fields=("projection_dim",),
     blocks="vision_model.encoder.layers",
     attention_norm="layer_norm1",
@@ -48,7 +48,7 @@ CLIP = TowerFamily(
         final_norm="vision_model.post_layernorm",
         projection="visual_projection",
     ),
-    # [sic], as transformers spells it
+    # [sic], as spelled in transformers
     before_blocks=("vision_model.embeddings", "vision_model.pre_layrnorm"),
     has_class_token=True,
     frame_vector="projection",

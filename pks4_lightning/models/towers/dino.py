@@ -1,7 +1,7 @@
 """DINOv2, with and without registers, and DINOv3's vision transformers.
 
-Attention and MLP are scaled per channel before they are added (LayerScale), and may be left out
-per image while training (stochastic depth). ``drop_path`` stands last, so its output is what is
+Attention and MLP outputs are scaled per channel before they are added (LayerScale), and may be
+dropped per image in training (stochastic depth). ``drop_path`` comes last, so its output is what is
 added; a block calls it after the attention and again after the MLP.
 
 Reference:
@@ -58,7 +58,7 @@ DINOV2 = TowerFamily(
     unused=("embeddings.mask_token",),
     left_behind=("classifier.",),
     colours=IMAGENET,
-    frame_size=224,  # its positions are those of 518 pixels
+    frame_size=224,  # its position embeddings are for 518 pixels
 )
 
 DINOV2_WITH_REGISTERS = replace(
@@ -100,10 +100,10 @@ DINOV3 = replace(
 
 @contextmanager
 def coordinates_uncached() -> Iterator[None]:
-    """Let DINOv3 compute where its patches lie anew in every pass.
+    """Make DINOv3 recompute its patch coordinates in every pass.
 
-    transformers keeps the tensor for the next pass with as many patches on the same device. One
-    that was made where tensors have no content would be found there by a real pass.
+    transformers caches the tensor for later passes with the same number of patches and device. A
+    tensor without content, from a fake pass, would then be used by a real one.
     """
     module = sys.modules.get("transformers.models.dinov3_vit.modeling_dinov3_vit")
     if module is None:

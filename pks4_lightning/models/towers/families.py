@@ -1,4 +1,4 @@
-"""The families that there are, and which of them a tower belongs to."""
+"""The supported families, and finding the family of a tower."""
 
 from pks4_lightning.models.towers.aimv2 import AIMV2
 from pks4_lightning.models.towers.clip import CLIP, METACLIP_2
@@ -20,11 +20,11 @@ _BY_TYPE = {
 
 
 def family_of(model_type: str | None, *, where: str) -> TowerFamily:
-    """Return the family that a ``model_type`` names, of a tower or of a model that holds one.
+    """Return the family with a given ``model_type``, of a tower or of a model that contains one.
 
     Args:
-        model_type: As ``config.json`` has it.
-        where: What has it, for the error.
+        model_type: As in ``config.json``.
+        where: Source of the value, for the error.
 
     Raises:
         ValueError: If no family has it.
@@ -35,8 +35,8 @@ def family_of(model_type: str | None, *, where: str) -> TowerFamily:
     known = ", ".join(f"{each.name} ({each.model_type})" for each in FAMILIES)
     reads = ", which reads text" if "text" in (model_type or "") else ""
     if model_type == "siglip2":
-        reads = ", a SigLIP 2 of variable picture size; those of a fixed size are known"
+        reads = ", a SigLIP 2 of variable image size; only fixed sizes are supported"
     raise ValueError(
-        f"{where} holds a {model_type!r} model{reads}: the backbone must be an image transformer "
-        f"of one of these families: {known}."
+        f"{where} contains a {model_type!r} model{reads}: the backbone must be an image "
+        f"transformer of one of these families: {known}."
     )

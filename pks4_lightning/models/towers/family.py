@@ -1,6 +1,6 @@
-"""What tells one family of image transformers from another: names, tokens, sizes.
+"""Description of a family of image transformers: names, tokens, sizes.
 
-A family is data: the names that its tower, its configuration and its blocks have in transformers.
+A family is data: the names of its tower, its configuration and its blocks in transformers.
 
 Dimensions:
     I: images
@@ -26,7 +26,7 @@ __all__ = ["IMAGENET", "OPENAI", "Colours", "InnerNames", "TowerFamily"]
 
 @dataclass(frozen=True)
 class Colours:
-    """RGB mean and standard deviation that frames are normalised with, for values from 0 to 1."""
+    """RGB mean and standard deviation for normalising frames with values from 0 to 1."""
 
     mean: Colour
     std: Colour
@@ -38,7 +38,7 @@ IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True, kw_only=True)
 class InnerNames:
-    """Names that the methods of :mod:`pks4_lightning.peers` need, which know class tokens only.
+    """Names that the methods of :mod:`pks4_lightning.peers` need, which require a class token.
 
     Args:
         attention: Within a block.
@@ -62,42 +62,42 @@ class InnerNames:
 
 @dataclass(frozen=True, kw_only=True)
 class TowerFamily:
-    """Layout of the image transformers that share one ``model_type``.
+    """Layout of the image transformers that share a ``model_type``.
 
     Args:
-        name: As the field writes it.
-        model_type: In the ``config.json`` of a tower by itself.
-        whole_model_type: In that of a model whose ``vision_config`` describes the tower.
-        config_class: Name in transformers.
-        model_class: Name in transformers.
+        name: Name of the family, as used in the field.
+        model_type: Value in the ``config.json`` of a stand-alone tower.
+        whole_model_type: Value for a model whose ``vision_config`` describes the tower.
+        config_class: Name of the configuration class in transformers.
+        model_class: Name of the model class in transformers.
         model_arguments: Keyword arguments of the model class.
-        fields: Fields of the configuration that decide the architecture, its initialisation or its
-            regularisation. All have plain values.
-        outer_fields: Those of them that stand beside ``vision_config`` in a whole model.
+        fields: Fields of the configuration that determine the architecture, its initialisation or
+            its regularisation. All have plain values.
+        outer_fields: Those that are beside ``vision_config`` in a complete model.
         blocks: Path of the list of blocks.
-        attention_norm: Name, within a block, of the norm in front of the attention.
+        attention_norm: Name, within a block, of the norm before the attention.
         attention_add: Name, within a block, of the module whose output is added to the residual
-            stream. Where a block calls it a second time after the MLP, the first call counts.
-        inner: More names; ``None`` where the methods that need them cannot be used.
-        before_blocks: Paths of what comes before the blocks and has parameters.
+            stream. If a block calls it again after the MLP, the first call counts.
+        inner: More names; ``None`` if the methods that need them cannot be used.
+        before_blocks: Paths of the modules with parameters before the blocks.
         has_class_token: Whether the first token is a class token.
-        registers: Field that holds the number of register tokens, which follow the class token.
-        frame_vector: What stands for a frame: the projected class token, the class token after the
-            last norm, or the output of the pooling head (where a tower has none, the mean over the
+        registers: Field with the number of register tokens, which follow the class token.
+        frame_vector: The vector of a frame: the projected class token, the class token after the
+            last norm, or the output of the pooling head (if a tower has none, the mean over the
             patches after the last norm).
-        width: Field that holds the width of that vector.
-        any_size: ``flag`` interpolates position embeddings when asked to, ``free`` does so by
-            itself or needs none, ``fixed`` takes no other grid of patches than its own.
+        width: Field with the width of that vector.
+        any_size: ``flag`` interpolates position embeddings on request, ``free`` always does or
+            needs none, ``fixed`` supports only its own grid of patches.
         free_if: Field that makes a ``fixed`` tower ``free``.
-        undecayed: Last parts of the names of parameters that weight decay must leave alone, beyond
-            biases, layer norms and embedding tables.
-        unused: Parameters that no forward pass reads, such as the token of masked pre-training.
-        left_behind: First parts of the names of tensors that a file may hold and the tower not.
-        whole_prefix: First part of the names of the tower's tensors in a whole model, where
-            transformers does not find that out by itself.
-        colours: Where no preprocessor file tells.
-        frame_size: Likewise, in pixels, for a tower whose position embeddings are of a larger
-            picture; ``None`` takes their size.
+        undecayed: Last parts of the names of parameters without weight decay, besides biases, layer
+            norms and embedding tables.
+        unused: Parameters that no forward pass uses, such as the token of masked pretraining.
+        left_behind: First parts of the names of tensors in a file that the tower does not have.
+        whole_prefix: First part of the names of the tower's tensors in a complete model, if
+            transformers does not find it by itself.
+        colours: Default normalisation if there is no preprocessor file.
+        frame_size: Default size in pixels if there is no such file, for a tower whose position
+            embeddings are for larger images; ``None`` uses the size of the position embeddings.
     """
 
     name: str
@@ -127,7 +127,7 @@ class TowerFamily:
     frame_size: int | None = None
 
     def num_prefix_tokens(self, config: Any) -> int:
-        """Return how many tokens stand before the patches: class token and registers.
+        """Return the number of tokens before the patches: class token and registers.
 
         Args:
             config: The tower's configuration.
@@ -136,7 +136,7 @@ class TowerFamily:
         return self.has_class_token + registers
 
     def is_fixed(self, config: Any) -> bool:
-        """Return whether a tower takes no other grid of patches than its own.
+        """Return whether a tower supports only its own grid of patches.
 
         Args:
             config: The tower's configuration.
@@ -144,7 +144,7 @@ class TowerFamily:
         return self.any_size == "fixed" and not (self.free_if and getattr(config, self.free_if))
 
     def hook_points(self, tower: nn.Module) -> list[HookPoints]:
-        """List the places of each block that modules can be inserted at, first block first.
+        """Return the hook points of each block, first block first.
 
         Args:
             tower: The tower.
@@ -160,13 +160,13 @@ class TowerFamily:
         ]
 
     def tower_points(self, tower: nn.Module) -> TowerPoints:
-        """Name the places of a tower, for methods that act in more than one block.
+        """Return the hook points of a tower, for methods that act in several blocks.
 
         Args:
             tower: The tower.
 
         Raises:
-            ValueError: If the family is not one that these methods are made for.
+            ValueError: If these methods do not support the family.
         """
         if self.inner is None:
             raise ValueError(
@@ -181,7 +181,7 @@ class TowerFamily:
         )
 
     def drop_projection(self, tower: nn.Module) -> None:
-        """Leave out what follows the norm of the class token.
+        """Remove the projection after the norm of the class token.
 
         Args:
             tower: The tower, of a family with inner names.
@@ -191,7 +191,7 @@ class TowerFamily:
             tower.set_submodule(self.inner.projection, nn.Identity())
 
     def parameters_by_depth(self, tower: nn.Module) -> Iterator[tuple[int, str, nn.Module]]:
-        """Sort the tower's parts up to the last block by their distance from the pixels.
+        """Yield the tower's parts up to the last block by their distance from the pixels.
 
         Args:
             tower: The tower.
@@ -208,26 +208,26 @@ class TowerFamily:
     def frame_vectors(
         self, tower: nn.Module, frames: Float[Tensor, "I C H W"]
     ) -> Float[Tensor, "I D"]:
-        """Run the tower and return what stands for each frame.
+        """Run the tower and return the vector of each frame.
 
         Args:
             tower: The tower.
-            frames: Normalised, of a size that its patches cover.
+            frames: Normalised frames, of a size that its patches cover.
 
         Raises:
-            ValueError: If it takes no frames but those of its own size.
+            ValueError: If it supports only frames of its own size.
         """
         return self._vectors(tower, frames)
 
     def tokens_after(
         self, tower: nn.Module, frames: Float[Tensor, "I C H W"], num_blocks: int
     ) -> Float[Tensor, "I L E"]:
-        """Run the tower up to a block and return the tokens that leave it.
+        """Run the tower up to a block and return the tokens after it.
 
         Args:
             tower: The tower.
             frames: As in :meth:`frame_vectors`.
-            num_blocks: The block, counted from 1. What is hooked to its end does not act.
+            num_blocks: The block, counted from 1. Hooks on its output do not act.
         """
         block = self._blocks(tower)[num_blocks - 1]
         handle = block.register_forward_hook(_stop, prepend=True)
@@ -247,17 +247,17 @@ class TowerFamily:
         *,
         frame_size: int,
     ) -> Float[Tensor, "I D"]:
-        """Run the tower from behind a block on: :meth:`frame_vectors` of the same frames.
+        """Run the tower after a block, with the result of :meth:`frame_vectors` for these frames.
 
         Args:
-            tower: The tower. It is changed for the duration of the call.
-            tokens: What leaves block ``num_blocks``.
+            tower: The tower. It is modified for the duration of the call.
+            tokens: The tokens after block ``num_blocks``.
             num_blocks: The last block that has run, counted from 1.
             frame_size: Side of the frames in pixels.
         """
         holder, _, name = self.blocks.rpartition(".")
         blocks = self._blocks(tower)
-        # whatever the tower makes of one blank frame, its next block gets the tokens instead
+        # the tower runs on one blank frame, but its next block receives the tokens instead
         config: Any = tower.config
         blank = next(tower.parameters()).new_zeros(1, config.num_channels, frame_size, frame_size)
         rest = nn.ModuleList([_Given(tokens), *blocks[num_blocks:]])
@@ -293,7 +293,7 @@ class TowerFamily:
 
 
 class _ReachedError(Exception):
-    """The tokens that were asked for are there; what follows need not run."""
+    """Carries the requested tokens out of the forward pass, whose rest need not run."""
 
     def __init__(self, tokens: Tensor) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ def _stop(_block: nn.Module, _args: Any, output: Tensor) -> None:
 
 
 class _Given(nn.Module):
-    """Stands for blocks whose output is known."""
+    """Replaces blocks whose output is known."""
 
     def __init__(self, tokens: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Downloading a tower into a folder, for a machine that has no network."""
+"""Download a tower into a folder, for a machine without a network."""
 
 import json
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ _DESCRIPTIONS = ("config.json", "preprocessor_config.json", "processor_config.js
 
 
 def fetch(backbone: str, folder: Path) -> str:
-    """Download the files that a training reads, and no others.
+    """Download only the files that a training reads.
 
     Args:
         backbone: Hub id.
-        folder: Where they come to lie; made if need be.
+        folder: Output folder; created if necessary.
 
     Returns:
         The name of the tower's family.
 
     Raises:
         FileNotFoundError: If the hub cannot be reached, or has no such tower.
-        ValueError: If it is of no known family; its weights are then not downloaded.
+        ValueError: If its family is not supported; its weights are then not downloaded.
     """
     with _asking(backbone):
         found = {file.rfilename for file in HfApi().model_info(backbone).siblings or ()}
     weights = next((name for name in WEIGHT_FILES if name in found), None)
     if weights is None or "config.json" not in found:
         raise FileNotFoundError(
-            f"{backbone} holds no config.json with weights that transformers reads beside it "
+            f"{backbone} has no config.json with weights that transformers can read beside it "
             f"({' or '.join(WEIGHT_FILES)})."
         )
     with _asking(backbone):
@@ -54,14 +54,14 @@ def fetch(backbone: str, folder: Path) -> str:
 
 @contextmanager
 def _asking(backbone: str) -> Iterator[None]:
-    """Turn whatever goes wrong with the network, the hub or the disk into one sentence."""
+    """Turn errors of the network, the hub or the disk into one sentence."""
     try:
         yield
     except HFValidationError:
         raise FileNotFoundError(
-            f"{backbone!r} is no hub id; one looks like google/siglip2-base-patch16-224."
+            f"{backbone!r} is not a hub id; a hub id looks like google/siglip2-base-patch16-224."
         ) from None
     except Exception as error:
         raise FileNotFoundError(
-            f"{backbone} cannot be fetched ({hub_reason(error, backbone)})."
+            f"{backbone} cannot be downloaded ({hub_reason(error, backbone)})."
         ) from error

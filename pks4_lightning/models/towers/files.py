@@ -25,26 +25,26 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""Those that transformers reads, in its order of preference."""
+"""The files that transformers reads, in its order of preference."""
 
 _HUB_TIMEOUT = 5.0
 
 
 def require(backbone: str, any_of: tuple[str, ...]) -> None:
-    """Make sure that one of the files can be read, now or by a download, without a long wait.
+    """Check that one of the files can be read, or downloaded, without a long wait.
 
     Args:
         backbone: Hub id or local folder.
-        any_of: Names of files, of which one is enough.
+        any_of: File names, one of which is enough.
 
     Raises:
-        FileNotFoundError: If none of them is there or to be had from the hub.
+        FileNotFoundError: If none of them exists or is available from the hub.
     """
     backbone = find_packaged(backbone)
     if Path(backbone).is_dir():
         if not any((Path(backbone) / name).is_file() for name in any_of):
             raise FileNotFoundError(
-                f"The backbone folder {backbone} holds none of {', '.join(any_of)}; point "
+                f"The backbone folder {backbone} contains none of {', '.join(any_of)}; point "
                 f"--model.classifier.backbone to a folder written by save_pretrained or "
                 f"`pks4 tower fetch`."
             )
@@ -52,7 +52,7 @@ def require(backbone: str, any_of: tuple[str, ...]) -> None:
     try:
         if any(isinstance(try_to_load_from_cache(backbone, name), str) for name in any_of):
             return
-        # answers at once where there is no network; the download itself would retry for 20 s
+        # fails at once if there is no network; the download itself would retry for 20 s
         HfApi().model_info(backbone, timeout=_HUB_TIMEOUT)
     except HFValidationError:
         raise FileNotFoundError(
@@ -61,10 +61,10 @@ def require(backbone: str, any_of: tuple[str, ...]) -> None:
         ) from None
     except Exception as error:
         raise FileNotFoundError(
-            f"The backbone {backbone!r} is no local folder, is not in the Hugging Face cache "
+            f"The backbone {backbone!r} is not a local folder, is not in the Hugging Face cache "
             f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({hub_reason(error, backbone)}); "
-            f"run `pks4 tower fetch {backbone} --out FOLDER` where there is a network, and point "
-            f"--model.classifier.backbone to that folder."
+            f"run `pks4 tower fetch {backbone} --out FOLDER` on a machine with a network, and "
+            "point --model.classifier.backbone to that folder."
         ) from error
     logger.info("Downloading %s from the Hugging Face hub.", backbone)
 
@@ -80,7 +80,7 @@ def read_json(backbone: str, name: str) -> dict[str, Any] | None:
         ``None`` if there is no such file.
 
     Raises:
-        ValueError: If it is not JSON, or no object.
+        ValueError: If it is not a JSON object.
     """
     folder = Path(find_packaged(backbone))
     path = folder / name
@@ -96,15 +96,15 @@ def read_json(backbone: str, name: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} does not describe a tower: it holds no object.")
+        raise ValueError(f"{path} does not describe a tower: it is not a JSON object.")
     return content
 
 
 def hub_reason(error: Exception, backbone: str) -> str:
-    """Say in a few words why the hub gave nothing.
+    """Describe in a few words why the hub failed.
 
     Args:
-        error: What its client raised.
+        error: The exception raised by its client.
         backbone: Hub id.
     """
     if constants.HF_HUB_OFFLINE:

@@ -1,4 +1,4 @@
-"""What a tower's pictures looked like: mean, standard deviation and size."""
+"""The preprocessing a tower was trained with: mean, standard deviation and image size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,18 @@ __all__ = ["checked", "default_preprocessing", "read_preprocessing"]
 
 
 def checked(values: Mapping[str, Any]) -> FrameInput:
-    """Return what a file or settings say of frames.
+    """Validate the preprocessing given by a file or by settings.
 
     Args:
         values: ``mean``, ``std`` and ``size``.
 
     Raises:
         ValueError: If there is anything else, there are not three means and three positive
-            deviations, or the size is no number of pixels.
+            deviations, or the size is not a number of pixels.
     """
     unknown = values.keys() - {"mean", "std", "size"}
     if unknown:
-        raise ValueError(f"there is no {min(unknown)}, only mean, std and size")
+        raise ValueError(f"there is no field {min(unknown)}, only mean, std and size")
     mean, std = (_colour(name, values[name]) for name in ("mean", "std"))
     size = values["size"]
     if min(std) <= 0:
@@ -40,11 +40,11 @@ def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> FrameInput |
         fields: Its architecture.
 
     Returns:
-        ``None`` if it has none. The size is rounded down to whole patches.
+        The preprocessing; ``None`` if there is no file. The size is rounded down to whole patches.
 
     Raises:
-        FileNotFoundError: If the tower itself is not there.
-        ValueError: If the file does not say what a preprocessor does.
+        FileNotFoundError: If the tower itself does not exist.
+        ValueError: If the file is not a valid preprocessor file.
     """
     require(backbone, ("config.json",))
     raw = read_json(backbone, "preprocessor_config.json")
@@ -63,12 +63,12 @@ def read_preprocessing(backbone: str, fields: Mapping[str, Any]) -> FrameInput |
             }
         )
     except ValueError as error:
-        raise ValueError(f"The preprocessor file of {backbone} is refused: {error}.") from error
+        raise ValueError(f"The preprocessor file of {backbone} is invalid: {error}.") from error
     return found._replace(size=_whole_patches(found.size, fields))
 
 
 def default_preprocessing(fields: Mapping[str, Any]) -> FrameInput:
-    """Return what is usual in a tower's family, for one without a preprocessor file.
+    """Return the default of a tower's family, for a tower without a preprocessor file.
 
     Args:
         fields: The tower's architecture.
@@ -79,14 +79,14 @@ def default_preprocessing(fields: Mapping[str, Any]) -> FrameInput:
 
 
 def _size(raw: Mapping[str, Any], default: int) -> Any:
-    """Read the size of what comes out: of the crop if there is one, else of the resized picture."""
+    """Read the size of the crop if there is one, else that of the resized image."""
     crops = raw.get("do_center_crop", "crop_size" in raw)
     size = raw.get("crop_size" if crops else "size", raw.get("size", default))
     if not isinstance(size, dict):
         return size
     sides = [size[key] for key in ("height", "width", "shortest_edge") if key in size]
     if not sides or sides != sides[:1] * len(sides):
-        raise ValueError(f"size {size} is not that of a square")
+        raise ValueError(f"size {size} is not square")
     return sides[0]
 
 

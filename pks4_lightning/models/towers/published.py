@@ -1,4 +1,4 @@
-"""The architectures of some published towers, for descriptions that need no weights.
+"""The architectures of some published towers, so that costs need no download.
 
 Reference:
     Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021,
@@ -74,5 +74,5 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "patch_size": 16,
     },
 }
-"""Hub id to the fields that are not the default of its type. What frames are made into for them is
-what is usual in their families."""
+"""Maps hub ids to the fields that differ from the defaults of their type. Their preprocessing is
+the default of their family."""

@@ -1,4 +1,4 @@
-"""SigLIP's vision tower; SigLIP 2's of a fixed picture size have the same layout and type.
+"""SigLIP's vision tower; SigLIP 2 with a fixed image size has the same layout and type.
 
 It has no class token: an attention pooling head reads the patches.
 

@@ -1,7 +1,7 @@
 """The plain vision transformer.
 
-Its class token after the last norm stands for a frame; the tanh layer that the original code puts
-behind it is left out.
+The vector of a frame is its class token after the last norm; the tanh layer after it in the
+original code is omitted.
 
 Reference:
     Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, https://arxiv.org/abs/2010.11929.

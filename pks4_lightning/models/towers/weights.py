@@ -1,4 +1,4 @@
-"""Building a tower, with random weights or with those of a file, each of which must fit."""
+"""Build a tower with random weights, or load weights that must fit exactly."""
 
 import logging
 import re
@@ -30,14 +30,14 @@ def build_backbone(
     Args:
         fields: The architecture, from
             :func:`~pks4_lightning.models.towers.architecture.backbone_fields`.
-        weights: Hub id or local folder to load float32 weights from; ``None`` draws them.
+        weights: Hub id or local folder to load float32 weights from; ``None``: random weights.
         gradient_checkpointing: Recompute each block in the backward pass.
 
     Returns:
-        The tower, in training mode. What no forward pass reads wants no gradient.
+        The tower, in training mode. Parameters that no forward pass uses require no gradient.
 
     Raises:
-        FileNotFoundError: If the weights are neither in a folder nor to be had from the hub.
+        FileNotFoundError: If the weights are neither in a folder nor available from the hub.
         ValueError: If the weights cannot be read, or do not fit the architecture exactly.
     """
     import transformers
@@ -73,14 +73,14 @@ def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> A
                 ignore_mismatched_sizes=True,  # reported below, all at once
                 output_loading_info=True,
                 trust_remote_code=False,
-                weights_only=True,  # of pytorch_model.bin, where there are no safetensors
+                weights_only=True,  # for pytorch_model.bin, if there is no safetensors file
                 key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
                 **family.model_arguments,
             )
     except (UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
         raise ValueError(
-            f"The weights in {weights} are refused: they are damaged, or hold more than tensors, "
-            "which could run code."
+            f"The weights in {weights} are refused: the file is damaged, or holds more than "
+            "tensors, which could run code."
         ) from error
     missing = sorted(report["missing_keys"])
     mismatched = [
@@ -105,8 +105,8 @@ def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> A
         )
     num_tensors = len(tower.state_dict())
     logger.info(
-        "Loaded %d of %d tensors (100 %%) of the %s tower from %s; left %d behind that are not "
-        "the tower's.",
+        "Loaded %d of %d tensors (100 %%) of the %s tower from %s; ignored %d that are not part of "
+        "the tower.",
         num_tensors,
         num_tensors,
         family.name,
@@ -117,13 +117,13 @@ def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> A
 
 
 def _is_left_behind(key: str, family: TowerFamily) -> bool:
-    # older versions saved an index buffer
+    # older versions saved a buffer of indices
     return key.startswith(family.left_behind) or key.endswith("position_ids")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' own report and bars, ours follows; a download still shows its bar."""
+    """Silence transformers' own report and bars; ours follows. Downloads still show a bar."""
     from transformers.utils import logging as transformers_logging
 
     verbosity = transformers_logging.get_verbosity()

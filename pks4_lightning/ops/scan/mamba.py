@@ -36,7 +36,7 @@ def scan_by_mamba(
     dtype = torch.promote_types(u.dtype, delta.dtype)
     if dtype == torch.float64:
         raise ValueError(
-            "The scan of mamba_ssm knows no float64: take backend 'torch' or 'triton'."
+            "The scan of mamba_ssm does not support float64: use backend 'torch' or 'triton'."
         )
     num_steps, num_channels = u.shape[-2:]
     num_chunks = -(-num_steps // _STEPS_PER_CHUNK)

@@ -124,8 +124,8 @@ def _written_out(
     num_steps = u.shape[-2]
     if num_steps > _MOST_WRITTEN_OUT:
         raise ValueError(
-            f"A graph that other programs run holds every step of a scan, and this one has "
-            f"{num_steps}: at most {_MOST_WRITTEN_OUT} are written out. Use fewer frames."
+            f"An exported graph contains every step of a scan, and this one has "
+            f"{num_steps}: at most {_MOST_WRITTEN_OUT} are supported. Use fewer frames."
         )
     state = u.new_zeros(*u.shape[:-2], *A.shape, dtype=torch.promote_types(u.dtype, torch.float32))
     with torch.autocast(u.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""What watches a training and what it writes."""
+"""Callbacks that monitor a training and write its results."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Keeps a list of the training videos that another one had to stand in for."""
+"""List the training videos that had to be replaced by others."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ __all__ = ["FailureRecord"]
 
 
 class FailureRecord(TaskCallback):
-    """Write ``failed_train.txt`` into the run's folder: a sentence per video, after every epoch.
+    """Write ``failed_train.txt`` into the run's folder after every epoch, one sentence per video.
 
-    Where every video could be decoded there is no such file.
+    If all videos could be decoded, there is no such file.
     """
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the sentences of all ranks together and write them on the first."""
+        """Gather the sentences of all ranks and write them on the first one."""
         sentences = sorted(set(all_gather_objects(self.task.source.failed_train_videos())))
         if trainer.is_global_zero and sentences:
             with atomic_write(Path(trainer.default_root_dir) / "failed_train.txt") as path:

@@ -1,4 +1,4 @@
-"""No update by numbers that are not finite: the run stops, and says which videos they come from."""
+"""Stop before an update with NaN or Inf, and list the videos of that update."""
 
 import math
 from pathlib import Path
@@ -21,26 +21,26 @@ __all__ = ["FiniteGuard", "NotFiniteError", "gradient_norm"]
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss or a gradient is infinite or not a number; the weights have not been touched."""
+    """A loss or a gradient is infinite or NaN; the weights have not been updated."""
 
 
 class FiniteGuard(TaskCallback):
-    """Look at the losses and the gradient before every update, and stop all ranks where one is bad.
+    """Check losses and gradient before every update, and stop all ranks if one is not finite.
 
-    The weights then are those of the update before, to the bit. The videos are listed in
-    ``not_finite.yaml`` in the run's folder: those of the micro-batches whose loss is not finite,
-    or, if only the gradient is not, all of the update, on all ranks.
+    The weights are then exactly those of the previous update. The videos are listed in
+    ``not_finite.yaml`` in the run's folder: those of the micro-batches whose loss is not finite
+    or, if only the gradient is not, all videos of the update, on all ranks.
 
-    With fp16's loss scaling a gradient that overflows is no fault: the scaler leaves the update out
-    and lowers its scale. Such skips are counted (``train/skipped_updates``), and bounded. A loss
-    that is not finite is a fault there as well: no scale mends a forward pass.
+    With fp16's loss scaling, a gradient that overflows is not an error: the scaler skips the update
+    and lowers its scale. Such skips are counted (``train/skipped_updates``), and limited. A loss
+    that is not finite is an error there as well, because scaling does not affect the forward pass.
 
-    It costs the norm of the gradient and one wait for the device per optimiser step, and with
-    several ranks one exchange of two numbers.
+    The check costs the norm of the gradient and one device synchronisation per optimiser step and,
+    with several ranks, an exchange of two numbers.
 
     Args:
-        max_consecutive_skips: Updates in a row that loss scaling may skip. A fresh scaler needs a
-            few to come down from its start, 2^16.
+        max_consecutive_skips: Updates in a row that loss scaling may skip. A new scaler skips a few
+            until its scale has come down from 2^16.
     """
 
     def __init__(self, max_consecutive_skips: int = 20) -> None:
@@ -54,23 +54,23 @@ class FiniteGuard(TaskCallback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
-        """Note whose loss comes next."""
-        # repeats of a video follow each other; clips that only fill up have no path
+        """Record the videos of the next loss."""
+        # repeats of a video are adjacent; padding clips have no path
         self._videos.append(list(dict.fromkeys(filter(None, batch["video_path"]))))
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Note the loss, without waiting for it."""
+        """Record the loss, without synchronising."""
         self._losses.append(loss.detach())
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Look at all numbers of this update.
+        """Check all losses and gradients of this update.
 
         Raises:
-            NotFiniteError: On every rank, if one of them has a bad number, or skipped too often.
+            NotFiniteError: On every rank, if one is not finite, or too many updates were skipped.
         """
         losses = torch.stack(self._losses)
         numbers = torch.stack([losses.abs().sum(), gradient_norm(optimizer).to(losses.dtype)])
@@ -85,20 +85,20 @@ class FiniteGuard(TaskCallback):
             self._count(scaler.get_scale())
 
     def _count(self, scale: float) -> None:
-        """Count the updates that loss scaling leaves out, and end a run that only does that."""
+        """Count the updates that loss scaling skips, and stop a run that does nothing else."""
         skipped = self.task.update_skipped
         self._skips += skipped
         self._skips_in_a_row = self._skips_in_a_row + 1 if skipped else 0
         self.task.log("train/skipped_updates", float(self._skips))
         if self._skips_in_a_row > self.max_consecutive_skips:
             raise NotFiniteError(
-                f"{self._skips_in_a_row} updates in a row had a gradient that 16 bits cannot hold, "
-                f"though the loss scale is down to {scale:g}: train with --trainer.precision "
-                "bf16-mixed or 32-true."
+                f"The gradients of {self._skips_in_a_row} updates in a row overflowed 16 bits, "
+                f"even though the loss scale has fallen to {scale:g}: train with "
+                "--trainer.precision bf16-mixed or 32-true."
             )
 
     def _report(self, trainer: Trainer, what: str) -> NotFiniteError:
-        """List the videos of all ranks in a file; return the error that says so."""
+        """Write the videos of all ranks to a file; return the error that names it."""
         losses = torch.stack(self._losses).tolist()
         batches: list[dict[str, Any]] = [
             {"rank": trainer.global_rank, "videos": videos}
@@ -117,7 +117,7 @@ class FiniteGuard(TaskCallback):
         ranks = ", ".join(str(rank) for rank in sorted({batch["rank"] for batch in batches}))
         return NotFiniteError(
             f"The {what} of optimiser step {step} is not finite (rank {ranks}): the weights are "
-            f"left as they were after step {step - 1}. The {num_videos} videos it comes from are "
+            f"left as they were after step {step - 1}. The {num_videos} videos of this step are "
             f"listed in {path}; if they look right, train with a lower --model.recipe.base_lr or "
             "with --trainer.precision 32-true."
         )
@@ -125,14 +125,14 @@ class FiniteGuard(TaskCallback):
 
 @torch.no_grad()
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """Return the Euclidean norm of the gradient of all that an optimiser trains.
+    """Return the Euclidean norm of the gradient of all parameters of an optimiser.
 
     Args:
-        optimizer: Parameters without a gradient do not count. Of a sharded parameter only this
-            rank's part does.
+        optimizer: Parameters without a gradient are ignored. Of a sharded parameter, only this
+            rank's part counts.
 
     Returns:
-        A scalar on the parameters' device; nothing waits for it.
+        A scalar on the parameters' device, computed without synchronisation.
     """
     gradients = [
         parameter.grad.to_local() if isinstance(parameter.grad, DTensor) else parameter.grad

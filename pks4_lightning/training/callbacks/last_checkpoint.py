@@ -1,4 +1,4 @@
-"""The checkpoint that a killed run goes on from."""
+"""Save the checkpoint from which an interrupted run resumes."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,16 +12,15 @@ __all__ = ["LastCheckpoint"]
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Save after every epoch and, as epochs may take hours, every few minutes in between.
+    """Save after every epoch and, because epochs may take hours, every few minutes.
 
-    It saves only where an optimiser step has ended, because gradients that are still being
-    accumulated are not part of a checkpoint; and not at an epoch's last batch, because the end of
-    the epoch, which knows the validation's outcome, follows.
+    It saves only after an optimiser step, because accumulated gradients are not part of a
+    checkpoint; and not at the last batch of an epoch, because the save at the end of the epoch,
+    after validation, follows.
 
     Args:
-        every_n_minutes: Between two checkpoints within an epoch; ``null`` saves none for the sake
-            of time.
-        given: Those of Lightning's ``ModelCheckpoint``. Its triggers are in addition.
+        every_n_minutes: Interval between checkpoints within an epoch; ``null`` disables these.
+        given: Arguments of Lightning's ``ModelCheckpoint``. Its triggers apply as well.
     """
 
     def __init__(self, *, every_n_minutes: float | None = 15.0, **given: Any) -> None:
@@ -32,6 +31,6 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if it is time, and if a resumed run can go on from here."""
+        """Save if it is time, and if a run can be resumed from here."""
         if not trainer.is_last_batch and not is_within_a_step(trainer):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

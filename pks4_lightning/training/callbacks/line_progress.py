@@ -1,4 +1,4 @@
-"""Progress as plain lines, for logs and pipes where a bar would draw over itself."""
+"""Progress as plain lines, for logs and pipes in which a bar would be unreadable."""
 
 import logging
 import time
@@ -16,12 +16,13 @@ logger = logging.getLogger(__name__)
 
 
 class LineProgress(ProgressBar):
-    """Log how far a stage is every few seconds, and the metrics after each validation.
+    """Log the progress of a stage every few seconds, and the metrics after each validation.
 
-    How far the whole run is stands in ``progress.json`` in its folder, for whoever started it.
+    The progress of the whole run is written to ``progress.json`` in its folder, for the program
+    that started it.
 
     Args:
-        every_seconds: Least time between two lines of one stage.
+        every_seconds: Minimum time between two lines of one stage.
     """
 
     def __init__(self, every_seconds: float = 15.0) -> None:
@@ -38,11 +39,11 @@ class LineProgress(ProgressBar):
         self._enabled = True
 
     def disable(self) -> None:
-        """Stay silent; Lightning asks this of all ranks but the first."""
+        """Stay silent; Lightning requests this on all ranks but the first."""
         self._enabled = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock: an epoch that is resumed in its midst does not start again."""
+        """Start the clock; an epoch that is resumed does not call `on_train_epoch_start`."""
         self._start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,14 +58,14 @@ class LineProgress(ProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Say how far the epoch is, and its loss."""
+        """Log the progress of the epoch, and its loss."""
         epoch = _epoch(trainer)
         loss = f"loss {float(trainer.callback_metrics.get('train/loss', float('nan'))):.4f}"
-        # not the bar's own total, which is what is left where steps end the training: 0 at its end
+        # not the bar's total: with a limit on steps it is what remains, which ends at 0
         self._progress(epoch, batch_idx + 1, trainer.num_training_batches, loss)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what the validation found."""
+        """Log the results of the validation."""
         if self._enabled and not trainer.sanity_checking:
             metrics = "  ".join(
                 f"{name} {float(value):.4f}"
@@ -96,7 +97,7 @@ class LineProgress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Say how far the test is."""
+        """Log the progress of the test."""
         self._progress("test", batch_idx + 1, sum(trainer.num_test_batches))
 
     def on_predict_batch_end(
@@ -108,7 +109,7 @@ class LineProgress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Say how far the prediction is."""
+        """Log the progress of the prediction."""
         self._progress("predict", batch_idx + 1, sum(trainer.num_predict_batches))
 
     def _start(self) -> None:
@@ -116,11 +117,11 @@ class LineProgress(ProgressBar):
         self._done_before = None
 
     def _progress(self, stage: str, done: int, total: float, note: str = "") -> None:
-        """Log one line unless the last one is too recent."""
+        """Log one line, unless the last one is too recent."""
         now = time.monotonic()
         self._share = done / total
         if self._done_before is None:
-            self._done_before = done - 1  # by the run that this one continues
+            self._done_before = done - 1  # by the run that this one resumes
         if not self._enabled or (now - self._last_line < self.every_seconds and done != total):
             return
         self._last_line = now
@@ -132,7 +133,7 @@ class LineProgress(ProgressBar):
         self._record(self.trainer)
 
     def _record(self, trainer: Trainer) -> None:
-        """Write how far the run is, unless it is one that leaves nothing behind."""
+        """Write the progress of the run, unless it is one that writes no files."""
         if getattr(trainer, "fast_dev_run", False):
             return
         share, note = self._share, ""
@@ -148,6 +149,6 @@ class LineProgress(ProgressBar):
 
 
 def _epoch(trainer: Trainer) -> str:
-    """Say which epoch it is, and of how many where that is known: steps may end a training."""
+    """Describe the epoch, with the total if known: steps may end a training."""
     of = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
     return f"epoch {trainer.current_epoch + 1}{of}"

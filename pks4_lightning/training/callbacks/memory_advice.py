@@ -1,4 +1,4 @@
-"""Says, where memory has run out, what it ran out for and what would have fitted."""
+"""Explain an out-of-memory error: what did not fit, and what would have."""
 
 import traceback
 
@@ -17,16 +17,16 @@ __all__ = ["MemoryAdvice"]
 
 
 class MemoryAdvice(Callback):
-    """Add a note with the sizes to the error that ends a run; after a training step, try smaller.
+    """Add sizes to the error that ends a run; after a training step, also try smaller ones.
 
-    The trials run on this rank alone, after the failed step has given its memory back.
+    The trials run on this rank only, after the failed step has released its memory.
     """
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Add the note, if memory has run out since the first batch."""
-        # the error may have come before `setup`
+        """Add the note, if memory ran out after the first batch."""
+        # the error may have occurred before `setup`
         if not isinstance(pl_module, VideoClassificationTask) or not is_out_of_memory(exception):
             return
         if pl_module.passes.shape is not None:
@@ -46,7 +46,7 @@ def _advice(trainer: Trainer, task: VideoClassificationTask, error: BaseExceptio
         return f"{problem}: lower --data.batch_size, or {smaller}."
     if waits_for_ranks(task.classifier):
         return f"{problem}: set --model.recipe.clips_per_pass to less, or {smaller}."
-    # the frames of the error hold the activations of the failed step
+    # the stack frames of the error hold the activations of the failed step
     traceback.clear_frames(error.__traceback__)
     torch.cuda.empty_cache()
     with trainer.precision_plugin.train_step_context():
@@ -54,10 +54,10 @@ def _advice(trainer: Trainer, task: VideoClassificationTask, error: BaseExceptio
         fitting = num_fitting(task.classifier, less, task.passes.patch_size)
     if fitting == 0:
         return (
-            f"{problem}, and not even one clip at a time fits: {smaller}, or set "
+            f"{problem}, and not even a single clip at a time fits: {smaller}, or set "
             "--model.classifier.gradient_checkpointing true."
         )
     return (
         f"{problem}; {fitting} at a time fit: set --model.recipe.clips_per_pass {fitting}, which "
-        f"leaves the gradient as it is and takes longer, or {smaller}."
+        f"gives the same gradient but takes longer, or {smaller}."
     )

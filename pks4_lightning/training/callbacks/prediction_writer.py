@@ -1,4 +1,4 @@
-"""Writes predictions as they come."""
+"""Write predictions as they are made."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,21 +27,21 @@ logger = logging.getLogger(__name__)
 
 
 class PredictionWriter(TaskCallback):
-    """Write what is predicted for every video, batch by batch.
+    """Write the predictions of every video, batch by batch.
 
-    ``predictions.csv`` (or ``.json``, ``.jsonl``) holds a line per video: its path and its best
-    classes with their scores, the mean softmax over the video's views, in the order of the list,
-    every video once however many ranks take part. ``failed.csv`` names the videos that are missing
-    or cannot be decoded. Both are complete after every batch.
+    ``predictions.csv`` (or ``.json``, ``.jsonl``) has one line per video: its path and its best
+    classes with their scores, the mean softmax over the video's views. The order is that of the
+    list, and every video appears once, however many ranks take part. ``failed.csv`` lists the
+    videos that are missing or cannot be decoded. Both files are complete after every batch.
 
     Args:
         out: Folder of the files; ``None``: ``predict`` in the run's folder.
         num_best: Classes per video; ``None``: all.
-        file_format: Of the predictions.
-        resume: Keep what ``out`` holds already, and predict only the other videos.
-        made_by: What decides the scores, by name: kept beside the predictions, so that they are
-            not continued by anything else.
-        num_shown: Predictions to show on the terminal as well.
+        file_format: Format of the predictions.
+        resume: Keep the predictions in ``out``, and predict only the other videos.
+        made_by: Settings that determine the scores, by name. They are stored beside the
+            predictions, which can be continued only with the same settings.
+        num_shown: Number of predictions to show on the terminal as well.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class PredictionWriter(TaskCallback):
         """Open the files, before anything is decoded.
 
         Raises:
-            FileExistsError: If there are predictions already and they are not to be continued.
+            FileExistsError: If there are predictions and ``resume`` is not set.
             OSError: If the folder cannot be written.
-            ValueError: If they were made otherwise, or are none.
+            ValueError: If they were made with other settings, or are not predictions.
         """
         super().setup(trainer, pl_module, stage)
         if stage != "predict":
@@ -88,7 +88,7 @@ class PredictionWriter(TaskCallback):
             self._failed.append_missing(self.task.source.missing_videos("predict"))
             self._num_scored = len(done)
         if not self.task.source.leave_out(trainer.strategy.broadcast(done)):
-            trainer.limit_predict_batches = 0  # all is done
+            trainer.limit_predict_batches = 0  # nothing is left to do
 
     def on_predict_batch_end(
         self,
@@ -122,25 +122,25 @@ class PredictionWriter(TaskCallback):
             return
         self._failed.log_total()
         if not self._num_scored:
-            raise ValueError(f"No video could be scored; {self._failed.path} says why.")
+            raise ValueError(f"No video could be scored; {self._failed.path} gives the reasons.")
         Console().print(self._first_few())
-        logger.info("%d predictions in %s.", self._num_scored, self._file.path)
+        logger.info("Wrote %d predictions to %s.", self._num_scored, self._file.path)
 
     def _open(self, folder: Path, made_by: Mapping[str, Any]) -> list[str]:
-        """Prepare the folder and its files; return the paths of the videos predicted before."""
+        """Prepare the folder and its files; return the paths of already predicted videos."""
         record = folder / "made_by.json"
         found = sorted(folder.glob("predictions.*"))
         kept: list[Prediction] = []
         if found and not self.resume:
             raise FileExistsError(
-                f"{found[0]} holds predictions already: add to them with --resume, or choose "
+                f"{found[0]} already contains predictions: add to them with --resume, or choose "
                 "another folder with --out."
             )
         try:
             if found:
                 check_made_by(record, made_by, what="predictions")
                 kept = self._file.read()
-                self._file.write(kept)  # without what a kill has torn
+                self._file.write(kept)  # drops a line left incomplete by a kill
             write_made_by(record, made_by)
             self._failed = FailureFile(folder / "failed.csv")
         except OSError as error:
@@ -149,7 +149,7 @@ class PredictionWriter(TaskCallback):
                 "folder with --out."
             ) from error
         if found:
-            logger.info("%d videos in %s are predicted already.", len(kept), self._file.path)
+            logger.info("%d videos in %s already have predictions.", len(kept), self._file.path)
         return [prediction.video_path for prediction in kept]
 
     def _first_few(self) -> Table:
@@ -164,7 +164,7 @@ class PredictionWriter(TaskCallback):
 def _predictions(
     videos: VideoScores, names: Sequence[str], num_best: int | None
 ) -> list[tuple[int, Prediction]]:
-    """Return what is predicted for each video, with its place in the list."""
+    """Return the prediction of each video, with the video's position in the list."""
     best = best_labels(videos.scores.numpy(), names, num_best=num_best)
     return [
         (index, Prediction(path, names[label] if label >= 0 else "", labels))

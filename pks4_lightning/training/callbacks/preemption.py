@@ -1,16 +1,15 @@
-"""Ends a run between two steps, on all ranks alike: when a signal asks for it, or the data fail.
+"""Stop all ranks together between two steps, on a signal or if the data fails.
 
 Cluster schedulers send SIGTERM (or a signal of choice, such as SLURM's ``--signal=USR1@60``) some
-time before they kill, to one rank, to some or to all. A handler can do nothing safely while ranks
-are in the midst of a collective, so ours only takes a note. After every batch the ranks compare
-their notes and stop together.
+time before they kill, to one rank, to some or to all. A signal handler cannot act safely while
+ranks are in a collective, so ours only records the signal. After every batch the ranks exchange
+these records and stop together.
+If no batch arrives, before the first one or while waiting for one, there is no such moment: a
+thread sees the signal even if the main thread is stuck in a library, and ends the process after a
+grace period. Only the steps since the last checkpoint are lost.
 
-Where no batch comes, before the first one or while one is waited for, there is no such moment: a
-thread sees the signal even if the main one is stuck in a library, and ends the process a little
-later. Nothing is lost by that but the steps since the last checkpoint.
-
-The comparison is one all-reduce of two numbers per batch, and on a GPU a wait for the batch; an
-all-reduce of that size and that wait are what Lightning 2.6 does per batch as well.
+The exchange is one all-reduce of two numbers per batch and, on a GPU, a synchronisation; Lightning
+2.6 performs an all-reduce of that size and a synchronisation per batch as well.
 """
 
 import logging
@@ -42,23 +41,23 @@ __all__ = ["EXIT_STATUS", "Preemption", "noting_signals"]
 logger = logging.getLogger(__name__)
 
 EXIT_STATUS = 143
-"""What a shell reports of a process that SIGTERM has ended: 128 + 15."""
+"""Status that a shell reports for a process ended by SIGTERM: 128 + 15."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 _GRACE = 8.0
-"""Seconds after a signal in which a batch that is waited for may still come."""
+"""Seconds after a signal in which a batch may still arrive."""
 _POLL = 0.2
 _noted: list[int] = []
 
 
 class _Progress:
-    """Where the run is, for the thread that ends one in which nothing moves."""
+    """Progress of the run, for the thread that ends a stuck one."""
 
     def __init__(self) -> None:
         self.hooks = 0
-        """Hooks passed so far."""
+        """Number of hooks called so far."""
         self.is_busy = False
-        """Whether a step is under way or a checkpoint is being written: neither is broken off."""
+        """Whether a step or the writing of a checkpoint is in progress; neither is interrupted."""
 
 
 _progress = _Progress()
@@ -66,15 +65,15 @@ _progress = _Progress()
 
 @contextmanager
 def noting_signals() -> Iterator[None]:
-    """Take notes of SIGTERM and SIGUSR1 instead of dying; a :class:`Preemption` acts on them.
+    """Record SIGTERM and SIGUSR1 instead of dying; a :class:`Preemption` acts on them.
 
-    If none of its hooks is passed for 8 seconds after a signal, outside of a step, the process
-    ends with status 143.
+    If none of its hooks is called for 8 seconds after a signal, outside of a step, the process
+    exits with status 143.
     """
     _noted.clear()
     _progress.is_busy = False
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread can set handlers
+        yield  # only the main thread can set handlers
         return
     before = {number: signal.signal(number, _note) for number in _SIGNALS}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -88,7 +87,7 @@ def noting_signals() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(previous)
-        os.close(told)  # the thread reads the end of the pipe, and ends
+        os.close(told)  # the thread reads the end of the pipe and exits
         thread.join()
         os.close(seen_by_thread)
         for number, handler in before.items():
@@ -100,7 +99,7 @@ def _note(number: int, _: Any) -> None:
 
 
 def _end_if_stuck(signals: int) -> None:
-    """Wait for a signal; then end the process if it passes no hook for a while."""
+    """Wait for a signal; then end the process if it calls no hook for a while."""
     while (number := os.read(signals, 1)) and number[0] not in _SIGNALS:
         pass
     if not number:
@@ -112,9 +111,7 @@ def _end_if_stuck(signals: int) -> None:
         moves = _progress.is_busy or _progress.hooks != seen
         seen, waited = _progress.hooks, 0.0 if moves else waited + _POLL
     name = signal.Signals(number[0]).name
-    sentence = (
-        f"Stopped by {name}: nothing came for {_GRACE:g} seconds that could end in a batch.\n"
-    )
+    sentence = f"Stopped by {name}: no batch arrived within {_GRACE:g} seconds.\n"
     os.write(2, sentence.encode())
     for worker in multiprocessing.active_children():
         worker.kill()
@@ -122,39 +119,39 @@ def _end_if_stuck(signals: int) -> None:
 
 
 def _note_and_interrupt(number: int, _: Any) -> None:
-    """Interrupt as Python does; raised in a destructor that is lost, and the note stops the run."""
+    """Interrupt as Python does; an exception raised in a destructor is lost, the record is not."""
     _noted.append(number)
     raise KeyboardInterrupt
 
 
 class Preemption(TaskCallback, Checkpoint):
-    """Stop all ranks at the same batch, with exit status 143, once one of them has noted a signal.
+    """Stop all ranks at the same batch, with exit status 143, once one has received a signal.
 
-    A training saves ``last.ckpt`` first. It does so after an optimiser step, or in a validation,
-    which a resumed run then does from its start. Before the first step there is nothing to save.
-    Where a rank's training data can no longer be used, all ranks end with that rank's sentence.
+    A training first saves ``last.ckpt``, after an optimiser step or during a validation, which a
+    resumed run repeats from its start. Before the first step there is nothing to save. If the
+    training data of a rank can no longer be used, all ranks end with the message of that rank.
 
-    As a :class:`Checkpoint` it comes after the other callbacks, so that what they do after a step
-    is in the file.
+    As a :class:`Checkpoint` it runs after the other callbacks, so that the file includes their
+    changes after a step.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep Lightning's own handler of SIGTERM away."""
+        """Disable Lightning's own SIGTERM handler."""
         super().setup(trainer, pl_module, stage)
         leave_signals_alone(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came while everything was being built."""
+        """Stop if a signal arrived while everything was being built."""
         self._stop_if_asked(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came while the first videos were being read."""
+        """Stop if a signal arrived while the first videos were being read."""
         self._stop_if_asked(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Begin a step, which is not broken off."""
+        """Mark the beginning of a step, which is not interrupted."""
         self._pass_hook(is_busy=True)
 
     def on_save_checkpoint(
@@ -166,7 +163,7 @@ class Preemption(TaskCallback, Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Compare notes; stop after an optimiser step.
+        """Exchange records; stop after an optimiser step.
 
         Raises:
             ValueError: On all ranks, if one has met too many videos that cannot be decoded.
@@ -188,14 +185,14 @@ class Preemption(TaskCallback, Checkpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Compare notes and stop; also in the midst of a training's validation."""
+        """Exchange records and stop, also during a training's validation."""
         if not _on_any_rank(trainer, bool(_noted))[0]:
             self._pass_hook(is_busy=True)
             return
         in_training = trainer.state.fn == "fit" and not trainer.sanity_checking
         for callback in callbacks(trainer) if in_training else []:
             if isinstance(callback, WeightAveraging):
-                callback.on_validation_epoch_end(trainer, pl_module)  # puts the trained ones back
+                callback.on_validation_epoch_end(trainer, pl_module)  # restores the trained weights
         self._stop(trainer, save=in_training)
 
     def on_test_batch_start(
@@ -206,14 +203,14 @@ class Preemption(TaskCallback, Checkpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Compare notes and stop."""
+        """Exchange records and stop."""
         self._stop_if_asked(trainer)
         self._pass_hook(is_busy=True)
 
     on_predict_batch_start = on_test_batch_start
 
     def _pass_hook(self, *_: Any, is_busy: bool = False, **__: Any) -> None:
-        """Note that the run moves."""
+        """Record that the run makes progress."""
         _progress.hooks += 1
         _progress.is_busy = is_busy
 
@@ -228,7 +225,7 @@ class Preemption(TaskCallback, Checkpoint):
             self._stop(trainer, save=False)
 
     def _stop(self, trainer: Trainer, *, save: bool) -> None:
-        """End this rank, as all others do at the same place."""
+        """End this rank; all others end at the same place."""
         forget_other_ranks(trainer)
         trainer.strategy.barrier("preemption")
         by = signal.Signals(_noted[0]).name if _noted else "a signal to another rank"
@@ -245,7 +242,7 @@ class Preemption(TaskCallback, Checkpoint):
 
 
 def _on_any_rank(trainer: Trainer, *flags: bool) -> list[bool]:
-    """Return which flags are set on any rank, on every rank."""
+    """Return, on every rank, which flags are set on any rank."""
     device = trainer.strategy.root_device
     together = all_reduce_max(torch.tensor(flags, dtype=torch.int32, device=device))
     return [bool(flag) for flag in together.tolist()]

@@ -1,4 +1,4 @@
-"""Writes what a test comes to, and what it says about every single video."""
+"""Write the results of a test: metrics, and the predictions of every video."""
 
 import json
 import logging
@@ -30,17 +30,17 @@ logger = logging.getLogger(__name__)
 
 
 class ReportWriter(TaskCallback):
-    """Write what came out for every video into the folder ``test`` of the run.
+    """Write the results of a test into the folder ``test`` of the run.
 
-    ``predictions.csv`` holds a row per video: path, label and the best classes with their scores,
-    the mean softmax over the video's views, in the order of the annotations, every video once
-    however many ranks took part. ``failed.csv`` names the videos that are missing or could not be
-    decoded; ``metrics.json`` accounts for every listed video. ``per_class.csv`` has accuracy,
-    precision and F1 of every class, ``confusion.csv`` and ``confusion.png`` what is taken for what.
-    From ``view_scores.npz`` ``pks4 rescore`` scores any views again.
+    ``predictions.csv`` has one row per video: path, label and the best classes with their scores,
+    the mean softmax over the video's views. The order is that of the annotations, and every video
+    appears once, however many ranks took part. ``failed.csv`` lists the videos that are missing or
+    could not be decoded; ``metrics.json`` accounts for every listed video. ``per_class.csv`` has
+    accuracy, precision and F1 of every class, ``confusion.csv`` and ``confusion.png`` the confusion
+    matrix. With ``view_scores.npz``, ``pks4 rescore`` can score any subset of views.
 
     Args:
-        num_best: How many classes to write per video.
+        num_best: Number of classes to write per video.
     """
 
     def __init__(self, num_best: int = 5) -> None:
@@ -56,11 +56,11 @@ class ReportWriter(TaskCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's scores."""
+        """Keep the scores of the batch."""
         self._outputs.append(outputs)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write everything, and account for the videos."""
+        """Write all files, and account for all videos."""
         views, paths, failures = self._gather(self.task.label_names)
         if not trainer.is_global_zero:
             return
@@ -95,12 +95,12 @@ class ReportWriter(TaskCallback):
             path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
         ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)
         Console().print(report.as_table())
-        logger.info("Wrote metrics.json and what it is made of to %s.", folder)
+        logger.info("Wrote metrics.json and the files it is computed from to %s.", folder)
 
     def _gather(
         self, label_names: Sequence[str]
     ) -> tuple[ViewScores, dict[int, str], list[Failure]]:
-        """Bring the outputs of all ranks together and forget them."""
+        """Gather the outputs of all ranks, and clear them."""
         outputs, self._outputs = all_gather_objects(self._outputs), []
         paths = {
             index: path

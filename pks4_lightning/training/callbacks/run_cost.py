@@ -1,4 +1,4 @@
-"""Writes down what a training takes: time and memory."""
+"""Record the time and memory that a training takes."""
 
 import json
 import resource
@@ -19,13 +19,13 @@ __all__ = ["RunCost", "peak_memory_mb"]
 class RunCost(Callback):
     """Write ``cost.json`` beside the checkpoints after every epoch.
 
-    ``seconds`` is the time from the first step on by the clock on the wall, validation included,
-    over all sessions of a training; an epoch that was interrupted does not count. The memory is
-    that of the first rank's process, the commit that of the source tree that was run, if any.
+    ``seconds`` is the wall-clock time from the first step on, validation included, over all
+    sessions of a training; interrupted epochs do not count. The memory is that of the first rank's
+    process; the commit is that of the source tree, if there is one.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, from where an interrupted training stood."""
+        """Start the clock, continuing that of an interrupted training."""
         self._path = Path(trainer.default_root_dir) / "checkpoints" / "cost.json"
         before = json.loads(self._path.read_text()) if _is_resumed(trainer, self._path) else {}
         self._seconds_before = before.get("seconds", 0.0)
@@ -34,7 +34,7 @@ class RunCost(Callback):
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what it has taken so far."""
+        """Write the cost so far."""
         if not trainer.is_global_zero or trainer.checkpoint_callback is None:
             return
         peak = peak_memory_mb(trainer.strategy.root_device)
@@ -49,10 +49,10 @@ class RunCost(Callback):
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory this process has had, in MiB.
+    """Return the peak memory of this process, in MiB.
 
     Args:
-        device: A GPU: what torch had allocated on it. Otherwise: the process's resident memory.
+        device: For a GPU: memory allocated on it by torch. Otherwise: resident memory.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -65,7 +65,7 @@ def _is_resumed(trainer: Trainer, path: Path) -> bool:
 
 
 def _source_commit() -> str:
-    """Return the commit of the source tree that is run; empty outside a checkout."""
+    """Return the commit of the source tree; empty outside a checkout."""
     git = shutil.which("git")
     if git is None:
         return ""

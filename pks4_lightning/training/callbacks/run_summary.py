@@ -1,4 +1,4 @@
-"""Says once, before the first step, what the settings came to; and keeps it beside the weights."""
+"""Print the resolved settings before the first step, and save them beside the checkpoints."""
 
 import math
 from pathlib import Path
@@ -21,8 +21,8 @@ __all__ = ["RunSummary"]
 class RunSummary(TaskCallback):
     """Print the resolved settings of a training as a table and save them beside the checkpoints.
 
-    ``resolved.yaml`` holds what no configuration file can say, because it depends on the machine
-    and the data: optimiser steps, batch and accumulation, the learning rate of every group.
+    ``resolved.yaml`` contains what depends on the machine and the data, so that no configuration
+    file can give it: optimiser steps, batch size, accumulation, the learning rate of every group.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -38,7 +38,7 @@ class RunSummary(TaskCallback):
 
 
 def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, Any]:
-    """Return what a training resolved to, as plain values in reading order."""
+    """Return the resolved settings of a training, as plain values in reading order."""
     parameters = list(task.classifier.parameters())
     schedule = task.schedule
     (optimizer,) = trainer.optimizers
@@ -73,12 +73,12 @@ def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, An
 
 
 def _as_table(resolved: dict[str, Any]) -> Table:
-    table = Table("setting", "value", title="What this run resolved to", title_justify="left")
+    table = Table("setting", "value", title="Resolved settings of this run", title_justify="left")
     for name, value in resolved.items():
         parts = value if isinstance(value, dict) else {"": value}
         for part, number in parts.items():
             if part.removesuffix("_no_decay") in parts and part.endswith("_no_decay"):
-                continue  # the same learning rate once more
+                continue  # the same learning rate again
             table.add_row(f"{name.replace('_', ' ')} {part}".strip(), _shown(number))
     return table
 

@@ -1,4 +1,4 @@
-"""Logs what a person would look at after each validation."""
+"""Log pictures of each validation: confusion matrix and predicted clips."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ class ValidationPictures(TaskCallback):
     """Log a confusion matrix and a sheet of clips with their predictions.
 
     Args:
-        num_clips: Clips on the sheet, the first of the first rank's validation videos, so that
-            the same ones can be followed from epoch to epoch.
+        num_clips: Number of clips on the sheet, the first ones of the first rank, so that the same
+            clips can be compared across epochs.
     """
 
     def __init__(self, num_clips: int = 6) -> None:
@@ -33,7 +33,7 @@ class ValidationPictures(TaskCallback):
         self._titles: list[str] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start afresh."""
+        """Reset the counts and the sheet."""
         self._clips, self._titles = [], []
         self._confusion = np.zeros((self.task.config.num_classes,) * 2, dtype=np.int64)
 
@@ -46,7 +46,7 @@ class ValidationPictures(TaskCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count the batch and keep its first clips as long as there is room on the sheet."""
+        """Count the batch, and keep its first clips while there is room on the sheet."""
         videos: VideoScores = outputs
         self._confusion += confusion_counts(videos.scores.numpy(), videos.label.numpy())
         room = self.num_clips - len(self._clips)
@@ -63,7 +63,7 @@ class ValidationPictures(TaskCallback):
             self._titles.append(f"{truth}\n{mark} {answer} ({float(scores[row]):.0%})")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the pictures."""
+        """Draw and log the pictures."""
         counts = np.sum(all_gather_objects([self._confusion]), axis=0)
         if (
             trainer.sanity_checking

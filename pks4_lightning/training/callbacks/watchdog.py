@@ -1,10 +1,10 @@
-"""Ends a run that has stalled, and says where it was.
+"""End a run that has stalled, and report where it was.
 
-A rank that waits for ever holds its GPUs until somebody looks: it waits for a disk, for a lock, or
-in a collective for another rank that is gone. A thread of every rank looks at whether batches still
-come; if none does for too long it writes down what every thread of Python is at and which videos
-the data workers are at, and ends the rank with all its workers, and the other ranks on this machine
-with it. Those on other machines stall too, and end likewise.
+A rank that waits for ever, for a disk, for a lock, or in a collective for a rank that is gone,
+occupies its GPUs until somebody notices. A thread on every rank checks that batches are completed.
+If none is for too long, it writes the stack of every Python thread and the videos that the data
+workers are processing, then kills the rank with all its workers and the other ranks on this
+machine. Ranks on other machines stall too, and end in the same way.
 """
 
 import faulthandler
@@ -26,19 +26,19 @@ from pks4_lightning.training.task_callback import TaskCallback
 __all__ = ["EXIT_STATUS", "Watchdog"]
 
 EXIT_STATUS = 75
-"""The one that a mail system gives to what is worth another try (``EX_TEMPFAIL``)."""
+"""Status with which mail systems ask for a retry (``EX_TEMPFAIL``)."""
 
 _MAX_GRACE = 5.0
-"""Seconds that other ranks have to write down where they are."""
+"""Seconds that other ranks have to write their reports."""
 
 
 class Watchdog(TaskCallback):
-    """End a run with exit status 75 when it has finished no batch for too long.
+    """End a run with exit status 75 if it completes no batch for too long.
 
     Args:
-        timeout: Seconds that a batch, of whatever stage, may take, and likewise the writing of a
-            checkpoint or the building of a model. The first batch may include a compilation, and
-            one may have to wait for other ranks. ``null`` watches nothing.
+        timeout: Maximum number of seconds for a batch of any stage, and also for writing a
+            checkpoint or building a model. The first batch may include a compilation, and a rank
+            may have to wait for others. ``null`` disables the watchdog.
 
     Raises:
         ValueError: If ``timeout`` is not positive.
@@ -55,7 +55,7 @@ class Watchdog(TaskCallback):
         self._is_first = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the other ranks of this machine, and start the thread."""
+        """Find the other ranks on this machine, and start the thread."""
         super().setup(trainer, pl_module, stage)
         here = (socket.gethostname(), _process_namespace())
         ranks = all_gather_objects([(*here, os.getpid())])
@@ -76,11 +76,11 @@ class Watchdog(TaskCallback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Stop watching: the run ends by itself."""
+        """Stop watching: the run is ending."""
         self._stop()
 
     def _beat(self, *args: Any, **kwargs: Any) -> None:
-        """Note that the run goes on."""
+        """Record that the run makes progress."""
         self._beats += 1
 
     on_fit_start = on_sanity_check_start = on_sanity_check_end = _beat
@@ -103,7 +103,7 @@ class Watchdog(TaskCallback):
             os.close(self._others.pop())
 
     def _watch(self, trainer: Trainer) -> None:
-        """Count the time without a beat; the time that this process was itself stopped is none."""
+        """Count the time without progress; time while this process is suspended does not count."""
         assert self.timeout is not None
         interval = min(1.0, self.timeout / 10)
         seen, waited = self._beats, 0.0
@@ -114,19 +114,19 @@ class Watchdog(TaskCallback):
                 self._end(trainer)
 
     def _end(self, trainer: Trainer) -> None:
-        """Write down where everything is, and end the processes of this machine."""
+        """Write the report, and end the processes on this machine."""
         sentence = (
-            f"pks4: error: rank {trainer.global_rank} of {trainer.world_size} has finished no "
-            f"batch for {self.timeout:g} seconds (watchdog.timeout) and is ended."
+            f"pks4: error: rank {trainer.global_rank} of {trainer.world_size} has completed no "
+            f"batch for {self.timeout:g} seconds (watchdog.timeout) and is stopped."
         )
         at_work = [f"A data worker is at '{path}'." for path in self.task.source.videos_at_work()]
         report = "\n".join([sentence, *at_work, ""])
         _write(report, 2)
-        # The disk may be what does not answer.
+        # The disk itself may be what blocks.
         path = Path(trainer.default_root_dir) / f"stalled_rank{trainer.global_rank}.txt"
         threading.Thread(target=_write_file, args=(report, path), daemon=True).start()
         grace = min(_MAX_GRACE, self.timeout or _MAX_GRACE)
-        # the first rank ends the others: two that end each other leave no exit status of theirs
+        # only the first rank ends the others: if two end each other, their exit statuses are lost
         time.sleep(grace if self._is_first else 2 * grace)
         for other in self._others:
             with suppress(ProcessLookupError):
@@ -147,7 +147,7 @@ def _write_file(report: str, path: Path) -> None:
 
 
 def _process_namespace() -> str:
-    """Return what tells whether two processes see each other; machines may share a name."""
+    """Return an identifier of the process namespace; different machines may share a host name."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:

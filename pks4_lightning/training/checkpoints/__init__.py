@@ -1,1 +1,1 @@
-"""Checkpoint files: writing, finding, reading."""
+"""Write, find, read and validate checkpoints."""

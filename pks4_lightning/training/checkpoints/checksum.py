@@ -1,7 +1,7 @@
-"""The checksum that a checkpoint carries in itself: no second file can get out of step with it.
+"""A checksum inside the checkpoint file, which therefore cannot be separated from it.
 
-``torch.save`` writes a zip archive, and a zip archive may end in a comment. Ours is the SHA-256 of
-everything in front of it. Readers that do not know of it skip it, ``torch.load`` among them.
+``torch.save`` writes a zip archive, and a zip archive may end with a comment. Ours is the SHA-256
+of everything before it. Readers that do not know about it, such as ``torch.load``, ignore it.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from typing import Any, BinaryIO
 __all__ = ["SealingFile", "check_seal"]
 
 _LABEL = b"sha256 of the bytes before this comment: "
-_NO_COMMENT = b"\0\0"  # the length of the comment, where torch ends a file
+_NO_COMMENT = b"\0\0"  # length of an empty comment, with which torch ends a file
 _END_RECORD = b"PK\x05\x06"  # the zip format's last record, 22 bytes long without a comment
 _BLOCK = 1 << 20
 
 
 class SealingFile:
-    """Where ``torch.save`` writes to: passes every byte on and sums it up.
+    """A file for ``torch.save`` that forwards all bytes and hashes them.
 
-    The first error is kept, and what follows is only counted: torch would report an error raised
-    in its middle as one of its own making.
+    The first error is kept, and later bytes are only counted, because torch would replace an error
+    raised during writing by one of its own.
 
     Args:
         file: An empty file, open for writing.
@@ -29,7 +29,7 @@ class SealingFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self.size = 0
-        """Bytes that were to be written, whether or not they were."""
+        """Number of bytes passed to ``write``, whether or not they were written."""
         self._file = file
         self._sum = hashlib.sha256()
         self._error: OSError | None = None
@@ -47,10 +47,10 @@ class SealingFile:
         return size
 
     def flush(self) -> None:
-        """Do nothing: :meth:`close` does it all."""
+        """Do nothing: :meth:`close` flushes."""
 
     def close(self) -> None:
-        """Add the seal and bring the file to the disk.
+        """Append the checksum and sync the file to disk.
 
         Raises:
             OSError: If any byte could not be written.
@@ -61,19 +61,19 @@ class SealingFile:
         self._file.write(_seal(self._sum.hexdigest()))
         self._file.flush()
         os.fsync(self._file.fileno())
-        if hasattr(os, "posix_fadvise"):  # so that what is read next is the disk's copy
+        if hasattr(os, "posix_fadvise"):  # so that reading back uses the disk, not the page cache
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def check_seal(path: Path) -> bool:
-    """Compare a checkpoint with the checksum in it.
+    """Compare a checkpoint with the checksum it contains.
 
     Args:
         path: The file.
 
     Returns:
-        True if it is the file that was written, to the bit; False if it has no checksum, as files
-        of plain ``torch.save`` have none.
+        True if the file is exactly what was written; False if it has no checksum, like files of
+        plain ``torch.save``.
 
     Raises:
         ValueError: If it is damaged or cut short.
@@ -88,7 +88,7 @@ def check_seal(path: Path) -> bool:
         left = size - len(_seal(total.hexdigest()))
         file.seek(max(0, left))
         seal = file.read()
-        if _LABEL in seal:  # else there is nothing to compare with, however large the file
+        if _LABEL in seal:  # otherwise there is nothing to compare; large files are not hashed
             file.seek(0)
             while left > 0 and (block := file.read(min(left, _BLOCK))):
                 total.update(block)
@@ -103,6 +103,6 @@ def check_seal(path: Path) -> bool:
 
 
 def _seal(digest: str) -> bytes:
-    """Return the end of a sealed file: the comment's length and the comment."""
+    """Return the end of a checksummed file: the length of the comment and the comment."""
     comment = _LABEL + digest.encode()
     return len(comment).to_bytes(2, "little") + comment

@@ -1,4 +1,4 @@
-"""An export read as a checkpoint, so that it does wherever one is asked for."""
+"""Read an export as a checkpoint, so that it can be used wherever one is expected."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +10,13 @@ __all__ = ["exported_checkpoint"]
 
 
 def exported_checkpoint(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint of the exported classifier would hold, apart from its training.
+    """Return the contents of a checkpoint of the exported classifier, without training state.
 
     Args:
-        folder: Of `pks4 export-weights`.
+        folder: A folder of `pks4 export-weights`.
 
     Raises:
-        ValueError: If a file in it was changed.
+        ValueError: If a file in it has been changed.
     """
     config, clip, weights = read_export(folder)
     data = asdict(clip)

@@ -1,4 +1,4 @@
-"""Which checkpoint of a folder a run starts from."""
+"""Find the checkpoint that a run starts from."""
 
 import logging
 from pathlib import Path
@@ -11,19 +11,19 @@ logger = logging.getLogger(__name__)
 
 
 def find_checkpoint(word: str, folder: Path) -> Path | None:
-    """Turn ``best``, ``last`` or ``auto`` into a file.
+    """Resolve ``best``, ``last`` or ``auto`` to a file.
 
     Args:
-        word: ``best``; ``last``, the one with the most steps of those that are whole; or ``auto``,
-            which is ``last`` where there are checkpoints and a fresh start where there are none.
-        folder: Where the run keeps its checkpoints.
+        word: ``best``; ``last``, the undamaged checkpoint with the most steps; or ``auto``, which
+            is ``last`` if there are checkpoints, and a new start otherwise.
+        folder: The checkpoint folder of the run.
 
     Returns:
-        The file; ``None`` for a fresh start. Damaged files are passed over and logged.
+        The file; ``None`` for a new start. Damaged files are skipped and logged.
 
     Raises:
-        FileNotFoundError: If there is none, and ``word`` asks for one.
-        ValueError: If there are some, and all are damaged.
+        FileNotFoundError: If there is none, and ``word`` requires one.
+        ValueError: If all are damaged.
     """
     if word == "best":
         return folder / "best.ckpt"
@@ -32,7 +32,7 @@ def find_checkpoint(word: str, folder: Path) -> Path | None:
         if word == "auto":
             return None
         raise FileNotFoundError(
-            f"There is no checkpoint in {folder}; --ckpt_path auto starts afresh in that case."
+            f"There is no checkpoint in {folder}; with --ckpt_path auto a new training would start."
         )
     reasons: list[str] = []
     steps = {}
@@ -42,14 +42,14 @@ def find_checkpoint(word: str, folder: Path) -> Path | None:
         except ValueError as error:
             reasons.append(str(error))
     for reason in reasons:
-        logger.warning("Passed over: %s", reason)
+        logger.warning("Skipped a checkpoint: %s", reason)
     if not steps:
         raise ValueError(f"No checkpoint in {folder} can be used. {' '.join(reasons)}")
     newest = max(steps, key=lambda path: steps[path])
-    logger.info("Continuing from %s, after %d steps.", newest, steps[newest][0])
+    logger.info("Resuming from %s, after %d steps.", newest, steps[newest][0])
     return newest
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """List a folder's checkpoints, without what an interrupted save left there."""
+    """List the checkpoints of a folder, without remains of an interrupted save."""
     return sorted(folder.glob("[!.]*.ckpt"))

@@ -1,4 +1,4 @@
-"""A new training from the weights of another one, perhaps with other classes."""
+"""Start a new training from the weights of another one, possibly with other classes."""
 
 import logging
 from collections.abc import Sequence
@@ -21,27 +21,27 @@ _HEAD = "head."
 def start_from(
     classifier: VideoClassifier, source: str | Path, *, label_names: Sequence[str]
 ) -> None:
-    """Fill a classifier with the weights of another training.
+    """Initialise a classifier with the weights of another training.
 
-    The head is taken over only where both have the same classes in the same order; otherwise it
-    stays as it is. Everything else must fit exactly.
+    The head is used only if both have the same classes in the same order; otherwise it is left
+    unchanged. All other weights must fit exactly.
 
     Args:
         classifier: The classifier, with its own initial weights.
         source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`.
-        label_names: Names of the classes to be trained.
+        label_names: Names of the classes to train on.
 
     Raises:
-        FileNotFoundError: If there is neither.
-        ValueError: If it is damaged, or of another architecture.
+        FileNotFoundError: If the source does not exist.
+        ValueError: If it is damaged, or has another architecture.
     """
     weights, names, is_causal = _read(Path(source))
     own = classifier.state_dict()
     if classifier.causal and not is_causal:
         weights = as_causal_start(weights)
         logger.info(
-            "%s looks both ways in time: its taps and offsets are re-ordered to look back only, a "
-            "warm start and not the same function.",
+            "%s uses past and future frames: its taps and offsets are reordered to use past frames "
+            "only. This is a warm start; the function changes.",
             source,
         )
     has_same_classes = list(names) == list(label_names)
@@ -51,12 +51,12 @@ def start_from(
     check_state_dict(weights, {name: own[name] for name in own if name not in new})
     classifier.load_state_dict(weights, strict=False)
     logger.info(
-        "Weights of %s, %d tensors; %s.",
+        "Loaded weights of %s, %d tensors; %s.",
         source,
         len(weights),
-        "its head too, the classes being the same"
+        "including the head, as the classes are the same"
         if has_same_classes
-        else f"a new head for {len(label_names)} classes in place of its {len(names)}",
+        else f"with a new head for {len(label_names)} classes in place of its {len(names)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What else may be given where a checkpoint is asked for, named for what it is."""
+"""Recognise files that are not checkpoints, to name their kind in the error message."""
 
 import zipfile
 from pathlib import Path
@@ -25,13 +25,13 @@ _KINDS = (
     (257, b"ustar", "a tar archive; unpack it first"),
     (0, b"%PDF", "a PDF"),
     (0, b"\x93NUMPY", "a numpy array"),
-    (0, _PICKLE, "a pickle, or a file of torch's old format, which another program wrote"),
+    (0, _PICKLE, "a pickle, or a file in torch's old format, written by another program"),
 )
-"""Offset, bytes that stand there, and what the file then is."""
+"""Offset, magic bytes at that offset, and the kind of file."""
 
 
 def refuse_other_files(path: Path) -> None:
-    """Refuse what is certainly no checkpoint. What may be one is left to its reader.
+    """Refuse a file that is certainly not a checkpoint. Any other is left to the reader.
 
     Args:
         path: A file or a folder.
@@ -42,7 +42,7 @@ def refuse_other_files(path: Path) -> None:
     if path.is_dir():
         kind: str | None = _folder(path)
     else:
-        # a device or a pipe would never end
+        # reading a device or a pipe could block for ever
         kind = _kind_of_file(path) if path.is_file() else "a device or a pipe"
     if kind is not None:
         raise ValueError(f"{path} cannot be read as a checkpoint: it is {kind}.")
@@ -61,7 +61,7 @@ def _kind_of_file(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        return "empty: it was never written, or a copy failed"
+        return "empty: writing or copying it failed"
     if head.startswith(_ZIP):
         return _kind_of_archive(path)
     for offset, mark, kind in _KINDS:
@@ -70,24 +70,24 @@ def _kind_of_file(path: Path) -> str | None:
     if path.suffix == ".safetensors" or head[8:10] == b'{"':
         return (
             "a safetensors file without the classifier.json that `pks4 export-weights` writes "
-            "beside it. An image tower goes to --model.classifier.backbone, as its folder or hub id"
+            "beside it. To use an image tower, set --model.classifier.backbone to its folder or id"
         )
     return _text(path, head)
 
 
 def _kind_of_archive(path: Path) -> str | None:
-    """Tell other zip archives from those of ``torch.save``."""
+    """Recognise zip archives that ``torch.save`` did not write."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError):
-        return None  # a damaged checkpoint, perhaps
+        return None  # possibly a damaged checkpoint
     if all(name.endswith(".npy") for name in names):
-        return "numpy arrays; `pks4 rescore` takes those of a test"
+        return "a file of numpy arrays; `pks4 rescore` reads those of a test"
     if any("/code/" in name for name in names):
-        return "a TorchScript model, which holds a program"
+        return "a TorchScript model, which contains a program"
     if not any(name.endswith("/data.pkl") for name in names):
-        return "a zip archive of something else"
+        return "some other zip archive"
     return None
 
 
@@ -95,11 +95,11 @@ def _text(path: Path, head: bytes) -> str | None:
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else a letter is cut in two
+        if error.start < len(head) - 4:  # otherwise only the last character is cut
             return None
         text = ""
     if not all(letter.isprintable() or letter.isspace() for letter in text):
         return None
     if path.suffix in (".yaml", ".yml", ".json"):
-        return "a text file; --config takes settings"
+        return "a text file; use --config for settings"
     return "a text file"

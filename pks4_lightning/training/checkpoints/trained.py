@@ -1,4 +1,4 @@
-"""A trained classifier out of a checkpoint or an export folder, without the training around it."""
+"""Read a trained classifier from a checkpoint or an export, without its training state."""
 
 import re
 from dataclasses import replace
@@ -20,39 +20,39 @@ _OF_CLIPS = ("num_frames", "resize", "frame_size", "mean", "std")
 
 
 class Trained(NamedTuple):
-    """What is left of a training when it is over."""
+    """A trained classifier: architecture, weights and preprocessing."""
 
     config: PKS4Config
     weights: dict[str, Tensor]
-    """Every tensor of the classifier; the averaged ones where a training kept averages."""
+    """All tensors of the classifier; averaged ones if the training kept averages."""
     clip: ClipInput
     num_clips: int = 1
     """Clips per video in its tests and predictions."""
     num_crops: int = 1
-    """Crops of each clip."""
+    """Crops per clip."""
     precision: str = "32-true"
-    """What it computes in, as ``trainer.precision`` has it."""
+    """Precision of the computation, as in ``trainer.precision``."""
 
 
 def read_trained(path: str | Path) -> Trained:
-    """Read a checkpoint's classifier and what it is fed.
+    """Read the classifier of a checkpoint and its preprocessing.
 
     Args:
         path: A file that `pks4 fit` wrote, or an export.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it cannot be read, or does not say how clips were made.
+        ValueError: If it cannot be read, or does not record how clips were made.
     """
     content = read_checkpoint(path)
     settings = content.get("config", {})
     data = settings.get("data", {})
     absent = [name for name in _OF_CLIPS if name not in data]
     if absent:
-        raise ValueError(f"{path} does not say what {', '.join(absent)} of its clips were.")
+        raise ValueError(f"{path} does not record the {', '.join(absent)} of its training clips.")
     config = PKS4Config(**content["hyper_parameters"]["classifier"])
     return Trained(
-        # how and where it was trained is no part of what it is
+        # settings of how and where it was trained do not belong to the classifier
         replace(
             config,
             backbone=_without_folders(config.backbone),
@@ -77,7 +77,7 @@ def read_trained(path: str | Path) -> Trained:
 
 
 def rebuild(trained: Trained) -> VideoClassifier:
-    """Build a trained classifier. Neither network nor the backbone's folder is needed.
+    """Build a trained classifier. Neither a network nor the backbone's folder is needed.
 
     Args:
         trained: From :func:`read_trained`.
@@ -95,7 +95,7 @@ def rebuild(trained: Trained) -> VideoClassifier:
 
 
 def _without_folders(backbone: str) -> str:
-    """Return a hub id, or a folder of this package, as it is, and of any other folder the name."""
+    """Return a hub id or a folder of this package unchanged, and the name of any other folder."""
     is_hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", backbone) and not Path(backbone).is_dir()
     if is_hub_id or backbone.startswith("pks4_lightning/"):
         return backbone

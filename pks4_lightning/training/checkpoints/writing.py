@@ -1,4 +1,4 @@
-"""Writes checkpoints whole: after a kill at any moment there is the old one or the new one."""
+"""Write checkpoints atomically: a kill at any moment leaves the old file or the new one."""
 
 import logging
 import os
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Stages a checkpoint in its own folder, seals it, reads it back, and only then renames it.
+    """Write a checkpoint beside its destination, add a checksum, read it back, then rename it.
 
-    Lightning's own plugin stages in the folder for temporary files. Where that is another file
-    system, its last step is a copy, which a kill or a full disk leaves torn; and it returns as if
-    all were well if the folder is read-only. Here nothing is swallowed.
+    Lightning's own plugin writes to the folder for temporary files. If that is another file system,
+    its last step is a copy, which a kill or a full disk leaves incomplete; and it reports success
+    if the folder is read-only. Here every error is raised.
 
-    Strategies that write one file per checkpoint use it, DDP and FSDP2 among them (FSDP2 reads by
-    itself). A strategy told to write a folder of shards (``save_distributed_checkpoint``) does so
-    without it.
+    All strategies that write one file per checkpoint use this plugin, including DDP and FSDP2
+    (FSDP2 reads by itself). A strategy that writes a folder of shards
+    (``save_distributed_checkpoint``) does not use it.
     """
 
     def __init__(self) -> None:
@@ -41,13 +41,13 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Args:
-            checkpoint: What Lightning has collected.
-            path: The file; what is there stays until the new one is whole and on the disk.
+            checkpoint: The contents collected by Lightning.
+            path: The file; an existing one is kept until the new one is complete and on disk.
             storage_options: Lightning's; not used.
 
         Raises:
-            OSError: If it cannot be written, with the sizes needed and free.
-            ValueError: If a weight or a state of the optimiser is not finite.
+            OSError: If it cannot be written; the message gives the sizes needed and free.
+            ValueError: If a weight or an optimiser state is not finite.
         """
         path = Path(path)
         check_finite(checkpoint)
@@ -56,7 +56,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             with atomic_write(path) as staged:
                 with staged.open("wb") as file:
                     sealing = SealingFile(file)
-                    torch.save(checkpoint, sealing)  # type: ignore[arg-type]  # no more is used
+                    torch.save(checkpoint, sealing)  # type: ignore[arg-type]  # only write is used
                     sealing.close()
                 _read_back(staged)
             _sync(path.parent)
@@ -76,18 +76,18 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, or holds more than weights and plain values.
+            ValueError: If it is damaged, or contains more than weights and plain values.
         """
         checkpoint, is_verified = load_checked(path)
         if not is_verified:
-            logger.warning("%s has no checksum: it is not verified.", path)
-        # Lightning asks for it to bring old files up to date; an export has none
+            logger.warning("%s has no checksum and cannot be verified.", path)
+        # Lightning uses the version to migrate old files; an export has none
         return {"pytorch-lightning_version": lightning_version, **checkpoint}
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint that another one has taken the place of.
+        """Remove a checkpoint that has been superseded.
 
-        Lightning goes by names, and one file can have two. The file that was written last stays.
+        Lightning identifies files by name, but a file can have two. The latest file is kept.
 
         Args:
             path: The file, or a folder of shards.
@@ -97,23 +97,23 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def check_folder(folder: Path, *, parameters: int) -> None:
-    """Refuse, before the first step, a folder that the checkpoints will not fit into.
+    """Check, before the first step, that the checkpoints will fit into a folder.
 
     Args:
-        folder: Where they go; made if need be.
+        folder: The checkpoint folder; created if necessary.
         parameters: Number of weights of the model.
 
     Raises:
-        OSError: If nothing can be written there, or too little space is left.
+        OSError: If nothing can be written there, or there is too little space.
     """
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    # The best one, the last one and the next one while it is written: each holds every weight and
-    # AdamW's two moments in 4 bytes. Those that are there already take no more space.
+    # The best, the last and the next checkpoint while it is written: each contains all weights and
+    # AdamW's two moments in 4 bytes. Existing ones need no additional space.
     copies = max(1, 3 - len(list(there.glob("[!.]*.ckpt"))) if there == folder else 3)
     needed, free = parameters * 12 * copies, shutil.disk_usage(there).free
     if free < needed:
         raise OSError(
-            f"There is too little space for the checkpoints in {folder}: they need about "
+            f"There is too little disk space for the checkpoints in {folder}: they need about "
             f"{needed:,} bytes, {free:,} are free. Make room, or choose another folder with "
             "--trainer.default_root_dir."
         )
@@ -124,11 +124,11 @@ def _read_back(path: Path) -> None:
     try:
         check_seal(path)
     except ValueError as error:
-        raise OSError("it reads back otherwise than it was written") from error
+        raise OSError("the file read back differs from what was written") from error
 
 
 def _sync(folder: Path) -> None:
-    """Bring a folder's list of names to the disk, so that a rename survives a power failure."""
+    """Sync the directory entry to disk, so that a rename survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -140,5 +140,5 @@ def _why_not(path: Path, error: OSError, *, size: int) -> str:
     sentence = f"The checkpoint {path} cannot be written: {error.strerror or error}."
     if size:
         free = shutil.disk_usage(path.parent).free
-        sentence += f" It needs {size:,} bytes, {free:,} are free there."
-    return sentence + (" The checkpoint before it is kept." if path.is_file() else "")
+        sentence += f" It needs {size:,} bytes, but {free:,} are free there."
+    return sentence + (" The previous checkpoint is kept." if path.is_file() else "")

@@ -1,1 +1,1 @@
-"""What a training learns by: recipe, schedule, mixing, parameter groups."""
+"""Optimisation: recipe, schedule, loss, mixing, parameter groups."""

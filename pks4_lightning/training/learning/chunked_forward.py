@@ -1,9 +1,9 @@
-"""A batch through the model a few clips at a time, so that the activations of few are in memory.
+"""Process a batch a few clips at a time, to hold the activations of only these in memory.
 
-The gradient is that of the whole batch, up to rounding: every pass is computed again when its turn
-comes in the one backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,
-https://arxiv.org/abs/1604.06174), for about a third more time. Only BatchNorm sees a difference:
-it normalises with the statistics of a pass, as it does with those of a micro-batch.
+The gradient is that of the whole batch, up to rounding: every chunk is recomputed during the single
+backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,
+https://arxiv.org/abs/1604.06174), which takes about a third more time. Only BatchNorm is affected:
+it normalises with the statistics of a chunk, as it does with those of a micro-batch.
 
 Dimensions:
     B: clips
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotEnoughMemoryError(RuntimeError):
-    """Not even one clip at a time fits."""
+    """Not even a single clip at a time fits into memory."""
 
 
 def chunked_forward(
@@ -47,15 +47,15 @@ def chunked_forward(
     clips_per_pass: int,
     patch_size: int | None = None,
 ) -> Float[Tensor, "B K"]:
-    """Apply a module to a batch, so many clips at a time.
+    """Apply a module to a batch, a number of clips at a time.
 
     Args:
-        module: Maps clips to logits, each clip by itself. Its running statistics follow the
-            passes, once each.
+        module: Maps clips to logits, each clip independently. Its running statistics are updated
+            once per pass.
         video: The clips.
-        clips_per_pass: As many clips, or fewer in the last pass. With all of them in one pass
-            nothing is computed twice.
-        patch_size: Given to the module with every pass.
+        clips_per_pass: Number of clips per pass; the last one may have fewer. If all fit into one
+            pass, nothing is computed twice.
+        patch_size: Passed to the module.
 
     Returns:
         The logits of all clips.
@@ -77,15 +77,15 @@ def chunked_forward(
 def num_fitting(
     module: nn.Module, video: Float[Tensor, "B ..."], patch_size: int | None = None
 ) -> int:
-    """Return how many clips at a time fit into the memory: all, half of them, and so on down to 0.
+    """Return how many clips at a time fit into memory: all, half of them, and so on down to 0.
 
-    Tried by rehearsals. They leave no gradient, no statistics and no random draws behind, and
+    Determined by rehearsals, which leave gradients, statistics and random states unchanged, and
     exchange nothing between ranks.
 
     Args:
         module: Maps clips to logits.
         video: The clips of a batch.
-        patch_size: Given to the module.
+        patch_size: Passed to the module.
     """
     clips = len(video)
     while clips and not _fits(module, video[:clips], patch_size):
@@ -94,7 +94,7 @@ def num_fitting(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device's memory, or the machine's, was not enough.
+    """Return whether the device, or the machine, ran out of memory.
 
     Args:
         error: Any error.
@@ -103,26 +103,26 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class ChunkedForward:
-    """Runs a classifier over batches, in as many passes as it is told to or as memory asks for.
+    """Runs a classifier on batches, in a given number of passes or in as many as memory requires.
 
     Args:
-        clips_per_pass: Clips at a time; ``None`` takes all of a batch at once. ``auto`` does so
-            until memory runs out in training, then halves the number, for clips of that shape,
-            and does the same step again. A shape's first batch, and every new number, is
-            rehearsed with its backward pass: where memory runs out there without a rehearsal,
-            the run ends. All ranks take the same number.
+        clips_per_pass: Clips at a time; ``None`` processes a whole batch at once. ``auto`` does so
+            until memory runs out in training, then halves the number for clips of that shape and
+            repeats the step. The first batch of a shape, and every new number, is rehearsed with
+            its backward pass, because memory that runs out in an actual backward pass ends the run.
+            All ranks use the same number.
     """
 
     shape: torch.Size | None = None
-    """Of the last batch."""
+    """Shape of the last batch."""
     patch_size: int | None = None
-    """With which it came."""
+    """Patch size of the last batch."""
     at_once: int = 0
     """Clips of it that were in memory at a time."""
 
     def __init__(self, clips_per_pass: int | Literal["auto"] | None) -> None:
         self.clips_per_pass = clips_per_pass
-        # of each size of clips and patches: the most at a time left to try, and that have fitted
+        # for each clip shape and patch size: the largest number left to try, and one that fitted
         self._limit: dict[tuple[torch.Size, int | None], int] = {}
         self._fitted: dict[tuple[torch.Size, int | None], int] = {}
 
@@ -138,12 +138,12 @@ class ChunkedForward:
         Args:
             module: The classifier.
             video: The clips of this rank.
-            patch_size: Side of a patch in pixels, if not the model's own.
-            relative_cost: Tokens of the batch, as a multiple of one that goes through at a time:
-                twice as long clips go through half as many at a time.
+            patch_size: Side of a patch in pixels, if it differs from the model's own.
+            relative_cost: Tokens of the batch, relative to a batch of the standard scale: clips
+                that are twice as long are processed half as many at a time.
 
         Raises:
-            NotEnoughMemoryError: With ``auto``, if one clip at a time is too much on any rank.
+            NotEnoughMemoryError: With ``auto``, if a single clip does not fit on any one rank.
             ValueError: With ``auto``, if the forward pass itself waits for other ranks.
         """
         self.shape, self.patch_size = video.shape, patch_size
@@ -157,8 +157,8 @@ class ChunkedForward:
     def _adapted(self, module: nn.Module, video: Tensor) -> Tensor:
         if waits_for_ranks(module):
             raise ValueError(
-                "recipe.clips_per_pass is auto, which a sharded model and synchronised BatchNorm "
-                "cannot have: a rank without memory would leave the others waiting. Give a number."
+                "recipe.clips_per_pass auto does not work with a sharded model or synchronised "
+                "BatchNorm: a rank out of memory would leave the others waiting. Give a number."
             )
         shape = video.shape[1:]
         size = (shape, self.patch_size)
@@ -167,7 +167,7 @@ class ChunkedForward:
             self.at_once = clips
             restore = _buffer_restorer(module)
             logits = self._attempt(module, video, clips)
-            # 0: it fitted; 1: it did not; 2: there is nothing less to try
+            # 0: it fitted; 1: it did not; 2: there is nothing smaller to try
             outcome = (1 if clips > 1 else 2) if logits is None else 0
             outcome = int(all_reduce_max(torch.tensor(outcome, device=video.device)))
             if outcome == 0:
@@ -184,7 +184,7 @@ class ChunkedForward:
                 )
             self._limit[size], self._fitted[size] = _half(clips), 0
             logger.info(
-                "Not enough memory for %d clips of %s at once: %d at a time from now on.",
+                "Not enough memory for %d clips of %s at once; continuing with %d at a time.",
                 clips,
                 describe_clip(shape),
                 _half(clips),
@@ -201,22 +201,22 @@ class ChunkedForward:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        # not in the handler: there the error still holds all activations
+        # outside the handler, in which the error still references all activations
         torch.cuda.empty_cache()
         return None
 
 
 def waits_for_ranks(module: nn.Module) -> bool:
-    """Whether a forward pass of the module exchanges something with other ranks.
+    """Return whether the forward pass of a module communicates with other ranks.
 
     Args:
-        module: A classifier, perhaps sharded.
+        module: A classifier, possibly sharded.
     """
     return any(isinstance(part, FSDPModule | nn.SyncBatchNorm) for part in module.modules())
 
 
 def describe_clip(shape: torch.Size) -> str:
-    """Say in words how large a clip is.
+    """Describe the size of a clip in words.
 
     Args:
         shape: C, T, H and W, or frames, tokens and their width.
@@ -228,7 +228,7 @@ def describe_clip(shape: torch.Size) -> str:
 
 
 def _fits(module: nn.Module, clips: Tensor, patch_size: int | None) -> bool:
-    """Rehearse a forward and backward pass, with room for what AdamW keeps of every parameter."""
+    """Rehearse a forward and backward pass, leaving room for AdamW's state of every parameter."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     devices = [clips.device] if clips.is_cuda else []
     try:
@@ -247,12 +247,12 @@ def _fits(module: nn.Module, clips: Tensor, patch_size: int | None) -> bool:
 
 
 def _half(clips: int) -> int:
-    """Half as many, rounded up; after 1 comes 0."""
+    """Return half as many, rounded up; 0 after 1."""
     return (clips + 1) // 2 if clips > 1 else 0
 
 
 def _buffer_restorer(module: nn.Module) -> Callable[[], None]:
-    """Return what sets the module's buffers back to their present values."""
+    """Return a function that resets the module's buffers to their present values."""
     kept = [(buffer, buffer.clone()) for buffer in module.buffers()]
 
     def restore() -> None:
@@ -264,7 +264,7 @@ def _buffer_restorer(module: nn.Module) -> Callable[[], None]:
 
 @contextmanager
 def _buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Undo what a block does to running statistics."""
+    """Undo the changes that a block makes to running statistics."""
     restore = _buffer_restorer(module)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The loss of a training: cross-entropy with smoothed labels, classes weighted if asked for.
+"""Cross-entropy with label smoothing and optional class weights.
 
 Dimensions:
     B: clips
@@ -22,16 +22,16 @@ def class_weights(
     *,
     num_classes: int,
 ) -> Float[Tensor, " K"] | None:
-    """Return what the loss of each class counts.
+    """Return the weight of each class in the loss.
 
     Args:
-        given: A weight per class; ``balanced``: inversely proportional to the number of its
-            training videos, 1 on average over the videos; ``None``: all alike.
+        given: One weight per class; ``balanced``: inversely proportional to the number of training
+            videos of the class, with mean 1 over the videos; ``None``: no weights.
         labels: Class of every training video.
         num_classes: Number of classes K.
 
     Returns:
-        The weights; ``None`` where all classes count alike. A class without videos has none.
+        The weights; ``None`` if all classes have the same. A class without videos has weight 0.
 
     Raises:
         ValueError: If there is not one weight per class.
@@ -44,7 +44,7 @@ def class_weights(
         return weights.masked_fill(counts == 0, 0.0)
     if len(given) != num_classes:
         raise ValueError(
-            f"recipe.class_weights holds {len(given)} weights for {num_classes} classes: give one "
+            f"recipe.class_weights has {len(given)} weights for {num_classes} classes: give one "
             "per class in the order of the labels, or balanced."
         )
     return torch.tensor(given)
@@ -57,13 +57,13 @@ def cross_entropy(
     label_smoothing: float,
     weights: Float[Tensor, " K"] | None,
 ) -> Float[Tensor, ""]:
-    """Return the mean over clips of the cross-entropy, each class's part times its weight.
+    """Return the mean cross-entropy over clips, with each class's term times its weight.
 
     Args:
-        logits: Of the clips.
+        logits: Logits of the clips.
         target: Label distributions, rows summing to 1.
         label_smoothing: Share of the target spread over all classes.
-        weights: Of the classes; ``None``: 1.
+        weights: Class weights; ``None``: 1.
     """
     weight = None if weights is None else weights.to(logits)
     return F.cross_entropy(logits, target, weight, label_smoothing=label_smoothing)

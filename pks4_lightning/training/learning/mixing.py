@@ -1,4 +1,4 @@
-"""Mixup and cutmix of clips: one draw per batch, the same box for all frames.
+"""Mixup and cutmix of clips: one draw per batch, the same box in all frames.
 
 References:
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017, https://arxiv.org/abs/1710.09412.
@@ -38,15 +38,15 @@ def mix_clips(
     """Mix each clip with its partner in the reversed batch, and their labels in the same ratio.
 
     Args:
-        video: Normalised clips. Left as they are; the mixture is a new tensor.
+        video: Normalised clips, which are not modified.
         label: Class index of each clip.
         num_classes: Number of classes K.
         recipe: Supplies ``mixup_alpha``, ``cutmix_alpha``, ``mix_prob`` and ``cutmix_prob``.
         rng: Source of the draws; the same state gives the same mixture.
 
     Returns:
-        The mixed clips and the label distributions, rows summing to 1. Without a mixture, the
-        clips as given and one-hot labels.
+        The mixed clips and the label distributions, rows summing to 1. If the batch is not mixed,
+        the clips as given and one-hot labels.
     """
     one_hot = F.one_hot(label, num_classes).to(video.dtype)
     if rng.random() >= recipe.mix_prob or recipe.mixup_alpha == recipe.cutmix_alpha == 0:
@@ -68,21 +68,21 @@ def mix_clips(
 
 
 class TwinWarning:
-    """Says once that clips of one video are mixed with each other, which mixes nothing.
+    """Warns once if clips are mixed with clips of the same video, which has no effect.
 
-    A clip's partner stands at its place from the end. With repeated augmentation the clips of a
-    video stand next to each other, so an odd number of videos leaves the middle one to itself.
+    A clip is paired with its mirror position in the batch. With repeated augmentation, the clips of
+    a video are adjacent, so with an odd number of videos the middle one is mixed with itself.
     """
 
     def __init__(self) -> None:
         self._is_due = True
 
     def watch(self, video_path: Sequence[str], recipe: Recipe) -> None:
-        """Look at a batch.
+        """Check a batch.
 
         Args:
-            video_path: Of its clips, in their order.
-            recipe: Says whether it is mixed.
+            video_path: Paths of its clips, in order.
+            recipe: Determines whether batches are mixed.
         """
         mixes = recipe.mix_prob > 0 and max(recipe.mixup_alpha, recipe.cutmix_alpha) > 0
         if not self._is_due or not mixes:
@@ -102,7 +102,7 @@ class TwinWarning:
 
 
 def _box(height: int, width: int, area: float, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Draw a box of about the given share of the picture, cut off at its border."""
+    """Draw a box with about the given share of the frame's area, clipped at its border."""
     side = area**0.5
     box_height, box_width = int(height * side), int(width * side)
     centre_y, centre_x = int(rng.integers(height)), int(rng.integers(width))

@@ -1,9 +1,9 @@
-"""AdamW with layer-wise learning-rate decay: which parameter trains how fast, and which decays.
+"""Parameter groups for AdamW: layer-wise learning rates and weight decay.
 
 Reference:
     Bao et al., "BEiT: BERT Pre-Training of Image Transformers", 2021,
-    https://arxiv.org/abs/2106.08254: layer i learns at ``layer_decay ** (num_layers + 1 - i)`` of
-    the full rate, with the embeddings as layer 0 and block i (from 1) as layer i.
+    https://arxiv.org/abs/2106.08254: layer i has ``layer_decay ** (num_layers + 1 - i)`` times the
+    full learning rate, with the embeddings as layer 0 and block i (from 1) as layer i.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -27,9 +27,10 @@ _WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_o
 def layer_ids(
     classifier: VideoClassifier, *, full_rate_embeddings: bool = False
 ) -> dict[str, int | None]:
-    """Give every parameter its depth, for layer-wise learning rate decay.
+    """Return the layer of every parameter, for layer-wise learning rate decay.
 
-    Decided by structure: ask before the parameters are sharded or wrapped, which renames them.
+    Layers are determined by structure. Call it before parameters are sharded or wrapped, which
+    renames them.
 
     Args:
         classifier: The classifier.
@@ -37,9 +38,9 @@ def layer_ids(
             the patch embedding stays in layer 0.
 
     Returns:
-        Parameter name to layer: 0 for patch, class and position embedding and the norm before the
-        blocks; ``i`` for block ``i`` counted from 1; ``None`` for what learns at the full rate:
-        everything new, and what the backbone has after the blocks: norm, projection, pooling head.
+        Layer by parameter name: 0 for patch, class and position embeddings and the norm before the
+        blocks; ``i`` for block ``i``, counted from 1; ``None`` for parameters with the full rate:
+        all new ones, and those of the backbone after the blocks (norm, projection, pooling head).
     """
     ids: dict[str, int | None] = dict.fromkeys(name for name, _ in classifier.named_parameters())
     for depth, path, part in classifier.parts_by_depth():
@@ -51,7 +52,7 @@ def layer_ids(
 
 
 def _embeddings(classifier: VideoClassifier) -> Iterable[str]:
-    """Name tables of vectors, and what no layer holds as its weight or bias."""
+    """Return the names of embedding tables, and of parameters that are not a weight or bias."""
     for module_name, module in classifier.named_modules():
         for name, _ in module.named_parameters(recurse=False):
             if isinstance(module, nn.Embedding) or name not in ("weight", "bias"):
@@ -61,16 +62,16 @@ def _embeddings(classifier: VideoClassifier) -> Iterable[str]:
 def no_weight_decay_names(
     classifier: VideoClassifier, *, spare_class_route: bool = False
 ) -> set[str]:
-    """Name the parameters that weight decay must leave alone.
+    """Return the names of the parameters without weight decay.
 
     These are norms, biases, LayerScale, embeddings of class, registers and positions, learned
-    queries, ``A_log`` and ``D``. The patch embedding is a linear map of pixels and decays
-    like any other weight. Decided by structure, never by the number of dimensions, but ask before
-    the parameters are wrapped and renamed.
+    queries, ``A_log`` and ``D``. The patch embedding is a linear map of pixels and decays like any
+    other weight. Names are determined by structure, not by the number of dimensions; call it before
+    parameters are wrapped and renamed.
 
     Args:
         classifier: The classifier.
-        spare_class_route: Name the class-token convolutions too.
+        spare_class_route: Include the class-token convolutions.
     """
     names = classifier.undecayed_names()
     for module_name, module in classifier.named_modules():
@@ -83,7 +84,7 @@ def no_weight_decay_names(
 
 
 def clean_name(name: str) -> str:
-    """Return a parameter's name without what FSDP and torch.compile put into it."""
+    """Return a parameter's name without the parts added by FSDP and torch.compile."""
     for prefix in _WRAPPER_PREFIXES:
         name = name.replace(prefix, "")
     return name
@@ -102,19 +103,19 @@ def parameter_groups(
     """Sort parameters into optimiser groups of equal learning rate and weight decay.
 
     Args:
-        parameters: Names and parameters; names may carry wrapper prefixes.
-        layer_ids: Layer of each parameter: 0 for the embeddings, i for block i counted from 1;
+        parameters: Names and parameters; names may have wrapper prefixes.
+        layer_ids: Layer of each parameter: 0 for the embeddings, i for block i, counted from 1;
             ``None`` for what comes after the blocks and for new modules, which train at ``lr``.
         no_decay: Names of the parameters without weight decay.
         lr: Learning rate of new modules and the head.
         layer_decay: Factor per layer, at most 1.
         weight_decay: Weight decay of all other parameters.
-        tower_rate: Factor on the learning rate of all layers.
+        tower_rate: Factor on the learning rates of all layers.
 
     Returns:
         Groups with ``params``, ``lr``, ``weight_decay``, and a ``name`` such as
-        ``layer_03_no_decay`` or ``new`` under which their learning rate is logged, in the order
-        of the layers.
+        ``layer_03_no_decay`` or ``new``, under which the learning rate is logged, in the order of
+        the layers.
 
     Raises:
         ValueError: If a parameter has no entry in ``layer_ids``.
@@ -127,8 +128,8 @@ def parameter_groups(
         name = clean_name(wrapped_name)
         if name not in layer_ids:
             raise ValueError(
-                f"{name} was not there when the classifier was built, so it has no place among the "
-                "learning rates: name a module of your own in --model.classifier.scanner "
+                f"{name} was added after the classifier was built, so it has no "
+                "learning rate: set --model.classifier.scanner to use a module of your own "
                 "(docs/extending.md)."
             )
         layer_id = layer_ids[name]

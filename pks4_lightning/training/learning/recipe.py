@@ -1,4 +1,4 @@
-"""The numbers of a training recipe, and the learning rate as a pure function of the step.
+"""The training recipe, and the learning rate as a function of the step.
 
 References:
     PKS⁴ (arXiv 2604.26461), Section 3.5.2 and Section 4.2: AdamW, cosine schedule with warm-up,
@@ -19,43 +19,41 @@ class Recipe:
 
     Args:
         base_lr: Peak learning rate at 256 videos per optimiser step; the rate used is
-            ``base_lr * videos_per_step / 256``, repeats of a video not counted.
-        min_lr: Floor of the cosine, scaled in the same way.
+            ``base_lr * videos_per_step / 256``. Repeats of a video do not count.
+        min_lr: Minimum of the cosine, scaled in the same way.
         warmup_epochs: Length of the linear warm-up from 0. May be fractional.
         layer_decay: Factor on the learning rate per layer below the head (1: none). Embeddings
             are layer 0; new modules and the head train at the full rate.
-        tower_rate: Factor on the learning rate of the tower's embeddings and blocks, beside that of
-            their layer.
-        embedding_rate: Rate of the class, register and position embeddings: that of layer 0
+        tower_rate: Additional factor on the learning rate of the tower's embeddings and blocks.
+        embedding_rate: Learning rate of class, register and position embeddings: that of layer 0
             (``layer``), or the ``full`` one, as in ATM's code, whose name pattern misses them.
         weight_decay: AdamW's decoupled weight decay; none on 1-D parameters, embeddings,
             ``A_log`` and ``D``.
-        decay_class_route: Let weight decay act on the class-token convolutions, which start as a
-            shift and not at zero. Off: none, as for embeddings.
+        decay_class_route: Apply weight decay to the class-token convolutions, which start as a
+            shift rather than at zero. Off: none, as for embeddings.
         betas: AdamW's running-average factors.
         eps: AdamW's epsilon.
-        reference_batch: Videos per optimiser step that gradient accumulation is resolved to, from
-            the batch size and the number of ranks. ``null`` leaves
-            ``trainer.accumulate_grad_batches`` as it is; so does any value other than 1 there.
-        clips_per_pass: Clips of a batch that go through the model at a time, to save memory; the
-            gradient stays that of the whole batch, for a third more time. ``auto`` starts with all
-            of them and halves the number where memory runs out. ``null``: all of them. Where
+        reference_batch: Videos per optimiser step, from which gradient accumulation is resolved,
+            given batch size and number of ranks. ``null`` leaves
+            ``trainer.accumulate_grad_batches`` unchanged; so does any value other than 1 there.
+        clips_per_pass: Number of clips of a batch that are processed at a time, to save memory. The
+            gradient is that of the whole batch, for about a third more time. ``auto`` starts with
+            all of them and halves the number when memory runs out. ``null``: all of them. If
             flexible training draws clips that cost more than ``data.num_frames`` and
-            ``data.frame_size``, as many fewer go through at a time.
+            ``data.frame_size``, proportionally fewer are processed at a time.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
-        class_weights: What the loss of each class counts: a number per class in the order of the
+        class_weights: Weight of each class in the loss: one number per class in the order of the
             labels, or ``balanced``, inversely proportional to the number of its training videos.
-            ``null``: all alike. (``data.balanced`` draws small classes more often instead.)
-        mixup_alpha: Beta parameter of mixup; 0 switches it off.
-        cutmix_alpha: Beta parameter of cutmix; 0 switches it off.
-        mix_prob: Probability that a batch is mixed at all.
-        cutmix_prob: Probability of cutmix in a mixed batch where both are on.
+            ``null``: no weights. (``data.balanced`` samples small classes more often instead.)
+        mixup_alpha: Beta parameter of mixup; 0 disables it.
+        cutmix_alpha: Beta parameter of cutmix; 0 disables it.
+        mix_prob: Probability that a batch is mixed.
+        cutmix_prob: Probability of cutmix in a mixed batch if both are enabled.
         prefix_loss: Weight of the mean cross-entropy over all prefixes of a clip, added to that of
-            the whole: a causal classifier learns to answer before the clip has ended. 0: none.
-        trains: ``all`` parameters; what stands ``after_insertion``, that is PKS^4 and the blocks
-            behind it, on tokens of a tower that stays as it is up to block ``insert_after``; or
-            the ``head`` alone on features that stay as they are, running statistics included: a
-            linear probe.
+            the whole clip: a causal classifier learns to predict before the clip ends. 0: none.
+        trains: What is trained: ``all`` parameters; ``after_insertion``, PKS^4 and the blocks after
+            it, on tokens of a tower that is frozen up to block ``insert_after``; or the ``head``
+            alone on frozen features, running statistics included, which is a linear probe.
 
     Raises:
         ValueError: If a value lies outside its range.
@@ -83,7 +81,7 @@ class Recipe:
     trains: Literal["all", "after_insertion", "head"] = "all"
 
     def __post_init__(self) -> None:
-        """Refuse values that no training run can mean."""
+        """Refuse values outside their range."""
         positive = {"base_lr": self.base_lr, "eps": self.eps, "layer_decay": self.layer_decay}
         for name, value in positive.items():
             if not value > 0:

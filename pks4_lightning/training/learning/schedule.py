@@ -1,4 +1,4 @@
-"""What a recipe comes to on the machine and data at hand: batch, accumulation, steps, peak rate."""
+"""Resolve a recipe into accumulation, number of steps and peak learning rate."""
 
 from dataclasses import dataclass
 
@@ -32,19 +32,19 @@ class Schedule:
 
 
 def resolve_schedule(recipe: Recipe, source: ClipSource, trainer: Trainer) -> Schedule:
-    """Resolve a recipe against a data module and a trainer, without building a loader.
+    """Resolve a recipe for a data module and a trainer, without building a loader.
 
-    ``trainer.estimated_stepping_batches`` is not asked: it builds the training loader before a
-    checkpoint's position in the data is restored.
+    ``trainer.estimated_stepping_batches`` is not used, because it builds the training loader before
+    a checkpoint's position in the data is restored.
 
     Args:
         recipe: The training recipe.
         source: The data module, set up for ``fit``.
-        trainer: Supplies ranks, limits, and an accumulation that the user chose by hand (any
-            value but 1), which is kept.
+        trainer: Provides ranks, limits, and an accumulation that the user set explicitly (any value
+            but 1), which is kept.
 
     Raises:
-        ValueError: If the run has no end, or no batch.
+        ValueError: If the length of the run is undefined, or there is no batch.
     """
     micro_batch = source.batch_size * trainer.world_size
     accumulation = trainer.accumulate_grad_batches
@@ -54,10 +54,10 @@ def resolve_schedule(recipe: Recipe, source: ClipSource, trainer: Trainer) -> Sc
     num_batches = _limited(source.num_train_batches(), trainer.limit_train_batches)
     if num_batches < 1:
         raise ValueError(
-            f"There is no training batch: batch size {source.batch_size} on {trainer.world_size} "
-            f"rank(s), limit_train_batches={trainer.limit_train_batches}."
+            f"There is not a single training batch: batch size {source.batch_size} on "
+            f"{trainer.world_size} rank(s), limit_train_batches={trainer.limit_train_batches}."
         )
-    # An epoch's last, incomplete accumulation steps as well.
+    # Includes the last, incomplete accumulation of an epoch.
     steps_per_epoch = -(-num_batches // accumulation)
     return Schedule(
         accumulation=accumulation,
@@ -70,12 +70,12 @@ def resolve_schedule(recipe: Recipe, source: ClipSource, trainer: Trainer) -> Sc
 
 
 def _limited(num_batches: int, limit: float | int) -> int:
-    """Apply ``limit_train_batches``: an integer counts batches, a float is a share."""
+    """Apply ``limit_train_batches``: an integer is a number of batches, a float a share."""
     return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
 
 
 def _total_steps(trainer: Trainer, steps_per_epoch: int) -> int:
-    """Return where the run ends, by epochs or by steps, whichever comes first."""
+    """Return the last step of the run, given by epochs or by steps, whichever comes first."""
     ends = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         ends.append(trainer.max_epochs * steps_per_epoch)
@@ -83,7 +83,7 @@ def _total_steps(trainer: Trainer, steps_per_epoch: int) -> int:
         ends.append(trainer.max_steps)
     if not ends:
         raise ValueError(
-            "The learning rate schedule needs an end: set --trainer.max_epochs or "
-            "--trainer.max_steps."
+            "The learning rate schedule needs the length of the training: set --trainer.max_epochs "
+            "or --trainer.max_steps."
         )
     return min(ends)

@@ -1,4 +1,4 @@
-"""The frozen blocks of a classifier: what they make of clips, and what names it.
+"""Tokens of a classifier's frozen blocks: when they can be used, and how they are computed.
 
 Dimensions:
     B: clips
@@ -29,16 +29,16 @@ _OF_THE_TRUNK = ("backbone_config", "insert_after", "grid_size")
 
 
 def check_tokens(recipe: Recipe, config: PKS4Config, *, is_sharded: bool) -> None:
-    """Refuse a training that cannot do with tokens of frozen blocks.
+    """Refuse a training that cannot use tokens of frozen blocks.
 
     Args:
-        recipe: Of the training.
-        config: Of the classifier.
+        recipe: The recipe of the training.
+        config: The configuration of the classifier.
         is_sharded: Whether its parameters are spread over ranks.
 
     Raises:
-        ValueError: If blocks that train would be left out, clips are mixed, or the classifier is
-            compiled or sharded.
+        ValueError: If blocks to be trained would be skipped, clips are mixed, or the classifier
+            is compiled or sharded.
     """
     reason = None
     if recipe.trains == "all":
@@ -48,7 +48,7 @@ def check_tokens(recipe: Recipe, config: PKS4Config, *, is_sharded: bool) -> Non
     elif config.compile:
         reason = "a classifier that is not compiled: set --model.classifier.compile false"
     elif is_sharded:
-        reason = "a classifier that every rank has as a whole: choose another trainer.strategy"
+        reason = "the whole classifier on every rank: choose another trainer.strategy"
     if reason is not None:
         raise ValueError(f"data.token_cache needs {reason}.")
 
@@ -57,13 +57,13 @@ def check_tokens(recipe: Recipe, config: PKS4Config, *, is_sharded: bool) -> Non
 def encode(
     classifier: VideoClassifier, video: Float[Tensor, "B C T H W"], trainer: Trainer
 ) -> Shaped[Tensor, "B T L E"]:
-    """Return what the frozen blocks make of clips.
+    """Return the output of the frozen blocks for clips.
 
     Args:
-        classifier: Its trunk runs as in a test, as it does when it is frozen.
+        classifier: The classifier; its frozen blocks run in evaluation mode, as in training.
         video: Normalised clips on the classifier's device.
-        trainer: Its precision is that of the blocks; a 16-bit one keeps tokens in bfloat16, 32 in
-            float32, which loses nothing.
+        trainer: Provides the precision of the blocks; tokens are stored in bfloat16 for 16-bit
+            precision, and in float32 for 32-bit precision, without loss.
     """
     trunk = classifier.trunk()
     modes = [part.training for part in trunk]
@@ -77,11 +77,11 @@ def encode(
 
 
 def trunk_identity(classifier: VideoClassifier, config: PKS4Config, trainer: Trainer) -> str:
-    """Name the frozen blocks by what they are made of, weights and precision included.
+    """Return a fingerprint of the frozen blocks, including weights and precision.
 
     Args:
-        classifier: With the weights that it is to run with.
-        config: Its description, with the whole architecture of the backbone.
+        classifier: The classifier, with its final weights.
+        config: Its configuration, with the whole architecture of the backbone.
         trainer: As in :func:`encode`.
     """
     total = hashlib.sha256()

@@ -1,1 +1,1 @@
-"""Where an interrupted training stood."""
+"""Resume an interrupted training exactly."""

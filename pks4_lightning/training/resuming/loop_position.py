@@ -1,9 +1,9 @@
-"""Where a training stands in Lightning's loops, and how another one takes it up from there.
+"""Save the position of a training in Lightning's loops, and restore it.
 
-Lightning 2.6 counts batches and epochs in a dozen counters and guesses from them what a resumed run
-has still to do. Between the last batch of an epoch and the epoch's end it guesses wrongly: it skips
-the validation that was due, or counts the epoch twice. So a checkpoint says where it stands in
-words of our own, and the counters are set by them.
+Lightning 2.6 counts batches and epochs in a dozen counters and infers from them what a resumed run
+still has to do. Between the last batch of an epoch and the epoch's end it infers wrongly: it skips
+the validation that was due, or counts the epoch twice. Our checkpoints therefore record an explicit
+position, from which the counters are set.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ __all__ = ["Position", "position", "take_up"]
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a training goes on.
+    """The position at which a training continues.
 
     Args:
-        epoch: Counted from 0.
+        epoch: Epoch, counted from 0.
         batches: Micro-batches of the epoch that each rank has used.
-        validation: Of those that belong to the batch before: whether it is ``due``, or ``done``.
+        validation: Whether the validation after the last batch is ``due`` or ``done``, if any.
     """
 
     epoch: int
@@ -32,10 +32,10 @@ class Position:
 
 
 def position(trainer: Trainer, *, validated_at: int | None) -> Position:
-    """Return where a training stands, in any hook after a batch, in a validation or at epoch's end.
+    """Return the position of a training, in any hook after a batch, in validation or at epoch end.
 
     Args:
-        trainer: The one that trains.
+        trainer: The trainer.
         validated_at: ``trainer.fit_loop.total_batch_idx`` at the last finished validation.
     """
     fit_loop: Any = trainer.fit_loop
@@ -54,11 +54,11 @@ def position(trainer: Trainer, *, validated_at: int | None) -> Position:
 
 
 def take_up(fit_loop: dict[str, Any], here: Position) -> None:
-    """Set the counters of a checkpoint so that Lightning's loops go on at a position.
+    """Set the counters of a checkpoint so that Lightning's loops continue at a position.
 
     Args:
-        fit_loop: The fit loop's part of a checkpoint's ``loops``; changed in place.
-        here: Where to go on. The batches may be of another size than the checkpoint's.
+        fit_loop: The fit loop's part of a checkpoint's ``loops``; modified in place.
+        here: Where to continue. The batch size may differ from that of the checkpoint.
     """
     begun = here.batches > 0
     epochs = _counts(here.epoch) | dict.fromkeys(("ready", "started"), here.epoch + begun)
@@ -67,18 +67,18 @@ def take_up(fit_loop: dict[str, Any], here: Position) -> None:
     batches["total"] = _counts(batches["total"]["processed"])
     batches["current"] = _counts(here.batches)
     batches["is_last_batch"] &= begun
-    # A validation that has begun is run again, from its first batch: its sums are not kept.
+    # An interrupted validation is repeated from its first batch, because its sums are not saved.
     validation = _counts(0) | dict.fromkeys(("ready", "started"), int(here.validation == "due"))
     fit_loop["epoch_loop.val_loop.batch_progress"] |= {
         "total": validation,
         "current": dict(validation),
     }
-    # The loggers' step; the loop adds one when it comes by the last batch's validation again.
+    # The loggers' step; the loop adds one when it repeats the validation of the last batch.
     optimizer = fit_loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
     steps = optimizer["step"]["total"]["completed"] - (here.validation != "none")
     fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
 
 
 def _counts(number: int) -> dict[str, int]:
-    """Return Lightning's four counters of events that have all come to their end."""
+    """Return Lightning's four counters, for events that are all finished."""
     return dict.fromkeys(("ready", "started", "processed", "completed"), number)

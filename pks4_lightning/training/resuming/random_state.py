@@ -1,6 +1,6 @@
-"""The state of every random generator of a process, as tensors and plain values.
+"""Save and restore all random generators of a process.
 
-A checkpoint holds it: what it holds must load with ``weights_only=True``.
+States are tensors and plain values, because checkpoints must load with ``weights_only=True``.
 """
 
 import random
@@ -16,9 +16,9 @@ def random_state(device: torch.device) -> dict[str, Any]:
     """Return the states of Python's, NumPy's and PyTorch's global generators.
 
     Args:
-        device: Where this rank computes; its generator is included.
+        device: The device of this rank, whose generator is included.
     """
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is meant
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is intended
     state = {
         "python": random.getstate(),
         "numpy": [str(name), np.asarray(keys).tolist(), *rest],
@@ -30,12 +30,12 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Let all generators go on from a state.
+    """Restore the states of all generators.
 
     Args:
-        state: From :func:`random_state`. Where it knows nothing of a GPU, that one's generator
-            stays as it is.
-        device: Where this rank computes.
+        state: From :func:`random_state`. If it contains no state of a GPU, the GPU's generator is
+            left unchanged.
+        device: The device of this rank.
     """
     random.setstate(state["python"])
     np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002 - as above

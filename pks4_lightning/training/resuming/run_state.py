@@ -1,8 +1,8 @@
-"""Resuming: a run that was killed goes on as if nothing had happened, or says why it cannot.
+"""Resume an interrupted run bit for bit, or explain why that is not possible.
 
-Lightning's checkpoints hold model, optimiser, schedule, scaler and averaged weights. This adds what
-else the next step depends on: the random generators of every rank, the place in the training data,
-and the numbers that must not have changed for that place to mean the same.
+Lightning's checkpoints contain model, optimiser, schedule, scaler and averaged weights. This adds
+the other state that the next step depends on: the random generators of every rank, the position in
+the training data, and the settings that must be unchanged for that position to be valid.
 """
 
 from dataclasses import asdict
@@ -24,11 +24,11 @@ __all__ = ["RunState", "terms"]
 
 
 class RunState(TaskCallback):
-    """Add to a checkpoint what an exact continuation needs, and continue from there.
+    """Add to a checkpoint what an exact resume needs, and resume from it.
 
     Args:
-        allow_changes: Go on with another recipe, schedule or list of training videos than the
-            checkpoint's, from the same step. Otherwise such changes are refused.
+        allow_changes: Resume even if recipe, schedule or list of training videos differ from the
+            checkpoint's. Otherwise such changes are refused.
     """
 
     def __init__(self, *, allow_changes: bool = False) -> None:
@@ -36,17 +36,17 @@ class RunState(TaskCallback):
         self._changes: list[str] = []
         self._validated_at: int | None = None
         self._loaded: dict[str, Any] | None = None
-        """The checkpoint's random state of this rank, until training takes it up."""
+        """Random state of this rank from the checkpoint, until training restores it."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember that the validation after this batch is done."""
+        """Record that the validation after this batch is done."""
         if not trainer.sanity_checking:
             self._validated_at = trainer.fit_loop.total_batch_idx
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the state of the run under ``run``, that of every rank under ``ranks`` in it."""
+        """Add the state of the run under ``run``, with that of every rank under ``ranks``."""
         source = self.task.source
         here = position(trainer, validated_at=self._validated_at)
         rank = {
@@ -64,11 +64,11 @@ class RunState(TaskCallback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Compare the checkpoint's run with this one, and set data and loops to its place.
+        """Compare the checkpoint's run with this one, and restore the position in data and loops.
 
         Raises:
-            ValueError: If they differ where that would change what is trained, or if the place
-                cannot be shared by this run's ranks and batches.
+            ValueError: If they differ in something that affects training, or the position cannot
+                be divided among this run's ranks and batches.
         """
         if trainer.state.fn != TrainerFn.FITTING:
             return
@@ -76,17 +76,17 @@ class RunState(TaskCallback):
         run = checkpoint.get("run")
         if run is None:
             raise ValueError(
-                "The checkpoint does not say where its run stood, so it can be tested but not "
+                "The checkpoint does not record the state of its run, so it can be tested but not "
                 "resumed; it was written by an earlier version, or without RunState."
             )
-        # what a recipe could not say yet when the checkpoint was written was done by default
+        # recipe settings that did not exist when the checkpoint was written had their defaults
         default = _recipe_terms(Recipe())
         known = run["terms"] | {name: default[name] for name in default if name not in run["terms"]}
         self._changes = changes(known, terms(self.task))
         if self._changes and not self.allow_changes:
             raise ValueError(
-                f"The checkpoint is of another run than this one: {'; '.join(self._changes)}. "
-                "Leave these settings as they were, or add --allow_changes true to go on from its "
+                f"The checkpoint belongs to a different run: {'; '.join(self._changes)}. "
+                "Restore these settings, or add --allow_changes true to continue from its "
                 "step with the new ones."
             )
         here = place(run, source, trainer.world_size)
@@ -102,7 +102,7 @@ class RunState(TaskCallback):
             self._validated_at = progress["total"]["ready"] - 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the random generators, after all that draws from them at a start."""
+        """Restore the random generators, after everything that draws from them at the start."""
         if self._loaded is None:
             return
         if self._changes:
@@ -113,12 +113,12 @@ class RunState(TaskCallback):
 
 
 def terms(task: VideoClassificationTask) -> dict[str, Any]:
-    """Return what two runs must have in common for one to go on where the other stood.
+    """Return the settings that two runs must share for one to resume the other.
 
-    How many ranks and micro-batches share an optimiser step is no part of it.
+    The division of an optimiser step into ranks and micro-batches does not matter.
 
     Args:
-        task: Set up for training.
+        task: The task, set up for training.
     """
     schedule = asdict(task.schedule)
     del schedule["accumulation"]
@@ -130,7 +130,7 @@ def _recipe_terms(recipe: Recipe) -> dict[str, Any]:
 
 
 def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """List the terms that differ, such as ``total_steps 40 -> 80``."""
+    """List the settings that differ, such as ``total_steps 40 -> 80``."""
     names = list(saved) + [name for name in now if name not in saved]
     return [
         f"{name} {saved.get(name)} -> {now.get(name)}"
@@ -140,12 +140,12 @@ def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def place(run: dict[str, Any], source: ClipSource, world_size: int) -> Position:
-    """Return where a run's checkpoint stands, in batches of this run.
+    """Return the position of a checkpoint, in batches of this run.
 
     Args:
-        run: What :class:`RunState` has put into the checkpoint.
-        source: This run's data.
-        world_size: This run's ranks.
+        run: The state that :class:`RunState` stored in the checkpoint.
+        source: The data of this run.
+        world_size: The number of ranks of this run.
 
     Raises:
         ValueError: If its videos do not make whole batches.
@@ -154,14 +154,14 @@ def place(run: dict[str, Any], source: ClipSource, world_size: int) -> Position:
     if rest:
         raise ValueError(
             f"The checkpoint has used {run['num_videos']} videos of its epoch, which "
-            f"{world_size} rank(s) with batches of {source.batch_size} cannot have done; resume "
-            "with the ranks and the batch size of its run."
+            f"is impossible with {world_size} rank(s) and batches of {source.batch_size}; resume "
+            "with the number of ranks and the batch size of its run."
         )
     return Position(epoch=run["epoch"], batches=batches, validation=run["validation"])
 
 
 def use_new_rates(trainer: Trainer, task: VideoClassificationTask) -> None:
-    """Let the optimiser go on with this run's rates and decays instead of the checkpoint's."""
+    """Replace the optimiser's learning rates and weight decays by those of this run."""
     (optimizer,), (config,) = trainer.optimizers, trainer.lr_scheduler_configs
     scheduler: Any = config.scheduler
     fresh = task.configure_optimizers()["optimizer"]

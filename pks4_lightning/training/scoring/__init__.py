@@ -1,1 +1,1 @@
-"""From per-view scores to per-video metrics."""
+"""Turn per-view scores into per-video metrics and reports."""

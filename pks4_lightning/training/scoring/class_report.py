@@ -1,4 +1,4 @@
-"""What a test came to class by class: accuracy, precision, F1, and what is taken for what.
+"""Test results by class: accuracy, precision, F1 and the confusion matrix.
 
 Dimensions:
     M: videos
@@ -21,10 +21,10 @@ __all__ = ["ClassReport", "confusion_counts"]
 def confusion_counts(
     scores: Float[np.ndarray, "M K"], label: Int[np.ndarray, " M"]
 ) -> Int[np.ndarray, "K K"]:
-    """Count the videos of each true class (row) by the class with the best score (column).
+    """Count the videos of each true class (row) by predicted class (column).
 
     Args:
-        scores: Class scores; of equal ones the lower class index is the answer.
+        scores: Class scores; of equal ones, the lower class index is predicted.
         label: True class of each video.
     """
     counts = np.zeros((scores.shape[1],) * 2, dtype=np.int64)
@@ -33,18 +33,18 @@ def confusion_counts(
 
 
 class ClassReport:
-    """Figures of every class.
+    """Metrics of every class.
 
     Args:
-        counts: Videos per true class (row) and answer (column).
+        counts: Videos per true class (row) and predicted class (column).
     """
 
     accuracy: Float[np.ndarray, " K"]
-    """Share of a class's videos that are answered right, its recall; NaN where it has none."""
+    """Share of a class's videos that are predicted correctly (recall); NaN if there are none."""
     precision: Float[np.ndarray, " K"]
-    """Share of the answers of a class that are right; NaN where there is none."""
+    """Share of a class's predictions that are correct; NaN if there are none."""
     f1: Float[np.ndarray, " K"]
-    """Harmonic mean of both; NaN for a class that is neither the truth nor the answer."""
+    """Harmonic mean of both; NaN for a class that is neither true nor predicted for any video."""
 
     def __init__(self, counts: Int[np.ndarray, "K K"]) -> None:
         self.counts = counts
@@ -56,19 +56,19 @@ class ClassReport:
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean over the classes that have videos: each counts alike, however many it has."""
+        """Mean over the classes that have videos; each class has the same weight."""
         return _mean(self.accuracy)
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the classes that are the truth or the answer somewhere."""
+        """Mean F1 over the classes that are true or predicted for some video."""
         return _mean(self.f1)
 
     def write(self, folder: Path, label_names: Sequence[str]) -> None:
         """Write ``per_class.csv``, ``confusion.csv`` and ``confusion.png``.
 
         Args:
-            folder: Where to.
+            folder: Output folder.
             label_names: Class names by index.
         """
         _write_csv(folder / "per_class.csv", self._rows(label_names))
@@ -80,7 +80,7 @@ class ClassReport:
             figure.savefig(path)
 
     def _rows(self, label_names: Sequence[str]) -> list[list[object]]:
-        """Return a header and a row per class; cells of what is not defined stay empty."""
+        """Return a header and one row per class; undefined cells are empty."""
         header = ["label", "num_videos", "accuracy", "precision", "f1", "most_often_taken_for"]
         rows: list[list[object]] = [[*header, "times"]]
         wrong = self.counts - np.diag(self.counts.diagonal())

@@ -15,7 +15,7 @@ _NUM_SHOWN = 3
 
 
 class FailureFile:
-    """A list of videos that could not be scored; there is no file while there are none.
+    """A list of videos that could not be scored; without any, there is no file.
 
     Args:
         path: The file; one from an earlier run is removed.
@@ -31,7 +31,7 @@ class FailureFile:
         """Add videos that could not be decoded, and log the reasons of the first few.
 
         Args:
-            failures: What is new; there may be none.
+            failures: The new ones; may be empty.
         """
         for failure in failures[: max(0, _NUM_SHOWN - self._num_logged)]:
             logger.warning("%s", failure.reason)
@@ -42,15 +42,15 @@ class FailureFile:
         """Add videos that do not exist.
 
         Args:
-            paths: As they are listed; there may be none.
+            paths: The videos as listed; may be empty.
         """
         self._write([Failure(path, "missing") for path in paths])
 
     def log_total(self) -> None:
-        """Say how many there are, if any."""
+        """Log their number, if there are any."""
         if self.num_failures:
             logger.warning(
-                "%d videos could not be scored; %s names them.", self.num_failures, self.path
+                "%d videos could not be scored; %s lists them.", self.num_failures, self.path
             )
 
     def _write(self, failures: Sequence[Failure]) -> None:

@@ -1,4 +1,4 @@
-"""The accuracy that a run logs while it goes on.
+"""The accuracy that is logged during a run.
 
 Dimensions:
     M: videos
@@ -18,10 +18,10 @@ __all__ = ["TopKAccuracy", "accuracies"]
 class TopKAccuracy(Metric):
     """The share of videos whose label is among the ``k`` best classes.
 
-    Sums are integers, so that batches and ranks add up exactly.
+    Counts are integers, so that sums over batches and ranks are exact.
 
     Args:
-        k: How many classes count.
+        k: Number of best classes.
     """
 
     right: Tensor
@@ -34,7 +34,7 @@ class TopKAccuracy(Metric):
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, scores: Float[Tensor, "M K"], label: Int[Tensor, " M"]) -> None:
-        """Count videos.
+        """Add a batch of videos.
 
         Args:
             scores: Class scores.
@@ -44,7 +44,7 @@ class TopKAccuracy(Metric):
         self.total += len(label)
 
     def compute(self) -> Float[Tensor, ""]:
-        """Return the share; 0 of no videos."""
+        """Return the share; 0 without videos."""
         return self.right / self.total.clamp_min(1)
 
 
@@ -52,7 +52,7 @@ def accuracies(prefix: str) -> MetricCollection:
     """Return top-1 and top-5 accuracy.
 
     Args:
-        prefix: Put before the names ``top1`` and ``top5``.
+        prefix: Prepended to the names ``top1`` and ``top5``.
     """
     metrics: dict[str, Metric | MetricCollection] = {f"top{k}": TopKAccuracy(k) for k in (1, 5)}
     return MetricCollection(metrics, prefix=prefix, compute_groups=False)

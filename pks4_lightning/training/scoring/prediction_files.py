@@ -1,7 +1,7 @@
-"""Files of predictions that grow as videos are scored, and survive a kill at any moment.
+"""Prediction files that grow as videos are scored, and survive a kill at any moment.
 
-A file is complete after every append, so it can be read while it grows. A kill tears at most its
-last line, which is left out when the file is read again.
+A file is valid after every append, so it can be read while it grows. A kill damages at most the
+last line, which is ignored when the file is read again.
 """
 
 import csv
@@ -22,7 +22,7 @@ PredictionFormat = Literal["csv", "json", "jsonl"]
 
 
 class PredictionFile(ABC):
-    """A file with one prediction per line; there is none before the first.
+    """A file with one prediction per line; it does not exist before the first.
 
     Args:
         path: The file.
@@ -31,10 +31,10 @@ class PredictionFile(ABC):
 
     _head = ""
     _tail = ""
-    """Stands behind the last line; the next line is written over it."""
+    """Text after the last line; the next line overwrites it."""
     _newline = "\n"
     _joint = ""
-    """Begins every line but the first."""
+    """Text before every line but the first."""
 
     def __init__(self, path: Path, *, num_best: int) -> None:
         self.path = path
@@ -44,17 +44,17 @@ class PredictionFile(ABC):
         """Write the whole file, atomically.
 
         Args:
-            predictions: What it holds from now on.
+            predictions: The new contents.
         """
         text = self._head + self._lines(predictions).removeprefix(self._joint) + self._tail
         with atomic_write(self.path) as path:
             path.write_bytes(text.encode())
 
     def append(self, predictions: Sequence[Prediction]) -> None:
-        """Add predictions at the end, and bring them to the disk.
+        """Append predictions, and sync them to disk.
 
         Args:
-            predictions: What is new.
+            predictions: The new ones.
         """
         if not self.path.exists():
             self.write([])
@@ -68,10 +68,10 @@ class PredictionFile(ABC):
             os.fsync(file.fileno())
 
     def read(self) -> list[Prediction]:
-        """Return the predictions in the file; a torn last line is none.
+        """Return the predictions in the file, without an incomplete last line.
 
         Raises:
-            ValueError: If another line is none either.
+            ValueError: If another line is not a prediction.
         """
         text = self.path.read_bytes().decode(errors="replace")
         lines = text.removeprefix(self._head).split(self._newline)[:-1]
@@ -84,8 +84,8 @@ class PredictionFile(ABC):
             except (ValueError, TypeError, KeyError, csv.Error):
                 if number < len(lines):
                     raise ValueError(
-                        f"'{self.path}' does not read as a file of `pks4 predict` with "
-                        f"{self.num_best} classes per video: {line[:80]!r} is no prediction."
+                        f"'{self.path}' is not a file of `pks4 predict` with "
+                        f"{self.num_best} classes per video: {line[:80]!r} is not a prediction."
                     ) from None
         return predictions
 
@@ -96,21 +96,21 @@ class PredictionFile(ABC):
 
     @abstractmethod
     def _format(self, prediction: Prediction) -> str:
-        """Return a prediction as a line, without its end."""
+        """Return a prediction as a line, without the newline."""
 
     @abstractmethod
     def _parse(self, line: str) -> Prediction:
         """Return the prediction of a line.
 
         Raises:
-            ValueError: If it is none; ``TypeError``, ``KeyError`` or ``csv.Error`` likewise.
+            ValueError: If it is not one; ``TypeError``, ``KeyError`` or ``csv.Error`` likewise.
         """
 
 
 class _CsvFile(PredictionFile):
     """Columns ``video_path, label, top1, score1, top2, score2, ...``."""
 
-    _newline = "\r\n"  # of RFC 4180, so that a path may hold a line feed
+    _newline = "\r\n"  # as in RFC 4180, so that a path may contain a line feed
 
     def __init__(self, path: Path, *, num_best: int) -> None:
         super().__init__(path, num_best=num_best)
@@ -160,11 +160,11 @@ class _JsonFile(_JsonLinesFile):
 def prediction_file(
     folder: Path, file_format: PredictionFormat, *, num_best: int
 ) -> PredictionFile:
-    """Return the file ``predictions.csv``, ``.json`` or ``.jsonl`` of a folder; nothing is written.
+    """Return the file ``predictions.csv``, ``.json`` or ``.jsonl`` of a folder, writing nothing.
 
     Args:
         folder: The folder.
-        file_format: Which of them.
+        file_format: The format.
         num_best: Classes per video.
     """
     kinds: dict[PredictionFormat, type[_CsvFile | _JsonLinesFile]]

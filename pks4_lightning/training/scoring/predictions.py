@@ -1,4 +1,4 @@
-"""What a classifier says about a video: its best classes, in order.
+"""The predictions of a classifier for a video: its best classes, in order.
 
 Dimensions:
     M: videos
@@ -27,9 +27,9 @@ class Prediction(NamedTuple):
 
     video_path: str
     label: str
-    """Its true class; empty where that is not known."""
+    """Its true class; empty if unknown."""
     best: list[Label]
-    """In descending order of their scores."""
+    """The classes, in descending order of their scores."""
 
 
 def best_labels(

@@ -1,4 +1,4 @@
-"""How well features find videos of the same class: nearest neighbours by cosine.
+"""Evaluate features by nearest-neighbour retrieval with cosine similarity.
 
 Dimensions:
     Q: queries
@@ -22,28 +22,28 @@ class Neighbours(NamedTuple):
     """The nearest videos of every query, the nearest first."""
 
     places: Int[np.ndarray, "Q K"]
-    """In the gallery."""
+    """Indices in the gallery."""
     similarity: Float[np.ndarray, "Q K"]
-    """Cosines of the angles between features, -1 to 1."""
+    """Cosine similarities, -1 to 1."""
 
 
 def nearest_neighbours(
     queries: Float[np.ndarray, "Q C"], gallery: Float[np.ndarray, "G C"], k: int
 ) -> Neighbours:
-    """Search a gallery for the nearest neighbours of queries; of equals, the earlier one is nearer.
+    """Find the nearest neighbours of queries in a gallery; the earlier of two equal ones is nearer.
 
     Args:
         queries: Features of the query videos, of any length.
-        gallery: Features of the videos to be found.
+        gallery: Features of the gallery videos.
         k: Number of neighbours.
 
     Raises:
-        ValueError: If there are no queries, or fewer videos in the gallery than neighbours.
+        ValueError: If there are no queries, or more neighbours than gallery videos.
     """
     if not len(queries) or not 1 <= k <= len(gallery):
         raise ValueError(
-            f"{k} nearest neighbours of {len(queries)} videos among {len(gallery)}: give at "
-            "least one query, and from one neighbour up to as many as the gallery holds."
+            f"Cannot find {k} nearest neighbours of {len(queries)} videos among {len(gallery)}: "
+            "give at least one query, and a number of neighbours from 1 to the size of the gallery."
         )
     gallery = _unit(gallery)
     places, similarity = [], []
@@ -63,14 +63,14 @@ def retrieval_scores(
     """Score the nearest neighbours of queries.
 
     Args:
-        found_labels: Classes of each query's neighbours, the nearest first.
-        query_labels: Classes of the queries, numbered alike.
-        ks: Numbers of neighbours to score, up to as many as were found.
+        found_labels: Classes of each query's neighbours, nearest first.
+        query_labels: Classes of the queries, with the same numbering.
+        ks: Numbers of neighbours to score, at most as many as were found.
 
     Returns:
         For every k, ``recall@k``: the share of queries with a video of their class among the k
-        nearest; ``knn@k``: the share whose class has most votes of the k nearest, of equals the
-        class with the nearest video.
+        nearest; ``knn@k``: the share whose class has the most votes of the k nearest. Ties go to
+        the class with the nearest video.
     """
     scores = {}
     for k in ks:
@@ -82,7 +82,7 @@ def retrieval_scores(
 
 
 def _most_voted(labels: Int[np.ndarray, " K"]) -> int:
-    """Return the most frequent label; of equals the one that comes first."""
+    """Return the most frequent label; of equally frequent ones, the first."""
     values, first, counts = np.unique(labels, return_index=True, return_counts=True)
     return int(values[np.lexsort((first, -counts))[0]])
 

@@ -1,4 +1,4 @@
-"""What a test came to: how many videos there were, were scored, and were right."""
+"""Summarise a test: how many videos were listed, scored and correct."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,23 +14,23 @@ __all__ = ["ScoreReport", "report_scores"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreReport:
-    """Accounts for every listed video.
+    """Account for every listed video.
 
     Args:
-        split: What was scored: the validation split where there is no test split with labels.
+        split: The split that was scored: validation if there is no test split with labels.
         annotations: The file or folder that lists the videos.
         num_listed: Videos in the annotations.
-        num_missing: Listed, but not on disk.
-        num_failed: On disk, but not decodable.
+        num_missing: Videos that are listed but missing on disk.
+        num_failed: Videos on disk that cannot be decoded.
         num_scored: Videos that count in ``top1`` and ``top5``.
-        top1: Share of the scored videos.
+        top1: Share of the scored videos that are correct.
         top5: The same for the five best classes.
         top1_interval: 95 % confidence interval (Wilson) over the scored videos.
         top5_interval: The same for the five best classes.
-        top1_of_listed: Missing and failed videos counted as wrong.
+        top1_of_listed: The same with missing and failed videos counted as wrong.
         top5_of_listed: The same for the five best classes.
         mean_class_accuracy: Top-1 of each class with scored videos, averaged over these classes.
-        macro_f1: F1 averaged over the classes that are the truth or the answer of a scored video.
+        macro_f1: F1 averaged over the classes that are true or predicted for a scored video.
     """
 
     split: Split
@@ -72,7 +72,7 @@ class ScoreReport:
             *_cells(self.top5, self.top5_interval),
         )
         table.caption = (
-            f"mean top-1 of a class {self.mean_class_accuracy:.2%}, macro F1 {self.macro_f1:.4f}"
+            f"mean class accuracy {self.mean_class_accuracy:.2%}, macro F1 {self.macro_f1:.4f}"
         )
         lost = self.num_missing + self.num_failed
         if lost:
@@ -93,13 +93,13 @@ def report_scores(
     num_missing: int,
     num_failed: int,
 ) -> ScoreReport:
-    """Account for a test.
+    """Summarise a test.
 
     Args:
-        result: The videos that were scored; there may be none.
-        split: The split that they are.
-        annotations: What lists them.
-        num_missing: Videos that are listed and not on disk.
+        result: The scored videos; there may be none.
+        split: The split they belong to.
+        annotations: The file or folder that lists them.
+        num_missing: Videos that are listed but missing on disk.
         num_failed: Videos that could not be decoded.
     """
     num_scored = len(result.label)

@@ -1,7 +1,7 @@
-"""From the scores of views to the scores of videos.
+"""Aggregate the scores of views to scores of videos.
 
-All views of a video stand in one batch of one rank, so nothing has to be kept between batches or
-gathered between ranks, and clips that are not valid are dropped before anything is counted.
+All views of a video are in one batch of one rank, so nothing is kept between batches or gathered
+between ranks; invalid clips are dropped before anything is counted.
 
 Dimensions:
     B: views of a batch
@@ -30,7 +30,7 @@ class Failure(NamedTuple):
 
 
 class VideoScores(NamedTuple):
-    """Class scores of whole videos, and of the views they are the means of, in main memory."""
+    """Class scores of whole videos and of their views, in main memory."""
 
     scores: Float[Tensor, "M K"]
     """Mean softmax over a video's views; rows sum to 1."""
@@ -40,20 +40,20 @@ class VideoScores(NamedTuple):
     view_scores: Float[Tensor, "V K"]
     view_index: Int[Tensor, " V"]
     video_of_view: Int[Tensor, " V"]
-    """Row of ``scores`` that a view belongs to."""
+    """Row of ``scores`` that each view belongs to."""
     failures: list[Failure]
 
 
 def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores:
-    """Average the softmax scores of each video's views; leave out clips that are not valid.
+    """Average the softmax scores of each video's views, without invalid clips.
 
     Args:
         logits: One row per view of ``batch``.
-        batch: The views; ``video_index`` says which belong together.
+        batch: The views; ``video_index`` identifies the video of each.
 
     Returns:
         One row per valid video, ordered by ``video_index``. There may be none. A video whose logits
-        are not finite is none: it is one of the failures.
+        are not finite is listed as a failure instead.
     """
     logits, indices = logits.float().cpu(), batch["video_index"].cpu()
     valid = batch["valid"].cpu()
@@ -76,14 +76,14 @@ def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores
 
 
 def _failures(batch: VideoBatch, not_finite: Bool[Tensor, " B"]) -> list[Failure]:
-    """Name every video that could not be decoded or scored, once."""
+    """Return each video that could not be decoded or scored, once."""
     found: dict[Failure, None] = {}
     for path, reason, overflowed in zip(
         batch["video_path"], batch["failure"], not_finite.tolist(), strict=True
     ):
         if overflowed:
             reason = (
-                f"The scores of {path} are not finite: the model's numbers do not fit into the "
+                f"The scores of {path} are not finite, because values exceed the range of the "
                 "precision. Use --trainer.precision bf16-mixed or 32-true."
             )
         if reason:

@@ -1,4 +1,4 @@
-"""The scores of every view of a test, kept so that any subset of the views can be scored again.
+"""Scores of all views of a test, stored so that any subset of views can be rescored.
 
 Dimensions:
     V: views of all videos
@@ -35,13 +35,13 @@ class VideoResult(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ViewScores:
-    """Softmax scores of views, with what is needed to make videos out of them.
+    """Softmax scores of views, with what is needed to aggregate them to videos.
 
     Args:
         scores: One row per view; rows sum to 1.
-        video_index: Which video a view belongs to, by its place in the annotations.
-        view_index: Number of the view in its video: clip × crops + crop.
-        label: Class index of the view's video; -1 where it is not known.
+        video_index: Index in the annotations of each view's video.
+        view_index: Index of the view in its video: clip × crops + crop.
+        label: Class index of the view's video; -1 if unknown.
         label_names: Class names by index.
     """
 
@@ -55,10 +55,10 @@ class ViewScores:
         """Average the scores of each video's views.
 
         Args:
-            views: Numbers of the views to take; ``None`` takes all.
+            views: Indices of the views to use; ``None`` uses all.
 
         Returns:
-            One row per video, ordered by its place in the annotations.
+            One row per video, ordered by index in the annotations.
 
         Raises:
             ValueError: If a video lacks one of the views.
@@ -76,10 +76,12 @@ class ViewScores:
         for view in views:
             if np.count_nonzero(self.view_index == view) != num_videos:
                 known = ", ".join(map(str, np.unique(self.view_index)))
-                raise ValueError(f"Not every video has a view {view}; there are views {known}.")
+                raise ValueError(
+                    f"Not every video has a view {view}; the views in the file are {known}."
+                )
 
     def save(self, path: str | Path) -> None:
-        """Write everything into one compressed file, whole or not at all."""
+        """Write everything into one compressed file, atomically."""
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -92,11 +94,11 @@ class ViewScores:
 
     @classmethod
     def load(cls, path: str | Path) -> "ViewScores":
-        """Read what :meth:`save` wrote; nothing in the file can run code.
+        """Read a file written by :meth:`save`; reading it executes no code.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no file of this kind.
+            ValueError: If it is not such a file.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}; `pks4 test` writes it.")
@@ -111,7 +113,7 @@ class ViewScores:
                 )
         except (KeyError, ValueError, BadZipFile, EOFError) as error:
             raise ValueError(
-                f"{path} holds no view scores; give the view_scores.npz of a test."
+                f"{path} contains no view scores; give the view_scores.npz of a test."
             ) from error
 
 
@@ -120,7 +122,7 @@ def accuracy(result: VideoResult, k: int) -> float:
 
     Args:
         result: At least one video.
-        k: How many classes count.
+        k: Number of best classes.
     """
     return float(in_top_k(result.scores, result.label, k).mean())
 
@@ -129,8 +131,8 @@ def interval(result: VideoResult, k: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of :func:`accuracy`, by Wilson's method.
 
     Args:
-        result: Videos; of none, the interval is everything.
-        k: How many classes count.
+        result: Videos; with none, the interval is 0 to 1.
+        k: Number of best classes.
     """
     right = in_top_k(result.scores, result.label, k)
     return wilson_interval(int(right.sum()), len(right))

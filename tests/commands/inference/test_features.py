@@ -163,9 +163,12 @@ def test_every_video_once_and_failures_are_listed(checkpoint, clip, motion_set, 
     ("changes", "reason"),
     [
         (["--window", "0"], "--window is 0; it must be a positive number of seconds"),
-        (["--window", "0.01"], "--window is 0.01 s, and a frame of '"),
-        (["--kind", "frame", "--window", "0.01"], "--window is 0.01 s, and a frame of '"),
-        (["--kind", "patch", "--stride", "1"], "--stride is for windows, and --kind patch has"),
+        (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
+        (["--kind", "frame", "--window", "0.01"], "--window is 0.01 s, but a frame of '"),
+        (
+            ["--kind", "patch", "--stride", "1"],
+            "--stride applies to windows only; the rows of --kind patch",
+        ),
         (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
     ],
 )

@@ -159,9 +159,9 @@ def test_a_prediction_that_broke_off_goes_on_and_nothing_is_replaced(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["--data.num_clips=2"], "data.num_clips 1, and it is 2 now"),
-        (["--num_best=3"], "num_best 5, and it is 3 now"),
-        (["--format=json"], "format csv, and it is json now"),
+        (["--data.num_clips=2"], "data.num_clips 1, but it is now 2"),
+        (["--num_best=3"], "num_best 5, but it is now 3"),
+        (["--format=json"], "format csv, but it is now json"),
     ],
 )
 def test_predictions_are_continued_by_what_began_them(
@@ -180,7 +180,9 @@ def test_predictions_are_continued_by_what_began_them(
 def test_nothing_scored_is_no_success(checkpoint, tmp_path, capsys):
     (tmp_path / "not.mp4").write_bytes(b"this is no video")
     assert predict(checkpoint, tmp_path / "out", tmp_path / "not.mp4") == 1
-    assert f"No video could be scored; {tmp_path}/out/failed.csv says why." in sentence(capsys)
+    assert f"No video could be scored; {tmp_path}/out/failed.csv gives the reasons." in sentence(
+        capsys
+    )
     (row,) = rows(tmp_path / "out", "failed.csv")
     assert row["video_path"].endswith("not.mp4")
     assert not (tmp_path / "out" / "predictions.csv").exists()
@@ -202,4 +204,4 @@ def test_a_list_comes_on_standard_input(checkpoint, videos, tmp_path, monkeypatc
 def test_a_wrong_number_of_classes_is_refused(number, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "--ckpt_path=x", f"--num_best={number}", "a.mp4"])
-    assert "neither a positive whole number nor all" in sentence(capsys)
+    assert "neither a positive integer nor 'all'" in sentence(capsys)

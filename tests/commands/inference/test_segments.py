@@ -131,7 +131,7 @@ def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, c
     assert predict(checkpoint, *given) == 0
     capfd.readouterr()
     assert predict(checkpoint, *given, "--resume", "--stride", 0.25) == 1
-    assert "--stride 0.5, and it is 0.25 now" in sentence(capfd)
+    assert "--stride 0.5, but it is now 0.25" in sentence(capfd)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,18 @@ def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, c
     [
         (["--window", "0"], "--window is 0; it must be a positive number of seconds"),
         (["--window", "nan"], "--window is nan; it must be a positive"),
-        (["--window", "0.01"], "--window is 0.01 s, and a frame of '"),
+        (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
         (["--window", "1", "--stride", "-1"], "--stride is -1"),
         (["--window", "1", "--margin", "-1"], "--margin is -1"),
-        (["--stride", "1"], "--stride is for long videos: give --window"),
-        (["--overlay", "x.mp4"], "--overlay is for long videos: give --window"),
-        (["--format", "srt"], "--format srt has one label at a time: give --window"),
-        (["--window", "1", "--data.num_clips=2"], "--data.num_clips does not go with --window"),
+        (["--stride", "1"], "--stride applies to long videos only: add --window"),
+        (["--overlay", "x.mp4"], "--overlay applies to long videos only: add --window"),
+        (["--format", "srt"], "--format srt writes subtitles, which need --window"),
+        (
+            ["--window", "1", "--data.num_clips=2"],
+            "--data.num_clips cannot be combined with --window",
+        ),
         (["--window", "1", "--overlay", "x.avi"], "must end in .mp4, .mkv or .mov"),
-        (["gone.mp4", "--window", "1", "--overlay", "x.mp4"], "one video, and 2 are named"),
+        (["gone.mp4", "--window", "1", "--overlay", "x.mp4"], "a single video, but 2 are given"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
@@ -161,4 +164,4 @@ def test_nothing_but_noise_is_no_success(checkpoint, tmp_path, capfd):
     (tmp_path / "not.mp4").write_bytes(b"this is no video")
     out = tmp_path / "out"
     assert predict(checkpoint, tmp_path / "not.mp4", "--window", 1.0, "--out", out) == 1
-    assert f"No video could be read; {out}/failed.csv says why." in sentence(capfd)
+    assert f"No video could be read; {out}/failed.csv gives the reasons." in sentence(capfd)

@@ -87,7 +87,7 @@ def test_a_rate_of_the_training_is_that_of_all_that_follows(tiny_args, clip, tmp
     expected = model.normalise(model.crop(frames).unsqueeze(0))
     assert torch.equal(model.preprocess(clip), expected)
     assert main(["predict", *given, str(clip), "--window", "2", "--out", str(tmp_path / "x")]) == 0
-    assert "have 2 frames per second, and training had 6: --window 0.666667" in caplog.text
+    assert "give 2 frames per second, but training used 6: --window 0.666667" in caplog.text
 
 
 def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):

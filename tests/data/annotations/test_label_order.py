@@ -75,5 +75,7 @@ def test_nothing_is_remapped_unasked(tmp_path):
 def test_a_renamed_class_is_refused(tmp_path):
     data = make(tmp_path / "data", (2, 0, 1), remap_labels=True)
     data.setup("validate")
-    with pytest.raises(ValueError, match=r"'Throwing something', is none .*'Throwing anything'"):
+    with pytest.raises(
+        ValueError, match=r"'Throwing something', is not among .*'Throwing anything'"
+    ):
         data.match_labels([*NAMES[:2], "Throwing anything"])

@@ -34,11 +34,11 @@ def test_reads_label_names_by_index(tmp_path, name, content):
     ("content", "message"),
     [
         ({"a": "0", "b": "2"}, "numbers 2 labels from 0 to 2"),
-        ({"a": "0", "b": "0"}, "'b' the index '0', which is no number or is taken"),
+        ({"a": "0", "b": "0"}, "'b' the index '0', which is not an integer or is already used"),
         ({"a": "first"}, "'a' the index 'first'"),
         (["a b", "A_b"], "'a b' and 'A_b'"),
         ("3", "must map label names"),
-        ([], "holds no labels"),
+        ([], "contains no labels"),
     ],
 )
 def test_label_names_must_be_clear(tmp_path, content, message):
@@ -105,11 +105,11 @@ def test_digits_as_names_of_folders_are_names(folders, names):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (("20210405", "20210406"), r"20210406 at line 2, too large .* of 2 different .*name"),
-        (("0", "2147483647"), r"2147483647 at line 2, too large a number"),
-        (("2019", "2020"), "2020 at line 2, too large"),
-        (("0.5", "1"), r"0.5 at line 1; numbers of classes are whole, .*data.labels"),
-        (("0", "-1"), r"-1 at line 2; numbers of classes count from 0, so leave"),
+        (("20210405", "20210406"), r"20210406 at line 2, which is too large .* 2 different .*name"),
+        (("0", "2147483647"), r"2147483647 at line 2, which is too large"),
+        (("2019", "2020"), "2020 at line 2, which is too large"),
+        (("0.5", "1"), r"0.5 at line 1; numbers of classes must be integers; .*data.labels"),
+        (("0", "-1"), r"-1 at line 2; class numbers start at 0, so remove"),
         (("walk", "-1"), "-1 at line 2"),
         (("1.0", "-2.0"), r"-2.0 at line 2"),
     ],
@@ -129,7 +129,7 @@ def test_a_number_is_a_position_in_a_list_of_names_only():
     assert indices(listed("2019", "2020"), "2020") == (1,), "a name is a name first"
     with pytest.raises(ValueError, match=r"unknown label '0' at line 1"):
         indices(listed("2019", "2020"), "0")
-    with pytest.raises(ValueError, match=r"label 3 at line 1; the 3 known ones are 0 to 2"):
+    with pytest.raises(ValueError, match=r"label 3 at line 1; the 3 known labels are 0 to 2"):
         indices(listed("a", "b", "c"), "3")
     with pytest.raises(ValueError, match=r"unknown label '1' at line 1"):
         indices(listed("a", "b", "c"), "1", are_numbers=False)
@@ -165,7 +165,7 @@ def test_an_unknown_label_is_named_with_the_closest_ones():
     assert "Riding" not in str(caught.value)
     with pytest.raises(ValueError, match="resembles none of the 4"):
         indices(classes, "xyz")
-    with pytest.raises(ValueError, match="the label 4 at line 1; the 4 known ones are 0 to 3"):
+    with pytest.raises(ValueError, match="the label 4 at line 1; the 4 known labels are 0 to 3"):
         indices(classes, "4")
 
 
@@ -202,9 +202,9 @@ def test_the_same_names_in_another_order_are_matched():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (["b", "bark"], r"Class 1 of the data, 'bark', is none of the 2 .*closest is 'bar'"),
-        (["b"], r"Class 1 of the checkpoint, 'bar', is none of the 1 classes of the data"),
-        (["b", "bar", "x"], r"Class 2 of the data, 'x', is none of the 2"),
+        (["b", "bark"], r"Class 1 of the data, 'bark', is not among the 2 .*closest is 'bar'"),
+        (["b"], r"Class 1 of the checkpoint, 'bar', is not among the 1 classes of the data"),
+        (["b", "bar", "x"], r"Class 2 of the data, 'x', is not among the 2"),
     ],
 )
 def test_other_names_are_not_matched(data, message):

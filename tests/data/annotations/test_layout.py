@@ -192,7 +192,9 @@ def test_every_missing_video_is_counted_and_too_many_are_refused(tmp_path, caplo
 
 
 def test_a_share_of_missing_videos_is_a_share(tmp_path):
-    with pytest.raises(ValueError, match=r"data.allow_missing is 3; it is a share from 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"data.allow_missing is 3; it must be a share from 0 to 1"
+    ):
         DataLayout(str(tmp_path), allow_missing=3)
 
 
@@ -281,7 +283,7 @@ def test_lines_keep_their_numbers_beside_comments(tmp_path):
     ("name", "content", "error", "message"),
     [
         ("none.mp4", None, FileNotFoundError, "names '.*none.mp4', which does not exist"),
-        ("list.txt", b"", ValueError, "holds no videos"),
+        ("list.txt", b"", ValueError, "contains no videos"),
         (
             "list.txt",
             b"none.mp4\n",

@@ -66,7 +66,7 @@ def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
         ("none.mp4", FileNotFoundError, "names 'none.mp4', which does not exist"),
         ("dangling.mp4", FileNotFoundError, "names 'dangling.mp4', which does not exist"),
         (["a.mp4", "*.wmv"], FileNotFoundError, "2 of its 2 videos do not exist, such as 'a.mp4'"),
-        ("-", ValueError, "names '-', which holds no videos"),
+        ("-", ValueError, "names '-', which contains no videos"),
     ],
 )
 def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):

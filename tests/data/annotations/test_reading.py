@@ -84,15 +84,15 @@ def test_links_that_lead_back_are_not_followed(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "[{", "a.json' is no valid JSON: .* in line 1"),
+        ("a.json", "[{", "a.json' is not valid JSON: .* in line 1"),
         ("a.json", {"id": "1"}, "a.json' must be a JSON list"),
-        ("a.json", [{"template": "x"}], "a.json' has no 'id' in its entry number 1"),
+        ("a.json", [{"template": "x"}], "a.json' has no 'id' in entry 1"),
         ("a.json", [], "a.json' lists no videos"),
         ("a.json", [{"id": "1"}, {"id": "2"}, {"id": "1"}], "lists the video '1' twice, at id 1"),
-        ("a.json", [{"id": "../../etc/passwd"}], "'../../etc/passwd' at id .* a path that leaves"),
+        ("a.json", [{"id": "../../etc/passwd"}], "'../../etc/passwd' at id .* that leads out of"),
         ("a.json", [{"id": "/etc/passwd"}], "'/etc/passwd' at id .* a path that is absolute"),
         ("a.txt", "a.mp4 1\nb.mp4 1\na.mp4 2\n", "'a.mp4' twice, at line 1 and at line 3"),
-        ("a.txt", "a.mp4\n", "reads 'a.mp4' at line 1; a line is 'path label'"),
+        ("a.txt", "a.mp4\n", "reads 'a.mp4' at line 1; a line must be 'path label'"),
         ("a.txt", "a.mp4,1,2\n", "reads 'a.mp4,1,2' at line 1"),
         ("a.txt", "\n\n", "a.txt' lists no videos"),
         ("k.csv", KINETICS.replace("59,", "soon,"), "the times 'soon' and '69' at line 2"),
@@ -126,5 +126,5 @@ def test_kinetics_without_its_columns_is_refused(tmp_path):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"train.txt' is no text in UTF-8"):
+    with pytest.raises(ValueError, match=r"train.txt' is not UTF-8 text"):
         detect_format(tmp_path / "train.txt")

@@ -72,7 +72,7 @@ def test_the_seed_decides_and_the_order_of_the_list_does_not():
 
 
 def test_fewer_groups_than_splits_are_refused():
-    with pytest.raises(ValueError, match=r"2 groups do not make 3 splits \(train, val, test\)"):
+    with pytest.raises(ValueError, match=r"2 groups are too few for 3 splits \(train, val, test\)"):
         deal_into_splits(["a"] * 9, ["x"] * 5 + ["y"] * 4, SHARES)
 
 

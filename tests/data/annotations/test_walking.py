@@ -34,8 +34,8 @@ def test_every_video_is_read_or_counted(tmp_path, suffix):
         return
     assert walked.unread == [f"a/2{suffix}", f"a/3{suffix}"]
     assert walked.remarks() == [
-        f"2 files below '{tmp_path}' are videos in formats that are not read (2 {suffix}), such "
-        f"as 'a/2{suffix}'; they are left out unless you convert them."
+        f"2 files below '{tmp_path}' are videos in unsupported formats (2 {suffix}), such "
+        f"as 'a/2{suffix}'; they are skipped unless you convert them."
     ]
 
 
@@ -47,8 +47,8 @@ def test_what_is_left_out_of_class_folders_is_said(tmp_path, caplog):
     assert layout.read("train").paths == ("wave/1.mp4",)
     assert "2 files below" in caplog.text
     assert (
-        f"2 folders in '{tmp_path}/train' without a video that is read: 'jump' (1 .rmvb, 1 .txt, "
-        "1 without suffix), 'nod' (empty)."
+        f"2 folders in '{tmp_path}/train' without a video in a supported format: "
+        "'jump' (1 .rmvb, 1 .txt, 1 without suffix), 'nod' (empty)."
     ) in caplog.text
     caplog.clear()
     assert len(list_for_prediction(str(tmp_path))) == 2
@@ -58,8 +58,8 @@ def test_what_is_left_out_of_class_folders_is_said(tmp_path, caplog):
 def test_classes_of_other_files_only_are_refused_by_their_suffixes(tmp_path):
     touch(tmp_path, "train/wave/1.rmvb", "train/wave/2.rmvb", "train/jump/a.zip", "val/wave/3.mp4")
     with pytest.raises(
-        ValueError, match=r"train' lists no videos: none .* is read \(2 \.rmvb, 1 \.zip\)"
+        ValueError, match=r"train' contains no videos in a supported format \(2 \.rmvb, 1 \.zip\)"
     ):
         DataLayout(str(tmp_path)).read("train")
-    with pytest.raises(ValueError, match="holds no videos"):
+    with pytest.raises(ValueError, match="contains no videos"):
         list_for_prediction(str(tmp_path / "train"))

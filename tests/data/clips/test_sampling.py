@@ -134,7 +134,7 @@ def test_spread_frames_keeps_the_ends():
 
 
 def test_another_number_of_frames_is_refused(video):
-    with pytest.raises(ValueError, match="gives 4 frames per clip and num_frames is 8"):
+    with pytest.raises(ValueError, match="gives 4 frames per clip, but num_frames is 8"):
         plan_views(CentredSegmentClipSampler(4), video, num_frames=8, draw_seed=0)
 
 

@@ -134,18 +134,22 @@ def test_named_pairs_replace_the_search():
 @pytest.mark.parametrize(
     ("names", "pairs", "message"),
     [
-        (["a", "b"], [(0, 9)], r"holds 9; the classes are 0 to 1"),
-        (["a", "b"], [(-1, 1)], r"holds -1; the classes are 0 to 1"),
+        (["a", "b"], [(0, 9)], r"contains 9; the classes are 0 to 1"),
+        (["a", "b"], [(-1, 1)], r"contains -1; the classes are 0 to 1"),
         (
             SSV2_PAIRS,
             [(0, 2)],
-            rf"holds \[0, 2\], which are '{SSV2_PAIRS[0]}' and .* do not mirror",
+            rf"contains \[0, 2\], which here are '{SSV2_PAIRS[0]}' and .* do not mirror",
         ),
-        (["a", "b"], [(0, 1)], r"'a' and 'b' here and do not mirror each other; leave it out"),
+        (["a", "b"], [(0, 1)], r"'a' and 'b' and do not mirror each other; leave it out"),
         (["Holding", *SSV2_PAIRS], [(0, 1), (2, 3)], r"\[0, 1\].*do not mirror"),
-        (SSV2_PAIRS, [(0, 1), (1, 0)], r"holds \[1, 0\], of which one class is in another pair"),
+        (
+            SSV2_PAIRS,
+            [(0, 1), (1, 0)],
+            r"contains \[1, 0\], one class of which is already in another pair",
+        ),
         (["waving left", "b"], [("waving lefts", "b")], r"names 'waving lefts'.*is 'waving left'"),
-        (["waving left", "b"], [("xyz", "b")], r"names 'xyz', which is none of the 2 classes\."),
+        (["waving left", "b"], [("xyz", "b")], r"names 'xyz', which is not among the 2 classes\."),
     ],
 )
 def test_pairs_that_are_of_another_list_are_refused(names, pairs, message):
@@ -177,10 +181,12 @@ def test_only_paired_classes_are_played_backwards():
     assert reversed_labels(names, None) == (-1, -1, -1, -1)
     with pytest.raises(ValueError, match=r"reverse_label_pairs names 'lift'.*closest is 'left'"):
         reversed_labels(names, [("lift", "right")])
-    with pytest.raises(ValueError, match=r"reverse_label_pairs holds \[2, 0\], of which one class"):
+    with pytest.raises(
+        ValueError, match=r"reverse_label_pairs contains \[2, 0\], one class of which"
+    ):
         reversed_labels(names, [(0, 1), (2, 0)])
 
 
 def test_playing_backwards_needs_to_know_what_comes_out():
-    with pytest.raises(ValueError, match="reverse_label_pairs names no classes"):
+    with pytest.raises(ValueError, match="reverse_label_pairs is empty"):
         Augmentation(reverse=0.5)

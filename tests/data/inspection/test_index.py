@@ -248,7 +248,9 @@ def test_a_line_that_is_no_record_is_named(clips):
     index(clips)
     manifest = default_manifest(clips)
     manifest.write_text(manifest.read_text() + "{}\n")
-    with pytest.raises(ValueError, match=r"no record of a file in line 11; delete it and run"):
+    with pytest.raises(
+        ValueError, match=r"Line 11 of .* is not the record of a file; delete the manifest and run"
+    ):
         read_manifest(manifest)
 
 

@@ -106,7 +106,7 @@ def test_one_failure_is_borne_and_a_share_of_more(caplog):
     count.add(["", "Cannot decode video 'a': x."])
     count.add(["Cannot decode video 'a': x."])
     assert count.reasons == ["Cannot decode video 'a': x."]
-    assert caplog.text.count("Another video stands in for it.") == 1
+    assert caplog.text.count("Another video replaces it.") == 1
     assert count.refusal(num_videos=10) is None
     count.add(["Cannot decode video 'b': y."])
     assert count.refusal(num_videos=200) is None

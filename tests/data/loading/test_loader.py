@@ -72,8 +72,8 @@ def loader(videos, faulty_sampler, fault, *, timeout=3.0):
 @pytest.mark.parametrize(
     ("fault", "words", "seconds"),
     [
-        ("stall", "for more than 3 seconds (data.worker_timeout) and was ended", 3 + 10),
-        ("crash", "A data worker died at the video", 30),
+        ("stall", "more than 3 seconds (data.worker_timeout) on", 3 + 10),
+        ("crash", "A data worker died on the video", 30),
     ],
 )
 def test_the_video_that_a_worker_failed_at_is_named(
@@ -111,7 +111,7 @@ def test_workers_that_are_ended_between_two_videos_end_the_epoch_with_a_sentence
         worker.join()
     with pytest.raises(DataWorkerError) as caught:
         list(batches)
-    assert "A data worker died while it was at no video" in str(caught.value)
+    assert "A data worker died while processing no video" in str(caught.value)
     assert user_error(caught.value) == str(caught.value)
 
 

@@ -58,4 +58,4 @@ def test_more_workers_than_cores_are_mentioned_once(caplog):
             check_cores(10_000, ranks=2)
         check_cores(0, ranks=8)
     (line,) = caplog.messages
-    assert line.startswith("data.num_workers is 10000 of each of 2 ranks, and this machine has ")
+    assert line.startswith("data.num_workers is 10000 of each of 2 ranks, but this machine has ")

@@ -173,6 +173,6 @@ def test_a_cache_that_does_not_fit_is_refused(tmp_path):
     store = TokenStore(tmp_path, {})
     with (
         store.filling(),
-        pytest.raises(OSError, match=r"take 1000000000\.0 GB more .* GB left: name"),
+        pytest.raises(OSError, match=r"needs another 1000000000\.0 GB, .* GB left: choose"),
     ):
         store.require_room(10**18)

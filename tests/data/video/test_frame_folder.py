@@ -83,7 +83,7 @@ def test_a_gap_is_refused(tmp_path):
 def test_a_template_chooses_among_series(tmp_path):
     fill(tmp_path, "img_{:05d}.jpg", 1, 4)
     fill(tmp_path, "flow_x_{:05d}.jpg", 1, 3)
-    with pytest.raises(VideoDecodeError, match=r"holds 'flow_x_….jpg' and 'img_….jpg'; choose"):
+    with pytest.raises(VideoDecodeError, match=r"contains 'flow_x_….jpg' and 'img_….jpg'; choose"):
         FrameFolder(tmp_path)
     assert FrameFolder(tmp_path, template="img_{:05d}.jpg").num_frames == 4
     with pytest.raises(VideoDecodeError, match=r"no pictures such as 'flow_y_\{:05d\}.jpg'"):
@@ -93,7 +93,7 @@ def test_a_template_chooses_among_series(tmp_path):
 def test_the_promised_number_of_frames_is_held_to(tmp_path):
     fill(tmp_path, "{:05d}.jpg", 1, 4)
     assert FrameFolder(tmp_path, num_frames=3).num_frames == 3
-    with pytest.raises(VideoDecodeError, match="holds 4 frames of the 5 that its list promises"):
+    with pytest.raises(VideoDecodeError, match="holds 4 of the 5 frames that its list gives"):
         FrameFolder(tmp_path, num_frames=5)
 
 
@@ -106,7 +106,7 @@ def test_a_template_names_one_picture_by_its_number(template):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[: len(data) // 2], r"'00002.jpg' ends before its picture does"),
+        (lambda data: data[: len(data) // 2], r"'00002.jpg' is cut short"),
         (lambda _: b"", r"'00002.jpg' is empty"),
         (lambda _: b"ffconcat version 1.0\nfile 'secret.mp4'\n\xff\xd9", r"'00002.jpg' cannot be"),
     ],
@@ -186,7 +186,7 @@ def test_a_folder_that_lacks_frames_fails_by_name(tmp_path):
     videos = VideoList("list", str(tmp_path), ("a",), (0,), listed_frames=(5,))
     batch = open_clips(videos)[0]
     assert not batch["valid"].any()
-    assert "4 frames of the 5 that its list promises" in batch["failure"][0]
+    assert "4 of the 5 frames that its list gives" in batch["failure"][0]
 
 
 def test_prediction_takes_folders_of_pictures(tmp_path):

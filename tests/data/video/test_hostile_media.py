@@ -107,7 +107,7 @@ def test_what_is_no_regular_file_is_refused_unopened(tmp_path, kind):
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(VideoDecodeError, match="it is no regular file"):
+    with pytest.raises(VideoDecodeError, match="it is not a regular file"):
         Video(path)
 
 

@@ -38,7 +38,7 @@ def test_an_interval_outside_of_the_video_is_one_sentence(path, span):
     with pytest.raises(VideoDecodeError, match="annotated interval from") as caught:
         SpanOfVideo(Video(path), span)
     assert str(path) in str(caught.value)
-    assert "lies outside of it, it has" in str(caught.value)
+    assert "lies outside the video, which has" in str(caught.value)
 
 
 def test_a_video_that_ends_early_is_cut_anew(path):

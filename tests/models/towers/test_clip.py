@@ -105,14 +105,14 @@ def test_weights_of_another_shape_are_refused_by_name(vision_tower):
 
 def test_an_unknown_field_is_refused(vision_tower):
     with pytest.raises(
-        ValueError, match="backbone_config has no field 'depth'; there are hidden_s"
+        ValueError, match="backbone_config has no field 'depth'; the fields are hidden_s"
     ):
         load(vision_tower[0], depth=12)
 
 
 def test_a_model_that_is_not_clip_is_refused(tmp_path):
     MambaConfig(num_hidden_layers=1).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a 'mamba' model: the backbone must be"):
+    with pytest.raises(ValueError, match="contains a 'mamba' model: the backbone must be"):
         load(str(tmp_path))
 
 
@@ -121,10 +121,10 @@ def test_a_model_that_is_not_clip_is_refused(tmp_path):
     [
         (
             "openai/clip-vit-base-patch16",
-            r"'openai/clip-vit-base-patch16' is no local folder, is not in the Hugging Face cache "
-            r"\(.*\) and cannot be downloaded \(.+\); run "
-            r"`pks4 tower fetch openai/clip-vit-base-patch16 --out FOLDER` where .*, and point "
-            r"--model.classifier.backbone to that folder\.$",
+            r"'openai/clip-vit-base-patch16' is not a local folder, is not in the Hugging Face "
+            r"cache \(.*\) and cannot be downloaded \(.+\); run "
+            r"`pks4 tower fetch openai/clip-vit-base-patch16 --out FOLDER` on a machine "
+            r"with a network, and point --model.classifier.backbone to that folder\.$",
         ),
         ("/no/such/folder", r"'/no/such/folder' is neither a local folder nor a hub id; point"),
     ],
@@ -141,13 +141,13 @@ def test_a_backbone_that_is_nowhere_is_reported_at_once_with_the_way_out(
 
 
 def test_an_empty_folder_is_reported_with_what_it_lacks(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds none of config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"contains none of config\.json"):
         load(str(tmp_path))
 
 
 def test_a_folder_without_weights_is_reported(tmp_path, tiny_fields):
     CLIPVisionConfig(**tiny_fields).save_pretrained(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"holds none of model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"contains none of model\.safetensors"):
         load(str(tmp_path))
 
 

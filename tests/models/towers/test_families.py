@@ -314,7 +314,7 @@ class TestPooledRoute:
         )
         classifier = classifier.double().eval().requires_grad_(False)
         if not causal:
-            with pytest.raises(ValueError, match="looks ahead"):
+            with pytest.raises(ValueError, match="uses later frames"):
                 classifier.initial_state(1)
             return
         frames = draw(1, 3, 6, 32, 32, dtype=torch.float64)

@@ -65,7 +65,7 @@ def test_the_tower_of_a_whole_model_is_taken_and_the_rest_left_behind(
     for key, tensor in ours.state_dict().items():
         torch.testing.assert_close(tensor, theirs[key], rtol=0, atol=0)
     left = len(model.state_dict()) - len(ours.state_dict())
-    assert f"left {left} behind that are not the tower's" in caplog.text
+    assert f"ignored {left} that are not part of the tower" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["ViT", "Dinov2", "Dinov2WithRegisters"])
@@ -84,7 +84,9 @@ def test_overrides_win_and_must_be_fields_of_the_family(tower):
     fields = backbone_fields(folder, overrides={"pos_embed_rescale": None}, from_scratch=False)
     assert fields["pos_embed_rescale"] is None
     assert fields["num_register_tokens"] == 3
-    with pytest.raises(ValueError, match="has no field 'projection_dim'; there are hidden_size"):
+    with pytest.raises(
+        ValueError, match="has no field 'projection_dim'; the fields are hidden_size"
+    ):
         backbone_fields(folder, overrides={"projection_dim": 8}, from_scratch=False)
     with pytest.raises(ValueError, match=r"says model_type 'vit', but .* of the type 'dinov3_vit'"):
         backbone_fields(folder, overrides={"model_type": "vit"}, from_scratch=False)
@@ -95,7 +97,7 @@ def test_overrides_win_and_must_be_fields_of_the_family(tower):
     [
         ({"model_type": "bert"}, r"'bert' model: the backbone must be an image .*: CLIP \(clip_v"),
         ({"model_type": "siglip_text_model"}, r"'siglip_text_model' model, which reads text: the"),
-        ({"model_type": "siglip2"}, r"'siglip2' model, a SigLIP 2 of variable picture size; those"),
+        ({"model_type": "siglip2"}, r"'siglip2' model, a SigLIP 2 of variable image size; only"),
         ({"model_type": "wav2vec2"}, r"'wav2vec2' model: .*DINOv3 \(dinov3_vit\), ViT \(vit\), AI"),
         ({}, r"a None model: the backbone must be an image transformer"),
         ({"model_type": "vit", "image_size": [32, 64]}, r"image_size \[32, 64\]: only square pic"),
@@ -111,7 +113,7 @@ def test_what_is_no_tower_is_refused_in_one_sentence(tmp_path, config, sentence)
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("{", "cannot be read as JSON"), ("[]", "no object")]
+    ("text", "sentence"), [("{", "cannot be read as JSON"), ("[]", "not a JSON object")]
 )
 def test_a_file_that_is_no_description_is_named(tmp_path, text, sentence):
     (tmp_path / "config.json").write_text(text)
@@ -176,16 +178,16 @@ class TestPreprocessing:
             ({"image_mean": [0.5]}, r"mean \[0\.5\] must be three numbers"),
             ({"image_std": [0.5, 0, 0.5]}, "must be positive"),
             ({"image_mean": "grey"}, "mean 'grey' must be three numbers"),
-            ({"size": {"height": 32, "width": 64}}, "not that of a square"),
+            ({"size": {"height": 32, "width": 64}}, "is not square"),
             ({"size": "large"}, "must be a number of pixels"),
         ],
         ids=["one mean", "no deviation", "word", "oblong", "size"],
     )
     def test_a_file_that_makes_no_sense_is_refused(self, tower, file, words):
-        with pytest.raises(ValueError, match=rf"preprocessor file of .* is refused: .*{words}"):
+        with pytest.raises(ValueError, match=rf"preprocessor file of .* is invalid: .*{words}"):
             preprocessing_of(describe(tower(preprocessor=file)))
 
     @pytest.mark.parametrize("given", [{"colour": 1}, {"std": [0.0] * 3}], ids=str)
     def test_settings_that_make_no_sense_are_refused(self, tower, given):
-        with pytest.raises(ValueError, match=r"preprocessing \(.*\) is refused"):
+        with pytest.raises(ValueError, match=r"preprocessing \(.*\) is invalid"):
             preprocessing_of(describe(tower(), preprocessing=given))

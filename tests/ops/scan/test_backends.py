@@ -102,7 +102,7 @@ def test_a_cpu_runs_the_plain_scan_and_says_so_once(caplog):
         selective_scan(**make_inputs(2))
         selective_scan(**make_inputs(3))
     assert [record.getMessage() for record in caplog.records] == [
-        "The selective scan runs by torch on cpu."
+        "The selective scan uses the torch backend on cpu."
     ]
 
 
@@ -224,7 +224,7 @@ def test_mamba_ssm_keeps_a_float32_step_beside_bfloat16_streams(mamba_ssm):
 
 
 def test_mamba_ssm_refuses_float64(mamba_ssm):
-    with pytest.raises(ValueError, match="knows no float64"):
+    with pytest.raises(ValueError, match="does not support float64"):
         by_mamba(**make_inputs(2))
 
 

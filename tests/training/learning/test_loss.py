@@ -22,7 +22,7 @@ def test_weights_may_be_given_or_not():
 
 
 def test_weights_that_are_not_one_per_class_are_refused():
-    with pytest.raises(ValueError, match="holds 2 weights for 4 classes: give one per class"):
+    with pytest.raises(ValueError, match="has 2 weights for 4 classes: give one per class"):
         class_weights([1.0, 2.0], LABELS, num_classes=4)
     with pytest.raises(ValueError, match=r"recipe.class_weights must not be negative, got -2"):
         Recipe(class_weights=[1.0, -2.0])

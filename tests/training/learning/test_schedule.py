@@ -73,5 +73,5 @@ def test_a_run_without_an_end_is_refused():
 
 
 def test_a_run_without_a_batch_is_refused():
-    with pytest.raises(ValueError, match="no training batch"):
+    with pytest.raises(ValueError, match="not a single training batch"):
         resolve(16, limit_train_batches=0)

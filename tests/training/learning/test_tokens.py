@@ -17,7 +17,7 @@ def test_a_head_alone_does_with_tokens_as_well():
     ("config", "is_sharded", "message"),
     [
         (PKS4Config(num_classes=2, compile=True), False, "set --model.classifier.compile false"),
-        (CONFIG, True, r"every rank has as a whole: choose another trainer\.strategy"),
+        (CONFIG, True, r"the whole classifier on every rank: choose another trainer\.strategy"),
     ],
 )
 def test_a_classifier_that_cannot_start_in_its_midst_is_refused(config, is_sharded, message):

@@ -55,7 +55,7 @@ def test_a_place_is_counted_in_the_batches_of_the_run_that_takes_it_up():
     run = {"epoch": 3, "num_videos": 16, "validation": "none"}
     assert place(run, Batches, world_size=1).batches == 4
     assert place(run, Batches, world_size=2).batches == 2
-    with pytest.raises(ValueError, match=r"used 16 videos .* 3 rank\(s\) with batches of 4"):
+    with pytest.raises(ValueError, match=r"used 16 videos .* 3 rank\(s\) and batches of 4"):
         place(run, Batches, world_size=3)
 
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_that_does_not_say_where_its_run_stood_is_refused(
     del checkpoint["run"]
     torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
     assert main(["fit", *tiny_args, *copy]) == 1
-    assert "does not say where its run stood" in capsys.readouterr().err
+    assert "does not record the state of its run" in capsys.readouterr().err
 
 
 def test_a_training_can_be_extended_with_new_rates(copy, tiny_args, tmp_path):

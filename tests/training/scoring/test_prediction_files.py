@@ -68,11 +68,11 @@ def test_other_programs_read_the_files_while_they_grow(tmp_path):
 def test_what_is_no_prediction_is_named(tmp_path, file_format):
     file = opened(tmp_path, file_format)
     file.append(SIX[:3])
-    with pytest.raises(ValueError, match=r"predictions\..*no prediction"):
+    with pytest.raises(ValueError, match=r"predictions\..*not a prediction"):
         opened(tmp_path, file_format, num_best=1).read()
     text = file.path.read_bytes()
     file.path.write_bytes(text.replace(b"a.mp4", b'a"\n{.mp4'))
-    with pytest.raises(ValueError, match="no prediction"):
+    with pytest.raises(ValueError, match="not a prediction"):
         opened(tmp_path, file_format).read()
 
 

@@ -51,7 +51,7 @@ def test_any_subset_of_views_is_averaged_per_video(views, chosen):
 
 
 def test_a_view_that_is_not_there_is_refused(views):
-    with pytest.raises(ValueError, match="a view 6; there are views 0, 1, 2, 3, 4, 5"):
+    with pytest.raises(ValueError, match="a view 6; the views in the file are 0, 1, 2, 3, 4, 5"):
         views.per_video([0, 6])
 
 

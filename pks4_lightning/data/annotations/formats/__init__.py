@@ -1,1 +1,1 @@
-"""The data sets, a file for each family: how it is read, and where its files lie."""
+"""The supported data sets, one file per family: format and location of the annotations."""

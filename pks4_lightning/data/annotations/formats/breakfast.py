@@ -1,4 +1,4 @@
-"""Breakfast: the folder of ``P03/cam01/P03_cereals.avi``; persons split it."""
+"""Breakfast: a folder of ``P03/cam01/P03_cereals.avi``, split by person."""
 
 import logging
 import re
@@ -13,19 +13,19 @@ __all__ = ["BREAKFAST"]
 logger = logging.getLogger(__name__)
 
 FOLDS = {1: range(3, 16), 2: range(16, 29), 3: range(29, 42), 4: range(42, 55)}
-"""Persons tested on, s1 to s4 of Kuehne, Arslan and Serre, CVPR 2014; the others train."""
+"""Test persons of splits s1 to s4 in Kuehne, Arslan and Serre, CVPR 2014; the others train."""
 
 _VIDEO = re.compile(r"P(\d\d)_([a-z]+)(?:_ch([01]))?\.\w+")
 _FOLDERS = ("BreakfastII_15fps_qvga_sync", "videos", "")
 
 
 def read_breakfast(part: Part) -> list[Entry]:
-    """Read the folders; the activity is in the file's name, the person splits the data.
+    """Read the folders; the file name gives the activity, and the person determines the split.
 
-    The stereo camera left two channels of some recordings; the first one there is, is taken.
+    Some recordings of the stereo camera have two channels; only the first existing one is used.
 
     Args:
-        part: The folder of ``P03`` to ``P54``; persons of the fold are tested, and validated, on.
+        part: The folder of ``P03`` to ``P54``; persons of the fold are used to test and validate.
 
     Raises:
         ValueError: If there is no such fold.
@@ -47,14 +47,15 @@ def read_breakfast(part: Part) -> list[Entry]:
             entries.setdefault(recording, Entry(video, match[2], f"'{video}'"))
     if others:
         logger.warning(
-            "%d videos in '%s' are not named as Breakfast's, such as '%s'; they are left out.",
+            "%d videos in '%s' are not named like Breakfast videos, such as '%s'; they are "
+            "skipped.",
             len(others), source, others[0],
         )  # fmt: skip
     return list(entries.values())
 
 
 def is_breakfast(sniffed: Sniffed) -> bool:
-    """Tell whether a folder is laid out as the archive."""
+    """Return whether a folder has the layout of the archive."""
     if not sniffed.path.is_dir():
         return False
     persons = sorted(path for path in sniffed.path.iterdir() if re.fullmatch(r"P\d\d", path.name))

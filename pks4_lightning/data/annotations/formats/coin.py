@@ -12,15 +12,15 @@ __all__ = ["COIN"]
 
 
 def read_coin(part: Part) -> list[Entry]:
-    """Read the videos of a subset, labelled with their task and taken whole.
+    """Read the videos of a subset as whole videos, labelled with their task.
 
-    The testing subset is what papers report on, so it serves for validation as well.
+    Papers report results on the testing subset, so it is used for validation as well.
 
     Args:
         part: ``COIN.json``.
 
     Raises:
-        ValueError: If an entry has no class, or a subset of another name.
+        ValueError: If an entry has no class, or an unknown subset.
     """
     source = part.source
     entries = []
@@ -29,8 +29,8 @@ def read_coin(part: Part) -> list[Entry]:
         subset = split_of(video.get("subset"))
         if subset not in ("train", "test"):
             raise ValueError(
-                f"'{source}' puts '{identity}' into the subset {video.get('subset')!r}; COIN's "
-                "are training and testing."
+                f"'{source}' lists '{identity}' in the subset {video.get('subset')!r}; COIN's "
+                "subsets are training and testing."
             )
         if subset == wanted:
             place = f"id {identity}"
@@ -39,24 +39,24 @@ def read_coin(part: Part) -> list[Entry]:
 
 
 def coin_label_names(source: Path) -> list[str]:
-    """Return the tasks in the order of their ``recipe_type``, both subsets taken together.
+    """Return the tasks of both subsets, in the order of their ``recipe_type``.
 
     Args:
         source: ``COIN.json``.
 
     Raises:
-        ValueError: If a number stands for two tasks, or a task has two numbers.
+        ValueError: If two tasks share a number, or a task has two numbers.
     """
     number_of: dict[str, int] = {}
     for identity, video in _database(source).items():
         number = video.get("recipe_type")
         if not isinstance(number, int) or number_of.setdefault(video["class"], number) != number:
             raise ValueError(
-                f"'{source}' gives the class '{video['class']}' the recipe_type {number!r} at id "
-                f"{identity}; every class has one number."
+                f"'{source}' gives the class '{video['class']}' the recipe_type {number!r} in the "
+                f"entry '{identity}'; every class must have exactly one number."
             )
     if len(set(number_of.values())) < len(number_of):
-        raise ValueError(f"'{source}' gives two classes the same recipe_type.")
+        raise ValueError(f"'{source}' gives the same recipe_type to two classes.")
     return sorted(number_of, key=number_of.__getitem__)
 
 
@@ -64,10 +64,10 @@ def _database(source: Path) -> dict[str, dict[str, Any]]:
     content = read_json(source)
     database = content.get("database") if isinstance(content, dict) else None
     if not isinstance(database, dict):
-        raise ValueError(f"'{source}' has no 'database' of videos, as COIN.json has.")
+        raise ValueError(f"'{source}' has no 'database' of videos; COIN.json has one.")
     for identity, video in database.items():
         if not isinstance(video, dict) or not isinstance(video.get("class"), str):
-            raise ValueError(f"'{source}' gives '{identity}' no class.")
+            raise ValueError(f"'{source}' gives no class for '{identity}'.")
     return database
 
 

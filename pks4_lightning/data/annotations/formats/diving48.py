@@ -11,13 +11,13 @@ __all__ = ["DIVING48"]
 def read_diving48(part: Part) -> list[Entry]:
     """Read the list of ``{"vid_name", "label", "start_frame", "end_frame"}``.
 
-    The videos are cut to the dives already, so the frames are those of the whole file.
+    The videos are already cut to single dives, so all frames of a file are used.
 
     Args:
         part: Such as ``Diving48_V2_train.json``.
 
     Raises:
-        ValueError: If it is no list of objects with a video and a whole number as label.
+        ValueError: If it is not a list of objects with a video and an integer label.
     """
     entries = []
     for number, video in enumerate(read_objects(part.source), start=1):
@@ -25,7 +25,7 @@ def read_diving48(part: Part) -> list[Entry]:
         label, place = video.get("label"), f"entry {number}"
         if isinstance(label, bool) or not isinstance(label, int):
             raise ValueError(f"'{part.source}' gives '{name}' the label {label!r}; Diving-48's "
-                             "labels are whole numbers from 0.")  # fmt: skip
+                             "labels are integers from 0.")  # fmt: skip
         entries.append(Entry(relative_path(name, part.source, place), str(label), place))
     return entries
 

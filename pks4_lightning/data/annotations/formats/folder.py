@@ -1,4 +1,4 @@
-"""A folder per class, of videos or of folders of pictures."""
+"""One folder per class, with videos or folders of pictures."""
 
 import logging
 from pathlib import Path
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 def read_folder(part: Part) -> list[Entry]:
-    """Read a folder of class folders that hold videos, or folders of pictures, at any depth.
+    """Read class folders that contain videos or folders of pictures, at any depth.
 
     Args:
         part: The folder of a split.
 
     Raises:
-        ValueError: If a video lies beside the class folders, or there is none that is read.
+        ValueError: If a video lies beside the class folders, or there is no supported video.
     """
     source = part.source
     if not source.is_dir():
@@ -30,8 +30,8 @@ def read_folder(part: Part) -> list[Entry]:
     if not walked.clips:
         files = [*walked.unread, *(file for files in walked.empty.values() for file in files)]
         held = f" ({suffixes_of(sorted(set(files)))})" if files else ""
-        raise ValueError(f"'{source}' lists no videos: none of its files is one that is read"
-                         f"{held}; the videos of a class lie in a folder of its name.")  # fmt: skip
+        raise ValueError(f"'{source}' contains no videos in a supported format{held}; the videos "
+                         "of each class must lie in a folder named after the class.")  # fmt: skip
     for remark in walked.remarks():
         logger.warning("%s", remark)
     entries = []
@@ -39,11 +39,11 @@ def read_folder(part: Part) -> list[Entry]:
         label, _, rest = video.partition("/")
         is_file = Path(video).suffix.lower() in VIDEO_SUFFIXES
         if not rest and is_file:
-            raise ValueError(f"'{source}' holds the video '{video}' beside its class folders; "
+            raise ValueError(f"'{source}' has the video '{video}' beside its class folders; "
                              "every video must lie in the folder of its class.")  # fmt: skip
         if not rest:
-            raise ValueError(f"'{source}' holds pictures in '{video}' and no folders there; the "
-                             "pictures of a video lie in CLASS/VIDEO/.")  # fmt: skip
+            raise ValueError(f"'{source}' has pictures directly in '{video}'; the "
+                             "pictures of a video must lie in CLASS/VIDEO/.")  # fmt: skip
         entries.append(Entry(video, label, f"'{video}'"))
     return entries
 

@@ -8,7 +8,7 @@ from pks4_lightning.data.annotations.record import DataFormat, Part, Published, 
 
 __all__ = ["HMDB51"]
 
-# what the second value of a line says; 0 is a video that this split leaves out
+# second value of a line; 0 marks a video that this split does not use
 _CODES: dict[Split, str] = {"train": "1", "val": "2", "test": "2"}
 _FOLDERS = (
     "testTrainMulti_7030_splits",
@@ -24,16 +24,18 @@ def read_hmdb51(part: Part) -> list[Entry]:
     """Read the split files.
 
     Args:
-        part: Their folder, and which of the three splits.
+        part: The folder, and which of the three splits to read.
 
     Raises:
-        ValueError: If the files of that split are absent, or a line reads otherwise.
+        ValueError: If the files of that split are missing, or a line has another form.
     """
     source = part.source
     ending = f"_test_split{part.fold}.txt"
     files = sorted(path for path in source.iterdir() if path.name.endswith(ending))
     if not files:
-        raise ValueError(f"'{source}' holds no files 'CLASS{ending}'; data.fold is 1, 2 or 3.")
+        raise ValueError(
+            f"'{source}' contains no files 'CLASS{ending}'; data.fold must be 1, 2 or 3."
+        )
     entries = []
     for file in files:
         label = file.name.removesuffix(ending)
@@ -42,7 +44,7 @@ def read_hmdb51(part: Part) -> list[Entry]:
             place = f"line {number} of '{file.name}'"
             if code not in ("0", "1", "2"):
                 raise ValueError(f"'{source}' reads '{line[:80]}' at {place}; HMDB-51's files "
-                                 "read 'video.avi 1', where 0 and 2 may stand for 1.")  # fmt: skip
+                                 "have lines such as 'video.avi 1', with 0, 1 or 2.")  # fmt: skip
             if code == _CODES[part.split]:
                 video = relative_path(f"{label}/{name}", source, place)
                 entries.append(Entry(video, label, place))
@@ -50,7 +52,7 @@ def read_hmdb51(part: Part) -> list[Entry]:
 
 
 def is_hmdb51(sniffed: Sniffed) -> bool:
-    """Tell whether a folder holds split files."""
+    """Return whether a folder contains split files."""
     path = sniffed.path
     return path.is_dir() and any(
         re.search(r"_test_split\d\.txt$", file.name) for file in path.iterdir()

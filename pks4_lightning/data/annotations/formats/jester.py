@@ -1,4 +1,4 @@
-"""Jester: CSV files of ``id;gesture``, and a folder of JPEGs per video."""
+"""Jester: CSV files of ``id;gesture``, and one folder of JPEGs per video."""
 
 from pks4_lightning.data.annotations.formats.ssv1 import read_ids
 from pks4_lightning.data.annotations.record import DataFormat, Published

@@ -13,21 +13,21 @@ __all__ = ["KINETICS"]
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("youtube_id", "time_start", "time_end")  # test splits may come without labels
+_COLUMNS = ("youtube_id", "time_start", "time_end")  # test splits may have no labels
 
 
 def read_kinetics(part: Part) -> list[Entry]:
-    """Read the table; rows of other splits are left out if it holds several.
+    """Read the table; if it contains several splits, only rows of the requested one are kept.
 
     Args:
         part: The CSV file.
 
     Returns:
-        An entry per clip and label. Rows that are repeated count once; a clip under two labels is
-        two entries, as whoever scores by that list counts it.
+        One entry per clip and label. Repeated rows count once; a clip with two labels gives two
+        entries, as in the scoring with that list.
 
     Raises:
-        ValueError: If a column is absent or a time is no number.
+        ValueError: If a column is missing or a time is not a number.
     """
     source = part.source
     columns, rows = read_table(source)
@@ -52,20 +52,21 @@ def read_kinetics(part: Part) -> list[Entry]:
     twice = Counter(video for video, _ in entries) - Counter({video for video, _ in entries})
     if twice:
         logger.warning(
-            "'%s' gives %d clips more than one label, such as '%s'; each counts once per label.",
+            "'%s' gives %d clips more than one label, such as '%s'; such a clip counts once per "
+            "label.",
             source, len(twice), next(iter(twice)),
         )  # fmt: skip
     return list(entries.values())
 
 
 def is_kinetics(sniffed: Sniffed) -> bool:
-    """Tell whether a table has the columns of Kinetics."""
+    """Return whether a table has the columns of Kinetics."""
     return set(_COLUMNS) <= {column.strip() for column in sniffed.first_line.split(",")}
 
 
 def _file_names(entries: Sequence[Entry]) -> list[list[str]]:
-    """Return ``ID_000012_000022``, ``ID_12_22`` and ``ID``, as copies name their files."""
-    # a file named by the YouTube video alone is this clip only if no other clip is of it
+    """Return ``ID_000012_000022``, ``ID_12_22`` and ``ID``, the file names used by copies."""
+    # a file named only by the YouTube id is this clip if no other clip has the same id
     clips_of = Counter(entry.video.rsplit("_", 2)[0] for entry in entries)
     names = []
     for entry in entries:

@@ -13,10 +13,10 @@ def read_list(part: Part) -> list[Entry]:
     """Read lines of ``path label`` or ``path,label``.
 
     Args:
-        part: The list. Paths may hold spaces.
+        part: The list. Paths may contain spaces.
 
     Raises:
-        ValueError: If a line reads otherwise.
+        ValueError: If a line has another form.
     """
     entries = []
     for number, line in listed_lines(part.source):
@@ -25,33 +25,33 @@ def read_list(part: Part) -> list[Entry]:
         else:
             fields = [unquoted(field) for field in line.rsplit(maxsplit=1)]
         if len(fields) != 2 or not all(fields):
-            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line is "
-                             "'path label' or 'path,label'.")  # fmt: skip
+            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line must "
+                             "be 'path label' or 'path,label'.")  # fmt: skip
         entries.append(Entry(fields[0], fields[1], f"line {number}"))
     return entries
 
 
 def read_frame_list(part: Part) -> list[Entry]:
-    """Read lines of ``folder num_frames label``, the usual lists of videos unpacked to pictures.
+    """Read lines of ``folder num_frames label``, the usual form for videos unpacked to pictures.
 
     Args:
         part: The list.
 
     Raises:
-        ValueError: If a line reads otherwise, or promises no frames.
+        ValueError: If a line has another form, or gives no frames.
     """
     entries = []
     for number, line in listed_lines(part.source):
         fields = line.rsplit(maxsplit=2)
         if len(fields) != 3 or not fields[1].isdecimal() or int(fields[1]) < 1:
-            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line is "
-                             "'folder num_frames label'.")  # fmt: skip
+            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line must "
+                             "be 'folder num_frames label'.")  # fmt: skip
         entries.append(Entry(unquoted(fields[0]), fields[2], f"line {number}", int(fields[1])))
     return entries
 
 
 def is_frame_list(sniffed: Sniffed) -> bool:
-    """Tell whether a line reads ``folder num_frames label``, both of them whole numbers."""
+    """Return whether a line has the form ``folder num_frames label``, with two integers."""
     fields = sniffed.first_line.rsplit(maxsplit=2)
     return (
         len(fields) == 3

@@ -1,4 +1,4 @@
-"""Something-Something V1: CSV files of ``id;template``, and a folder of JPEGs per video."""
+"""Something-Something V1: CSV files of ``id;template``, and one folder of JPEGs per video."""
 
 from pks4_lightning.data.annotations.entry import Entry, read_lines, relative_path
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
@@ -7,7 +7,7 @@ __all__ = ["SSV1", "read_ids"]
 
 
 def read_ids(part: Part) -> list[Entry]:
-    """Read lines of ``id;label``; the test split is published as ids alone, without labels.
+    """Read lines of ``id;label``; the published test split has only ids.
 
     Args:
         part: Such as ``something-something-v1-train.csv``, which has no header.
@@ -19,8 +19,8 @@ def read_ids(part: Part) -> list[Entry]:
     for number, line in read_lines(part.source):
         fields = [field.strip() for field in line.split(";")]
         if len(fields) > 2 or not fields[0]:
-            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line is "
-                             "'id;label', or the id alone in a test split.")  # fmt: skip
+            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line must "
+                             "be 'id;label', or only the id in a test split.")  # fmt: skip
         place = f"line {number}"
         label = (fields[1:] or [""])[0] or None
         entries.append(Entry(relative_path(fields[0], part.source, place), label, place))

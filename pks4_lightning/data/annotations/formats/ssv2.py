@@ -1,4 +1,4 @@
-"""Something-Something V2: JSON, a list of ``{"id", "template", ...}`` over ``ID.webm``."""
+"""Something-Something V2: a JSON list of ``{"id", "template", ...}``, and ``ID.webm`` files."""
 
 from pks4_lightning.data.annotations.entry import Entry, read_objects, relative_path, text_of
 from pks4_lightning.data.annotations.labels import plain_template
@@ -8,13 +8,13 @@ __all__ = ["SSV2"]
 
 
 def read_ssv2(part: Part) -> list[Entry]:
-    """Read the list; the test split is published without templates, its entries have no label.
+    """Read the list; the published test split has no templates, so its entries have no label.
 
     Args:
         part: Such as ``something-something-v2-train.json``.
 
     Raises:
-        ValueError: If it is no list of objects with an id each.
+        ValueError: If it is not a list of objects with an id each.
     """
     entries = []
     for number, video in enumerate(read_objects(part.source), start=1):

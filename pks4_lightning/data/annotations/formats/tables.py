@@ -1,4 +1,4 @@
-"""Any table whose header names a column of paths and one of labels."""
+"""Any table whose header names a path column and a label column."""
 
 import csv
 from collections import Counter
@@ -23,31 +23,31 @@ _LABEL_COLUMNS = (
     "label_id", "class_id",
 )  # fmt: skip
 _SPLIT_COLUMNS = ("split", "subset", "partition", "set")
-# these serve for validation and testing only if a column tells the splits apart
+# these contain validation and test splits only if a column names the split
 _TABLES_OF_ALL_SPLITS = ("metadata.csv", "annotations.csv")
 
 _Row: TypeAlias = tuple[int, dict[str, str]]
-"""Number of the line, and values by lower-case column."""
+"""Line number, and values by lower-case column name."""
 
 
 def read_csv(part: Part) -> list[Entry]:
     """Read the rows of a split.
 
     Args:
-        part: The file; values are separated by commas, semicolons or tabs. If it has a column
-            `split`, `subset`, `partition` or `set` that names several splits, that tells the rows
-            of this one.
+        part: The file; values are separated by commas, semicolons or tabs. If a column `split`,
+            `subset`, `partition` or `set` names several splits, only the rows of the requested
+            split are read.
 
     Raises:
-        ValueError: If no such columns are there, or a path is empty.
+        ValueError: If these columns are missing, or a path is empty.
     """
     source = part.source
     columns, rows = read_table(source)
     named = _csv_columns(",".join(columns))
     if named is None:
         raise ValueError(
-            f"'{source}' has the columns {', '.join(columns)}; one for the path (such as path, "
-            "file_name or video) and one for the label (such as label or class) are needed."
+            f"'{source}' has the columns {', '.join(columns)}; it needs one for the path (such as "
+            "path, file_name or video) and one for the label (such as label or class)."
         )
     split_column = next((name for name in _SPLIT_COLUMNS if name in columns), "")
     entries = []
@@ -68,13 +68,13 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
             comments.
 
     Returns:
-        Its columns, and its rows by line; every value stripped.
+        The columns, and the rows by line; all values are stripped.
 
     Raises:
         ValueError: If a column appears twice, or a row has more or fewer values than columns.
     """
     lines = read_text(source).splitlines()
-    # blank lines in the place of comments, so that the others keep their numbers
+    # comments become blank lines, so that the line numbers stay correct
     lines = ["" if line.startswith("#") else line for line in lines]
     above = next((number for number, line in enumerate(lines) if line.strip()), 0)
     header = lines[above] if lines else ""
@@ -99,18 +99,18 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
 def rows_of_split(
     rows: Sequence[_Row], column: str, split: Split
 ) -> tuple[Split | None, Sequence[_Row]]:
-    """Keep the rows of a split, where the table holds several.
+    """Keep the rows of a split, if the table contains several.
 
-    The validation split stands in for a test split that is not there, and the other way round.
+    A missing test split is replaced by the validation split, and vice versa.
 
     Args:
         rows: The table.
-        column: What tells the splits apart, if the table has it.
-        split: Which one.
+        column: The column that names the splits, if the table has one.
+        split: The requested split.
 
     Returns:
-        The split that the rows belong to by that column, ``None`` if it does not tell several
-        apart; and the rows.
+        The split that the rows belong to according to that column, ``None`` if it does not name
+        several; and the rows.
     """
     by_split: dict[Split | None, list[_Row]] = {}
     for row in rows:
@@ -127,7 +127,7 @@ def rows_of_split(
 
 
 def _csv_columns(header: str) -> tuple[str, str] | None:
-    """Return the lower-case names of the columns of path and label, if a header has them."""
+    """Return the lower-case names of the path and label columns, if a header has them."""
     columns = column_names(header)
     path = next((name for name in _PATH_COLUMNS if name in columns), None)
     label = next((name for name in _LABEL_COLUMNS if name in columns), None)
@@ -135,7 +135,7 @@ def _csv_columns(header: str) -> tuple[str, str] | None:
 
 
 def _serves(source: Path, split: Split) -> bool:
-    """Tell whether a table serves for a split: some hold all, if a column tells them apart."""
+    """Return whether a table contains a split: some contain all, if a column names the split."""
     if split == "train" or source.name not in _TABLES_OF_ALL_SPLITS:
         return True
     lines = read_lines(source)
@@ -143,7 +143,7 @@ def _serves(source: Path, split: Split) -> bool:
 
 
 def column_names(header: str) -> list[str]:
-    """Return the columns that a header names, in lower case.
+    """Return the column names of a header, in lower case.
 
     Args:
         header: The first line of a table.

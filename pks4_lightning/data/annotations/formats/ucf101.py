@@ -7,7 +7,7 @@ from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["UCF101"]
 
-# the lists of test videos give no number
+# lists of test videos have no class number
 _LINE = re.compile(r"(\w+)/(v_\w+_g\d+_c\d+\.\w+)(?:\s+(\d+))?")
 
 
@@ -18,17 +18,17 @@ def read_ucf101(part: Part) -> list[Entry]:
         part: Such as ``trainlist01.txt``.
 
     Returns:
-        Entries labelled by the folder: the numbers count from 1, and the test lists have none.
+        Entries labelled by folder, because the numbers count from 1 and test lists have none.
 
     Raises:
-        ValueError: If a line reads otherwise.
+        ValueError: If a line has another form.
     """
     entries = []
     for number, line in read_lines(part.source):
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; UCF-101's "
-                             "lists read 'Class/v_Class_g01_c01.avi'.")  # fmt: skip
+                             "lists have lines such as 'Class/v_Class_g01_c01.avi'.")  # fmt: skip
         entries.append(Entry(f"{match[1]}/{match[2]}", match[1], f"line {number}"))
     return entries
 

@@ -125,7 +125,9 @@ def test_hmdb51(hmdb51, fold, trained, tested):
 
 
 def test_hmdb51_has_three_splits(hmdb51):
-    with pytest.raises(ValueError, match=r"no files 'CLASS_test_split4.txt'; data.fold is 1, 2"):
+    with pytest.raises(
+        ValueError, match=r"no files 'CLASS_test_split4.txt'; data.fold must be 1, 2"
+    ):
         DataLayout(str(hmdb51), fold=4).read("train")
 
 
@@ -170,7 +172,7 @@ def test_diving48_without_its_vocabulary_has_numbers(diving48):
 
 def test_diving48s_labels_are_whole_numbers(diving48):
     write(diving48 / "Diving48_V2_train.json", [{"vid_name": "a_00155", "label": "2"}])
-    with pytest.raises(ValueError, match=r"'a_00155' the label '2'; .* whole numbers"):
+    with pytest.raises(ValueError, match=r"'a_00155' the label '2'; .* integers"):
         DataLayout(str(diving48)).read("train")
 
 
@@ -245,7 +247,7 @@ def test_coins_classes_have_one_number_each(coin):
     database = json.loads((coin / "COIN.json").read_text())["database"]
     database["zzzzzzzzzzz"]["recipe_type"] = 11
     write(coin / "COIN.json", {"database": database})
-    with pytest.raises(ValueError, match="'PutOnQuiltCover' the recipe_type 11 at id zzz"):
+    with pytest.raises(ValueError, match="'PutOnQuiltCover' the recipe_type 11 in the entry 'zzz"):
         DataLayout(str(coin)).read("train")
 
 
@@ -347,7 +349,7 @@ def test_a_table_without_splits_is_not_validated_on_as_well(tmp_path):
     write(tmp_path / "metadata.csv", "file_name,label\n1.mp4,a\n")
     touch(tmp_path, "1.mp4")
     assert len(DataLayout(str(tmp_path)).read("train")) == 1
-    with pytest.raises(FileNotFoundError, match=r"No annotations of the val split .*data.val"):
+    with pytest.raises(FileNotFoundError, match=r"no annotations of the val split .*data.val"):
         DataLayout(str(tmp_path)).read("val")
 
 
@@ -358,7 +360,7 @@ def test_a_table_without_splits_is_not_validated_on_as_well(tmp_path):
         ("path,label\n,x\n", "names no video at line 2"),
         ("path,label,path\na,b,c\n", "two columns 'path'"),
         ("path,label\n", "lists no videos"),
-        ("name,size\na.mp4,3\n", "columns name, size; one for the path"),
+        ("name,size\na.mp4,3\n", "columns name, size; it needs one for the path"),
     ],
 )
 def test_tables_that_are_not_clear_are_refused(tmp_path, content, message):
@@ -384,7 +386,9 @@ def test_lists_of_frame_folders(tmp_path):
 @pytest.mark.parametrize("line", ["78687 0 1", "78687 many 1", "78687 3"])
 def test_lists_of_frame_folders_promise_frames(tmp_path, line):
     write(tmp_path / "train.txt", f"1 3 0\n{line}\n")
-    with pytest.raises(ValueError, match=f"reads '{line}' at line 2; a line is 'folder num_frames"):
+    with pytest.raises(
+        ValueError, match=f"reads '{line}' at line 2; a line must be 'folder num_frames"
+    ):
         read_entries(tmp_path / "train.txt", FORMATS["frames"])
 
 
@@ -399,7 +403,7 @@ def test_class_folders_of_frame_folders(tmp_path):
 
 def test_pictures_without_folders_of_their_own_are_refused(tmp_path):
     touch(tmp_path, "train/wave/00001.jpg", "train/wave/00002.jpg")
-    with pytest.raises(ValueError, match=r"holds pictures in 'wave' .* CLASS/VIDEO/"):
+    with pytest.raises(ValueError, match=r"has pictures directly in 'wave'; .* CLASS/VIDEO/"):
         DataLayout(str(tmp_path), val="train").read("train")
 
 
@@ -442,7 +446,7 @@ def test_what_the_format_is_taken_for_is_said(name, request, caplog):
         layout.read("train")
         layout.read("val")
     assert re.search(rf"data.format: '\S+' is read as {name}\.", caplog.text)
-    assert caplog.text.count("no validation split: the test split stands in for it") == 1
+    assert caplog.text.count("no validation split: the test split is used instead") == 1
     assert DataLayout(str(root), annotation_format=name).read("train") == layout.read("train")
     assert [layout.read(split).split for split in ("train", "val", "test")] == [
         "train", "test", "test"

@@ -63,5 +63,5 @@ def test_a_line_that_reads_otherwise_is_named(root, line):
     source = root / "something-something-v1-train.csv"
     source.write_text(f"24413;Holding something\n{line}\n")
     assert detect_format(source).name == "ssv1"
-    with pytest.raises(ValueError, match=rf"reads '{line}' at line 2; a line is 'id;label'"):
+    with pytest.raises(ValueError, match=rf"reads '{line}' at line 2; a line must be 'id;label'"):
         DataLayout(str(root)).read("train")

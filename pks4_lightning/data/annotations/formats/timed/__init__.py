@@ -1,1 +1,1 @@
-"""Annotations with times: parts of videos, as tables and as annotation tools export them."""
+"""Annotations with times: labelled parts of videos, as tables or exports of annotation tools."""

@@ -1,4 +1,4 @@
-"""Exports of CVAT in its own XML: tracks of a video, or tags of its frames."""
+"""Exports of CVAT in its own XML format: tracks of a video, or tags of its frames."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,29 +15,29 @@ __all__ = ["CVAT"]
 
 @dataclass
 class _Document:
-    """What an export says, as it is read."""
+    """The content of an export."""
 
     source: str = ""
     sources: dict[str, str] = field(default_factory=dict)
-    """Of a project: video by the id of its task."""
+    """Video of a project by the id of its task."""
     task: str = ""
     tracks: list[tuple[str, str, set[int]]] = field(default_factory=list)
-    """Video, label, and the frames where the object is to be seen."""
+    """Video, label, and the frames in which the object is visible."""
     tags: dict[tuple[str, str], set[int]] = field(default_factory=dict)
-    """Frames by video and label."""
+    """Tagged frames by video and label."""
 
 
 def read_cvat(part: Part) -> list[Entry]:
     """Read "CVAT for video 1.1" or "CVAT for images 1.1".
 
-    A track gives an interval for every run of frames in which its object is not outside; a tag one
-    for every run of frames that have it. Frames count from 0.
+    A track gives one interval per run of frames in which its object is not outside; a tag gives one
+    per run of frames that have it. Frames count from 0.
 
     Args:
         part: The file.
 
     Raises:
-        ValueError: If it is no such file, or declares entities.
+        ValueError: If it is not such a file, or declares entities.
     """
     document = _parse(part.source)
     entries = []
@@ -60,7 +60,7 @@ def _parse(source: Path) -> _Document:
     try:
         parser.Parse(read_text(source).encode(), True)
     except (expat.ExpatError, _EntityError, KeyError, ValueError) as error:
-        raise ValueError(f"'{source}' is no XML export of CVAT: {error}.") from None
+        raise ValueError(f"'{source}' is not an XML export of CVAT: {error}.") from None
     return document
 
 
@@ -69,12 +69,12 @@ class _EntityError(Exception):
 
 
 def _refuse_entities(*_: object) -> None:
-    # a few of them, each made of the one before, fill any memory
-    raise _EntityError("it declares entities, which CVAT never does")
+    # nested entities can expand to fill any memory
+    raise _EntityError("it declares entities, which CVAT exports never contain")
 
 
 class _Reader:
-    """Takes in elements as the parser meets them."""
+    """Handles elements as the parser encounters them."""
 
     def __init__(self, document: _Document) -> None:
         self._document = document
@@ -103,7 +103,7 @@ class _Reader:
             document.tags.setdefault((video, given["label"]), set()).add(frame)
 
     def text(self, text: str) -> None:
-        """Take in text."""
+        """Collect text."""
         self._said.append(text)
 
     def end(self, name: str) -> None:
@@ -123,7 +123,7 @@ class _Reader:
         self._said = []
 
     def _shape(self, frame: int, *, is_outside: bool) -> None:
-        """Note a shape: one that is seen stays until the next that is given."""
+        """Record a shape; a visible shape stays visible until the next one of its track."""
         assert self._frames is not None
         if self._last_seen is not None:
             self._frames.update(range(self._last_seen, frame))
@@ -133,7 +133,7 @@ class _Reader:
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Give the first and the number after the last of every run without gaps."""
+    """Yield the first number, and the number after the last, of every run without gaps."""
     first = 0
     for place, number in enumerate(numbers):
         if place + 1 == len(numbers) or numbers[place + 1] > number + 1:

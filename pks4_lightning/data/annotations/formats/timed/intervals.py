@@ -1,4 +1,4 @@
-"""Tables of intervals: what happens in a video, from when to when."""
+"""Tables of labelled intervals: video, start, end and label."""
 
 import logging
 from pathlib import Path
@@ -38,7 +38,7 @@ _BORIS_VIDEOS = ("media file", "media file name", "media file path")
 
 
 class _Columns(NamedTuple):
-    """Where a table says what."""
+    """The columns of a table by meaning."""
 
     video: str
     start: str
@@ -52,19 +52,19 @@ def read_intervals(part: Part) -> list[Entry]:
 
     Args:
         part: The file; values are separated by commas, semicolons or tabs. Times are seconds from
-            the first frame, or clocks such as ``0:01:02.5``; ``start_frame`` and ``end_frame`` are
-            numbers of frames counted from 0, the end excluded. A column such as ``split`` tells the
-            splits apart where it names several.
+            the first frame, or clock times such as ``0:01:02.5``; ``start_frame`` and ``end_frame``
+            are frame numbers counted from 0, the end excluded. If a column such as ``split`` names
+            several splits, only rows of the requested one are read.
 
     Raises:
-        ValueError: If a column is absent, a value is empty, or an interval ends before it begins.
+        ValueError: If a column is missing, a value is empty, or an interval ends before its start.
     """
     columns, rows = read_table(part.source)
     named = _columns(columns)
     if named is None:
         raise ValueError(
-            f"'{part.source}' has the columns {', '.join(columns)}; video, start, end and label "
-            "are needed (or start_frame and end_frame)."
+            f"'{part.source}' has the columns {', '.join(columns)}; it needs video, start, end and "
+            "label (or start_frame and end_frame for start and end)."
         )
     split_column = next((name for name in _SPLITS if name in columns), "")
     split, chosen = rows_of_split(rows, split_column, part.split)
@@ -82,20 +82,20 @@ def read_intervals(part: Part) -> list[Entry]:
 
 
 def read_boris(part: Part) -> list[Entry]:
-    """Read aggregated events of BORIS, states only: a point has no duration.
+    """Read aggregated events of BORIS. Only states are read: points have no duration.
 
     Args:
         part: The table, separated by commas or tabs.
 
     Raises:
-        ValueError: If a column is absent, or a time is none.
+        ValueError: If a column is missing, or a time is invalid.
     """
     columns, rows = read_table(part.source)
     video = next((name for name in _BORIS_VIDEOS if name in columns), None)
     if video is None:
         raise ValueError(
-            f"'{part.source}' has no column 'Media file' or 'Media file name': export aggregated "
-            "events of observations with media files."
+            f"'{part.source}' has no column 'Media file' or 'Media file name': in BORIS, export "
+            "aggregated events of observations with media files."
         )
     entries = []
     num_points = 0
@@ -108,39 +108,39 @@ def read_boris(part: Part) -> list[Entry]:
         span = check_span(Span(start, end), part.source, place)
         entries.append(Entry(row[video], row["behavior"] or None, place, span=span))
     if num_points:
-        logger.info("'%s': %d point events are left out.", part.source, num_points)
+        logger.info("'%s': %d point events are skipped.", part.source, num_points)
     return entries
 
 
 def check_span(span: Span, source: Path, place: str) -> Span:
-    """Refuse an interval that ends before it begins.
+    """Return an interval if it is valid.
 
     Args:
         span: The interval.
         source: The annotations, for the message.
-        place: Where it stands in them.
+        place: Position in the annotations.
 
     Raises:
-        ValueError: If it does, or begins before the video.
+        ValueError: If it ends before its start, or starts before the video.
     """
     if not 0 <= span.start < span.end < float("inf"):
         raise ValueError(
             f"'{source}' gives an interval from {span.start:g} to {span.end:g} {span.unit} at "
-            f"{shortened(place)}; it must begin at 0 or later and end after it begins."
+            f"{shortened(place)}; it must start at 0 or later and end after its start."
         )
     return span
 
 
 def _seconds(text: str, source: Path, place: str) -> float:
-    """Read seconds, or hours, minutes and seconds with colons between them."""
+    """Parse seconds, or hours, minutes and seconds separated by colons."""
     total = 0.0
     try:
         for part in text.split(":"):
             total = 60.0 * total + float(part)
     except ValueError:
         raise ValueError(
-            f"'{source}' gives the time '{shortened(text)}' at {place}; times are seconds such as "
-            "62.5, or clocks such as 0:01:02.5."
+            f"'{source}' gives the time '{shortened(text)}' at {place}; times must be seconds such "
+            "as 62.5, or clock times such as 0:01:02.5."
         ) from None
     return total
 

@@ -1,4 +1,4 @@
-"""Exports of Label Studio: videos with labels on their timeline, or with one choice each."""
+"""Exports of Label Studio: videos with labels on their timeline, or with a single choice."""
 
 import re
 from collections.abc import Iterator
@@ -20,18 +20,20 @@ def read_label_studio(part: Part) -> list[Entry]:
     """Read the JSON export of a project.
 
     Ranges of ``TimelineLabels`` count frames from 1, both ends included; regions with a start and
-    an end are in seconds; ``Choices`` are of the whole video. Of several annotations of a task all
-    count but cancelled ones.
+    an end are in seconds; ``Choices`` apply to the whole video. All annotations of a task are read,
+    except cancelled ones.
 
     Args:
         part: The file.
 
     Raises:
-        ValueError: If it is no such export, or an interval ends before it begins.
+        ValueError: If it is not such an export, or an interval ends before its start.
     """
     content = read_json(part.source)
     if not isinstance(content, list):
-        raise ValueError(f"'{part.source}' must be a JSON list of tasks: export as JSON.")
+        raise ValueError(
+            f"'{part.source}' must be a JSON list of tasks: in Label Studio, export as JSON."
+        )
     entries = []
     for number, task in enumerate(content, start=1):
         try:
@@ -46,14 +48,14 @@ def read_label_studio(part: Part) -> list[Entry]:
                             entries.append(Entry(video, label, place, span=span))
         except (AttributeError, KeyError, TypeError):
             raise ValueError(
-                f"'{part.source}' has a task, number {number}, that is none of Label Studio's JSON "
+                f"Task {number} of '{part.source}' is not from Label Studio's JSON "
                 "export: it needs data.video and annotations with results."
             ) from None
     return entries
 
 
 def _video_of(task: Any) -> str:
-    """Return the path or the name of a task's video, out of the address that the server has."""
+    """Return the path or name of a task's video from its address on the server."""
     data = task["data"]
     key = next((key for key in _VIDEO_KEYS if key in data), None)
     address = urlsplit(str(data[key] if key else next(iter(data.values()))))

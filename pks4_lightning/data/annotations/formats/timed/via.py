@@ -19,14 +19,14 @@ _ATTRIBUTES = re.compile(r"#\s*ATTRIBUTES?\s*=\s*(\{.*\})")
 
 
 def read_via(part: Part) -> list[Entry]:
-    """Read a project (JSON) or the CSV file that is exported from it.
+    """Read a project (JSON) or the CSV file exported from it.
 
     Args:
         part: The file. Metadata with two times are segments; those with one or none, such as boxes,
-            are left out. The label is the value of the segment's first attribute.
+            are skipped. The label is the value of the segment's first attribute.
 
     Raises:
-        ValueError: If it is no such file, or a segment ends before it begins.
+        ValueError: If it is not such a file, or a segment ends before its start.
     """
     source = part.source
     try:
@@ -34,7 +34,7 @@ def read_via(part: Part) -> list[Entry]:
         found = list(_of_project(source) if is_project else _of_table(source))
     except (AttributeError, IndexError, KeyError, TypeError, json.JSONDecodeError):
         raise ValueError(
-            f"'{source}' is neither a project nor a CSV export of VIA 3: it lacks files, times or "
+            f"'{source}' is neither a VIA 3 project nor its CSV export: it lacks files, times or "
             "metadata."
         ) from None
     return [
@@ -74,7 +74,7 @@ def _span(times: Sequence[float]) -> Span:
 
 
 def _label(values: Mapping[str, str], attributes: Mapping[str, Any]) -> str | None:
-    """Return a segment's label: text, or the name of the option whose number is given."""
+    """Return the label of a segment: its text, or the name of the option with the given number."""
     for number, value in values.items():
         attribute = attributes.get(number)
         options = attribute.get("options", {}) if isinstance(attribute, dict) else {}
