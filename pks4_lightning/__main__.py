@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
-    "evidence": ("evidence", "PKS⁴'s parts on real pictures whose order decides"),
+    "evidence": ("evidence", "test each part of PKS⁴ on real pictures whose frame order matters"),
     "cost": (
         "cost",
         "compute parameters, FLOPs, memory and training compute, or recompute the paper's tables",

@@ -130,7 +130,7 @@ def test_a_script_without_us_follows_streams_as_we_do(to, causal, exported, tmp_
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "looks ahead in every block, so this classifier cannot follow a stream"),
+        ({}, "uses later frames in every block, so this classifier cannot follow a stream"),
         ({"class_route": "none"}, "answers 2 frames late, and a step answers at once"),
         ({"class_route": "none", "scanner": "attention"}, "reads the whole clip at once"),
     ],
