@@ -33,8 +33,8 @@ COMMANDS = {
         "sharing.share",
         "publish a classifier with its model card in a folder or on the Hugging Face hub",
     ),
-    "ablate": ("ablate", "the paper's ablations, Tables 5 to 9"),
-    "compare": ("compare", "PKS⁴ beside the methods that the paper compares it with, on one task"),
+    "ablate": ("ablate", "run the paper's ablations, Tables 5 to 9"),
+    "compare": ("compare", "train PKS⁴ and the methods the paper compares it with on one task"),
     "evidence": ("evidence", "test each part of PKS⁴ on real pictures whose frame order matters"),
     "cost": (
         "cost",
@@ -70,11 +70,14 @@ COMMANDS = {
         "data.groups",
         "list a flat folder of videos by class and by scene, for cross-validation",
     ),
-    "data show": ("data.show", "a contact sheet of what the model will see"),
-    "tower fetch": ("tower_fetch", "an image transformer from the Hugging Face hub, into a folder"),
-    "doctor": ("doctor", "what is wrong with this machine, and how it is mended"),
-    "demo": ("demo", "the whole job on a small embedded data set"),
-    "demo-data": ("demo_data", "only videos: the demo's, or the motion bench's, made of your own"),
+    "data show": ("data.show", "draw a contact sheet of what the model will see"),
+    "tower fetch": ("tower_fetch", "download an image transformer from the Hugging Face hub"),
+    "doctor": ("doctor", "check this machine and suggest a fix for each problem"),
+    "demo": ("demo", "train and test PKS⁴ and a baseline on small generated videos"),
+    "demo-data": (
+        "demo_data",
+        "generate only videos: the demo's, or the motion bench's from yours",
+    ),
 }
 """Maps each command to its module in `commands` and its description. The module defines
 `add_arguments(parser)` and `run(arguments)`; `run` returns the exit status or None, and raises

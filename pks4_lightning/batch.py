@@ -133,7 +133,7 @@ class ClipSource(Protocol):
         ...
 
     def clip_settings(self) -> dict[str, Any]:
-        """How test clips are made: plain values by the names of the data module's settings."""
+        """How test clips are made: plain values under the names of the data module's settings."""
         ...
 
     def mean_draws(self) -> dict[str, float]:

@@ -22,7 +22,7 @@ def own(tmp_path, monkeypatch):
     def own(name):
         text = (ROOT / "docs" / "extending.md").read_text()
         ((source,),) = [
-            re.findall(rf"all of\s`{name}\.py`:\n\n```python\n(.*?)```", text, re.DOTALL)
+            re.findall(rf"complete\s`{name}\.py`:\n\n```python\n(.*?)```", text, re.DOTALL)
         ]
         assert len(source.splitlines()) <= 30
         (tmp_path / f"{name}.py").write_text(source)

@@ -1,4 +1,4 @@
-"""``pks4 demo-data``: the demo's videos, or the motion bench's, made of a user's own."""
+"""``pks4 demo-data``: generate the demo's videos, or the motion bench's from a user's videos."""
 
 import argparse
 import logging
@@ -18,8 +18,9 @@ examples:
   pks4 demo-data --out data/demo
   pks4 demo-data --out data/motion --sources EgoGestAR/testvideo
 With --sources, cut-outs of the folder's videos move left, right, up or down over other videos of
-it, in annotations.csv with each clip's amplitude in pixels; `pks4 evidence --task motion` reads
-it. Where the folder has an index.csv of `pks4 data groups`, no group is in training and test.
+the folder; annotations.csv gives the amplitude of each clip in pixels. `pks4 evidence --task
+motion` reads it. If the folder has an index.csv of `pks4 data groups`, groups are not divided
+between training and test.
 """
 
 
@@ -30,22 +31,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The parser of the command.
     """
     parser.description = (
-        "Generate short videos whose classes come in time-reversal pairs: textured shapes, in "
+        "Generate short videos whose classes come in time-reversal pairs: textured shapes in "
         "Something-Something V2's layout, or cut-outs of real frames that move over real video."
     )
     parser.epilog = EXAMPLES
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument(
-        "--sources", type=Path, metavar="FOLDER", help="videos to cut out of; default: shapes"
+        "--sources", type=Path, metavar="FOLDER", help="videos to make cut-outs of; default: shapes"
     )
     for split, number in (
         ("train", "1200, with --sources 2000"),
         ("val", "240, with --sources none"),
         ("test", "400, with --sources 1000"),
     ):
-        parser.add_argument(f"--num_{split}", type=int, help=f"videos ({number})")
-    parser.add_argument("--seed", type=int, default=0, help="decides every byte (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at work (%(default)s)")
+        parser.add_argument(f"--num_{split}", type=int, help=f"number of videos ({number})")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="determines every byte of the videos (%(default)s)"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="worker processes (%(default)s)")
     parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
     parser.add_argument(
         "--hard", action="store_true", help="the harder set of the ablations, with more distractors"
@@ -65,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: The command's.
 
     Raises:
-        ValueError: If an option of the shapes stands beside ``--sources``.
+        ValueError: If an option that applies to shapes only is combined with ``--sources``.
     """
     numbers = {
         name: getattr(arguments, name)
@@ -88,7 +91,8 @@ def run(arguments: argparse.Namespace) -> None:
     for option, is_given in given.items():
         if is_given:
             raise ValueError(
-                f"{option} is for the shapes, and --sources makes other clips: leave one out."
+                f"{option} applies to shapes only and cannot be combined with --sources: leave it "
+                "out."
             )
     folder = generate_cutout_dataset(arguments.out, sources=arguments.sources, **shared)
     logger.info("Use it with pks4 evidence --task motion --data.root %s", folder)

@@ -88,7 +88,7 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
     )
     if arguments[0] != "fit":  # evaluation saves nothing there
         warnings.filterwarnings("ignore", message="The dirpath has changed")
-        # a training by a program has callbacks that only it knows, and only training needs
+        # a training started from Python has callbacks that are unknown here and not needed
         warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
     try:
         with noting_signals():

@@ -343,7 +343,7 @@ class VideoDataModule(LightningDataModule):
         return {} if draws is None else draws.means(self.batch_size)
 
     def clip_settings(self) -> dict[str, Any]:
-        """Return how test clips are made, as a configuration has it."""
+        """Return how test clips are made, under the names of the settings."""
         frames = {name: getattr(self.scales, name) for name in ("num_frames", "frame_size")}
         return {**frames, "resize": self.scales.resize, **asdict(self.normalisation), **self._views}
 

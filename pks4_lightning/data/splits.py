@@ -22,11 +22,11 @@ _STAGES: dict[str, tuple[Stage, ...]] = {
 
 
 def stages_of(stage: str | None, *, predicts: bool) -> tuple[Stage, ...]:
-    """Return what a stage of Lightning's reads.
+    """Return the splits that a stage of Lightning's reads.
 
     Args:
         stage: ``fit``, ``validate``, ``test`` or ``predict``; ``None``: all.
-        predicts: Whether there is anything to predict.
+        predicts: Whether there are videos to predict.
     """
     if stage in _STAGES:
         return _STAGES[stage]

@@ -313,17 +313,17 @@ class VideoClassificationTask(LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what rebuilds this task anywhere, and what its classifier is fed."""
+        """Store what is needed to rebuild this task and its classifier's preprocessing."""
         checkpoint["hyper_parameters"] = {
             "classifier": asdict(self._rebuilt_by),
             "recipe": asdict(self.recipe),
         }
         checkpoint["label_names"] = self.label_names
         if has_trainer(self) and isinstance(source := data_module(self.trainer), ClipSource):
-            # the command line has stored all its settings by now; a program has none
+            # the command line has already stored all settings; a Python program has not
             trainer = {"precision": self.trainer.precision}
             settings = {"data": source.clip_settings(), "trainer": trainer}
-            # through JSON, tuples become the lists that a parsed configuration has
+            # through JSON, so that tuples become lists, as in a parsed configuration
             checkpoint.setdefault("config", json.loads(json.dumps(settings)))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -219,7 +219,9 @@ def test_a_run_that_waits_for_a_batch_ends_all_the_same(
     process.send(signal.SIGTERM)
     assert process.wait(30) == 143, process.text()
     # a batch that was ready before the worker fell asleep may end the run the usual way
-    said = "Stopped by SIGTERM" if workers else "Stopped by SIGTERM: no batch arrived within 8 seconds"
+    said = (
+        "Stopped by SIGTERM" if workers else "Stopped by SIGTERM: no batch arrived within 8 seconds"
+    )
     assert said in process.text()
     # the processes that started the worker end when they see that the trainer has
     deadline = time.monotonic() + 30

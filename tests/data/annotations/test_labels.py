@@ -138,10 +138,10 @@ def test_a_number_is_a_position_in_a_list_of_names_only():
 @pytest.mark.parametrize(
     ("train", "val", "message"),
     [
-        (("walk", "run"), "0", r"'0' at line 1, a number, and 'train.txt' names .*'run', 'walk'"),
-        (("walk", "run"), "1.0", r"'1.0' at line 1, a number, and 'train.txt' names"),
-        (("0", "1"), "walk", r"'walk' at line 1, a name, and 'train.txt' numbers .*'0', '1'"),
-        (("walk", "3"), "1", r"'1' at line 1, a number, and 'train.txt' names"),
+        (("walk", "run"), "0", r"'0' at line 1, a number, but 'train.txt' names .*'run', 'walk'"),
+        (("walk", "run"), "1.0", r"'1.0' at line 1, a number, but 'train.txt' names"),
+        (("0", "1"), "walk", r"'walk' at line 1, a name, but 'train.txt' numbers .*'0', '1'"),
+        (("walk", "3"), "1", r"'1' at line 1, a number, but 'train.txt' names"),
     ],
 )
 def test_names_in_one_split_and_numbers_in_another_are_refused(train, val, message):

@@ -57,7 +57,9 @@ def test_as_many_groups_as_splits_leave_none_empty(sizes):
 def test_a_class_of_a_single_group_is_trained_on():
     labels, groups = ["a"] * 60 + ["b"] * 4, [f"g{n % 6}" for n in range(60)] + ["g9"] * 4
     assert per_class(labels, deal_into_splits(labels, groups, SHARES))["b"] == (4, 0, 0)
-    with pytest.raises(ValueError, match="3 groups, 3 of which hold all videos of a class, do not"):
+    with pytest.raises(
+        ValueError, match="3 groups, 3 of which hold all videos of a class, are too few"
+    ):
         deal_into_splits(["a", "b", "c"] * 3, ["x", "y", "z"] * 3, SHARES)
 
 

@@ -76,7 +76,7 @@ def test_scaled_brightness_is_that_of_the_definition(tmp_path, size):
 def test_a_gap_is_refused(tmp_path):
     fill(tmp_path, "{:05d}.jpg", 1, 5)
     (tmp_path / "00003.jpg").unlink()
-    with pytest.raises(VideoDecodeError, match=r"frame 3 is absent .* before '00004.jpg'"):
+    with pytest.raises(VideoDecodeError, match=r"frame 3 is missing .* before '00004.jpg'"):
         FrameFolder(tmp_path)
 
 

@@ -200,7 +200,7 @@ def test_sources_shorter_than_a_clip_are_named_and_refused(sources, tmp_path, ca
 def test_options_of_the_shapes_are_refused_beside_sources(sources, tmp_path, capsys, option):
     command = ["demo-data", "--out", str(tmp_path / "out"), "--sources", str(sources), *option]
     assert main(command) == 1
-    assert f"{option[0]} is for the shapes" in capsys.readouterr().err
+    assert f"{option[0]} applies to shapes only" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):

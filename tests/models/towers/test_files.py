@@ -100,7 +100,10 @@ def test_overrides_win_and_must_be_fields_of_the_family(tower):
         ({"model_type": "siglip2"}, r"'siglip2' model, a SigLIP 2 of variable image size; only"),
         ({"model_type": "wav2vec2"}, r"'wav2vec2' model: .*DINOv3 \(dinov3_vit\), ViT \(vit\), AI"),
         ({}, r"a None model: the backbone must be an image transformer"),
-        ({"model_type": "vit", "image_size": [32, 64]}, r"image_size \[32, 64\]: only square pic"),
+        (
+            {"model_type": "vit", "image_size": [32, 64]},
+            r"image_size \[32, 64\]: only square images",
+        ),
         ({"model_type": "vit", "hidden_size": "wide"}, r"does not describe a tower: .*hidden_size"),
     ],
     ids=["unknown", "text", "naflex", "audio", "untyped", "oblong", "nonsense"],

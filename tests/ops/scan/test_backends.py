@@ -124,7 +124,7 @@ def test_the_environment_decides_where_the_caller_does_not(monkeypatch):
     assert scan_backend(torch.device("cuda")) == "torch"
     monkeypatch.setenv("PKS4_SCAN_BACKEND", "mamba_ssm")
     assert scan_backend(CPU, "torch") == "torch"
-    with pytest.raises(ValueError, match="'mamba_ssm' cannot run here: cpu is no GPU"):
+    with pytest.raises(ValueError, match="'mamba_ssm' cannot run here: cpu is not a GPU"):
         scan_backend(CPU)
     monkeypatch.setenv("PKS4_SCAN_BACKEND", "cuda")
     with pytest.raises(ValueError, match=r"'cuda' cannot run here: there are auto, torch, triton"):
@@ -134,7 +134,7 @@ def test_the_environment_decides_where_the_caller_does_not(monkeypatch):
 @pytest.mark.parametrize("backend", ["triton", "mamba_ssm"])
 def test_a_backend_that_cannot_run_is_refused_with_the_way_out(backend):
     pytest.importorskip("triton", reason="the triton package is not installed")
-    with pytest.raises(ValueError, match=f"'{backend}' cannot run here: cpu is no GPU.*'torch'"):
+    with pytest.raises(ValueError, match=f"'{backend}' cannot run here: cpu is not a GPU.*'torch'"):
         selective_scan(**make_inputs(2), backend=backend)
 
 

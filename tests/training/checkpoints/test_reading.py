@@ -45,7 +45,7 @@ def test_many_problems_are_counted_not_listed():
     [
         (["b", "a"], "Class 0 is 'a' in the checkpoint and 'b' in the data"),
         (["a", "c"], "Class 1 is 'b' in the checkpoint and 'c' in the data"),
-        (["a", "b", "c"], "knows 2 classes, the data 3"),
+        (["a", "b", "c"], "has 2 classes, the data 3"),
     ],
     ids=["permuted", "renamed", "more"],
 )
