@@ -127,7 +127,9 @@ def test_the_environment_decides_where_the_caller_does_not(monkeypatch):
     with pytest.raises(ValueError, match="'mamba_ssm' cannot run here: cpu is not a GPU"):
         scan_backend(CPU)
     monkeypatch.setenv("PKS4_SCAN_BACKEND", "cuda")
-    with pytest.raises(ValueError, match=r"'cuda' cannot run here: the backends are auto, torch, triton"):
+    with pytest.raises(
+        ValueError, match=r"'cuda' cannot run here: the backends are auto, torch, triton"
+    ):
         selective_scan(**make_inputs(2))
 
 
