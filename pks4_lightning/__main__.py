@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from pks4_lightning import __version__
 from pks4_lightning.cli.arguments import CommandParser, parse_arguments
@@ -163,11 +164,39 @@ def _overview(group: str) -> CommandParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pks4_lightning {__version__}")
+    parser.add_argument(
+        "--print_shtab",
+        action=_PrintCompletion,
+        metavar="SHELL",
+        help="a script that lets bash or zsh complete commands and options (needs shtab)",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (_, meaning) in COMMANDS.items():
         if name.startswith(group):
             commands.add_parser(name.removeprefix(group), help=meaning, add_help=False)
     return parser
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - argparse's
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002 - the same
+    ) -> None:
+        """Print the script for a shell."""
+        from pks4_lightning.cli.completion import completion_script
+
+        commands = {
+            name: (import_module(f"pks4_lightning.commands.{module}").add_arguments, meaning)
+            for name, (module, meaning) in COMMANDS.items()
+        }
+        try:
+            sys.stdout.write(completion_script(values, commands))
+        except ValueError as error:
+            parser.exit(1, f"pks4: error: {error}\n")
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "add_settings",
     "data_module",
+    "option_names",
     "resolve",
     "saved_settings",
     "settings_help",
@@ -155,6 +156,16 @@ def saved_settings(path: str, *, command: str) -> Settings:
     # Through JSON, so that tuples become lists, as in a parsed configuration.
     plain: Settings = json.loads(json.dumps(saved))
     return plain
+
+
+def option_names() -> list[str]:
+    """Return every setting as an option, such as ``--data.num_frames``."""
+    return [
+        option
+        for action in _settings_parser()._actions
+        for option in action.option_strings
+        if option.startswith("--") and "help" not in option and option != "--print_shtab"
+    ]
 
 
 def settings_help(group: str) -> str:
