@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 __all__ = [
     "CommandParser",
     "NumbersAction",
+    "add_folds",
+    "add_only_print",
     "add_trainings",
     "parse_arguments",
     "take_settings",
@@ -75,6 +77,34 @@ def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, hold
     )
     parser.add_argument(
         "--jobs", type=int, default=1, help="number of trainings to run in parallel"
+    )
+
+
+def add_folds(parser: argparse.ArgumentParser) -> None:
+    """Add ``--folds``, for commands that cross-validate where they are asked to.
+
+    Args:
+        parser: The command's.
+    """
+    parser.add_argument(
+        "--folds",
+        type=int,
+        help="grouped cross-validation, for few clips: data.train is a table with the columns "
+        "path, label and group, and whole groups are held out",
+    )
+
+
+def add_only_print(parser: argparse.ArgumentParser) -> None:
+    """Add ``--print``, as the argument ``only_print``.
+
+    Args:
+        parser: The command's.
+    """
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        dest="only_print",
+        help="print the commands of the remaining trainings, one a line, without running them",
     )
 
 

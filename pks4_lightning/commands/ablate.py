@@ -6,9 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from pks4_lightning.cli.arguments import add_trainings, take_settings
+from pks4_lightning.cli.arguments import add_folds, add_only_print, add_trainings, take_settings
 from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
@@ -18,7 +16,7 @@ from pks4_lightning.experiments.cross_validation import cross_validate
 from pks4_lightning.experiments.folds import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
-from pks4_lightning.experiments.results import results_table
+from pks4_lightning.experiments.results import print_tables, results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
@@ -71,12 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         seeds="one training of each row",
         holds="the trainings and of results.csv",
     )
-    parser.add_argument(
-        "--folds",
-        type=int,
-        help="grouped cross-validation: data.train is a table with the columns path, label and "
-        "group, and whole groups are held out",
-    )
+    add_folds(parser)
     parser.add_argument(
         "--rates",
         type=float,
@@ -84,12 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="with --folds: base_lr, chosen for each row and fold on an inner split",
     )
-    parser.add_argument(
-        "--print",
-        action="store_true",
-        dest="only_print",
-        help="print the commands of the remaining trainings, one a line, without running them",
-    )
+    add_only_print(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -123,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     results = run_trials(trials, out=out, jobs=arguments.jobs)
     for title, rows in _by_table(arms).items():
-        _console().print(results_table(rows, results, title=title))
+        print_tables(results_table(rows, results, title=title))
     logger.info("%s", out / RESULTS)
 
 
@@ -151,7 +139,7 @@ def _cross_validate(
     for title, of_table in _by_table(arms).items():
         rows = compare({arm.name: right[arm.row] for arm in of_table})
         summary[title] = rows
-        _console().print(comparison_table(rows, title=title))
+        print_tables(comparison_table(rows, title=title))
     with atomic_write(arguments.out / "comparison.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
     logger.info("%s/{results.csv,answers.csv,comparison.json}", arguments.out)
@@ -163,8 +151,3 @@ def _by_table(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
         title = f"Table {arm.table}" if arm.table else "Readings"
         tables.setdefault(title, []).append(arm)
     return tables
-
-
-def _console() -> Console:
-    # In a file, as wide as the tables need; rich would use 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 110)

@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from pks4_lightning.cli.arguments import add_trainings, take_settings
+from pks4_lightning.cli.arguments import add_folds, add_only_print, add_trainings, take_settings
 from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
@@ -19,7 +17,7 @@ from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
 from pks4_lightning.experiments.plan import Arm, Trial, commands_of, plan_trials
 from pks4_lightning.experiments.processes import CommandError
-from pks4_lightning.experiments.results import read_results
+from pks4_lightning.experiments.results import print_tables, read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
@@ -80,18 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         seeds="one training of each",
         holds="the trainings, the table and the picture",
     )
-    parser.add_argument(
-        "--folds",
-        type=int,
-        help="grouped cross-validation, for few clips: data.train is a table with the columns "
-        "path, label and group, and whole groups are held out",
-    )
-    parser.add_argument(
-        "--print",
-        action="store_true",
-        dest="only_print",
-        help="print the commands of the remaining trainings, one a line, without running them",
-    )
+    add_folds(parser)
+    add_only_print(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -150,7 +138,7 @@ def _cross_validate(
         seeds=arguments.seeds,
         jobs=arguments.jobs,
     )
-    _console().print(comparison_table(compare(found.right), title=f"{arguments.folds} folds"))
+    print_tables(comparison_table(compare(found.right), title=f"{arguments.folds} folds"))
     _report(found.trials, arguments.out, found.right)
 
 
@@ -162,10 +150,5 @@ def _report(finished: Sequence[Trial], out: Path, right: Right | None = None) ->
         path.write_text(json.dumps([each.as_dict() for each in reports], indent=2) + "\n")
     with atomic_write(out / "comparison.png") as path:
         methods_figure(reports).savefig(path)
-    _console().print(method_table(reports))
+    print_tables(method_table(reports))
     logger.info("%s/{%s,comparison.json,comparison.png}", out, RESULTS)
-
-
-def _console() -> Console:
-    # in a file, as wide as the tables are; rich would take 80 columns
-    return Console(width=None if sys.stdout.isatty() else 120)

@@ -3,13 +3,11 @@
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
 
 from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
@@ -20,6 +18,7 @@ from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.probes import probe_clips
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
+from pks4_lightning.experiments.results import print_tables
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
@@ -148,13 +147,11 @@ def _report(
     rows = compare(right, groups)
     tables: dict[str, list[dict[str, Any]]] = {title: rows}
     figures = {"comparison": interval_figure(_bars(rows), title=title, chance=chance)}
-    # in a file, as wide as the table is; rich would take 80 columns
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(comparison_table(rows, title=title))
+    print_tables(comparison_table(rows, title=title))
     if has_amplitudes:
         amplitudes = by_amplitude(right, clips)
         tables |= {f"{title}, {amplitude} px": each for amplitude, each in amplitudes.items()}
-        console.print(amplitude_table(amplitudes))
+        print_tables(amplitude_table(amplitudes))
         figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
     with atomic_write(out / "comparison.json") as path:
         path.write_text(json.dumps(tables, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """Results of experiments: one tidy file, and tables of means and spreads."""
 
 import csv
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any, get_type_hints
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.experiments.plan import Arm
@@ -15,6 +17,7 @@ from pks4_lightning.files import write_csv
 
 __all__ = [
     "Result",
+    "print_tables",
     "read_results",
     "results_table",
     "summarise",
@@ -163,6 +166,16 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
                 row[f"{measure}_std"] = round(stdev(values), 4)
         rows.append(row)
     return rows
+
+
+def print_tables(*tables: Table) -> None:
+    """Print tables as wide as the terminal, or in a file as wide as they need.
+
+    Args:
+        tables: In their order.
+    """
+    # rich would take 80 columns in a file
+    Console(width=None if sys.stdout.isatty() else 120).print(*tables, sep="\n")
 
 
 def results_table(
