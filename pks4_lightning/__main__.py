@@ -34,6 +34,7 @@ COMMANDS = {
         "sharing.share",
         "publish a classifier with its model card in a folder or on the Hugging Face hub",
     ),
+    "app": ("sharing.app", "try a model in the browser: drop a video or record one"),
     "ablate": ("ablate", "run the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "train PKS⁴ and the methods the paper compares it with on one task"),
     "evidence": ("evidence", "test each part of PKS⁴ on real pictures whose frame order matters"),

@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pks4_lightning.data.clips.reading import read_views
+from pks4_lightning.data.clips.sampling import View
 from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
@@ -39,9 +40,9 @@ __all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
 
 _FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
 
-VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor
-"""A video file, a folder of numbered pictures, or RGB frames of 8 bits, ``T H W 3``: all frames of
-a video or some of them."""
+VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor | FrameSource
+"""A video file, a folder of numbered pictures, an open video, or RGB frames of 8 bits, ``T H W 3``:
+all frames of a video or some of them."""
 _Several: TypeAlias = (
     list[Any] | tuple[Any, ...]
 )  # Any: list is invariant, and users have list[Path]
@@ -235,6 +236,19 @@ class TrainedClassifier:
                 of as many equal parts as a clip has frames, or have the frame rate of training.
             num_crops: Crops per clip: left, centre and right for 3 (top to bottom in portrait).
         """
+        views = self.views(video, num_clips=num_clips, num_crops=num_crops)
+        return self.normalise(torch.stack([pixels for _, pixels in views]))
+
+    def views(
+        self, video: VideoInput, *, num_clips: int | None = None, num_crops: int | None = None
+    ) -> list[tuple[View, UInt8[Tensor, "3 T S S"]]]:
+        """Return the views of a video: which frames each is of, and what the model sees of them.
+
+        Args:
+            video: As for :meth:`preprocess`.
+            num_clips: Likewise.
+            num_crops: Likewise.
+        """
         samplers = stage_samplers(
             self.clip.num_frames,
             frame_rate=self.clip.frame_rate,
@@ -247,11 +261,10 @@ class TrainedClassifier:
             num_frames=self.clip.num_frames,
             resize=self.resize,
         )
-        clips = [
-            self.crop(frames, crop_index=view.crop_index, num_crops=view.num_crops)
+        return [
+            (view, self.crop(frames, crop_index=view.crop_index, num_crops=view.num_crops))
             for view, frames in views
         ]
-        return self.normalise(torch.stack(clips))
 
     def crop(
         self, frames: UInt8[Tensor, "T H W 3"], *, crop_index: int = 0, num_crops: int = 1
@@ -339,11 +352,13 @@ def open_frames(video: VideoInput) -> FrameSource:
     """Open a video, whatever its form.
 
     Args:
-        video: A file, a folder of pictures or an array of frames.
+        video: A file, a folder of pictures or an array of frames; what is open stays as it is.
 
     Raises:
         ValueError: If it cannot be opened (its name is given) or an array has no frames.
     """
+    if isinstance(video, FrameSource):
+        return video
     if isinstance(video, str | os.PathLike):
         path = Path(video)
         return FrameFolder(path) if path.is_dir() else Video(path)

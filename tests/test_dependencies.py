@@ -52,7 +52,7 @@ def imported():
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     declared = {canonicalize_name(name) for name in requirements()}
-    optional = {"mamba-ssm", "onnxruntime", "shtab"}
+    optional = {"gradio", "mamba-ssm", "onnxruntime", "shtab"}
     for name in optional:
         extras = PROJECT["optional-dependencies"]
         assert any(name in requirements(extra=extra) for extra in extras)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,57 @@ from pks4_lightning.timeline.formats import SUBTITLES, Format, Labelled, write_s
 from pks4_lightning.timeline.overlay import Caption, write_overlay
 from pks4_lightning.timeline.result_folder import ResultFolder
 from pks4_lightning.timeline.row_file import RowFile
-from pks4_lightning.timeline.segments import Moments, find_moments, find_segments
+from pks4_lightning.timeline.segments import Moments, Segment, find_moments, find_segments
 from pks4_lightning.timeline.window_pass import compute_windows
-from pks4_lightning.timeline.windows import Window, plan_windows
+from pks4_lightning.timeline.windows import plan_windows
 from pks4_lightning.training.scoring.predictions import best_labels
 
-__all__ = ["VideoLabeller"]
+__all__ = ["FoundTimeline", "VideoLabeller", "find_timeline"]
+
+
+class FoundTimeline(NamedTuple):
+    """What happens when in a video."""
+
+    num_windows: int
+    moments: Moments
+    segments: list[Segment]
+
+
+def find_timeline(
+    model: TrainedClassifier,
+    video: FrameSource,
+    rows: RowFile,
+    *,
+    window: float,
+    stride: float,
+    margin: float = 0.1,
+    batch_size: int = 16,
+    show: bool = False,
+) -> FoundTimeline:
+    """Score the windows of a video and merge them into segments.
+
+    Args:
+        model: The classifier and what it is fed.
+        video: The video.
+        rows: Where the scores of the windows go; its blocks are batches. Those that are there
+            already are not computed again.
+        window: Seconds of a window.
+        stride: Seconds from one window's beginning to the next one's.
+        margin: By how much another class must score higher to become the label.
+        batch_size: Windows in a batch.
+        show: Show how far it is.
+
+    Raises:
+        VideoDecodeError: If the video cannot be decoded.
+        ValueError: If a window is shorter than one of its frames.
+    """
+    plan = partial(plan_windows, num_frames=model.clip.num_frames, window=window, stride=stride)
+    windows = compute_windows(
+        model, video, plan, lambda clips: model.logits(clips).softmax(-1),
+        rows, batch_size=batch_size, show=show,
+    )  # fmt: skip
+    moments = find_moments([each[:2] for each in windows], rows.finish())
+    return FoundTimeline(len(windows), moments, find_segments(moments, margin=margin))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,25 +111,21 @@ class VideoLabeller:
         name = self.folder.name_of(path)
         rows = RowFile(self.folder.folder / "scores" / f"{name}.npy", block=self.batch_size)
         try:
-            windows = compute_windows(
-                self.model, open_frames(path), self._plan,
-                lambda clips: self.model.logits(clips).softmax(-1),
-                rows, batch_size=self.batch_size, show=show,
+            found = find_timeline(
+                self.model, open_frames(path), rows, window=self.window, stride=self.stride,
+                margin=self.margin, batch_size=self.batch_size, show=show,
             )  # fmt: skip
         except VideoDecodeError:
             rows.discard()
             raise
-        scores = rows.finish()
-        names = self.model.label_names
-        moments = find_moments([window[:2] for window in windows], scores)
-        segments = find_segments(moments, margin=self.margin)
+        names, moments = self.model.label_names, found.moments
         figure = timeline_figure(
-            moments.edges, moments.scores, segments, names=names, title=Path(path).name
+            moments.edges, moments.scores, found.segments, names=names, title=Path(path).name
         )
         with atomic_write(self.folder.folder / f"{name}.png") as picture:
             figure.savefig(picture)
-        found = [(s.start, s.end, names[s.label], s.score) for s in segments]
-        self.folder.finish(path, {"num_windows": len(windows), "segments": found})
+        segments = [(s.start, s.end, names[s.label], s.score) for s in found.segments]
+        self.folder.finish(path, {"num_windows": found.num_windows, "segments": segments})
 
     def segments(self, path: str) -> list[Labelled]:
         """Return the segments of a video, without gaps or overlaps; none unless it is finished.
@@ -123,17 +165,15 @@ class VideoLabeller:
         """
         name = self.folder.name_of(path)
         scores = np.load(self.folder.folder / "scores" / f"{name}.npy")
-        spans = [window[:2] for window in self._plan(Video(path))[: len(scores)]]
-        moments = find_moments(spans, scores)
-        write_overlay(Path(path), out, partial(self._caption, moments))
-
-    def _plan(self, video: FrameSource) -> list[Window]:
-        return plan_windows(
-            video,
+        windows = plan_windows(
+            Video(path),
             num_frames=self.model.clip.num_frames,
             window=self.window,
             stride=self.stride,
         )
+        spans = [window[:2] for window in windows[: len(scores)]]
+        moments = find_moments(spans, scores)
+        write_overlay(Path(path), out, partial(self._caption, moments))
 
     def _caption(self, moments: Moments, seconds: float) -> Caption:
         scores = moments.at(seconds)[None]

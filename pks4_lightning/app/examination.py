@@ -1,0 +1,207 @@
+"""What the page shows of a video: the answer, the frames behind it, the priors, the timeline.
+
+Dimensions:
+    T: frames of a view
+    S: side of the square that the model sees
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pks4_lightning.data.clips.sampling import View
+from pks4_lightning.data.video.video import Video
+from pks4_lightning.inference import TrainedClassifier
+from pks4_lightning.models.classifier import PKS4Classifier
+from pks4_lightning.pictures.priors import has_priors, prior_figure, prior_maps
+from pks4_lightning.pictures.timeline import timeline_figure
+from pks4_lightning.timeline.formats import Labelled
+from pks4_lightning.timeline.labelling import find_timeline
+from pks4_lightning.timeline.row_file import RowFile
+from pks4_lightning.training.scoring.predictions import Label, best_labels
+
+__all__ = [
+    "Answer",
+    "Description",
+    "ShownView",
+    "Timeline",
+    "describe",
+    "examine",
+    "watch",
+]
+
+_NUM_BEST = 5
+_MOST_VIEWS = 6
+_BATCH_SIZE = 16
+_USUAL_SECONDS = 4.0
+"""About as long as a clip of Something-Something."""
+_MOST_WINDOWS = 120
+"""Of a timeline: those of longer videos lie further apart."""
+_DOTS_PER_INCH = 144
+
+
+class Description(NamedTuple):
+    """What the page has to know of the model."""
+
+    kind: str
+    """What it is, in a few words."""
+    label_names: list[str]
+    window: float
+    """Seconds that a clip of its training showed; 4 where clips were of any length."""
+
+
+class ShownView(NamedTuple):
+    """A view of a video, as the model saw it."""
+
+    name: str
+    """Which one it is; empty if there is only one."""
+    seconds: list[float]
+    """When each of its frames is shown."""
+    frames: UInt8[np.ndarray, "T S S 3"]
+
+
+class Answer(NamedTuple):
+    """What a classifier says of a video, and what it saw of it."""
+
+    duration: float
+    """Seconds."""
+    num_frames: int
+    best: list[Label]
+    num_views: int
+    """As many were averaged."""
+    views: list[ShownView]
+    """The first of them, at most six."""
+    priors: str | None
+    """Picture of what the priors find in the first of the views, as SVG; ``None`` without any."""
+
+
+class Timeline(NamedTuple):
+    """What happens when in a long video."""
+
+    segments: list[Labelled]
+    picture: str
+    """SVG."""
+
+
+def describe(model: TrainedClassifier) -> Description:
+    """Return what a person should know of a model.
+
+    Args:
+        model: The classifier and what it is fed.
+    """
+    clip = model.clip
+    rate = f" at {clip.frame_rate:g} per second" if clip.frame_rate else " spread over the video"
+    kind = (
+        f"{type(model.classifier).__name__}: {len(clip.label_names)} classes, clips of "
+        f"{clip.num_frames} frames{rate}, {clip.frame_size} × {clip.frame_size} pixels"
+    )
+    window = clip.num_frames / clip.frame_rate if clip.frame_rate else _USUAL_SECONDS
+    return Description(kind, list(clip.label_names), window)
+
+
+def examine(model: TrainedClassifier, path: str, name: str) -> Answer:
+    """Label a video as `pks4 predict` does, and keep what the model saw.
+
+    Args:
+        model: The classifier and what it is fed.
+        path: The file.
+        name: What messages call it.
+
+    Raises:
+        ValueError: If it cannot be decoded, or holds a single picture.
+    """
+    video = Video(path, name)
+    views = model.views(video)
+    if video.num_frames < 2:
+        raise ValueError(f"'{name}' holds a single picture: a video has at least two frames.")
+    clips = model.normalise(torch.stack([pixels for _, pixels in views]))
+    logits = torch.cat([model.logits(part) for part in clips.split(_BATCH_SIZE)])
+    scores = logits.softmax(-1).mean(0, keepdim=True).cpu().numpy()
+    shown = [_shown(view, pixels, video, len(views)) for view, pixels in views[:_MOST_VIEWS]]
+    return Answer(
+        duration=video.duration,
+        num_frames=video.num_frames,
+        best=best_labels(scores, model.label_names, num_best=_NUM_BEST)[0],
+        num_views=len(views),
+        views=shown,
+        priors=_priors(model, clips[:1], shown[0]),
+    )
+
+
+def watch(model: TrainedClassifier, path: str, name: str, *, window: float) -> Timeline:
+    """Find what happens when in a video.
+
+    Windows overlap by half, unless there would be more than 120 of them.
+
+    Args:
+        model: The classifier and what it is fed.
+        path: The file.
+        name: What messages call it.
+        window: Seconds of a window.
+
+    Raises:
+        ValueError: If it cannot be decoded, or a window is shorter than one of its frames.
+    """
+    video = Video(path, name)
+    with TemporaryDirectory() as folder:
+        found = find_timeline(
+            model,
+            video,
+            RowFile(Path(folder) / "scores.npy", block=_BATCH_SIZE),
+            window=window,
+            stride=max(window / 2, video.duration / _MOST_WINDOWS),
+            batch_size=_BATCH_SIZE,
+        )
+    names, moments = model.label_names, found.moments
+    figure = timeline_figure(moments.edges, moments.scores, found.segments, names=names, title="")
+    segments = [Labelled(name, s.start, s.end, names[s.label], s.score) for s in found.segments]
+    return Timeline(segments, _svg(figure))
+
+
+def _shown(view: View, pixels: UInt8[Tensor, "3 T S S"], video: Video, num_views: int) -> ShownView:
+    name = f"Clip {view.clip_index + 1}"
+    if view.num_crops > 1:
+        name += f", crop {view.crop_index + 1} of {view.num_crops}"
+    return ShownView(
+        name if num_views > 1 else "",
+        [float(video.times[number]) for number in view.frames],
+        pixels.permute(1, 2, 3, 0).numpy(),
+    )
+
+
+def _priors(model: TrainedClassifier, clips: Tensor, view: ShownView) -> str | None:
+    classifier = model.classifier
+    if not isinstance(classifier, PKS4Classifier) or not has_priors(classifier):
+        return None
+    if len(view.frames) < 2:  # a model of single frames
+        return None
+    with model.autocast():
+        maps = prior_maps(classifier, clips)
+    return _svg(prior_figure(view.frames, maps, captions=clock(view.seconds)))
+
+
+def clock(seconds: Sequence[float]) -> list[str]:
+    """Return times as captions, to the hundredth.
+
+    Args:
+        seconds: The times.
+    """
+    return [f"{each:.2f} s" for each in seconds]
+
+
+def _svg(figure: Figure) -> str:
+    """Draw a figure as an element of a page: letters are the page's, and the ground is its own."""
+    text = io.StringIO()
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", transparent=True, dpi=_DOTS_PER_INCH)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]

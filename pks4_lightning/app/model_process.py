@@ -1,0 +1,179 @@
+"""A model in a process of its own: a video that breaks or stalls the decoder leaves the page up.
+
+FFmpeg is C, and some file will end or block the process that decodes it. That process is then
+ended, and a new one loads the model for the next video.
+"""
+
+import logging
+import multiprocessing
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pks4_lightning.app.examination import describe
+from pks4_lightning.cli.errors import user_error
+from pks4_lightning.inference import TrainedClassifier, load
+
+__all__ = ["ModelProcess", "NoAnswerError", "outcome"]
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoAnswerError(Exception):
+    """There is no answer; the message says why, in a sentence for whoever asked."""
+
+
+class ModelProcess:
+    """Loads a model in a child process and calls functions on it there, one at a time.
+
+    Args:
+        source: As for :func:`pks4_lightning.load`.
+        device: Where to compute. ``None``: on a GPU if there is one.
+        time_limit: Seconds that a call may take.
+
+    Raises:
+        NoAnswerError: If the model cannot be loaded.
+    """
+
+    def __init__(self, source: str, *, device: str | None, time_limit: float) -> None:
+        self._arguments = (source, device)
+        self._time_limit = time_limit
+        self._turn = threading.Lock()
+        self._child: tuple[BaseProcess, Connection] | None = None
+        self._is_closed = False
+        self.description = self._call(describe, (), {})
+
+    def call(
+        self,
+        function: Callable[Concatenate[TrainedClassifier, P], T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Call a function of the model, and of what else it takes, when it is its turn.
+
+        Args:
+            function: One of a module, so that the child process finds it.
+            *arguments: What follows the model.
+            **options: Further arguments.
+
+        Raises:
+            NoAnswerError: If it raises an error, takes too long, or ends the process.
+        """
+        with self._turn:
+            return self._call(function, arguments, options)
+
+    def close(self) -> None:
+        """End the process for good."""
+        self._is_closed = True
+        self._stop()
+
+    def __enter__(self) -> "ModelProcess":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, function: Any, arguments: Any, options: Any) -> Any:
+        """Return what the child answers."""
+        if self._is_closed:
+            raise NoAnswerError("`pks4 app` has been stopped.")
+        child, connection = self._child or self._start()
+        try:
+            connection.send((function, arguments, options))
+            if not connection.poll(self._time_limit):
+                self._stop()
+                raise NoAnswerError(
+                    f"This took longer than {self._time_limit:g} seconds and was given up: try a "
+                    "shorter or smaller video, or start `pks4 app` with a higher --time_limit."
+                )
+            is_answer, value = connection.recv()
+        except (EOFError, OSError):
+            child.join(1.0)
+            logger.warning("The model's process ended with status %s.", child.exitcode)
+            self._stop()
+            raise NoAnswerError(
+                "This video ended the process that decoded it, or the memory ran out; the model "
+                "is loaded again for the next one."
+            ) from None
+        if is_answer:
+            return value
+        raise NoAnswerError(value)
+
+    def _start(self) -> tuple[BaseProcess, Connection]:
+        """Start a child, and wait until it has loaded the model."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_serve, args=(theirs, *self._arguments), daemon=True)
+        child.start()
+        theirs.close()
+        self._child = (child, ours)
+        try:
+            sentence = ours.recv()
+        except EOFError:
+            child.join()
+            sentence = f"The process that loads the model ended with status {child.exitcode}."
+        if sentence:
+            self._stop()
+            raise NoAnswerError(sentence)
+        return self._child
+
+    def _stop(self) -> None:
+        if self._child is not None:
+            child, connection = self._child
+            self._child = None
+            child.kill()
+            child.join()
+            connection.close()
+
+
+def _serve(connection: Connection, source: str, device: str | None) -> None:
+    """Load a model, and call functions of it until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    try:
+        model = load(source, device=device)
+    except Exception as error:
+        connection.send(user_error(error) or _unexpected(error))
+        return
+    connection.send("")
+    while True:
+        try:
+            function, arguments, options = connection.recv()
+        except EOFError:
+            return
+        connection.send(outcome(function, model, *arguments, **options))
+
+
+def outcome(function: Callable[..., T], *arguments: Any, **options: Any) -> tuple[bool, T | str]:
+    """Call a function.
+
+    Args:
+        function: What is called.
+        *arguments: With these.
+        **options: And these.
+
+    Returns:
+        ``True`` and what it returns, or ``False`` and a sentence on what it raises.
+    """
+    try:
+        return True, function(*arguments, **options)
+    except Exception as error:
+        return False, user_error(error) or _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> str:
+    """Print an error that is ours to mend, and return what to say of it."""
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: where `pks4 app` was started it is told in full."

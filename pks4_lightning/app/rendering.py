@@ -1,0 +1,123 @@
+"""Answers as HTML. Names come from files and people, and are escaped; pictures are within it."""
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pks4_lightning.app.examination import Answer, ShownView, Timeline, clock
+from pks4_lightning.training.scoring.predictions import Label
+
+__all__ = ["answer_html", "note_html", "refusal_html", "seen_html", "timeline_html"]
+
+_LONGEST_NAME = 80
+_JPEG_QUALITY = 90
+_PRIORS = (
+    "The first row shows where patches are found in the next frame (arrows). Of the framed patch, "
+    "which is the one that changes most, the second row shows the next frame with the search "
+    "window, coloured by correlation. The third shows how much each patch changes (variation)."
+)
+
+
+def note_html(text: str) -> str:
+    """Return a sentence on how things stand.
+
+    Args:
+        text: The sentence.
+    """
+    return f'<p class="pks4-note" role="status">{escape(text)}</p>'
+
+
+def refusal_html(sentence: str) -> str:
+    """Return a sentence on why there is no answer.
+
+    Args:
+        sentence: The sentence.
+    """
+    return f'<p class="pks4-refusal" role="alert">{escape(sentence)}</p>'
+
+
+def answer_html(answer: Answer, name: str) -> str:
+    """Return the best classes with their scores.
+
+    Args:
+        answer: About the video.
+        name: Of the video.
+    """
+    rows = "".join(_bar(label, is_best=place == 0) for place, label in enumerate(answer.best))
+    length = f"{answer.duration:.1f} s, {answer.num_frames} frames"
+    return (
+        f'<p class="pks4-file"><b>{escape(_shortened(name))}</b> {length}</p>'
+        f'<ol class="pks4-labels">{rows}</ol>'
+    )
+
+
+def seen_html(answer: Answer) -> str:
+    """Return the frames that the model saw, and what the priors find in them.
+
+    Args:
+        answer: About the video.
+    """
+    views = "".join(_view(view) for view in answer.views)
+    if more := answer.num_views - len(answer.views):
+        views += note_html(f"And {more} more, which are averaged as well.")
+    html = f"<h2>What the model saw</h2>{views}"
+    if answer.priors is not None:
+        html += (
+            f'<h2>What the priors find</h2><p class="pks4-note">{_PRIORS}</p>'
+            f'<div class="pks4-picture">{answer.priors}</div>'
+        )
+    return html
+
+
+def timeline_html(timeline: Timeline) -> str:
+    """Return what happens when, as a picture and as a list.
+
+    Args:
+        timeline: Of the video.
+    """
+    rows = "".join(
+        f"<tr><td>{_minutes(each.start)} – {_minutes(each.end)}</td><td>{escape(each.label)}</td>"
+        f"<td>{each.score:.0%}</td></tr>"
+        for each in timeline.segments
+    )
+    return (
+        '<h2>What happens when</h2><div class="pks4-picture">'
+        f'{timeline.picture}</div><table class="pks4-segments">{rows}</table>'
+    )
+
+
+def _bar(label: Label, *, is_best: bool) -> str:
+    kind = ' class="pks4-best"' if is_best else ""
+    return (
+        f"<li{kind}><span>{escape(label.name)}</span><span>{label.score:.1%}</span>"
+        f'<div style="width: {100 * label.score:.1f}%"></div></li>'
+    )
+
+
+def _view(view: ShownView) -> str:
+    pictures = "".join(
+        f'<figure><img src="{_jpeg(frame)}" alt="frame at {when}"><figcaption>{when}</figcaption>'
+        "</figure>"
+        for frame, when in zip(view.frames, clock(view.seconds), strict=True)
+    )
+    name = f"<h3>{escape(view.name)}</h3>" if view.name else ""
+    return f'{name}<div class="pks4-frames">{pictures}</div>'
+
+
+def _jpeg(frame: UInt8[np.ndarray, "S S 3"]) -> str:
+    data = io.BytesIO()
+    Image.fromarray(frame).save(data, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,0 +1,86 @@
+"""A model in a process of its own outlives what its videos do to it."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from pks4_lightning.app.examination import describe
+from pks4_lightning.app.model_process import ModelProcess, NoAnswerError
+
+pytestmark = pytest.mark.slow
+
+
+def sleep(model, seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def die(model):
+    os._exit(7)
+
+
+def refuse(model, name):
+    raise ValueError(f"'{name}' is refused.")
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    source = str(trained / "checkpoints" / "best.ckpt")
+    with ModelProcess(source, device="cpu", time_limit=3.0) as model:
+        yield model
+
+
+def test_a_call_that_takes_too_long_is_given_up_and_the_next_one_is_answered(model):
+    first = model.call(sleep, 0.0)
+    assert first != os.getpid()
+    with pytest.raises(NoAnswerError, match="longer than 3 seconds and was given up"):
+        model.call(sleep, 60.0)
+    second = model.call(sleep, 0.0)
+    assert second != first
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def test_a_process_that_ends_is_started_again(model):
+    with pytest.raises(NoAnswerError, match="ended the process that decoded it"):
+        model.call(die)
+    assert model.call(describe) == model.description
+
+
+def test_an_error_keeps_the_process(model):
+    before = model.call(sleep, 0.0)
+    with pytest.raises(NoAnswerError, match="ValueError: where `pks4 app` was started"):
+        model.call(refuse, "x.mp4")  # raised by none of our modules
+    assert model.call(sleep, 0.0) == before
+
+
+def test_several_calls_at_once_are_answered_one_after_the_other(model):
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(model.call(sleep, 0.2))) for _ in range(5)
+    ]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 5
+    assert len(set(answers)) == 1
+    assert time.monotonic() - start >= 1.0
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
+    with pytest.raises(NoAnswerError, match=r"nowhere\.ckpt"):
+        ModelProcess(str(tmp_path / "nowhere.ckpt"), device="cpu", time_limit=3.0)
+
+
+def test_after_its_end_nothing_is_started_again(trained):
+    source = str(trained / "checkpoints" / "best.ckpt")
+    with ModelProcess(source, device="cpu", time_limit=3.0) as model:
+        process = model.call(sleep, 0.0)
+    with pytest.raises(NoAnswerError, match="has been stopped"):
+        model.call(sleep, 0.0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
