@@ -15,6 +15,7 @@ from pks4_lightning.experiments.comparison import Right, compare, comparison_tab
 from pks4_lightning.experiments.cross_validation import cross_validate, hold_out
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
+from pks4_lightning.experiments.evidence.priors import priors_picture
 from pks4_lightning.experiments.evidence.probes import probe_clips
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
@@ -129,19 +130,21 @@ def run(arguments: argparse.Namespace) -> None:
     right = {arm.name: found.right[arm.row] for arm in arms}
     if arguments.probes:
         right |= probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
-    _report(
-        right,
-        found.clips,
-        title=f"{arguments.task}, {data['num_frames']} frames",
-        chance=1 / len(task.classes),
-        out=arguments.out,
-    )
+    title, chance = f"{arguments.task}, {data['num_frames']} frames", 1 / len(task.classes)
+    figures = _report(right, found.clips, title=title, chance=chance, out=arguments.out)
+    priors = priors_picture(found.trials, found.clips, root=Path(data["root"]))
+    figures |= {"priors": priors} if priors is not None else {}
+    for name, figure in figures.items():
+        with atomic_write(arguments.out / f"{name}.png") as path:
+            figure.savefig(path)
+    pictures = ",".join(f"{name}.png" for name in figures)
+    logger.info("%s/{results.csv,answers.csv,comparison.json,%s}", arguments.out, pictures)
 
 
 def _report(
     right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float, out: Path
-) -> None:
-    """Show and write the tables, draw the pictures."""
+) -> dict[str, Figure]:
+    """Show and write the tables; return the pictures of them by name."""
     has_amplitudes = all(clip.amplitude for clip in clips)
     groups = [clip.group for clip in clips] if has_amplitudes else None
     rows = compare(right, groups)
@@ -155,10 +158,7 @@ def _report(
         figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
     with atomic_write(out / "comparison.json") as path:
         path.write_text(json.dumps(tables, indent=1) + "\n")
-    for name, figure in figures.items():
-        with atomic_write(out / f"{name}.png") as path:
-            figure.savefig(path)
-    logger.info("%s/{results.csv,answers.csv,comparison.json,%s.png}", out, ".png,".join(figures))
+    return figures
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:

@@ -11,7 +11,7 @@ same with that split in place of the folds.
 
 import csv
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from pks4_lightning.experiments.results import Result
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_csv
 
-__all__ = ["CrossValidation", "best_rate", "cross_validate", "hold_out"]
+__all__ = ["CrossValidation", "best_rate", "cross_validate", "hold_out", "listed"]
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ def _pool(
         row = trial.arm.row
         with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
             for line in csv.DictReader(file):
-                name = _listed(line["video_path"], place)
+                name = listed(line["video_path"], place)
                 is_right = line["label"] == line["top1"]
                 right[row][seeds.index(trial.seed), place[name]] = is_right
                 answer = [row, trial.seed, trial.fold, name, line["label"], line["top1"]]
@@ -263,8 +263,13 @@ def _pool(
     return right
 
 
-def _listed(video: str, known: Mapping[str, int]) -> str:
-    """Return the listed path that a path on the disk ends in."""
+def listed(video: str, known: Collection[str]) -> str:
+    """Return the listed path that a path on the disk ends in.
+
+    Args:
+        video: Path of a tested video.
+        known: Paths in the clips' table, of which it is one.
+    """
     parts = PurePosixPath(video).parts
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
     return next(tail for tail in tails if tail in known)

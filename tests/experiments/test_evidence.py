@@ -116,6 +116,7 @@ def test_a_table_a_picture_and_every_answer_come_out_and_nothing_is_done_twice(g
     ((row, num_clips),) = [(row["row"], row["clips"]) for row in rows]
     assert (row, num_clips) == ("frame averaging", 24)
     assert (out / "comparison.png").stat().st_size > 5_000
+    assert not (out / "priors.png").exists(), "frame averaging has none"
     assert len(list((out / "tokens").iterdir())) == 1, "one store for both folds"
     with (out / "answers.csv").open(newline="") as file:
         right = [line["label"] == line["top1"] for line in csv.DictReader(file)]
@@ -174,22 +175,28 @@ def test_the_motion_bench_is_told_by_amplitude(motion_set, tmp_path, capsys):
     )
     out = tmp_path / "out"
     command = ["evidence", "--task", "motion", "--data.root", str(data), "--out", str(out)]
-    assert main([*command, *TINY_TOWER, "--arms", "average"]) == 0
+    assert main([*command, *TINY_TOWER, "--arms", "full", "average"]) == 0
     tables = json.loads((out / "comparison.json").read_text())
     titles = ["motion, 8 frames", "motion, 8 frames, 6 px", "motion, 8 frames, 12 px"]
     assert list(tables) == titles
-    assert [table[0]["clips"] for table in tables.values()] == [16, 8, 8]
+    assert [[row["clips"] for row in table] for table in tables.values()] == [
+        [16] * 2,
+        [8] * 2,
+        [8] * 2,
+    ]
     assert_right(tables[titles[0]], out / "answers.csv")
     with (out / "answers.csv").open(newline="") as file:
         answers = list(csv.DictReader(file))
     # both directions show the same frames: what averages them answers both alike
-    ordered = sorted(answers, key=lambda line: int(Path(line["path"]).stem))
+    average = [line for line in answers if line["row"] == "frame averaging"]
+    ordered = sorted(average, key=lambda line: int(Path(line["path"]).stem))
     for one, other in zip(ordered[::2], ordered[1::2], strict=True):
         assert one["top1"] == other["top1"]
     for amplitude, title in (("6", titles[1]), ("12", titles[2])):
-        chosen = [line for line in answers if line["amplitude"] == amplitude]
+        chosen = [line for line in average if line["amplitude"] == amplitude]
         right = sum(line["label"] == line["top1"] for line in chosen)
-        assert tables[title][0]["top1"] == pytest.approx(right / 8)
-        assert tables[title][0]["top1"] <= 0.5
-    assert (out / "amplitudes.png").stat().st_size > 5_000
+        assert tables[title][1]["top1"] == pytest.approx(right / 8)
+        assert tables[title][1]["top1"] <= 0.5
+    for name in ("comparison", "amplitudes", "priors"):
+        assert (out / f"{name}.png").stat().st_size > 5_000
     assert "12 px" in capsys.readouterr().out

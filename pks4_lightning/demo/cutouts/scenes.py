@@ -77,9 +77,10 @@ def draw_scene(
     behind, before = rng.choice(len(sources), 2, replace=False)
     margin = math.ceil(settings.drift[1] / 2.0) + 1
     short_side = settings.size + 2 * margin
+    start = int(rng.integers(sources[behind].num_frames - settings.num_frames + 1))
     background = read_frames(
         folder / sources[behind].path,
-        _stretch(rng, sources[behind].num_frames, settings.num_frames),
+        range(start, start + settings.num_frames),
         short_side=short_side,
     )
     drift = _drift(rng, settings)
@@ -130,14 +131,6 @@ def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
             _paint(canvas, cutout.picture, place + border)
         frames.append(canvas[border:-border, border:-border])
     return np.clip(np.stack(frames) + 0.5, 0.0, 255.0).astype(np.uint8)
-
-
-def _stretch(rng: Generator, available: int, wanted: int) -> list[int]:
-    """Draw where a video begins to play on; every second frame, where it is long enough for it."""
-    most = 2 if available >= 2 * wanted - 1 else 1
-    step = int(rng.integers(1, most + 1))
-    start = int(rng.integers(available - step * (wanted - 1)))
-    return [start + step * frame for frame in range(wanted)]
 
 
 def _progress(rng: Generator, num_frames: int) -> Float[np.ndarray, " T"]:

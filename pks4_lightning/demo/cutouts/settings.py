@@ -17,17 +17,17 @@ class CutoutSettings:
     num_frames: int = 17
     """Odd: the middle frames of equal segments are then the same frames in both directions."""
     frames_per_second: int = 12
-    amplitudes: tuple[int, ...] = (12, 24, 36, 48)
+    amplitudes: tuple[int, ...] = (16, 32, 48, 64)
     """Lengths of the way that the named object goes against the background; all equally often."""
-    radius: tuple[float, float] = (10.0, 16.0)
+    radius: tuple[float, float] = (12.0, 18.0)
     """Of a cut-out."""
-    drift: tuple[float, float] = (0.0, 10.0)
+    drift: tuple[float, float] = (0.0, 8.0)
     """Length of the camera's way over the clip, along a line of any direction."""
-    num_distractors: int = 2
+    num_distractors: int = 1
     """Cut-outs that jitter on the spot, behind the named object."""
     jitter: tuple[float, float] = (1.0, 4.0)
     """How far they go, in each direction."""
-    occlusion: float = 0.5
+    occlusion: float = 0.3
     """Share of the clips in which another one jitters in front of the named object's way."""
 
     def __post_init__(self) -> None:

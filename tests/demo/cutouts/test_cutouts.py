@@ -160,7 +160,7 @@ def test_one_command_makes_it(sources, tmp_path):
     numbers = ("--num_train", "4", "--num_test", "4", "--jobs", "0")
     assert main(["demo-data", "--out", str(out), "--sources", str(sources), *numbers]) == 0
     assert json.loads((out / "dataset.json").read_text())["num_videos"] == {"train": 4, "test": 4}
-    assert {line["amplitude"] for line in table_of(out)} == {"12"}
+    assert {line["amplitude"] for line in table_of(out)} == {"16"}
     assert decode(out / "videos" / "1.webm").shape == (17, 96, 96, 3)
 
 
