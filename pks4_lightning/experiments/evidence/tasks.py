@@ -38,7 +38,7 @@ TASKS = {
             # 17 frames have the same middle ones in both directions; one view is enough where
             # there are thousands of clips
             *("--data.pool.num_frames", "17", "--data.pool.num_views", "1"),
-            *("--trainer.max_steps", "1000", "--trainer.max_epochs", "4"),
+            *("--trainer.max_steps", "800", "--trainer.max_epochs", "10"),
             *("--model.recipe.warmup_epochs", "0.4"),
         ),
         table="annotations.csv",
