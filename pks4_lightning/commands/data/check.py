@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.cli.data_settings import (
+from pks4_lightning.commands.data.settings import (
     add_data_arguments,
     data_of,
     manifest_of,

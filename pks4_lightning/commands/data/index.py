@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pks4_lightning.cli.data_settings import (
+from pks4_lightning.commands.data.settings import (
     add_data_arguments,
     data_of,
     manifest_of,

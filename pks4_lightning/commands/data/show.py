@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pks4_lightning.cli.data_settings import add_data_arguments, data_of
+from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.loading.dataset import join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator

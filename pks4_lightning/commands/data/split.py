@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pks4_lightning.batch import Split
-from pks4_lightning.cli.data_settings import add_data_arguments, data_of
+from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.annotations.entry import Entry, relative_path
 from pks4_lightning.data.annotations.formats.tables import read_table
 from pks4_lightning.data.annotations.splitting import deal_into_splits
