@@ -56,6 +56,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     for name in optional:
         extras = PROJECT["optional-dependencies"]
         assert any(name in requirements(extra=extra) for extra in extras)
+    optional |= {"trackio"}  # as any other logger's package, left to who wants it
     files = imported()
     assert {name: files[name] for name in files.keys() - declared - optional} == {}
     assert declared - files.keys() == set()

@@ -1,5 +1,6 @@
 """Log pictures of each validation: confusion matrix and predicted clips."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["ValidationPictures"]
 
+logger = logging.getLogger(__name__)
+
 
 class ValidationPictures(TaskCallback):
     """Log a confusion matrix and a sheet of clips with their predictions.
@@ -31,6 +34,17 @@ class ValidationPictures(TaskCallback):
         self.num_clips = num_clips
         self._clips: list[Tensor] = []
         self._titles: list[str] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Name the loggers that get no pictures."""
+        for each in trainer.loggers:
+            if not takes_figures(each):
+                logger.info(
+                    "%s takes no pictures: the confusion matrix and the sheet of clips go to "
+                    "TensorBoard, Weights & Biases, MLflow, Trackio and loggers with a method "
+                    "log_figure.",
+                    type(each).__name__,
+                )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reset the counts and the sheet."""
