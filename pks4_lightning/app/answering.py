@@ -7,11 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
 
-from pks4_lightning.app.examination import examine, watch
+from pks4_lightning.app.examination import examine, picture_priors, watch
 from pks4_lightning.app.model_process import NoAnswerError
 from pks4_lightning.app.rendering import (
     answer_html,
     note_html,
+    priors_html,
     refusal_html,
     seen_html,
     timeline_html,
@@ -27,6 +28,7 @@ class Page(NamedTuple):
 
     answer: str = ""
     seen: str = ""
+    priors: str = ""
     timeline: str = ""
 
 
@@ -51,17 +53,24 @@ def answer_upload(
             yield Page(note_html(f"Looking at {name} …"))
             answer = call(examine, str(file), name)
             page = Page(answer_html(answer, name), seen_html(answer))
-            if answer.duration <= 2 * window:
+            yield page
+            picture = call(picture_priors, answer.views[0])
+            if picture is not None:
+                page = page._replace(priors=priors_html(picture))
                 yield page
-                return
-            yield page._replace(timeline=note_html("Looking for what happens when …"))
-            try:
-                timeline = timeline_html(call(watch, str(file), name, window=window))
-            except NoAnswerError as error:
-                timeline = refusal_html(str(error))
-            yield page._replace(timeline=timeline)
+            if answer.duration > 2 * window:
+                yield page._replace(timeline=note_html("Looking for what happens when …"))
+                yield page._replace(timeline=_timeline(call, file, name, window))
     except NoAnswerError as error:
         yield Page(refusal_html(str(error)))
+
+
+def _timeline(call: Call, file: Path, name: str, window: float) -> str:
+    """Return the timeline, or why there is none: what was answered before stays."""
+    try:
+        return timeline_html(call(watch, str(file), name, window=window))
+    except NoAnswerError as error:
+        return refusal_html(str(error))
 
 
 @contextmanager

@@ -34,8 +34,10 @@ __all__ = [
     "Description",
     "ShownView",
     "Timeline",
+    "clock",
     "describe",
     "examine",
+    "picture_priors",
     "watch",
 ]
 
@@ -80,8 +82,6 @@ class Answer(NamedTuple):
     """As many were averaged."""
     views: list[ShownView]
     """The first of them, at most six."""
-    priors: str | None
-    """Picture of what the priors find in the first of the views, as SVG; ``None`` without any."""
 
 
 class Timeline(NamedTuple):
@@ -126,15 +126,32 @@ def examine(model: TrainedClassifier, path: str, name: str) -> Answer:
     clips = model.normalise(torch.stack([pixels for _, pixels in views]))
     logits = torch.cat([model.logits(part) for part in clips.split(_BATCH_SIZE)])
     scores = logits.softmax(-1).mean(0, keepdim=True).cpu().numpy()
-    shown = [_shown(view, pixels, video, len(views)) for view, pixels in views[:_MOST_VIEWS]]
     return Answer(
         duration=video.duration,
         num_frames=video.num_frames,
         best=best_labels(scores, model.label_names, num_best=_NUM_BEST)[0],
         num_views=len(views),
-        views=shown,
-        priors=_priors(model, clips[:1], shown[0]),
+        views=[_shown(view, pixels, video, len(views)) for view, pixels in views[:_MOST_VIEWS]],
     )
+
+
+@torch.inference_mode()
+def picture_priors(model: TrainedClassifier, view: ShownView) -> str | None:
+    """Draw what the priors find in a view, as SVG; ``None`` if there is nothing to draw.
+
+    Args:
+        model: The classifier.
+        view: What it saw.
+    """
+    classifier = model.classifier
+    if not isinstance(classifier, PKS4Classifier) or not has_priors(classifier):
+        return None
+    if len(view.frames) < 2:  # a model of single frames
+        return None
+    pixels = torch.from_numpy(view.frames).permute(3, 0, 1, 2)
+    with model.autocast():
+        maps = prior_maps(classifier, model.normalise(pixels[None]))
+    return _svg(prior_figure(view.frames, maps, captions=clock(view.seconds)))
 
 
 def watch(model: TrainedClassifier, path: str, name: str, *, window: float) -> Timeline:
@@ -176,17 +193,6 @@ def _shown(view: View, pixels: UInt8[Tensor, "3 T S S"], video: Video, num_views
         [float(video.times[number]) for number in view.frames],
         pixels.permute(1, 2, 3, 0).numpy(),
     )
-
-
-def _priors(model: TrainedClassifier, clips: Tensor, view: ShownView) -> str | None:
-    classifier = model.classifier
-    if not isinstance(classifier, PKS4Classifier) or not has_priors(classifier):
-        return None
-    if len(view.frames) < 2:  # a model of single frames
-        return None
-    with model.autocast():
-        maps = prior_maps(classifier, clips)
-    return _svg(prior_figure(view.frames, maps, captions=clock(view.seconds)))
 
 
 def clock(seconds: Sequence[float]) -> list[str]:

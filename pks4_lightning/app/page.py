@@ -66,12 +66,13 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
             with gr.Column(scale=3, min_width=280):
                 best = gr.HTML(f'<p class="pks4-note">{_HELP}</p>', elem_id="answer")
         seen = gr.HTML(elem_id="seen")
+        priors = gr.HTML(elem_id="priors")
         timeline = gr.HTML(elem_id="timeline")
         for place, arrives in ((file, file.upload), (camera, camera.stop_recording)):
             arrives(
                 answer,
                 inputs=place,
-                outputs=[place, *Page(best, seen, timeline)],
+                outputs=[place, *Page(best, seen, priors, timeline)],
                 # Gradio would have ffmpeg take the sound out
                 preprocess=False,
                 # all wait for the one model with a copy of their file

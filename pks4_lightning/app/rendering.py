@@ -1,4 +1,4 @@
-"""Answers as HTML. Names come from files and people, and are escaped; pictures are within it."""
+"""Answers as HTML: names, which come from files and people, are escaped; pictures are embedded."""
 
 import base64
 import io
@@ -11,14 +11,21 @@ from PIL import Image
 from pks4_lightning.app.examination import Answer, ShownView, Timeline, clock
 from pks4_lightning.training.scoring.predictions import Label
 
-__all__ = ["answer_html", "note_html", "refusal_html", "seen_html", "timeline_html"]
+__all__ = [
+    "answer_html",
+    "note_html",
+    "priors_html",
+    "refusal_html",
+    "seen_html",
+    "timeline_html",
+]
 
 _LONGEST_NAME = 80
 _JPEG_QUALITY = 90
 _PRIORS = (
-    "The first row shows where patches are found in the next frame (arrows). Of the framed patch, "
-    "which is the one that changes most, the second row shows the next frame with the search "
-    "window, coloured by correlation. The third shows how much each patch changes (variation)."
+    "Arrows show where each patch is found in the next frame. The framed patch is the one that "
+    "changes most; the correlation of its search window with it is drawn over the next frame. "
+    "Variation is how much each patch changes."
 )
 
 
@@ -56,21 +63,27 @@ def answer_html(answer: Answer, name: str) -> str:
 
 
 def seen_html(answer: Answer) -> str:
-    """Return the frames that the model saw, and what the priors find in them.
+    """Return the frames that the model saw.
 
     Args:
         answer: About the video.
     """
-    views = "".join(_view(view) for view in answer.views)
+    html = f"<h2>What the model saw</h2>{''.join(_view(view) for view in answer.views)}"
     if more := answer.num_views - len(answer.views):
-        views += note_html(f"And {more} more, which are averaged as well.")
-    html = f"<h2>What the model saw</h2>{views}"
-    if answer.priors is not None:
-        html += (
-            f'<h2>What the priors find</h2><p class="pks4-note">{_PRIORS}</p>'
-            f'<div class="pks4-picture">{answer.priors}</div>'
-        )
+        html += note_html(f"And {more} more, which are averaged as well.")
     return html
+
+
+def priors_html(picture: str) -> str:
+    """Return what the priors find between the frames.
+
+    Args:
+        picture: SVG.
+    """
+    return (
+        f'<h2>What the priors find</h2><p class="pks4-note">{_PRIORS}</p>'
+        f'<div class="pks4-picture">{picture}</div>'
+    )
 
 
 def timeline_html(timeline: Timeline) -> str:
@@ -85,7 +98,7 @@ def timeline_html(timeline: Timeline) -> str:
         for each in timeline.segments
     )
     return (
-        '<h2>What happens when</h2><div class="pks4-picture">'
+        '<h2>What happens when</h2><div class="pks4-picture pks4-whole">'
         f'{timeline.picture}</div><table class="pks4-segments">{rows}</table>'
     )
 

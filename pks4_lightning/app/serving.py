@@ -71,7 +71,9 @@ def serve(source: str, options: ServingOptions) -> None:
     """
     check_gradio()
     _check_port(options.host, options.port)
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, _end)
     with (
         _own_folder() as folder,
         ModelProcess(source, device=options.device, time_limit=options.time_limit) as model,

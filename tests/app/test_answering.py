@@ -11,8 +11,15 @@ import pytest
 import torch
 
 import pks4_lightning
-from pks4_lightning.app.answering import answer_upload
-from pks4_lightning.app.examination import Answer, ShownView, describe, examine, watch
+from pks4_lightning.app.answering import Page, answer_upload
+from pks4_lightning.app.examination import (
+    Answer,
+    ShownView,
+    describe,
+    examine,
+    picture_priors,
+    watch,
+)
 from pks4_lightning.app.model_process import NoAnswerError, outcome
 from pks4_lightning.app.rendering import answer_html, seen_html
 from pks4_lightning.training.scoring.predictions import Label
@@ -72,9 +79,18 @@ def test_the_answer_is_that_of_predict_and_the_frames_are_those_that_went_in(mod
     torch.testing.assert_close(model.normalise(frames[None]), model.preprocess(clip))
     assert view.seconds == pytest.approx([0.48, 1.48, 2.48, 3.48], abs=0.05)
     assert (answer.duration, answer.num_frames) == (pytest.approx(4.0), 100)
-    assert answer.priors.startswith("<svg")
-    assert answer.priors.count("<image") >= 4 + 2 * 3  # frames, windows, variation
     assert describe(model).window == 4.0
+
+
+def test_the_priors_are_drawn_on_the_frames_of_a_view(model, clip):
+    (view,) = examine(model, str(clip), "clip.mp4").views
+    picture = picture_priors(model, view)
+    assert picture.startswith("<svg")
+    assert picture.count("<image") == 4 + 2 * (
+        3 + 1
+    )  # frames; maps of two kinds, and their legends
+    assert all(f">{when:.2f} s</text>" in picture for when in view.seconds)
+    assert picture_priors(model, view._replace(frames=view.frames[:1])) is None
 
 
 def test_views_are_shown_up_to_six(model, clip, monkeypatch):
@@ -93,11 +109,12 @@ def test_a_page_is_answered_step_by_step_and_the_upload_is_removed(answered, cli
     steps = answered(clip, name="<b>ä.mp4")
     first = next(steps)
     assert "Looking at &lt;b&gt;ä.mp4" in first.answer
-    (page,) = steps
+    before, page = steps
+    assert before == page._replace(priors="")
     assert "&lt;b&gt;ä.mp4" in page.answer
     assert "<b>ä" not in page.answer
     assert len(re.findall(r"data:image/jpeg", page.seen)) == 4
-    assert "What the priors find" in page.seen
+    assert "What the priors find" in page.priors
     assert not page.timeline
     assert not left_over(uploads)
 
@@ -150,7 +167,7 @@ def test_bad_input_is_one_sentence(answered, clip, uploads, tmp_path_factory):
         assert sentence in page.answer.replace("&#x27;", "'")
         assert 'role="alert"' in page.answer
         assert page.answer.count(".</p>") == 1
-        assert (page.seen, page.timeline) == ("", "")
+        assert page == Page(page.answer)
         assert not left_over(uploads)
 
 
@@ -173,7 +190,7 @@ def test_uploads_of_the_same_content_do_not_take_each_others_file(clip, uploads)
         next(steps)
         return steps
 
-    def read(function, file, name):
+    def read(_function, file, _name):
         raise NoAnswerError(f"It has {Path(file).stat().st_size} bytes.")
 
     everything = f"It has {clip.stat().st_size} bytes."
@@ -208,10 +225,9 @@ def test_what_is_no_fault_of_the_video_is_told_where_the_page_was_started(capfd)
 def test_names_of_any_kind_are_letters_and_nothing_more():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     view = ShownView("<i>", [0.0, 1.0], frames)
-    answer = Answer(2.0, 50, [Label("<script>", 0.75)], 1, [view], None)
+    answer = Answer(2.0, 50, [Label("<script>", 0.75)], 1, [view])
     html = answer_html(answer, "n" * 500) + seen_html(answer)
     assert "<script>" not in html
     assert "<i>" not in html
     assert "n" * 80 not in html
     assert "75.0%" in html
-    assert "What the priors find" not in html
