@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pks4_lightning.ops.conv import triton as conv_triton
 from pks4_lightning.ops.conv.kernels import conv_backward_kernel, conv_forward_kernel
 from pks4_lightning.ops.scan import triton as scan_triton
-from pks4_lightning.ops.scan.kernels import scan_backward_kernel, scan_forward_kernel
+from pks4_lightning.ops.scan.backward_kernel import LANES, scan_backward_kernel
+from pks4_lightning.ops.scan.forward_kernel import scan_forward_kernel
 from tests.helpers.compile_kernels import compile_kernel
 
 # An H200: clock, multiprocessors, and the instructions of a warp that each of these begins per
@@ -49,30 +50,29 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=196)
     options = parser.parse_args()
     rows = [
-        describe(name, kernel, sizes, num_warps, streams, options.clips * options.patches)
-        for name, kernel, sizes, num_warps, streams in launches()
+        describe(*launch, num_sequences=options.clips * options.patches) for launch in launches()
     ]
     show(rows, options.clips * options.patches)
     write_rows(options.json, {"triton_cubin": triton.__version__, "kernels": rows})
 
 
-def launches() -> list[tuple[str, Any, dict[str, Any], int, tuple[int, int]]]:
-    """List name, kernel, sizes, warps, and how many streams of E and of N move."""
+def launches() -> list[tuple[str, Any, dict[str, Any], int, dict[str, Any], tuple[int, int]]]:
+    """List name, kernel, sizes, channels of a program, options; streams of E and N that move."""
     u = torch.empty(1, 1, NUM_STEPS, NUM_CHANNELS, dtype=torch.bfloat16, device="meta")
     A = torch.empty(NUM_CHANNELS, D_STATE, device="meta")
     taps = torch.empty(NUM_CHANNELS, 1, NUM_TAPS, device="meta")
-    forward, backward = (
-        scan_triton._sizes(u, A, **sizes) for sizes in (scan_triton._FORWARD, scan_triton._BACKWARD)
-    )
+    forward, backward = scan_triton._forward_sizes(u, A), scan_triton._backward_sizes(u, A)
+    scan_options = scan_triton._OPTIONS
     conv = conv_triton._sizes(u, taps)
-    num_warps = conv.pop("num_warps")
+    conv_options = {"num_warps": conv.pop("num_warps")}
+    block = conv["BLOCK_E"]
     # parts of dB and dC for every block of channels, written and read again to be summed
-    parts = 2 * 2 * NUM_CHANNELS // backward["BLOCK_E"]
+    parts = 2 * 2 * NUM_CHANNELS // LANES
     return [
-        ("scan, forward", scan_forward_kernel, forward, 1, (4, 2)),
-        ("scan, backward", scan_backward_kernel, backward, 1, (7, 2 + parts)),
-        ("convolution, forward", conv_forward_kernel, conv, num_warps, (2, 0)),
-        ("convolution, backward", conv_backward_kernel, conv, num_warps, (3, 0)),
+        ("scan, forward", scan_forward_kernel, forward, forward["BLOCK_E"], scan_options, (4, 2)),
+        ("scan, backward", scan_backward_kernel, backward, LANES, scan_options, (7, 2 + parts)),
+        ("convolution, forward", conv_forward_kernel, conv, block, conv_options, (2, 0)),
+        ("convolution, backward", conv_backward_kernel, conv, block, conv_options, (3, 0)),
     ]
 
 
@@ -80,15 +80,17 @@ def describe(
     name: str,
     kernel: Any,
     sizes: dict[str, Any],
-    num_warps: int,
+    num_channels: int,
+    options: dict[str, Any],
     streams: tuple[int, int],
+    *,
     num_sequences: int,
 ) -> dict[str, Any]:
     """Compile one kernel and count what a launch takes at least."""
     absent = ["boundaries"] if "boundaries" in kernel.arg_names else []
-    binary = compile_kernel(kernel, sizes, even=True, absent=absent, num_warps=num_warps)
+    binary = compile_kernel(kernel, sizes, even=True, absent=absent, **options)
     registers, stack, instructions = _disassemble(binary.asm["cubin"])
-    warps = num_sequences * NUM_CHANNELS // sizes["BLOCK_E"] * num_warps
+    warps = num_sequences * NUM_CHANNELS // num_channels * options["num_warps"]
     counts = Counter(instruction.split(".")[0] for instruction in instructions)
     counts["all"] = len(instructions)
     times = {
@@ -131,8 +133,12 @@ def _disassemble(cubin: bytes) -> tuple[int, int, list[str]]:
             target = re.search(r"\.(L_x_\d+)", instruction[2])
             if instruction[1].startswith("BRA") and target and target[1] in labels:
                 loops.append((labels[target[1]], len(operations)))
-    # the chunk of a short clip is the whole clip, so an inner loop turns once
-    start, end = max(loops, key=lambda loop: loop[1] - loop[0])
+    # the loop over a clip's patches: the innermost of those that hold almost everything
+    longest = max(end - start for start, end in loops)
+    start, end = min(
+        (loop for loop in loops if loop[1] - loop[0] > longest / 2),
+        key=lambda loop: loop[1] - loop[0],
+    )
     return int(resources[1]), int(resources[2]), operations[start:end]
 
 

@@ -1,13 +1,15 @@
 """How Triton kernels walk streams: what the kernels share, and what their launches share.
 
 A stream has its sequences on two axes (clips, patches), anywhere in memory; its last axis is
-contiguous. A kernel is given it as a tuple: pointer, clip stride, patch stride, step stride. A
-program takes a block of the last axis and walks sequence after sequence along time, a chunk of
-steps at a time.
+contiguous. A kernel is given it as a tuple: pointer, clip stride, patch stride. The strides of
+steps, of all streams of a kernel, are its constant STEPS: it is compiled once for each size of the
+grid, and the address of a step is part of the instruction that loads it. A program takes a block of
+the last axis and walks sequence after sequence along time, a chunk of steps at a time.
 
 What the device functions pass around:
     place: sequence, patches per clip, first step of the chunk, steps
     axis: indices along the last axis of a stream, its size
+    STEP: stride of a stream's steps
     WHOLE: no value asked for lies outside the steps or the axis. An argument of its own, not a
         member of a tuple: Triton 3.7 forgets what is constant in tuples
 """
@@ -29,12 +31,14 @@ from torch import Tensor
 
 __all__ = [
     "INTERPRETED",
+    "LOG2_E",
     "acc_dtype",
     "grid_of",
     "launcher",
     "load",
     "load_chunk",
     "sigmoid",
+    "steps_of",
     "store",
     "stream_of",
 ]
@@ -45,14 +49,28 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # sum is stored, this many times
 _PROGRAMS = 4096
 
+# exponentials to base 2 are one instruction
+LOG2_E = tl.constexpr(1.4426950408889634)
+
 
 def stream_of(x: Tensor | None) -> tuple[Any, ...] | None:
     """Describe a stream to a kernel; None stays None."""
     if x is None:
         return None
-    if x.stride(-1) != 1 and x.shape[-1] > 1:
+    if not _is_readable(x):
         x = x.contiguous()
-    return (x, *x.stride()[:3])
+    return (x, *x.stride()[:2])
+
+
+def steps_of(*streams: Tensor | None) -> tuple[int, ...]:
+    """Return the strides of the steps of the same streams; 0 for None."""
+    return tuple(
+        0 if x is None else x.stride(2) if _is_readable(x) else x.shape[3] for x in streams
+    )
+
+
+def _is_readable(x: Tensor) -> bool:
+    return x.stride(-1) == 1 or x.shape[-1] == 1
 
 
 def grid_of(num_channels: int, num_sequences: int, block: int) -> tuple[int, int]:
@@ -80,20 +98,18 @@ def launcher(kernel: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
 @triton.jit
 def sigmoid(x):
     """The logistic function."""
-    return 1.0 / (1.0 + tl.exp(-x))
+    return 1.0 / (1.0 + tl.exp2(x * -LOG2_E))
 
 
 @no_type_check
 @triton.jit
-def _at(stream, place, axis, i: tl.constexpr):
-    pointer, clip_stride, patch_stride, step_stride = stream
+def _at(stream, place, axis, i: tl.constexpr, STEP: tl.constexpr):
+    pointer, clip_stride, patch_stride = stream
     s, num_patches, start, _ = place
     clip, patch = tl.cast(s // num_patches, tl.int64), tl.cast(s % num_patches, tl.int64)
-    chunk = (
-        pointer + clip * clip_stride + patch * patch_stride + tl.cast(start, tl.int64) * step_stride
-    )
+    chunk = pointer + clip * clip_stride + patch * patch_stride + tl.cast(start, tl.int64) * STEP
     # all steps of a chunk share what is in brackets
-    return (chunk + axis[0]) + i * step_stride
+    return (chunk + axis[0]) + i * STEP
 
 
 @no_type_check
@@ -105,9 +121,11 @@ def _inside(place, axis, i: tl.constexpr):
 
 @no_type_check
 @triton.jit
-def load(stream, place, axis, i: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr):
+def load(
+    stream, place, axis, i: tl.constexpr, STEP: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr
+):
     """Step ``i`` of a chunk, zero outside the steps and beyond the end of the axis."""
-    at = _at(stream, place, axis, i)
+    at = _at(stream, place, axis, i, STEP)
     if WHOLE:
         return tl.load(at).to(ACC)
     return tl.load(at, mask=_inside(place, axis, i), other=0.0).to(ACC)
@@ -115,9 +133,9 @@ def load(stream, place, axis, i: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.cons
 
 @no_type_check
 @triton.jit
-def store(stream, place, axis, i: tl.constexpr, value, WHOLE: tl.constexpr):
+def store(stream, place, axis, i: tl.constexpr, STEP: tl.constexpr, value, WHOLE: tl.constexpr):
     """Write step ``i`` of a chunk, if it is one."""
-    at, value = _at(stream, place, axis, i), value.to(stream[0].dtype.element_ty)
+    at, value = _at(stream, place, axis, i, STEP), value.to(stream[0].dtype.element_ty)
     if WHOLE:
         tl.store(at, value)
     else:
@@ -132,11 +150,12 @@ def load_chunk(
     axis,
     FIRST: tl.constexpr,
     LAST: tl.constexpr,
+    STEP: tl.constexpr,
     WHOLE: tl.constexpr,
     ACC: tl.constexpr,
 ):
     """Steps ``FIRST`` to ``LAST`` of a chunk, the last excepted, as a tuple."""
     values = ()
     for i in tl.static_range(FIRST, LAST):
-        values = values + (load(stream, place, axis, i, WHOLE, ACC),)
+        values = values + (load(stream, place, axis, i, STEP, WHOLE, ACC),)
     return values

@@ -10,6 +10,7 @@ Dimensions:
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
+# ruff: noqa: E501 - signatures with the context of a program stay on one line
 # ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # mypy: ignore-errors
 
@@ -46,28 +47,31 @@ def _convolve(xs, i: tl.constexpr, taps, bias_E, K: tl.constexpr):
 @triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E"])
 def conv_forward_kernel(
     x, taps, bias, y, num_sequences, num_patches, num_steps, E,
-    K: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
+    STEPS: tl.constexpr, K: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Write ``y``; ``taps`` has the present step first, K rows of E."""
+    """Write ``y``; ``taps`` has the present step first, K rows of E. STEPS: of x, y."""
     e_E = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E)
     channels = (e_E, E)
     taps_KE, bias_E = _load_taps(taps, e_E, E, K), tl.load(bias + e_E, mask=e_E < E, other=0.0)
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         for start in range(0, num_steps, CHUNK):
             place = (s, num_patches, start, num_steps)
-            xs = load_chunk(x, place, channels, 1 - K, CHUNK, False, ACC)
+            xs = load_chunk(x, place, channels, 1 - K, CHUNK, STEPS[0], False, ACC)
             for i in tl.static_range(CHUNK):
                 h_E = _convolve(xs, i, taps_KE, bias_E, K)
-                store(y, place, channels, i, h_E * sigmoid(h_E), False)
+                store(y, place, channels, i, STEPS[1], h_E * sigmoid(h_E), False)
 
 
 @no_type_check
 @triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E"])
 def conv_backward_kernel(
     dy, x, taps, bias, dx, dtaps, dbias, num_sequences, num_patches, num_steps, E,
-    K: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
+    STEPS: tl.constexpr, K: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Write ``dx``, and each program on the second axis its part of ``dtaps`` and ``dbias``."""
+    """Write ``dx``, and each program on the second axis its part of ``dtaps`` and ``dbias``.
+
+    STEPS: of dy, x, dx.
+    """
     e_E = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E)
     channels = (e_E, E)
     taps_KE, bias_E = _load_taps(taps, e_E, E, K), tl.load(bias + e_E, mask=e_E < E, other=0.0)
@@ -78,8 +82,8 @@ def conv_backward_kernel(
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         for start in range(0, num_steps, CHUNK):
             place = (s, num_patches, start, num_steps)
-            xs = load_chunk(x, place, channels, 1 - K, CHUNK + K - 1, False, ACC)
-            dys = load_chunk(dy, place, channels, 0, CHUNK + K - 1, False, ACC)
+            xs = load_chunk(x, place, channels, 1 - K, CHUNK + K - 1, STEPS[1], False, ACC)
+            dys = load_chunk(dy, place, channels, 0, CHUNK + K - 1, STEPS[0], False, ACC)
             dhs = ()
             for i in tl.static_range(CHUNK + K - 1):
                 h_E = _convolve(xs, i, taps_KE, bias_E, K)
@@ -90,7 +94,7 @@ def conv_backward_kernel(
                 dx_E = tl.zeros_like(bias_E)
                 for lag in tl.static_range(K):
                     dx_E += taps_KE[lag] * dhs[i + lag]
-                store(dx, place, channels, i, dx_E, False)
+                store(dx, place, channels, i, STEPS[2], dx_E, False)
             sums = ()
             for lag in tl.static_range(K):
                 sum_E = dtaps_KE[lag]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pks4_lightning.ops.conv.kernels import conv_backward_kernel, conv_forward_kernel
 from pks4_lightning.ops.conv.registration import register_conv, taps_by_lag
-from pks4_lightning.ops.triton_streams import acc_dtype, grid_of, launcher, stream_of
+from pks4_lightning.ops.triton_streams import acc_dtype, grid_of, launcher, steps_of, stream_of
 
 __all__ = ["conv_by_triton"]
 
@@ -28,7 +28,10 @@ def conv_by_triton(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     y = torch.empty_like(x)
     counts, sizes = _counts(x), _sizes(x, weight)
     launch = launcher(conv_forward_kernel[_grid(x)], x)
-    launch(stream_of(x), *_weights(x, weight, bias), stream_of(y), *counts, **sizes)
+    launch(
+        stream_of(x), *_weights(x, weight, bias), stream_of(y), *counts,
+        STEPS=steps_of(x, y), **sizes,
+    )  # fmt: skip
     return y
 
 
@@ -42,8 +45,9 @@ def _conv_backward(
     dtaps, dbias = (w.new_empty(grid[1], *w.shape) for w in (taps_KE, bias_E))
     launch = launcher(conv_backward_kernel[grid], x)
     launch(
-        stream_of(dy), stream_of(x), taps_KE, bias_E, stream_of(dx), dtaps, dbias, *counts, **sizes
-    )
+        stream_of(dy), stream_of(x), taps_KE, bias_E, stream_of(dx), dtaps, dbias, *counts,
+        STEPS=steps_of(dy, x, dx), **sizes,
+    )  # fmt: skip
     dweight = dtaps.sum(0).flip(0).t().unsqueeze(1).contiguous()
     return dx, dweight.to(weight.dtype), dbias.sum(0).to(bias.dtype)
 

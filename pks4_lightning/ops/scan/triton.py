@@ -18,18 +18,20 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pks4_lightning.ops.scan.kernels import scan_backward_kernel, scan_forward_kernel
+from pks4_lightning.ops.scan.backward_kernel import LANES, scan_backward_kernel
+from pks4_lightning.ops.scan.forward_kernel import scan_forward_kernel
 from pks4_lightning.ops.scan.registration import empty_gradients, register_scan
-from pks4_lightning.ops.triton_streams import acc_dtype, grid_of, launcher, stream_of
+from pks4_lightning.ops.triton_streams import acc_dtype, grid_of, launcher, steps_of, stream_of
 
 __all__ = ["scan_by_triton"]
 
-# One warp per program: sums over channels need no barrier. States per program, and channels that a
-# thread loads at a time, were chosen by the registers and instructions of the code compiled for
-# compute capability 9.0 (benchmarks/kernels.py).
-_FORWARD = {"states": 1024, "piece": 2}
-_BACKWARD = {"states": 512, "piece": 4}
-_OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
+# One warp per program: sums over channels need no barrier. The forward kernel's states per program,
+# and channels that a thread loads at a time, were chosen by the registers and instructions of the
+# code compiled for compute capability 9.0 (benchmarks/kernels.py). The loops are not pipelined:
+# copies in advance cost the backward kernel more instructions than they hide time.
+_FORWARD_STATES = 1024
+_PIECE = 2
+_OPTIONS = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": True}
 _CHUNK = 8
 # bytes that partial sums of the gradients of B and C may take at a time
 _PARTIAL_BYTES = 256 * 2**20
@@ -52,13 +54,15 @@ def scan_by_triton(
     """
     y = torch.empty_like(u)
     num_clips, num_patches, num_steps, num_channels = u.shape
-    sizes = _sizes(u, A, **_FORWARD)
-    weights = _Weights(u, A, B, C, D, delta_bias, sizes)
+    sizes = _forward_sizes(u, A)
+    weights = _Weights(u, A, B, C, D, delta_bias, sizes["N"], sizes["BLOCK_E"])
+    rate_NE = weights.rate_EN.t().contiguous()
     grid = grid_of(num_channels, num_clips * num_patches, sizes["BLOCK_E"])
     launcher(scan_forward_kernel[grid], u)(
-        stream_of(u), stream_of(delta), weights.rate_NE, stream_of(weights.B), stream_of(weights.C),
+        stream_of(u), stream_of(delta), rate_NE, stream_of(weights.B), stream_of(weights.C),
         weights.D_E, weights.bias_E, stream_of(gate), stream_of(y),
         num_clips * num_patches, num_patches, num_steps, num_channels, len(weights.D_E),
+        STEPS=steps_of(u, delta, weights.B, weights.C, gate, y),
         SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
     )  # fmt: skip
     return y
@@ -81,30 +85,33 @@ def _scan_backward(
     du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
     num_clips, num_patches, num_steps, num_channels = u.shape
     num_sequences, d_state = num_clips * num_patches, A.shape[1]
-    sizes = _sizes(u, A, **_BACKWARD)
-    weights = _Weights(u, A, B, C, D, delta_bias, sizes)
-    num_blocks, _ = grid_of(num_channels, num_sequences, sizes["BLOCK_E"])
-    of_a_sequence = num_blocks * num_steps * 2 * sizes["N"] * weights.D_E.itemsize
+    sizes = _backward_sizes(u, A)
+    num_states = _padded_states(A)
+    weights = _Weights(u, A, B, C, D, delta_bias, num_states, LANES)
+    num_blocks, _ = grid_of(num_channels, num_sequences, LANES)
+    of_a_sequence = num_blocks * num_steps * 2 * num_states * weights.D_E.itemsize
     slab = max(1, _PARTIAL_BYTES // of_a_sequence)
-    sums = [torch.zeros_like(x) for x in (weights.rate_NE, weights.D_E, weights.D_E)]
+    dgate_or_none = None if gate is None else dgate
+    streams = (dy, u, delta, weights.B, weights.C, gate, du, ddelta, dgate_or_none)
+    dy_, u_, delta_, B_, C_, gate_, du_, ddelta_, dgate_ = (stream_of(x) for x in streams)
+    sums = [torch.zeros_like(x) for x in (weights.rate_EN, weights.D_E, weights.D_E)]
     for first in range(0, num_sequences, slab):
         last = min(first + slab, num_sequences)
-        grid = grid_of(num_channels, last - first, sizes["BLOCK_E"])
-        shared = weights.D_E.new_empty(2, num_blocks, last - first, num_steps, sizes["N"])
+        grid = grid_of(num_channels, last - first, LANES)
+        shared = weights.D_E.new_empty(2, num_blocks, last - first, num_steps, num_states)
         parts = [x.new_empty(grid[1], *x.shape) for x in sums]
         launcher(scan_backward_kernel[grid], u)(
-            stream_of(dy), stream_of(u), stream_of(delta), weights.rate_NE, stream_of(weights.B),
-            stream_of(weights.C), weights.D_E, weights.bias_E, stream_of(gate), stream_of(du),
-            stream_of(ddelta), None if gate is None else stream_of(dgate), parts[0], *shared,
-            *parts[1:], _boundaries(weights.D_E, grid, num_steps, sizes),
+            dy_, u_, delta_, weights.rate_EN, B_, C_, weights.D_E, weights.bias_E, gate_,
+            du_, ddelta_, dgate_, parts[0], shared, *parts[1:],
+            _boundaries(weights.D_E, grid, num_steps, sizes["CHUNK"], num_states),
             first, last, num_patches, num_steps, num_channels, len(weights.D_E),
-            SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
+            STEPS=steps_of(*streams), SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
         )  # fmt: skip
         for whole, part in zip((dB, dC), shared, strict=True):
             whole.view(-1, num_steps, d_state)[first:last] = part.sum(0)[..., :d_state]
         for total, part in zip(sums, parts, strict=True):
             total += part.sum(0)
-    dA.copy_(sums[0][:d_state, :num_channels].t())
+    dA.copy_(sums[0][:num_channels, :d_state])
     dD.copy_(sums[1][:num_channels])
     if delta_bias is not None:
         dbias.copy_(sums[2][:num_channels])
@@ -122,29 +129,48 @@ class _Weights:
         C: Tensor,
         D: Tensor,
         delta_bias: Tensor | None,
-        sizes: dict[str, Any],
+        num_states: int,
+        block: int,
     ) -> None:
         dtype = acc_dtype(u)
-        states, channels = sizes["N"] - A.shape[1], -len(D) % sizes["BLOCK_E"]
+        states, channels = num_states - A.shape[1], -len(D) % block
         # in units of log 2: one instruction exponentiates to base 2
-        rate_EN = F.pad(A.to(dtype) * math.log2(math.e), (0, states, 0, channels))
-        self.rate_NE = rate_EN.t().contiguous()
+        rate_EN = A.to(dtype) * math.log2(math.e)
+        self.rate_EN = F.pad(rate_EN, (0, states, 0, channels)).contiguous()
         self.D_E = F.pad(D.to(dtype), (0, channels))
         self.bias_E = None if delta_bias is None else F.pad(delta_bias.to(dtype), (0, channels))
         self.B, self.C = (F.pad(x.to(dtype), (0, states)) for x in (B, C))
 
 
-def _sizes(u: Tensor, A: Tensor, *, states: int, piece: int) -> dict[str, Any]:
+def _padded_states(A: Tensor) -> int:
+    # two threads share them
+    return max(2, triton.next_power_of_2(A.shape[1]))
+
+
+def _forward_sizes(u: Tensor, A: Tensor) -> dict[str, Any]:
+    num_states = _padded_states(A)
+    block = max(1, _FORWARD_STATES // num_states)
+    return {
+        **_common_sizes(u, block),
+        "BLOCK_E": block,
+        "N": num_states,
+        "PIECE": min(_PIECE, block),
+        "ONE_CHUNK": u.shape[2] <= _CHUNK,
+    }
+
+
+def _backward_sizes(u: Tensor, A: Tensor) -> dict[str, Any]:
+    of_a_thread = _padded_states(A) // 2
+    at_once = min(4, of_a_thread)
+    return {**_common_sizes(u, LANES), "NR": of_a_thread // at_once, "NV": at_once}
+
+
+def _common_sizes(u: Tensor, block: int) -> dict[str, Any]:
     num_steps, num_channels = u.shape[2:]
-    num_states = triton.next_power_of_2(A.shape[1])
-    block = max(1, states // num_states)
     chunk = min(_CHUNK, triton.next_power_of_2(num_steps))
     is_double = acc_dtype(u) == torch.float64
     return {
         "CHUNK": chunk,
-        "BLOCK_E": block,
-        "N": num_states,
-        "PIECE": min(piece, block),
         "WHOLE_T": num_steps % chunk == 0,
         "WHOLE_E": num_steps % chunk == 0 and num_channels % block == 0,
         "TERMS": 17 if is_double else 7,
@@ -153,12 +179,12 @@ def _sizes(u: Tensor, A: Tensor, *, states: int, piece: int) -> dict[str, Any]:
 
 
 def _boundaries(
-    like: Tensor, grid: tuple[int, int], num_steps: int, sizes: dict[str, Any]
+    like: Tensor, grid: tuple[int, int], num_steps: int, chunk: int, num_states: int
 ) -> Tensor | None:
-    num_chunks = triton.cdiv(num_steps, sizes["CHUNK"])
+    num_chunks = triton.cdiv(num_steps, chunk)
     if num_chunks == 1:
         return None
-    return like.new_empty(grid[0] * grid[1] * num_chunks * sizes["BLOCK_E"] * sizes["N"])
+    return like.new_empty(grid[0] * grid[1] * num_chunks * LANES * num_states)
 
 
 register_scan(scan_by_triton, _scan_backward)
