@@ -102,8 +102,9 @@ class ModelProcess:
             is_answer, value = connection.recv()
         except (EOFError, OSError):
             child.join(1.0)
-            logger.warning("The model's process ended with status %s.", child.exitcode)
             self._stop()
+            if not self._is_closed:
+                logger.warning("The model's process ended with status %s.", child.exitcode)
             raise NoAnswerError(
                 "This video ended the process that decoded it, or the memory ran out; the model "
                 "is loaded again for the next one."
@@ -131,9 +132,9 @@ class ModelProcess:
         return self._child
 
     def _stop(self) -> None:
-        if self._child is not None:
-            child, connection = self._child
-            self._child = None
+        ended, self._child = self._child, None
+        if ended is not None:
+            child, connection = ended
             child.kill()
             child.join()
             connection.close()

@@ -8,6 +8,7 @@ import gradio as gr
 
 from pks4_lightning.app.answering import Page, answer_upload
 from pks4_lightning.app.model_process import ModelProcess
+from pks4_lightning.app.rendering import classes_html
 
 __all__ = ["STYLE", "build_page", "theme"]
 
@@ -48,6 +49,7 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
         delete_cache=(_SECONDS_BETWEEN_SWEEPS, _SECONDS_KEPT),
     ) as blocks:
         gr.Markdown(f"# {name}\n{model.description.kind}.")
+        gr.HTML(classes_html(model.description.label_names))
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 with gr.Tab("File"):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -13,6 +14,7 @@ from pks4_lightning.training.scoring.predictions import Label
 
 __all__ = [
     "answer_html",
+    "classes_html",
     "note_html",
     "priors_html",
     "refusal_html",
@@ -27,6 +29,19 @@ _PRIORS = (
     "changes most; the correlation of its search window with it is drawn over the next frame. "
     "Variation is how much each patch changes."
 )
+
+
+def classes_html(names: Sequence[str]) -> str:
+    """Return the classes as a list that opens, in the order of their names.
+
+    Args:
+        names: The classes'.
+    """
+    items = "".join(f"<li>{escape(name)}</li>" for name in sorted(names, key=str.casefold))
+    return (
+        f'<details class="pks4-classes"><summary>What it can answer</summary><ul>{items}</ul>'
+        "</details>"
+    )
 
 
 def note_html(text: str) -> str:

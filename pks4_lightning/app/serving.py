@@ -168,14 +168,14 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _name_of(source: str) -> str:
-    """Return what a person calls a model: its hub id, its folder, its run, or its file."""
+    """Return what a person calls a model: its hub id, or its run, folder or file with its place."""
     path = Path(source)
     if not path.exists():
         return source
     path = path.resolve()
     if path.parent.name == "checkpoints":
-        return path.parent.parent.name
-    return path.name if path.is_dir() else f"{path.parent.name}/{path.stem}"
+        path = path.parent.parent
+    return f"{path.parent.name}/{path.name if path.is_dir() else path.stem}"
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the interface's

@@ -21,7 +21,7 @@ from pks4_lightning.app.examination import (
     watch,
 )
 from pks4_lightning.app.model_process import NoAnswerError, outcome
-from pks4_lightning.app.rendering import answer_html, seen_html
+from pks4_lightning.app.rendering import answer_html, classes_html, seen_html
 from pks4_lightning.training.scoring.predictions import Label
 from tests.helpers.media import Clip, write_clip
 
@@ -226,8 +226,9 @@ def test_names_of_any_kind_are_letters_and_nothing_more():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     view = ShownView("<i>", [0.0, 1.0], frames)
     answer = Answer(2.0, 50, [Label("<script>", 0.75)], 1, [view])
-    html = answer_html(answer, "n" * 500) + seen_html(answer)
+    html = answer_html(answer, "n" * 500) + seen_html(answer) + classes_html(["b", "<script>", "A"])
     assert "<script>" not in html
     assert "<i>" not in html
     assert "n" * 80 not in html
     assert "75.0%" in html
+    assert "<li>A</li><li>b</li>" in html

@@ -95,6 +95,7 @@ def test_a_clip_is_answered_with_frames_priors_and_timeline(
     best, *_ = pks4_lightning.load(trained / "checkpoints" / "best.ckpt").predict(clip)
     assert page.text(".pks4-best") == f"{best.name}\n{best.score:.1%}"
     assert page.run("document.querySelectorAll('.pks4-labels li').length") == 5
+    assert page.run("document.querySelectorAll('.pks4-classes li').length") == 8
     assert page.run("document.querySelectorAll('.pks4-frames img').length") == 4
     assert page.text("#timeline").startswith("What happens when")
     # letters in pictures have the page's colour, and nothing is wider than the screen
