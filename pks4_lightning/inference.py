@@ -69,11 +69,17 @@ def load(
         ValueError: If it is damaged, or was not written by this package.
 
     Example:
-        ::
-
-            model = pks4_lightning.load("runs/demo/pks4/checkpoints/best.ckpt")
-            for label, score in model.predict("clip.mp4", num_best=3):
-                print(f"{score:.1%}  {label}")
+        >>> model = load("runs/demo/pks4/checkpoints/best.ckpt")
+        >>> best, second, third = model.predict("clip.mp4", num_best=3)
+        >>> best.name in model.label_names, best.score >= second.score >= third.score
+        (True, True)
+        >>> len(model.predict(["clip.mp4", "other.mp4"]))
+        2
+        >>> clips = model.preprocess("clip.mp4", num_clips=2, num_crops=3)
+        >>> model.logits(clips).shape == (6, len(model.label_names))
+        True
+        >>> model.features("clip.mp4").shape == (model.classifier.head.in_features,)
+        True
     """
     source = os.fspath(source)
     if is_hub_id(source):

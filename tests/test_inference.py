@@ -1,12 +1,14 @@
 """A classifier in a program says what the command line says."""
 
 import csv
+import doctest
 
 import numpy as np
 import pytest
 import torch
 
 import pks4_lightning
+from pks4_lightning import inference
 from pks4_lightning.__main__ import main
 from pks4_lightning.data.video.video import Video
 
@@ -129,6 +131,17 @@ def test_half_precision_agrees_roughly(checkpoint, model, videos):
 def test_what_is_no_array_of_frames_is_refused_with_its_shape(model, array):
     with pytest.raises(ValueError, match="T x H x W x 3 of uint8"):
         model.predict(array)
+
+
+def test_the_example_in_the_docstring_is_true(checkpoint, videos, tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "demo" / "pks4" / "checkpoints"
+    run.mkdir(parents=True)
+    (run / "best.ckpt").symlink_to(checkpoint)
+    for name, video in zip(("clip.mp4", "other.mp4"), videos, strict=False):
+        (tmp_path / name).symlink_to(video)
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(inference)
+    assert (result.attempted, result.failed) == (7, 0)
 
 
 def test_what_is_not_there_is_named(model, tmp_path):
