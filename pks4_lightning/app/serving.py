@@ -112,7 +112,7 @@ def serve(source: str, options: ServingOptions) -> None:
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            logger.info("Ended; what was uploaded has been removed.")
+            logger.info("Ended; uploads are removed.")
         finally:
             model.close()  # so that nobody waits for it any more
             page.close(verbose=False)
