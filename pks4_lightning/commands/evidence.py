@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
-from pks4_lightning.experiments.cross_validation import cross_validate, hold_out
+from pks4_lightning.experiments.cross_validation import CrossValidation, cross_validate, hold_out
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.priors import priors_picture
@@ -29,8 +29,9 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 _CONFIG = "egogestar"
-# no clip chooses anything, so none is looked at before the test
-_NO_CHOICE = ("--trainer.limit_val_batches", "0")
+# no clip chooses anything, so none is looked at before the test; 0.0, because what a 0 becomes,
+# and so the settings' hash, depends on whether `int | float` or `float | int` was imported first
+_NO_CHOICE = ("--trainer.limit_val_batches", "0.0")
 _FOLDS = 5
 
 EXAMPLES = """\
@@ -38,6 +39,7 @@ examples:
   pks4 evidence --data.root /data/EgoGestAR/testvideo --seeds 0 1 2 3 4
   pks4 evidence --data.root /data/EgoGestAR/testvideo --arms full ks4 average --probes
   pks4 evidence --data.root /data/EgoGestAR/testvideo --task gestures --data.num_frames 16
+  pks4 evidence --data.root /data/EgoGestAR/testvideo --arms --probes      # trains nothing
   pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/motion
   pks4 evidence --data.root data/motion --task motion --out runs/motion
 The folder holds the clips, and index.csv with the columns path, label and group; for the motion
@@ -62,10 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
         "--arms",
-        nargs="+",
+        nargs="*",
         default=arm_keys(),
         metavar="ARM",
-        help=f"any of {', '.join(arm_keys())}; default: all",
+        help=f"any of {', '.join(arm_keys())}; default: all; with --probes also none",
     )
     parser.add_argument(
         "--task",
@@ -107,6 +109,8 @@ def run(arguments: argparse.Namespace) -> None:
             f"--folds ({arguments.folds}) is for gestures: the task {arguments.task} has a "
             "training and a test split; leave it out."
         )
+    if not arguments.arms and not arguments.probes:
+        raise ValueError("--arms names none: name one, leave it out for all, or add --probes.")
     arms = evidence_arms(arguments.arms)
     cache = ("--data.token_cache", str((arguments.out / "tokens").absolute()))
     shared = ("--data.train", task.table, *_NO_CHOICE, *cache, *task.arguments)
@@ -123,8 +127,11 @@ def run(arguments: argparse.Namespace) -> None:
         "jobs": arguments.jobs,
         "trains": not arguments.show,
     }
-    if task.is_split:
-        found = hold_out(arms, [clip for clip in clips if clip.split == "test"], **how)
+    tested = [clip for clip in clips if clip.split == "test"] if task.is_split else clips
+    if not arms:
+        found = CrossValidation([], {}, tested)
+    elif task.is_split:
+        found = hold_out(arms, tested, **how)
     else:
         found = cross_validate(arms, clips, num_folds=num_folds, **how)
     right = {arm.name: found.right[arm.row] for arm in arms}

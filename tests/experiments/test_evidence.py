@@ -79,6 +79,7 @@ def gestures(motion_set, tmp_path):
         (["--task", "gestures"], "lists no clip of the class 'carret'"),
         (["--data.train", "other.csv"], "There is no table of clips"),
         (["--folds", "2", "--show"], "has no fold that all rows have finished"),
+        (["--arms"], "--arms names none: name one"),
         (["--task", "motion"], "There is no table of clips"),
         (["--task", "motion", "--data.train", "index.csv"], "no clip of the split 'train'"),
         (["--task", "motion", "--folds", "5"], "--folds (5) is for gestures"),
