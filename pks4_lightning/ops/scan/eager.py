@@ -33,10 +33,10 @@ from pks4_lightning.ops.scan.registration import empty_gradients
 
 __all__ = ["scan_backward", "scan_forward"]
 
-# Bytes of the states that one step of a slab of sequences works on. On a CPU the step should find
-# them in the cache and yet be long beside the calls of its operators; a GPU wants few and large
-# kernels.
-_CPU_STEP_BYTES = 8 * 2**20
+# Bytes of the states that one step of a slab of sequences works on. A thread of a CPU should find
+# its share in the cache, beside the slab's streams, which grow with its frames, and yet be busy for
+# longer than the calls of the operators take; a GPU wants few and large kernels.
+_CPU_STEP_BYTES = 2 * 2**20
 _GPU_STEP_BYTES = 128 * 2**20
 
 # Steps of a sequence that is not cut. The cut takes up to twice the work and saves calls: time that
@@ -143,7 +143,9 @@ class _Cut:
     @classmethod
     def of(cls, num_steps: int, like: Tensor, *, num_in_step: int) -> "_Cut":
         """Cut so that a step reads or writes ``num_in_step`` tensors of bounded size."""
-        bound = _CPU_STEP_BYTES if like.device.type == "cpu" else _GPU_STEP_BYTES
+        bound = _GPU_STEP_BYTES
+        if like.device.type == "cpu":
+            bound = _CPU_STEP_BYTES * torch.get_num_threads()
         at_once = max(1, bound // (num_in_step * like.nbytes))
         number = 1
         if num_steps > _LONGEST_PIECE:
