@@ -1,1 +1,1 @@
-"""What may be wrong with a machine before a training starts on it, and how it is mended."""
+"""Check a machine before a training, and suggest a fix for each problem."""

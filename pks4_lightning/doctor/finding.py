@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Finding:
 
     check: str
     said: str
-    """What is there."""
+    """The result, in words."""
     fix: str | None = None
-    """What to do about it; ``None`` where nothing is wrong."""
+    """What to do about it; ``None`` if nothing is wrong."""
 
     @property
     def is_well(self) -> bool:
@@ -26,7 +26,7 @@ Check = Callable[[], Finding]
 
 
 def run_checks(checks: Iterable[tuple[str, Check]]) -> list[Finding]:
-    """Run checks one after the other. One that breaks is a finding too.
+    """Run checks one after the other. A check that raises is reported as a finding too.
 
     Args:
         checks: Names and checks.
@@ -37,6 +37,6 @@ def run_checks(checks: Iterable[tuple[str, Check]]) -> list[Finding]:
             findings.append(check())
         except Exception as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            fix = "what is named here must be mended first; an issue may quote this line"
+            fix = "fix the error named here; if it remains, quote this line in an issue"
             findings.append(Finding(check=name, said=f"{type(error).__name__}: {first}", fix=fix))
     return findings

@@ -1,4 +1,4 @@
-"""Cores, memory for sharing, files, disks: what the operating system gives a training."""
+"""Checks of cores, shared memory, open files and disks."""
 
 import os
 import resource
@@ -11,8 +11,8 @@ from pks4_lightning.doctor.finding import Finding
 __all__ = ["check_cores", "check_data", "check_disk", "check_files", "check_memory", "check_temp"]
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - nothing is written there
-_LEAST_SHARED = 2**30  # ten batches of 16 clips of 8 frames at 224 pixels, 8-bit, twice over
-_LEAST_DISK = 5 * 2**30  # the checkpoints of a ViT-L/14 with its optimiser's state
+_LEAST_SHARED = 2**30  # twice ten batches of 16 clips of 8 frames at 224 pixels, 8-bit
+_LEAST_DISK = 5 * 2**30  # the checkpoints of a ViT-L/14 with its optimiser state
 _LEAST_FILES = 1024  # PyTorch's workers send a file handle per tensor
 _MOUNTS = Path("/proc/mounts")
 _NETWORK = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "lustre", "ceph", "beegfs", "gpfs")
@@ -29,7 +29,7 @@ def check_cores() -> Finding:
 
 
 def check_memory() -> Finding:
-    """Look at the memory that data workers share with the training."""
+    """Check the memory that data workers share with the training."""
     if not _SHARED_MEMORY.is_dir():
         return Finding(check="shared memory", said=f"no {_SHARED_MEMORY} on this system")
     status = os.statvfs(_SHARED_MEMORY)
@@ -41,7 +41,7 @@ def check_memory() -> Finding:
 
 
 def check_files() -> Finding:
-    """Look at how many files this process may open."""
+    """Check how many files this process may open."""
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     fix = None
     if limit != resource.RLIM_INFINITY and limit < _LEAST_FILES:
@@ -52,7 +52,7 @@ def check_files() -> Finding:
 
 
 def check_temp() -> Finding:
-    """Write a file where temporary files go."""
+    """Check that a temporary file can be written."""
     try:
         with tempfile.TemporaryFile() as file:
             file.write(b"a test")
@@ -64,26 +64,26 @@ def check_temp() -> Finding:
 
 
 def check_disk(folder: Path) -> Finding:
-    """Look at the room for checkpoints.
+    """Check the disk space for checkpoints.
 
     Args:
-        folder: Where runs go.
+        folder: Output folder of runs.
     """
     free = shutil.disk_usage(folder).free
     fix = None
     if free < _LEAST_DISK:
-        fix = "make room, or send runs elsewhere with --trainer.default_root_dir"
+        fix = "free some space, or choose another disk with --trainer.default_root_dir"
     return Finding(check="disk", said=f"{_gib(free)} free for runs", fix=fix)
 
 
 def check_data(root: Path | None) -> Finding:
-    """Look at the data set's folder and the file system that it is on.
+    """Check the data set's folder and its file system.
 
     Args:
-        root: The folder, as ``data.root`` has it. ``None``: none was given.
+        root: The folder, as in ``data.root``. ``None``: none was given.
     """
     if root is None:
-        return Finding(check="data", said="not looked at; --data DIR names its folder")
+        return Finding(check="data", said="not checked; --data DIR names the folder")
     if not root.is_dir():
         fix = "mount it, or give the folder that --data.root names"
         return Finding(check="data", said=f"there is no folder {root}", fix=fix)
@@ -92,12 +92,12 @@ def check_data(root: Path | None) -> Finding:
     kind = _file_system(root.resolve())
     note = ""
     if kind.startswith(_NETWORK):
-        note = ", a network's: where decoding waits for it, copy the videos to a local disk"
+        note = ", a network file system: if decoding is slow, copy the videos to a local disk"
     return Finding(check="data", said=f"on {kind or 'an unknown file system'}{note}")
 
 
 def _file_system(path: Path) -> str:
-    """Return the kind of the file system that a path is on, as Linux names it."""
+    """Return the type of the file system that a path is on, as Linux names it."""
     if not _MOUNTS.is_file():
         return ""
     best, kind = Path("/"), ""

@@ -1,4 +1,4 @@
-"""Packages, torch and its GPU, decoders, the hub."""
+"""Checks of packages, torch and its GPU, decoders, and the hub."""
 
 import importlib.util
 import platform
@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # seconds
 
 
 def check_packages() -> Finding:
-    """Compare the installed packages with the versions that this one asks for."""
+    """Compare the installed packages with the required versions."""
     try:
         asked = [Requirement(line) for line in requires(_PACKAGE) or ()]
     except PackageNotFoundError:
@@ -47,7 +47,7 @@ def check_packages() -> Finding:
 
 
 def check_gpu() -> Finding:
-    """Say what torch computes on, and whether a GPU is left idle."""
+    """Report the device that torch uses, and whether a GPU is unused."""
     said = f"torch {torch.__version__}"
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
@@ -66,7 +66,7 @@ def check_gpu() -> Finding:
 
 
 def check_triton() -> Finding:
-    """Import Triton, where a GPU runs its kernels."""
+    """Import Triton, if there is a GPU to run its kernels."""
     if not torch.cuda.is_available():
         return Finding(check="triton", said="not needed without a GPU")
     if importlib.util.find_spec("triton") is None:
@@ -76,7 +76,7 @@ def check_triton() -> Finding:
 
 
 def check_decoders() -> Finding:
-    """Look for the decoders of the codecs that data sets come in."""
+    """Check that the decoders for the codecs of common data sets exist."""
     absent = [name for name, choices in _DECODERS.items() if not any(map(_decodes, choices))]
     if absent:
         fix = "pip install --force-reinstall --only-binary av av: its wheels have all of them"
@@ -85,7 +85,7 @@ def check_decoders() -> Finding:
 
 
 def check_hub() -> Finding:
-    """Ask the Hugging Face hub for an answer, which image towers are downloaded from."""
+    """Check that the Hugging Face hub, which provides image towers, responds."""
     if constants.HF_HUB_OFFLINE:
         return Finding(check="hub", said="not asked: HF_HUB_OFFLINE is set")
     try:
@@ -93,11 +93,11 @@ def check_hub() -> Finding:
         with urlopen(request, timeout=_PATIENCE):  # noqa: S310 - same
             pass
     except HTTPError:
-        pass  # an answer, too
+        pass  # an error status is a response, too
     except OSError as error:
         reason = getattr(error, "reason", error)
         fix = (
-            "where there is a network: pks4 tower fetch openai/clip-vit-base-patch16 --out DIR; "
+            "on a machine with a network: pks4 tower fetch openai/clip-vit-base-patch16 --out DIR; "
             "here: --model.classifier.backbone DIR, and HF_HUB_OFFLINE=1"
         )
         return Finding(check="hub", said=f"cannot be reached ({reason})", fix=fix)

@@ -1,4 +1,4 @@
-"""Small pieces of the real work: a clip decoded, a training step taken."""
+"""Trials of the real work: decode a clip, take a training step."""
 
 import os
 import tempfile
@@ -27,7 +27,7 @@ _TINY = {
 
 
 def try_decoding() -> Finding:
-    """Write a small video, and read a clip of it as a training does."""
+    """Write a small video, and read a clip of it as in training."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         _write(path)
@@ -40,13 +40,15 @@ def try_decoding() -> Finding:
     expected = torch.tensor([_brightness(number) for number in chosen])
     if video.num_frames != _LENGTH or (frames - expected).abs().max() > 4:
         fix = "pip install --force-reinstall --only-binary av av"
-        return Finding(check="decoding", said="gives other pictures than were encoded", fix=fix)
+        return Finding(
+            check="decoding", said="gives pictures that differ from the encoded ones", fix=fix
+        )
     size = f"{_LENGTH} frames of {_WIDTH} × {_HEIGHT}"
     return Finding(check="decoding", said=f"{milliseconds:.0f} ms for 8 of {size} (MPEG-4)")
 
 
 def try_training_step() -> Finding:
-    """Train a tiny classifier for one step, where a training would run."""
+    """Train a tiny classifier for one step, on the device a training would use."""
     torch.manual_seed(0)
     config = PKS4Config(
         num_classes=4, pretrained=False, backbone_config=dict(_TINY), insert_after=1, d_prior=8,
@@ -68,11 +70,13 @@ def try_training_step() -> Finding:
     except Exception as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         asked = os.environ.get("PKS4_SCAN_BACKEND")
-        fix = "unset PKS4_SCAN_BACKEND" if asked else "PKS4_SCAN_BACKEND=torch goes without kernels"
+        fix = "unset PKS4_SCAN_BACKEND" if asked else "set PKS4_SCAN_BACKEND=torch to avoid kernels"
         return Finding(check="training step", said=said, fix=fix)
     if not after.isfinite().all() or torch.equal(after, before.cpu()):
-        fix = "reinstall torch; if it stays so, the processor or its memory is at fault"
-        return Finding(check="training step", said="leaves no numbers, or changes nothing", fix=fix)
+        fix = "reinstall torch; if the problem remains, the processor or its memory is faulty"
+        return Finding(
+            check="training step", said="gives NaN or Inf, or changes no weight", fix=fix
+        )
     said = f"{milliseconds:.0f} ms for a tiny classifier on {device.type}"
     return Finding(check="training step", said=said)
 

@@ -1,4 +1,4 @@
-"""Sets of trainings and tests, run and tabulated."""
+"""Run sets of trainings and tests, and tabulate the results."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The paper's ablations, Tables 5 to 9, and the readings of its text: arms of an experiment."""
+"""The paper's ablations, Tables 5 to 9, and readings of its text, as arms of an experiment."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from pks4_lightning.paper.tables import NUM_TABLES, Row, Table, read_table
 __all__ = ["FRAME_AVERAGING", "READINGS", "TABLES", "ablation_arms", "reading_arms"]
 
 TABLES = tuple(number for number in range(1, NUM_TABLES + 1) if read_table(number).sets)
-"""Numbers of the tables that are ablations."""
+"""Numbers of the ablation tables."""
 _PAPERS_BLOCKS = 12
 _DEPTH = "model.classifier.insert_after"
 
@@ -22,7 +22,7 @@ FRAME_AVERAGING = (
     *("--model.classifier.use_variation", "false"),
     *("--model.classifier.use_correlation", "false"),
 )
-"""Arguments of a model in which nothing passes between frames."""
+"""Arguments of a model in which frames do not interact."""
 
 READINGS: dict[str, dict[str, Any]] = {
     "Default": {},
@@ -52,23 +52,23 @@ READINGS: dict[str, dict[str, Any]] = {
     "GRU in the scanner's place": {"classifier.scanner": "gru"},
     "Attention in the scanner's place": {"classifier.scanner": "attention"},
 }
-"""Other ways to read the paper (REPRODUCTION.md, Readings), and controls: settings of the model."""
+"""Other readings of the paper (REPRODUCTION.md, Readings) and controls, as model settings."""
 
 
 def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
     """List the rows of tables.
 
-    Table 5 has one row more than in the paper: frame averaging without the class-token route,
-    which is what the paper's text calls its baseline. Table 6 stands for a tower of 12 blocks. A
-    deeper tower is cut at the same depths; a shallower one after every block but its last, for
-    the paper's seven places fall together there.
+    Table 5 has one more row than in the paper: frame averaging without the class-token route, which
+    the paper's text calls its baseline. Table 6 is for a tower of 12 blocks. In a deeper tower,
+    PKS⁴ is inserted at the same relative depths; in a shallower one, after every block but the
+    last, because the paper's seven places coincide there.
 
     Args:
-        tables: Numbers out of :data:`TABLES`, each once.
+        tables: Numbers from :data:`TABLES`, each once.
         num_blocks: Depth of the backbone.
 
     Raises:
-        ValueError: If there is no such table, or it is no ablation.
+        ValueError: If there is no such table, or it is not an ablation.
     """
     arms: list[Arm] = []
     for number in dict.fromkeys(tables):
@@ -96,7 +96,7 @@ def reading_arms() -> list[Arm]:
 
 
 def _depths(table: Table, num_blocks: int) -> list[Arm]:
-    """Cut a tower of another depth, the paper's row beside it where the depth is the same."""
+    """List insertion points for a tower of another depth, with the paper's row if it matches."""
     by_depth = {int(row.name) / _PAPERS_BLOCKS: row for row in table.rows}
     places = [block for block in range(1, num_blocks) if block / num_blocks in by_depth]
     if num_blocks < _PAPERS_BLOCKS:
@@ -113,7 +113,7 @@ def _depths(table: Table, num_blocks: int) -> list[Arm]:
 
 
 def _arguments(table: Table, row: Row, **changes: int) -> tuple[str, ...]:
-    """Spell what a row sets as arguments of ``pks4 fit``."""
+    """Return the settings of a row as arguments of ``pks4 fit``."""
     assert row.settings is not None, "every row of an ablation has its settings"
     values: dict[str, Any] = {**row.settings, **asdict(PKS4Config(**row.settings["classifier"]))}
     return _spelled(

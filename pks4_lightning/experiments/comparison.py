@@ -1,11 +1,11 @@
-"""Models compared on the same clips and seeds, with intervals that account for both.
+"""Compare models on the same clips and seeds, with intervals that account for both.
 
-A model is trained with every seed and answers for every clip. Its answers are alike for one clip
-whatever the seed, and for one seed whatever the clip, so neither all answers nor the clips alone
-are the sample. With X[s, c] = mean + seed[s] + clip[c] + rest[s, c], the variance of the mean is
+A model is trained with every seed and predicts every clip. Predictions are correlated within a clip
+and within a seed, so neither all predictions nor the clips alone are the sample. With
+X[s, c] = mean + seed[s] + clip[c] + rest[s, c], the variance of the mean is
 var(seed) / S + var(clip) / C + var(rest) / (S C). The two mean squares, between clips and between
-seeds, add up to that with var(rest) counted twice: an interval that is a little too wide where
-seeds make no difference, and not too narrow where they do.
+seeds, sum to that with var(rest) counted twice: the interval is slightly too wide if seeds make no
+difference, and not too narrow if they do.
 
 Reference:
     Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Right = Mapping[str, Bool[np.ndarray, "S C"]]
-"""Row of a table to whether each seed's models are right about each clip."""
+"""Maps each row of a table to whether the models of each seed are correct for each clip."""
 
 
 class Estimate(NamedTuple):
@@ -48,15 +48,15 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estimate:
-    """Estimate a mean over clips and seeds, both of them a sample of all that could have been.
+    """Estimate a mean over clips and seeds, treating both as samples of a population.
 
     Args:
-        values: What each training says of each clip: 1 where it is right and 0 elsewhere; for the
+        values: Result of each training for each clip: 1 if correct and 0 otherwise; for the
             difference of two models, paired by seed and clip, -1, 0 or 1.
-        level: Share of such intervals that hold the true mean.
+        level: Share of such intervals that contain the true mean.
 
     Returns:
-        The mean and its interval. With one seed the interval accounts for the clips alone.
+        The mean and its interval. With one seed, the interval accounts for the clips only.
 
     Raises:
         ValueError: If there are fewer than two clips, or no seed.
@@ -69,7 +69,7 @@ def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estima
     if num_seeds > 1:
         squares.append((num_clips * float(values.mean(axis=1).var(ddof=1)), num_seeds - 1))
     total = sum(square for square, _ in squares)
-    if total == 0.0:  # all alike: the rule of three, for what is so rare that no clip shows it
+    if total == 0.0:  # no variation: use the rule of three, for events too rare to be observed
         half = -math.log(1.0 - level) / num_clips
         return Estimate(mean, mean - half, mean + half)
     freedom = total**2 / sum(square**2 / degrees for square, degrees in squares)
@@ -81,13 +81,13 @@ def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str,
     """Estimate every row's accuracy, and its difference from the first row's.
 
     Args:
-        right: The first row is what the others are compared with. A row of one training beside
-            rows of several is paired with each of them.
-        groups: Of the clips: those of one group, such as two directions of one scene, are then one
-            observation to the intervals. ``None``: every clip is one.
+        right: The other rows are compared with the first one. A row of one training among rows of
+            several is paired with each of them.
+        groups: Group of each clip: clips of one group, such as two directions of one scene, count
+            as one observation. ``None``: every clip is one.
 
     Returns:
-        One dictionary per row: ``row``, ``seeds``, ``clips``, ``top1`` and, but for the first,
+        One dictionary per row: ``row``, ``seeds``, ``clips``, ``top1`` and, except for the first,
         ``difference``, paired by clip and seed; each with the ends of its 95 % interval over clips
         and seeds under ``_low`` and ``_high``.
     """
@@ -100,7 +100,7 @@ def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str,
             values["difference"] = answers - reference
         for measure, matrix in values.items():
             found = estimate(matrix if groups is None else _by_group(matrix, groups))
-            if measure == "top1":  # Student's t knows no ends
+            if measure == "top1":  # Student's t has no bounds
                 found = Estimate(found.mean, max(found.low, 0.0), min(found.high, 1.0))
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
         rows.append(row)
@@ -108,7 +108,7 @@ def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str,
 
 
 def _by_group(values: Float[np.ndarray, "S C"], groups: Sequence[str]) -> Float[np.ndarray, "S G"]:
-    """Add up the clips of each group, scaled so that the mean over groups is that over clips."""
+    """Sum the clips of each group, scaled so that the mean over groups equals that over clips."""
     names, group_of = np.unique(np.array(groups), return_inverse=True)
     is_of = np.eye(len(names))[group_of]
     sums: np.ndarray = values @ is_of
@@ -116,17 +116,17 @@ def _by_group(values: Float[np.ndarray, "S C"], groups: Sequence[str]) -> Float[
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
-    """Lay a comparison out for a terminal.
+    """Format a comparison for a terminal.
 
     Args:
         rows: From :func:`compare`.
-        title: Of the table.
+        title: Title of the table.
     """
     first = rows[0]
     seeds = f"{first['seeds']} seed{'s' * (first['seeds'] > 1)}"
     table = Table(
         title=f"{title}: {first['clips']} held-out clips, {seeds}",
-        caption=f"top-1 in %, and less that of {first['row']}, paired by clip and seed; 95 % "
+        caption=f"top-1 in %, and difference from {first['row']}, paired by clip and seed; 95 % "
         "intervals over clips and seeds",
         title_justify="left",
         caption_justify="left",
@@ -142,7 +142,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
 
 
 def student_t_quantile(share: float, freedom: float) -> float:
-    """Return the value that a share of Student's t distribution lies below.
+    """Return a quantile of Student's t distribution.
 
     Args:
         share: Between 0.5 and 1.
@@ -156,7 +156,7 @@ def student_t_quantile(share: float, freedom: float) -> float:
 
 
 def _t_below(t: float, freedom: int) -> float:
-    """The distribution function for whole degrees of freedom (Abramowitz and Stegun, 26.7.3-4)."""
+    """Distribution function for integer degrees of freedom (Abramowitz and Stegun, 26.7.3-4)."""
     theta = math.atan2(t, math.sqrt(freedom))
     cos_squared = math.cos(theta) ** 2
     is_odd = freedom % 2

@@ -1,4 +1,4 @@
-"""Results in the form that the pictures take."""
+"""Convert results to the input of the figures."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ def result_sweep(results: Sequence[Result], table: int) -> Sweep:
     """Gather the accuracies of a table's rows, seed by seed.
 
     Args:
-        results: Of any tables.
+        results: Results of any tables.
         table: Number of the table.
     """
     rows: dict[str, list[float]] = {}
@@ -23,10 +23,10 @@ def result_sweep(results: Sequence[Result], table: int) -> Sweep:
 
 
 def result_points(results: Sequence[Result], cost: str) -> list[Point]:
-    """Set every result against one of its costs.
+    """Return every result as a point of accuracy against one of its costs.
 
     Args:
-        results: Of any tables.
+        results: Results of any tables.
         cost: ``gflops``, ``peak_memory_mb``, ``seconds`` or ``params``.
     """
     return [

@@ -1,4 +1,4 @@
-"""One checkpoint evaluated many times: what `pks4 test` or `predict` builds, started by us."""
+"""Evaluate a checkpoint repeatedly, as `pks4 test` or `predict` would, from Python."""
 
 import contextlib
 import io
@@ -17,10 +17,10 @@ __all__ = ["Stopwatch", "build", "quiet"]
 
 
 class Stopwatch(Callback):
-    """Times the model in a test: not the decoding, nor the first batch where there are others.
+    """Times the model in a test, without decoding and, if there are others, the first batch.
 
-    One thread on a CPU is timed by the processor time it gets, which other jobs on the machine
-    hardly change; anything else by the clock on the wall.
+    On a CPU with one thread, processor time is used, which other jobs on the machine hardly affect;
+    otherwise wall-clock time.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Stopwatch(Callback):
 
     @property
     def clips_per_second(self) -> float:
-        """Clips that the model took in a second."""
+        """Clips that the model processes per second."""
         first = 1 if len(self._clips) > 1 else 0
         return sum(self._clips[first:]) / max(sum(self._seconds[first:]), 1e-9)
 
@@ -62,16 +62,16 @@ class Stopwatch(Callback):
 def build(
     command: str, checkpoint: str, settings: list[str], *, listener: Callback | None = None
 ) -> PKS4CLI:
-    """Build the model, data module and trainer of a command, in one process.
+    """Build the model, data module and trainer of a command, in this process.
 
     Args:
         command: ``test`` or ``predict``.
         checkpoint: A checkpoint of `pks4 fit`, or an export.
         settings: Any settings of the command, such as ``--data.num_frames=16``.
-        listener: A callback of the trainer, besides those that every run has.
+        listener: A callback of the trainer, in addition to those that every run has.
 
     Returns:
-        The command line, with ``model``, ``datamodule`` and ``trainer``; nothing has run.
+        The command line object, with ``model``, ``datamodule`` and ``trainer``; nothing has run.
     """
     args = [command, f"--ckpt_path={checkpoint}", *settings, "--trainer.devices=1"]
     return run_cli(args, start=False, callbacks=[] if listener is None else [listener])
@@ -79,7 +79,7 @@ def build(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from the terminal what every single evaluation has to say, apart from warnings."""
+    """Suppress the output of single evaluations on the terminal, except warnings."""
     names = ("pks4_lightning", "lightning.pytorch", "lightning.fabric")
     loggers = [logging.getLogger(name) for name in names]
     levels = [each.level for each in loggers]
@@ -87,7 +87,7 @@ def quiet() -> Iterator[None]:
         each.setLevel(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            # nothing a user could do: Lightning 2.6 with torch 2.13; a folder for each cell
+            # users can do nothing about these: Lightning 2.6 with torch 2.13; a folder per cell
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             warnings.filterwarnings("ignore", message="The dirpath has changed")
             yield

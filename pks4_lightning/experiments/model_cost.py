@@ -1,4 +1,4 @@
-"""Parameters and operations of the model that settings describe."""
+"""Compute parameters and operations of the model that settings describe."""
 
 import functools
 import json
@@ -19,20 +19,20 @@ def num_blocks(settings: Settings) -> int:
         settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Raises:
-        FileNotFoundError: If the backbone's architecture cannot be looked up.
+        FileNotFoundError: If the backbone's architecture cannot be found.
     """
     fields = without_weights(PKS4Config(**settings["model"]["classifier"])).backbone_config or {}
     return int(fields["num_hidden_layers"])
 
 
 def model_cost(settings: Settings) -> tuple[int, float]:
-    """Count what a model has and does, without building it.
+    """Count the parameters and operations of a model without building it.
 
     Args:
         settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Returns:
-        The number of parameters, and the GFLOPs of a view as the paper counts them.
+        The number of parameters, and the GFLOPs of a view in the paper's convention.
     """
     data = settings["data"]
     classifier = json.dumps(settings["model"]["classifier"], sort_keys=True)

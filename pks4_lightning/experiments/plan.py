@@ -1,4 +1,4 @@
-"""What an experiment trains and tests: arms, seeds, and the commands they come to."""
+"""Plan an experiment: arms, seeds, and the resulting commands."""
 
 import re
 import shlex
@@ -16,19 +16,19 @@ __all__ = ["Arm", "Fold", "Trial", "by_training", "commands_of", "plan_trials"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One row of a table of results: a name and the settings behind it."""
+    """One row of a table of results: a name and its settings."""
 
     name: str
     arguments: tuple[str, ...] = ()
-    """What it adds to the arguments of ``pks4 fit`` that all arms share."""
+    """Settings added to the arguments of ``pks4 fit`` that all arms share."""
     table: int = 0
-    """Number of the paper's table that it is a row of; 0 for none."""
+    """Number of the paper's table it belongs to; 0 for none."""
     paper: Row | None = None
-    """What the paper prints for it."""
+    """The paper's row, if there is one."""
 
     @property
     def row(self) -> str:
-        """Its name, after the table it belongs to."""
+        """Its name, preceded by the table it belongs to."""
         return f"Table {self.table}, {self.name}" if self.table else self.name
 
 
@@ -37,9 +37,9 @@ class Fold:
     """A part of the videos that is held out for the test."""
 
     number: int = 0
-    """Counted from 1; 0 stands for the data set's own split."""
+    """Number of the fold, from 1; 0 stands for the data set's own split."""
     arguments: tuple[str, ...] = ()
-    """What it adds to the arguments of ``pks4 fit``: where the videos are, no settings."""
+    """Arguments added to ``pks4 fit``: the location of the videos, not settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,27 +49,27 @@ class Trial:
     arm: Arm
     seed: int
     fit: tuple[str, ...]
-    """Arguments of ``pks4`` that start the training, or continue it."""
+    """Arguments of ``pks4`` that start or resume the training."""
     settings: Settings
     """All settings of the training."""
     folder: Path
-    """Of the training; arms that differ in test views alone share it."""
+    """Folder of the training; arms that differ only in test views share it."""
     fold: int = 0
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Name shown to the user."""
         return f"{self.arm.row}, seed {self.seed}{f', fold {self.fold}' if self.fold else ''}"
 
     @property
     def test_folder(self) -> Path:
-        """Where the test writes: a place of its own for each choice of views."""
+        """Output folder of the test, specific to each choice of views."""
         data = self.settings["data"]
         return self.folder / f"views_{data['num_clips']}x{data['num_crops']}"
 
     @property
     def test(self) -> tuple[str, ...]:
-        """Arguments of ``pks4`` that test the training."""
+        """Arguments of ``pks4`` that run the test."""
         data = self.settings["data"]
         return (
             *("test", "--ckpt_path", str(self.folder / "checkpoints" / "best.ckpt")),
@@ -80,7 +80,7 @@ class Trial:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the test has written its numbers."""
+        """Whether the test has written its results."""
         return (self.test_folder / "test" / "metrics.json").is_file()
 
 
@@ -92,18 +92,18 @@ def plan_trials(
     seeds: Sequence[int] = (0,),
     fold: Fold = Fold(),
 ) -> list[Trial]:
-    """List what there is to train and test, all arms with one seed before the next seed.
+    """List the trainings and tests, all arms with one seed before the next seed.
 
     Args:
         arms: The rows of the tables.
-        out: Folder of all trainings. Each has a folder in it that ends in the hash of its
-            settings, so arms with equal settings are trained once.
+        out: Folder of all trainings. Each has a subfolder named after the hash of its settings, so
+            arms with equal settings are trained once.
         base: Arguments of ``pks4 fit`` that all arms share.
-        seeds: Of the weights, the order of the videos and all that is drawn; each once.
-        fold: Which videos are held out.
+        seeds: Seeds of the weights, the order of the videos and all random draws; each once.
+        fold: The fold that is held out.
 
     Raises:
-        ValueError: If the arguments are no settings of ``pks4 fit``.
+        ValueError: If the arguments are not valid settings of ``pks4 fit``.
     """
     settings = [resolve([*base, *arm.arguments]) for arm in arms]
     folders: dict[str, Path] = {}
@@ -124,7 +124,7 @@ def plan_trials(
 
 
 def by_training(trials: Iterable[Trial]) -> list[list[Trial]]:
-    """Group what is not finished by training, each choice of test views once.
+    """Group unfinished trials by training, with each choice of test views once.
 
     Args:
         trials: From :func:`plan_trials`.
@@ -137,7 +137,7 @@ def by_training(trials: Iterable[Trial]) -> list[list[Trial]]:
 
 
 def commands_of(trials: Iterable[Trial]) -> list[str]:
-    """Spell what is left to do for a shell, a line for each training with its tests.
+    """Return the remaining commands for a shell, one line per training with its tests.
 
     Args:
         trials: From :func:`plan_trials`.
@@ -150,6 +150,6 @@ def commands_of(trials: Iterable[Trial]) -> list[str]:
 
 
 def _slug(name: str) -> str:
-    """Spell a name for a folder."""
+    """Return a name in a form suitable for a folder."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

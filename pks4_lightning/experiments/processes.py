@@ -1,4 +1,4 @@
-"""Commands side by side, each with its own log, and how far they are."""
+"""Run commands in parallel, each with its own log, and show their progress."""
 
 import fcntl
 import logging
@@ -35,7 +35,7 @@ _LAST_LINES = 15
 
 
 class CommandError(RuntimeError):
-    """A command ended badly; the message holds the end of its log."""
+    """A command failed; the message contains the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -43,43 +43,43 @@ class Command:
     """One ``pks4`` command."""
 
     name: str
-    """What a person calls it."""
+    """Name shown to the user."""
     arguments: tuple[str, ...]
-    """What follows ``pks4``."""
+    """Arguments after ``pks4``."""
     log: Path
-    """Takes both of its outputs."""
+    """File for its standard output and error."""
     progress: Path | None = None
-    """Where it says how far it is."""
+    """File with its progress."""
 
     def __str__(self) -> str:
-        """Spell the command as a person would type it."""
+        """Return the command as typed in a shell."""
         return shlex.join(("pks4", *self.arguments))
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Commands that build on each other, to be run one after the other."""
+    """Commands that depend on each other, run one after the other."""
 
     commands: tuple[Command, ...]
     on_success: Callable[[], None]
-    """Called when the last one has ended well."""
+    """Called when the last one has succeeded."""
     lock: Path
-    """Held for as long as a command lives, even if what started it was killed."""
+    """Lock file, held as long as a command runs, even if the process that started it was killed."""
 
 
 def run_side_by_side(chains: Sequence[Chain], *, jobs: int, num_threads: int | None = 1) -> None:
     """Run chains of commands, some of them in parallel.
 
     Args:
-        chains: What to run.
-        jobs: How many chains run at a time.
-        num_threads: OpenMP threads of a command; ``None`` leaves it to the command. Two threads do
+        chains: The chains to run.
+        jobs: Number of chains to run at a time.
+        num_threads: OpenMP threads per command; ``None`` leaves it to the command. Two threads do
             not speed up a model as small as the demo's; two processes do.
 
     Raises:
-        CommandError: If a command fails, or still runs from an earlier call; those still running
-            are ended.
-        KeyboardInterrupt: After an interruption or SIGTERM, when all commands have ended.
+        CommandError: If a command fails, or one from an earlier call is still running; other
+            running commands are stopped.
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, when all commands have ended.
     """
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if num_threads is not None:
@@ -108,7 +108,7 @@ def run_side_by_side(chains: Sequence[Chain], *, jobs: int, num_threads: int | N
 
 
 class _Running:
-    """A chain under way."""
+    """A running chain."""
 
     _command: Command
     _process: "subprocess.Popen[bytes]"
@@ -122,7 +122,7 @@ class _Running:
         self._start()
 
     def advance(self) -> bool:
-        """Show how far the command is, start the next one if it has ended; tell if all have."""
+        """Update the progress, start the next command if one has ended; return whether all have."""
         status = self._process.poll()
         if self._command.progress is not None:
             share, note = read_progress(self._command.progress)
@@ -139,7 +139,7 @@ class _Running:
         return True
 
     def stop(self) -> None:
-        """End the command if it still runs."""
+        """Stop the command if it is running."""
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
@@ -162,7 +162,7 @@ class _Running:
 
 @contextmanager
 def _hold(path: Path, command: Command) -> Iterator[int]:
-    """Lock a file; whoever inherits the descriptor holds the lock on."""
+    """Lock a file; processes that inherit the descriptor keep the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -177,7 +177,7 @@ def _hold(path: Path, command: Command) -> Iterator[int]:
 
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that the commands are ended as well."""
+    """Treat SIGTERM like Ctrl-C, so that the commands are stopped as well."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -190,7 +190,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 
 def _why(command: Command, status: int) -> str:
-    """Show the end of a failed command's log and where the rest is."""
+    """Return the end of a failed command's log, and its path."""
     lines = command.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
     ending = "\n".join(f"  {line}" for line in lines) or "  (nothing)"
     return (

@@ -1,4 +1,4 @@
-"""Results of experiments: one tidy file, and tables of means and spreads."""
+"""Results of experiments: a tidy file, and tables of means and standard deviations."""
 
 import csv
 import sys
@@ -31,40 +31,40 @@ class Result:
     """One row of a table, trained and tested with one seed."""
 
     table: int
-    """The paper's; 0 for none."""
+    """Number of the paper's table; 0 for none."""
     row: str
     seed: int
     params: int
     gflops: float
-    """Per view, as the paper counts: multiply-adds without the attention's two products."""
+    """GFLOPs per view in the paper's convention, without the attention's two products."""
     top1: float
-    """Share of the test videos, 0 to 1, over all views."""
+    """Accuracy on the test videos, 0 to 1, over all views."""
     top5: float
     seconds: float
-    """Of the training by the clock on the wall, validation included, start-up not."""
+    """Wall-clock seconds of the training, including validation but not start-up."""
     peak_memory_mb: float
-    """Of the training, in MiB: allocated on a GPU, resident on a CPU."""
+    """Peak memory of the training in MiB: allocated on a GPU, resident on a CPU."""
     commit: str
     config_hash: str
     fold: int = 0
-    """That was held out, counted from 1; 0 for the data set's own split."""
+    """Held-out fold, counted from 1; 0 for the data set's own split."""
     measures: dict[str, float] = field(default_factory=dict)
-    """Other shares, 0 to 1, that an experiment is about; a column of the file each."""
+    """Further measures of an experiment, 0 to 1; each is a column of the file."""
 
     def value(self, name: str) -> float:
-        """Return a number of the result.
+        """Return a value of the result.
 
         Args:
-            name: Such as ``top1``, or one of the other measures.
+            name: Such as ``top1``, or one of the further measures.
         """
         return self.measures[name] if name in self.measures else getattr(self, name)
 
 
 _COSTS = {"params": ("params", ",.0f"), "gflops": ("GFLOPs", ".3g"), "seconds": ("seconds", ",.0f")}
-"""Heading and format of what a table shows of a model's cost."""
+"""Heading and format of the cost columns of a table."""
 _COLUMNS = {name: kind for name, kind in get_type_hints(Result).items() if name != "measures"}
 _ADDED = ("fold",)
-"""Columns that the files of earlier versions do not have."""
+"""Columns that files of earlier versions lack."""
 
 
 def read_results(path: Path) -> list[Result]:
@@ -78,7 +78,7 @@ def read_results(path: Path) -> list[Result]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If columns are missing, or a value is none of its column's.
+        ValueError: If columns are missing, or a value is invalid.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There are no results {path}.")
@@ -101,11 +101,11 @@ def read_results(path: Path) -> list[Result]:
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
-    """Write a results file, whole or not at all.
+    """Write a results file atomically.
 
     Args:
-        path: Where to write.
-        results: In the file's order.
+        path: The file.
+        results: The results in the file's order.
     """
     names = list(dict.fromkeys((*_COLUMNS, *(name for each in results for name in each.measures))))
     lines = (
@@ -116,18 +116,18 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
 
 
 def update_results(path: Path, results: Sequence[Result]) -> list[Result]:
-    """Put results into a file; those of other tables, rows, seeds and folds stay in it.
+    """Merge results into a file; those of other tables, rows, seeds and folds are kept.
 
     Args:
-        path: The results file; made if it is not there.
-        results: New ones, or ones that are there already, in the order that they shall stand in
-            after the others, whichever was finished first.
+        path: The results file; created if it does not exist.
+        results: New or existing results. They follow the others in this order, whichever was
+            finished first.
 
     Returns:
         All results of the file, by table.
 
     Raises:
-        ValueError: If the file is no results file.
+        ValueError: If the file is not a results file.
     """
     before = read_results(path) if path.is_file() else []
     ours = {_place(each) for each in results}
@@ -146,11 +146,11 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Average the rows over their seeds.
 
     Args:
-        results: Of any tables.
+        results: Results of any tables.
 
     Returns:
-        One dictionary per row, in order: ``table``, ``row``, ``seeds``, and the means of all shares
-        and of the seconds, for several seeds with their standard deviations under ``_std``.
+        One dictionary per row, in order: ``table``, ``row``, ``seeds``, and the means of all
+        measures and of the seconds; for several seeds also standard deviations under ``_std``.
     """
     groups: dict[tuple[int, str], list[Result]] = {}
     for result in results:
@@ -187,16 +187,16 @@ def results_table(
     costs: Sequence[str] = ("params", "gflops"),
     caption: str = "",
 ) -> Table:
-    """Lay results out for a terminal of 80 columns, beside the paper's where it has the rows.
+    """Format results for a terminal of 80 columns, with the paper's results where it has them.
 
     Args:
         arms: The rows.
-        results: Of these arms and of any others; arms without any show dashes.
-        title: Of the table.
-        shares: What to show in percent: means over seeds, with standard deviations where there are
+        results: Results of these and any other arms; arms without results show dashes.
+        title: Title of the table.
+        shares: Measures to show in percent: means over seeds, with standard deviations if there are
             several.
         costs: Any of ``params``, ``gflops`` and ``seconds``.
-        caption: Below the table, after what the numbers are.
+        caption: Text after the explanation of the numbers.
     """
     table = Table(
         title=title,

@@ -1,4 +1,4 @@
-"""Run the trials of an experiment, side by side, and keep its results file."""
+"""Run the trials of an experiment in parallel, and keep its results file."""
 
 import json
 import logging
@@ -23,19 +23,19 @@ Measure = Callable[[Trial], Mapping[str, float]]
 def run_trials(
     trials: Sequence[Trial], *, out: Path, jobs: int = 1, measure: Measure | None = None
 ) -> list[Result]:
-    """Train and test what is not finished, and write down what came out after each training.
+    """Run the unfinished trainings and tests, and write results after each training.
 
     Args:
         trials: From :func:`~pks4_lightning.experiments.plan.plan_trials`.
         out: Folder of the file ``results.csv``.
-        jobs: Trainings side by side.
-        measure: Other numbers of a finished trial, shares from 0 to 1, to be kept with the rest.
+        jobs: Number of trainings to run in parallel.
+        measure: Computes further measures of a finished trial, from 0 to 1, to store with the rest.
 
     Returns:
-        All results of the file, by table; also those of trials that earlier calls have run.
+        All results in the file, by table, including those of earlier calls.
 
     Raises:
-        CommandError: If a training or a test fails; what is finished stays.
+        CommandError: If a training or a test fails; finished results are kept.
         ValueError: If ``jobs`` is less than 1, or the file has results of a row with other
             settings.
     """
@@ -66,7 +66,7 @@ def run_trials(
 
 
 def _collect(trials: Iterable[Trial], measure: Measure | None) -> list[Result]:
-    """Read what is finished; a training that several rows share stands under each of them."""
+    """Read finished results; a training shared by several rows appears under each of them."""
     return [_result(trial, measure) for trial in trials if trial.is_finished]
 
 
@@ -104,7 +104,7 @@ def _require_same_settings(trials: Iterable[Trial], before: Iterable[Result]) ->
 
 
 def _chain(group: Sequence[Trial], record: Callable[[Trial], None]) -> Chain:
-    """A training and the tests that go by it."""
+    """Return the chain of a training and its tests."""
     first, last = group[0], group[-1]
     fit = Command(
         name=f"training {first.name}",

@@ -1,4 +1,4 @@
-"""Settings of trainings: a short name, equal for equal ones, and the data that they need."""
+"""Hashes of settings, and a check that their data exists."""
 
 import functools
 import hashlib
@@ -17,26 +17,26 @@ _ELSEWHERE = frozenset(
         "trainer.default_root_dir",
     }
 )
-"""What tells repetitions and places apart, not settings."""
+"""Settings that distinguish repetitions and locations only."""
 _VIEWS = frozenset({"data.num_clips", "data.num_crops"})
-"""What only a test goes by."""
+"""Settings that affect only a test."""
 _HASH_LENGTH = 12
 
 
 def config_hash(settings: Settings) -> str:
-    """Name the settings of a training and its test, whatever the seed and the folders.
+    """Hash the settings of a training and its test, ignoring seeds and folders.
 
     Args:
         settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Returns:
-        Twelve hexadecimal digits; equal settings have equal ones.
+        Twelve hexadecimal digits; equal settings have equal hashes.
     """
     return _digest(settings, without=_ELSEWHERE)
 
 
 def training_hash(settings: Settings) -> str:
-    """Name the settings of a training alone: trainings that differ in test views share it.
+    """Hash the settings of a training only: trainings that differ in test views share the hash.
 
     Args:
         settings: From :func:`~pks4_lightning.cli.settings.resolve`.
@@ -48,14 +48,14 @@ def training_hash(settings: Settings) -> str:
 
 
 def require_data(settings: Settings) -> None:
-    """Refuse to start without videos.
+    """Check that the data set exists.
 
     Args:
         settings: From :func:`~pks4_lightning.cli.settings.resolve`.
 
     Raises:
-        FileNotFoundError: If the folder of the data set is not there.
-        ValueError: If none is named.
+        FileNotFoundError: If the folder of the data set does not exist.
+        ValueError: If none is given.
     """
     root = settings["data"]["root"]
     if not root:
@@ -65,7 +65,7 @@ def require_data(settings: Settings) -> None:
 
 
 def _digest(settings: Settings, *, without: frozenset[str]) -> str:
-    """Hash what is not a default: a setting that is added later changes no hash."""
+    """Hash settings that differ from their defaults, so that new settings change no hash."""
     defaults = _defaults()
     kept = {
         name: value
@@ -77,14 +77,14 @@ def _digest(settings: Settings, *, without: frozenset[str]) -> str:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """Return the defaults under their dotted names; the number of classes has none."""
+    """Return the defaults by dotted name; the number of classes has none."""
     defaults = dict(_flat(resolve(["--model.classifier.num_classes", "1"])))
     del defaults["model.classifier.num_classes"]
     return defaults
 
 
 def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value under its dotted name."""
+    """Yield every value with its dotted name."""
     for key, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""The grid of lengths and resolutions, and the file that keeps its finished cells."""
+"""The grid of lengths and resolutions, and the file of its finished cells."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 _FRAMES = (1.0, 2.0, 4.0, 8.0, 1.5, 3.0, 6.0)
-"""Of the training's length: 8, 16, 32, 64 and, in between, 12, 24, 48."""
+"""Multiples of the training's length: 8, 16, 32, 64 and, in between, 12, 24, 48."""
 _RESOLUTIONS = (112, 160, 224, 288, 336)
 _TRAINED_AT = 224
 
@@ -30,31 +30,31 @@ class Cell:
     checkpoint: str
     num_frames: int
     resolution: int
-    """Side of a frame that was asked for, in pixels."""
+    """Requested frame size, in pixels."""
     frame_size: int
-    """The nearest that the model's patches cover."""
+    """The nearest frame size that the model's patches cover."""
     gflops: float
-    """Multiply-adds of one view in 1e9, the attention's products included."""
+    """Multiply-adds of one view in 1e9, including the attention's products."""
     top1: float
-    """Share of the scored videos."""
+    """Accuracy on the scored videos."""
     top1_low: float
     """Lower end of its 95 % confidence interval."""
     top1_high: float
     num_videos: int
     clips_per_second: float
-    """Clips that the model takes in a second, without their decoding."""
+    """Clips that the model processes per second, without decoding."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What to evaluate: every length at every resolution."""
+    """The scales to evaluate: every length at every resolution."""
 
     frames: tuple[int, ...]
     resolutions: tuple[int, ...]
 
     @property
     def scales(self) -> list[tuple[int, int]]:
-        """Frames and resolution of every cell, the cheap ones first."""
+        """Frames and resolution of every cell, the cheapest first."""
         return sorted(
             ((frames, pixels) for frames in self.frames for pixels in self.resolutions),
             key=lambda scale: scale[0] * scale[1] ** 2,
@@ -62,10 +62,10 @@ class Grid:
 
 
 def default_frames(trained: int) -> tuple[int, ...]:
-    """Return lengths around that of a training: up to eight times, on and off powers of two.
+    """Return lengths around that of a training, up to eight times, at and between powers of two.
 
     Args:
-        trained: Frames of a clip in training.
+        trained: Frames per clip in training.
     """
     return tuple(sorted({max(1, round(trained * factor)) for factor in _FRAMES}))
 
@@ -74,19 +74,19 @@ def default_resolutions(trained: int, *, unit: int) -> tuple[int, ...]:
     """Return resolutions from half to one and a half times that of a training.
 
     Args:
-        trained: Side of a frame in training, in pixels.
-        unit: What sizes must be multiples of.
+        trained: Frame size in training, in pixels.
+        unit: Frame sizes must be a multiple of this.
     """
     sizes = (size_used(trained * size / _TRAINED_AT, unit=unit) for size in _RESOLUTIONS)
     return tuple(sorted(set(sizes)))
 
 
 def size_used(resolution: float, *, unit: int) -> int:
-    """Return the nearest side of a frame that patches cover.
+    """Return the nearest frame size that patches cover.
 
     Args:
-        resolution: Side asked for, in pixels.
-        unit: Rows of patches where the model fixes them, else the side of a patch.
+        resolution: Requested frame size, in pixels.
+        unit: Rows of patches if the model fixes them, else the side of a patch.
     """
     return max(1, round(resolution / unit)) * unit
 
@@ -96,10 +96,10 @@ class Results:
     """Finished cells on disk: ``results.json`` and, for spreadsheets, ``results.csv``.
 
     Args:
-        folder: Where they are.
-        settings: What all cells have in common; cells of other settings are refused.
+        folder: Output folder.
+        settings: Settings that all cells share; cells of other settings are refused.
         digests: SHA-256 of every checkpoint.
-        cells: What is finished.
+        cells: The finished cells.
     """
 
     folder: Path
@@ -109,7 +109,7 @@ class Results:
 
     @classmethod
     def open(cls, folder: Path, *, settings: Sequence[str], digests: dict[str, str]) -> "Results":
-        """Read what an earlier command left, if it was about the same.
+        """Read the results of an earlier command with the same settings.
 
         Raises:
             OSError: If no results can be written there.
@@ -146,7 +146,7 @@ class Results:
         return [cell for cell in found if cell is not None]
 
     def add(self, cell: Cell) -> None:
-        """Keep a finished cell, on disk as well."""
+        """Store a finished cell, also on disk."""
         self.cells.append(cell)
         cells = [asdict(each) for each in self.cells]
         with atomic_write(self.folder / "results.json") as path:
@@ -157,14 +157,14 @@ class Results:
 
 
 def best_within(cells: Sequence[Cell], budget: float) -> Cell:
-    """Return the most accurate cell of a budget; of equals the cheapest.
+    """Return the most accurate cell within a budget; of equal ones, the cheapest.
 
     Args:
-        cells: Of one checkpoint, at least one.
+        cells: Cells of one checkpoint, at least one.
         budget: GFLOPs per view.
 
     Raises:
-        ValueError: If all cost more.
+        ValueError: If all cells cost more.
     """
     affordable = [cell for cell in cells if cell.gflops <= budget]
     if not affordable:

@@ -1,1 +1,1 @@
-"""Classifiers on the Hugging Face hub: what is published, with which card, and how it is read."""
+"""Publish classifiers on the Hugging Face hub, with a model card, and download them."""

@@ -1,4 +1,4 @@
-"""The card of a published classifier: what it is, how it was tested, what it costs, what it may."""
+"""Write the model card of a published classifier: results, protocol, cost and licences."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a test found, without the paths that its report holds."""
+    """The results of a test, without the paths in its report."""
 
     split: str
     num_scored: int
@@ -35,18 +35,18 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
-    """What only the publisher knows."""
+    """Facts that only the publisher knows."""
 
     name: str
-    """Of the model."""
+    """Name of the model."""
     dataset: str
-    """Name of the data set that it was trained and tested on."""
+    """Name of the data set used for training and testing."""
     license: str | None = None
-    """Of the weights, as the hub abbreviates licences (``apache-2.0``, ``cc-by-nc-4.0``)."""
+    """Licence of the weights, as abbreviated on the hub (``apache-2.0``, ``cc-by-nc-4.0``)."""
     tower_license: str | None = None
-    """Of the image tower that training started from."""
+    """Licence of the image tower that training started from."""
     data_license: str | None = None
-    """Of the data set."""
+    """Licence of the data set."""
     measured: Measured | None = None
 
 
@@ -58,7 +58,7 @@ def read_measured(path: Path) -> Measured:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is no such file.
+        ValueError: If it is not such a file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}; `pks4 test` writes it into the run's folder.")
@@ -74,7 +74,7 @@ def read_measured(path: Path) -> Measured:
             mean_class_accuracy=float(said["test/video_mean_class_accuracy"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no report of `pks4 test`: {error!r}.") from error
+        raise ValueError(f"{path} is not a report of `pks4 test`: {error!r}.") from error
 
 
 def write_card(path: Path, trained: Trained, facts: CardFacts) -> None:
@@ -82,8 +82,8 @@ def write_card(path: Path, trained: Trained, facts: CardFacts) -> None:
 
     Args:
         path: ``README.md``.
-        trained: What is published.
-        facts: What is said of it besides.
+        trained: The published classifier.
+        facts: Facts from the publisher.
     """
     sections = [
         f"---\n{_front_matter(trained, facts)}\n---\n\n# {facts.name}\n\n{_summary(trained)}",
@@ -162,7 +162,7 @@ def _results(facts: CardFacts) -> str:
 {facts.dataset}, {found.split} split, {found.num_scored:,} videos\
 {f" ({lost:,} more were missing or damaged)" if lost else ""}:
 
-| top-1 | 95 % interval | top-5 | mean top-1 of a class |
+| top-1 | 95 % interval | top-5 | mean class accuracy |
 |---|---|---|---|
 | {found.top1:.2%} | {low:.1%} – {high:.1%} | {found.top5:.2%} \
 | {found.mean_class_accuracy:.2%} |"""
@@ -193,7 +193,7 @@ def _cost(trained: Trained) -> str:
     rows = [
         ("parameters, millions", f"{sum(counted.values()) / 1e6:.2f}"),
         ("GFLOPs per view, all matrix products", f"{flops.all_matmuls / 1e9:.2f}"),
-        ("GFLOPs per view, as the paper counts", f"{flops.paper / 1e9:.2f}"),
+        ("GFLOPs per view, the paper's convention", f"{flops.paper / 1e9:.2f}"),
         ("views per video", str(views)),
     ]
     return "## Cost\n\n| | |\n|---|---|\n" + "\n".join(f"| {name} | {n} |" for name, n in rows)
@@ -203,7 +203,7 @@ def _environment() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"## Environment\n\nPublished with Python {platform.python_version()}, {packages}. The "
-        f"weights are safetensors and the description JSON; nothing here can run code."
+        f"weights are safetensors and the description JSON; nothing here can execute code."
     )
 
 

@@ -1,4 +1,4 @@
-"""A published classifier by its id."""
+"""Download a published classifier by its id."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ __all__ = ["download", "is_hub_id"]
 
 
 def is_hub_id(source: str) -> bool:
-    """Tell whether something is the id of a classifier on the hub, and no path.
+    """Return whether a source is the id of a classifier on the hub rather than a path.
 
     Args:
         source: Such as ``me/pks4-b16-ssv2``.
@@ -27,30 +27,30 @@ def is_hub_id(source: str) -> bool:
 def download(repo: str, revision: str | None = None) -> Path:
     """Download the two files of a classifier, or find them in the cache.
 
-    Nothing else is asked for, whatever else the repository holds.
+    Nothing else is requested, whatever else the repository contains.
 
     Args:
         repo: Hub id.
         revision: Branch, tag or commit. ``None``: the main branch.
 
     Returns:
-        The folder that holds both.
+        The folder with both files.
 
     Raises:
-        FileNotFoundError: If they are not to be had.
+        FileNotFoundError: If they are not available.
     """
     at = f" at revision {revision}" if revision else ""
     try:
         found = snapshot_download(repo, revision=revision, allow_patterns=[WEIGHTS, DESCRIPTION])
     except Exception as error:
         raise FileNotFoundError(
-            f"There is no file or folder {repo}, and no classifier of that id{at} is to be had "
+            f"There is no file or folder {repo}, and no classifier with that id{at} is available "
             f"from the Hugging Face hub ({hub_reason(error, repo)})."
         ) from error
     folder = Path(found)
     if not all((folder / name).is_file() for name in (WEIGHTS, DESCRIPTION)):
         raise FileNotFoundError(
-            f"{repo}{at} on the Hugging Face hub is no classifier of this package: it holds no "
+            f"{repo}{at} on the Hugging Face hub is not a classifier of this package: it has no "
             f"{WEIGHTS} with {DESCRIPTION}. `pks4 share` publishes one."
         )
     return folder

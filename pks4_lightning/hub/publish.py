@@ -1,4 +1,4 @@
-"""The folder of a published classifier, and its way to the hub."""
+"""Write the folder of a published classifier, and upload it to the hub."""
 
 import tempfile
 from pathlib import Path
@@ -18,15 +18,15 @@ _FILES = (WEIGHTS, DESCRIPTION, "config.json", "README.md")
 
 
 def write_folder(folder: Path, trained: Trained, facts: CardFacts) -> None:
-    """Write a classifier as it is published: weights, descriptions, model card.
+    """Write a classifier in the form in which it is published: weights, metadata, model card.
 
     Args:
-        folder: New, empty, or with an earlier such folder's files.
+        folder: New, empty, or with files of an earlier call.
         trained: The classifier.
-        facts: What the card says besides.
+        facts: Further facts for the card.
 
     Raises:
-        FileExistsError: If the folder holds anything else.
+        FileExistsError: If the folder contains anything else.
     """
     with replaced_folder(folder, _FILES) as unfinished:
         clip = trained.clip
@@ -37,19 +37,19 @@ def write_folder(folder: Path, trained: Trained, facts: CardFacts) -> None:
 
 
 def publish(repo: str, trained: Trained, facts: CardFacts, *, private: bool) -> str:
-    """Upload a classifier; the hub's client knows the token of `hf auth login`.
+    """Upload a classifier with the token of `hf auth login`.
 
     Args:
-        repo: Hub id, made if need be.
+        repo: Hub id; created if necessary.
         trained: The classifier.
-        facts: What the card says besides.
-        private: Make a new repository visible to its owner only.
+        facts: Further facts for the card.
+        private: Make a new repository private.
 
     Returns:
         The address of the repository.
 
     Raises:
-        OSError: If the hub does not take it.
+        OSError: If the hub refuses it.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "classifier"
@@ -63,6 +63,6 @@ def publish(repo: str, trained: Trained, facts: CardFacts, *, private: bool) -> 
         except Exception as error:
             raise OSError(
                 f"{repo} cannot be published ({hub_reason(error, repo)}); `hf auth login` stores "
-                "a token that may write, and --folder writes the same files without a network."
+                "a token with write access, and --folder writes the same files without a network."
             ) from error
     return str(address)

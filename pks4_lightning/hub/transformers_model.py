@@ -1,8 +1,8 @@
-"""A published classifier in the interface of transformers: ``AutoModelForVideoClassification``.
+"""A published classifier in transformers' interface, ``AutoModelForVideoClassification``.
 
-Importing this module registers the model type; no code from a repository is ever run. The
-``pipeline`` of transformers is not promised: it takes consecutive frames, which is not what these
-classifiers are trained on.
+Importing this module registers the model type; code in a repository is never executed.
+transformers' ``pipeline`` is not supported: it takes consecutive frames, which these classifiers
+are not trained on.
 
 Dimensions:
     B: clips
@@ -36,12 +36,12 @@ __all__ = ["PKS4ForVideoClassification", "PKS4TransformersConfig", "transformers
 
 
 class PKS4TransformersConfig(PreTrainedConfig):
-    """What ``config.json`` says.
+    """The contents of ``config.json``.
 
     Args:
-        classifier: The architecture, as :class:`~pks4_lightning.models.config.PKS4Config` has it.
-        clip: What it is fed, as :class:`~pks4_lightning.models.pretrained.ClipInput` has it.
-        **kwargs: What transformers keeps besides.
+        classifier: The architecture, as in :class:`~pks4_lightning.models.config.PKS4Config`.
+        clip: The preprocessing, as in :class:`~pks4_lightning.models.pretrained.ClipInput`.
+        **kwargs: Further fields of transformers.
     """
 
     model_type = "pks4"
@@ -61,7 +61,7 @@ class PKS4ForVideoClassification(PreTrainedModel):
     """A classifier of this package in transformers' interface.
 
     Args:
-        config: Describes it.
+        config: Its configuration.
     """
 
     config_class = PKS4TransformersConfig
@@ -75,20 +75,20 @@ class PKS4ForVideoClassification(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Leave weights as the classifier has drawn them."""
+        """Leave the weights as initialised by the classifier."""
 
     def forward(
         self,
         pixel_values: Float[Tensor, "B T C H W"],
         labels: Int[Tensor, " B"] | None = None,
-        **kwargs: Any,  # noqa: ARG002 - the interface's
+        **kwargs: Any,  # noqa: ARG002 - part of the interface
     ) -> ImageClassifierOutput:
-        """Return the logits of clips, and the loss where labels are given.
+        """Return the logits of clips, and the loss if labels are given.
 
         Args:
-            pixel_values: Normalised clips, time before colour, as transformers has them.
+            pixel_values: Normalised clips, time before colour, as in transformers.
             labels: Class of each clip.
-            **kwargs: What trainers pass to any model; not used.
+            **kwargs: Arguments that trainers pass to any model; not used.
         """
         logits = self.classifier(pixel_values.transpose(1, 2))
         loss = None if labels is None else F.cross_entropy(logits, labels)
@@ -102,17 +102,17 @@ class PKS4ForVideoClassification(PreTrainedModel):
         revision: str | None = None,
         **kwargs: Any,
     ) -> "PKS4ForVideoClassification":
-        """Load what `pks4 share` or `save_pretrained` has written.
+        """Load a folder or repository of `pks4 share` or `save_pretrained`.
 
         Args:
             pretrained_model_name_or_path: Folder, or hub id.
-            *args: As transformers has them.
+            *args: As in transformers.
             revision: Branch, tag or commit on the hub.
-            **kwargs: As transformers has them.
+            **kwargs: As in transformers.
 
         Raises:
             FileNotFoundError: If there is no such folder and no such repository.
-            ValueError: If a file was changed.
+            ValueError: If a file has been changed.
         """
         source = str(pretrained_model_name_or_path)
         folder = download(source, revision) if is_hub_id(source) else find_export(source)
@@ -133,7 +133,7 @@ def transformers_config(config: PKS4Config, clip: ClipInput) -> PKS4Transformers
 
     Args:
         config: Its whole architecture.
-        clip: What it is fed.
+        clip: Its preprocessing.
     """
     return PKS4TransformersConfig(
         classifier=dataclasses.asdict(config),

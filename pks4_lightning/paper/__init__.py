@@ -1,4 +1,4 @@
-"""What the paper prints, as data."""
+"""The paper's tables as data."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Every cell of the paper's tables that follows from the architecture, computed again.
+"""Recompute every cell of the paper's tables that follows from the architecture.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Tables 1-5 and 7.
@@ -29,7 +29,7 @@ __all__ = ["RECOMPUTED_TABLES", "Cell", "paper_cells"]
 
 RECOMPUTED_TABLES = (1, 2, 3, 4, 5, 7)
 TOLERANCE = 0.005
-"""Of GFLOPs and EFLOPs; parameters must agree in every printed digit."""
+"""Tolerance for GFLOPs and EFLOPs; parameters must agree in every printed digit."""
 _COLUMNS = (
     *("params", "params_delta", "training_memory"),
     *("gflops", "finetune_compute", "total_compute"),
@@ -40,7 +40,7 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the paper beside ours."""
+    """One number of the paper, and ours."""
 
     table: int
     row: str
@@ -48,23 +48,23 @@ class Cell:
     paper: float
     ours: float
     status: Literal["holds", "explained", "estimate", "measured", "fails"]
-    """Explained: it deviates, for a reason that the table's file gives. Estimates and
-    what was measured promise nothing."""
+    """``explained``: it deviates for a reason given in the table's file. Estimates and measured
+    values carry no claim."""
     counts: dict[Counting, float] | None = None
-    """Of a number of operations, what every way of counting comes to."""
+    """For a number of operations: its value in every convention."""
     follows: Counting | None = None
-    """The way of counting that the paper's number follows, and ours with it."""
+    """The convention that the paper's number follows, which ours uses too."""
     is_peer: bool = False
     """Whether the row is of a method that the paper compares PKS^4 with."""
 
     @property
     def deviation(self) -> float:
-        """How much more ours is, as a share of the paper's."""
+        """Relative excess of ours over the paper's."""
         return self.ours / self.paper - 1
 
 
 def paper_cells(tables: Sequence[int] = RECOMPUTED_TABLES, *, measured: bool = False) -> list[Cell]:
-    """Compute the cells of some tables, on a CPU, without weights or data.
+    """Compute the cells of tables, on a CPU, without weights or data.
 
     Args:
         tables: Numbers of the tables.
@@ -100,7 +100,7 @@ def _cells(table: Table, measured: bool) -> Iterator[Cell]:
                 continue
             assert row.settings is not None
             if column.key == "training_memory":
-                # estimates of the peers' are in their own table: each takes seconds
+                # estimates for other methods are in a separate table, because each takes seconds
                 if measured or not row.is_peer:
                     yield from _memory_cells(table, row, paper, measured)
                 continue
@@ -135,7 +135,7 @@ def _status(
 
 
 def _memory_cells(table: Table, row: Row, paper: float, measured: bool) -> Iterator[Cell]:
-    """Give the memory with and without gradient checkpointing: the paper does not say which."""
+    """Yield the memory with and without gradient checkpointing; the paper does not say which."""
     settings = row.settings
     assert settings is not None
     clips = ClipBatch(
@@ -164,7 +164,7 @@ def _memory_cells(table: Table, row: Row, paper: float, measured: bool) -> Itera
 
 
 def _counted(settings: Settings, key: str) -> dict[Counting, float] | None:
-    """Count operations in every way, in the unit of a column; ``None`` if it holds none."""
+    """Count operations in every convention, in the unit of a column; ``None`` for other columns."""
     operations = counts_of(settings).operations
     match key:
         case "gflops":
@@ -177,5 +177,5 @@ def _counted(settings: Settings, key: str) -> dict[Counting, float] | None:
 
 
 def _params(settings: Settings) -> float:
-    """Millions of parameters that train."""
+    """Return the number of trained parameters, in millions."""
     return counts_of(settings).trained / 1e6

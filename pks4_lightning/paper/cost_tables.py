@@ -1,4 +1,4 @@
-"""The costs as tables for a terminal."""
+"""Format costs as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -15,10 +15,10 @@ __all__ = ["cell_table", "counting_table", "method_table", "report_tables", "sca
 
 
 def cell_table(cells: Sequence[Cell]) -> Table:
-    """Set the paper's cells beside ours.
+    """Show the paper's cells and ours side by side.
 
     Args:
-        cells: In the order to be shown.
+        cells: The cells in the order to show.
     """
     table = _table("table", "row", "column", paper=1, ours=1, deviation=1)
     table.add_column("")
@@ -36,10 +36,10 @@ def cell_table(cells: Sequence[Cell]) -> Table:
 
 
 def counting_table(cells: Sequence[Cell]) -> Table:
-    """Show what every number of operations is in every way of counting, and which one it follows.
+    """Show every number of operations in every convention, and the convention it follows.
 
     Args:
-        cells: In the order to be shown; those that hold no operations are left out.
+        cells: The cells in the order to show; those without operations are omitted.
     """
     ways = get_args(Counting)
     table = _table("table", "row", "column", paper=1, **dict.fromkeys(ways, 1))
@@ -61,16 +61,16 @@ def counting_table(cells: Sequence[Cell]) -> Table:
 
 
 def method_table(rows: Sequence[Row], cells: Sequence[Cell]) -> Table:
-    """Set the methods of a table side by side, all counted alike.
+    """Show the methods of a table side by side, all in the same convention.
 
     Args:
-        rows: Of Table 1, those with settings.
-        cells: Of that table.
+        rows: Rows of Table 1 with settings.
+        cells: Cells of that table.
     """
     gflops = {cell.row: cell.counts for cell in cells if cell.column == "GFLOPs"}
     table = _table(
         "method",
-        **{"parameters that train": 1, "GFLOPs without attention": 1, "with attention": 1},
+        **{"trained parameters": 1, "GFLOPs without attention": 1, "with attention": 1},
         **{"GiB kept per clip": 1, "GiB of a step": 1, "memory (paper)": 1, "top-1 (paper)": 1},
     )
     for row in rows:
@@ -91,7 +91,7 @@ def method_table(rows: Sequence[Row], cells: Sequence[Cell]) -> Table:
 
 
 def report_tables(report: Mapping[str, Any]) -> Iterator[Table | str]:
-    """Show what :func:`~pks4_lightning.cost.report.cost_report` returns.
+    """Format the report of :func:`~pks4_lightning.cost.report.cost_report`.
 
     Args:
         report: The report.
@@ -105,7 +105,7 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[Table | str]:
     if "measured" in report:
         yield _measured(report["measured"])
     yield (
-        "A multiply-add counts as one operation. The paper's convention leaves the attention's two "
+        "A multiply-add counts as one operation. The paper's convention omits the attention's two "
         "products out.\nMemory: counted on tensors without content; measured on a GPU with "
         "--measure."
     )
@@ -114,12 +114,12 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[Table | str]:
 def scaling_tables(
     lengths: Sequence[ScalingPoint], sizes: Sequence[ScalingPoint], equal: float
 ) -> Iterator[Table | str]:
-    """Show how the cost grows.
+    """Show how cost grows.
 
     Args:
-        lengths: Over the frames of a clip.
-        sizes: Over the side of a frame.
-        equal: Frames from which attention along time costs more than the scanner.
+        lengths: Points over clip length.
+        sizes: Points over frame size.
+        equal: Number of frames above which attention along time costs more than the scanner.
 
     Yields:
         Tables and sentences.
@@ -142,11 +142,10 @@ def scaling_tables(
             table.add_row(str(place), *(f"{count / 1e9:,.2f}" for count in shown))
         yield table
     yield (
-        "Time attention: self-attention along time at every patch location, for the scanner.\n"
-        "Linear in the length: everything. In the number of patches: all but the attention in "
-        "frames, which is quadratic.\n"
-        f"Time attention takes fewer operations than the scanner below {equal:,.0f} frames, and "
-        "more above."
+        "Time attention: self-attention along time at every patch location, instead of the "
+        "scanner.\nAll costs are linear in the length, and in the number of patches except for "
+        "attention in frames, which is quadratic.\nTime attention takes fewer operations than the "
+        f"scanner below {equal:,.0f} frames, and more above."
     )
 
 
@@ -206,7 +205,7 @@ def _giga(flops: Mapping[str, int]) -> list[str]:
 
 
 def _table(*words: str, **numbers: int) -> Table:
-    """Make a table of columns with words, then columns with numbers."""
+    """Create a table with text columns, then number columns."""
     table = Table(box=box.SIMPLE_HEAD)
     for title in words:
         table.add_column(title, overflow="fold")

@@ -1,7 +1,7 @@
-"""What a row's settings come to: parameters that train, and operations in every way of counting.
+"""Count the trained parameters and the operations of a row in every convention.
 
-The tables mix ways of counting: the rows of PKS^4 leave out the attention's two products, those of
-the methods around CLIP include them, those of VideoMamba leave out all but projections.
+The tables mix conventions: rows of PKS^4 omit the attention's two products, those of the other
+methods on CLIP include them, and those of VideoMamba count only projections.
 """
 
 import functools
@@ -20,34 +20,34 @@ from pks4_lightning.paper.tables import Counting
 __all__ = ["FRAME_SIZE", "Counts", "counts_of", "kept_per_clip", "peak_of"]
 
 FRAME_SIZE = 224
-"""Pixels of a frame's side, where a row does not say otherwise."""
+"""Frame size in pixels, unless a row gives another."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """A classifier's size and one view's cost."""
+    """The size of a classifier and the cost of one view."""
 
     trained: int
-    """Parameters that train."""
+    """Number of trained parameters."""
     operations: dict[Counting, int]
-    """Multiply-adds of a view; ``projections`` for VideoMamba only."""
+    """Multiply-adds per view; ``projections`` for VideoMamba only."""
 
 
 def counts_of(settings: Mapping[str, Any]) -> Counts:
-    """Count what a row describes.
+    """Count the parameters and operations that a row describes.
 
     Args:
-        settings: From :class:`~pks4_lightning.paper.tables.Row`.
+        settings: Settings of a :class:`~pks4_lightning.paper.tables.Row`.
     """
     frame_size = settings.get("frame_size", FRAME_SIZE)
     return _counts(json.dumps(settings["classifier"]), settings["num_frames"], frame_size)
 
 
 def kept_per_clip(settings: Mapping[str, Any]) -> int:
-    """Count the bytes that a forward pass keeps for the backward pass, for each clip of a batch.
+    """Count the bytes per clip that a forward pass keeps for the backward pass.
 
     Args:
-        settings: From :class:`~pks4_lightning.paper.tables.Row`, with a precision.
+        settings: Settings of a :class:`~pks4_lightning.paper.tables.Row`, with a precision.
     """
     saved = saved_for_backward(
         PKS4Config(**settings["classifier"]),
@@ -59,10 +59,10 @@ def kept_per_clip(settings: Mapping[str, Any]) -> int:
 
 
 def peak_of(settings: Mapping[str, Any]) -> int:
-    """Estimate the most bytes that are alive at one time in a training step.
+    """Estimate the peak number of bytes in a training step.
 
     Args:
-        settings: From :class:`~pks4_lightning.paper.tables.Row`, with a batch and a precision.
+        settings: Settings of a :class:`~pks4_lightning.paper.tables.Row`, with batch and precision.
     """
     clips = ClipBatch(
         num_clips=settings["batch_size"],

@@ -1,7 +1,7 @@
-"""The paper's Tables 1-9, cell by cell as they are printed.
+"""The paper's Tables 1-9, with cells as printed.
 
 Reference:
-    PKS^4, https://arxiv.org/abs/2604.26461, Section 4. The paper is under CC BY-SA 4.0.
+    PKS^4, https://arxiv.org/abs/2604.26461, Section 4. The paper is licensed under CC BY-SA 4.0.
 """
 
 import functools
@@ -26,10 +26,10 @@ __all__ = [
 NUM_TABLES = 9
 
 Counting = Literal["without attention", "with attention", "projections"]
-"""Without the attention's products; everything that multiplies matrices, scans or normalises; the
-patch embedding and the projections into and out of VideoMamba's mixers only."""
+"""Without the attention's products; with all matrix products, scans and normalisations; or only the
+patch embedding and the projections into and out of VideoMamba's mixers."""
 OWN_COUNTING: Counting = "without attention"
-"""How the paper counts PKS^4."""
+"""The convention for PKS^4 in the paper."""
 _NUMBER = re.compile(r"\d+(?:\.(\d+))?")
 
 
@@ -41,7 +41,7 @@ class Column:
     title: str
     """As printed."""
     unit: str
-    """Of its numbers, empty for a column that names the row. M: millions; EFLOPs: 10^18."""
+    """Unit of its numbers, empty for a column that names the row. M: millions; EFLOPs: 10^18."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class Row:
     """One row of a table."""
 
     cells: dict[str, str]
-    """Column key to what is printed there: empty where nothing is, ``-`` where the paper has it."""
+    """Printed cell by column key: empty if nothing is printed, ``-`` where the paper has that."""
     name: str
-    """What tells the row from the others of its table."""
+    """Name that distinguishes the row within its table."""
     settings: dict[str, Any] | None
-    """For rows of PKS^4, its ablations and the peers that are built here, what they stand for:
+    """For rows of PKS^4, its ablations and the methods implemented here, their settings:
     ``classifier``, the fields of ``PKS4Config``; ``num_frames``, ``num_clips``, ``num_crops``;
     ``frame_size`` if it is not 224; where the column needs them, ``batch_size``, ``precision``,
     ``max_epochs``, ``num_videos``."""
     deviates: dict[str, str]
-    """Column key to the reason why its number does not follow from the settings."""
+    """By column key, the reason why a number does not follow from the settings."""
     note: str
-    """What else a reader should know."""
+    """Further remarks for the reader."""
     counting: Counting
-    """What its numbers of operations include."""
+    """The convention of its numbers of operations."""
     underivable: dict[str, str]
-    """Column key to the reason why nothing can be computed beside its number."""
+    """By column key, the reason why a number cannot be computed."""
 
     @property
     def is_peer(self) -> bool:
@@ -87,7 +87,7 @@ class Table:
     :attr:`Row.settings`."""
 
     def column(self, key: str) -> Column:
-        """Return the column of a key.
+        """Return the column with a key.
 
         Args:
             key: As in ``Row.cells``.
@@ -136,7 +136,7 @@ def printed_number(cell: str) -> float | None:
 
 
 def printed_digits(cell: str) -> int:
-    """Count the digits behind the point of a cell's number.
+    """Count the decimal places of a cell's number.
 
     Args:
         cell: As printed.

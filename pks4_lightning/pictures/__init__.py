@@ -1,4 +1,4 @@
-"""What a person looks at: curves, contact sheets, confusion matrices."""
+"""Figures: curves, contact sheets, confusion matrices, timelines, maps."""
 
 from typing import TYPE_CHECKING
 

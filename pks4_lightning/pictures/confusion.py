@@ -1,4 +1,4 @@
-"""Which classes are taken for which.
+"""Draw confusion matrices.
 
 Dimensions:
     K: classes
@@ -19,7 +19,7 @@ __all__ = ["confusion_matrix_figure"]
 _MOST_LABELS = 40
 _MOST_NUMBERS = 16
 _LINE_LENGTH = 32
-_LEAST_SIDE = 3.0  # inches, as all below
+_LEAST_SIDE = 3.0  # inches, like all lengths below
 
 
 def confusion_matrix_figure(
@@ -28,16 +28,16 @@ def confusion_matrix_figure(
     """Draw a confusion matrix, each row as shares of its true class.
 
     Args:
-        counts: Videos per true class (row) and answer (column).
-        label_names: In label order. They are written out up to 40 classes, and shares up to 16.
+        counts: Videos per true class (row) and predicted class (column).
+        label_names: Names in label order. They are shown for up to 40 classes, shares for up to 16.
         with_all_names: With more classes, number the columns and write number and name beside the
-            rows, small, to be read on a screen: 400 classes are about 5,000 pixels across.
+            rows, in small type for a screen: 400 classes are about 5,000 pixels wide.
 
     Returns:
-        The picture; a class without videos leaves its row empty.
+        The figure; the row of a class without videos is empty.
 
     Raises:
-        ValueError: If there is not one name for each class.
+        ValueError: If there is not exactly one name per class.
     """
     num_classes = len(counts)
     if len(label_names) != num_classes:
@@ -69,9 +69,10 @@ def confusion_matrix_figure(
 
 
 def _framed(side: float, *, left: float, below: float) -> tuple[Figure, Axes, Axes]:
-    """Make a square with room for names on two sides, and a place for a scale to its right.
+    """Create square axes with room for names on two sides, and axes for a scale on the right.
 
-    Measured out by hand: a layout engine cuts long names off, and takes half a minute for 400.
+    Sizes are computed by hand: a layout engine cuts off long names, and takes half a minute for
+    400 of them.
     """
     side = max(side, _LEAST_SIDE)
     width, height = left + side + 1.0, below + side + 0.15
@@ -85,7 +86,7 @@ def _framed(side: float, *, left: float, below: float) -> tuple[Figure, Axes, Ax
 
 
 def _write_shares(axes: Axes, shares: np.ndarray) -> None:
-    """Write each share above zero into its cell, in ink that its colour lets show."""
+    """Write each share above zero into its cell, in a colour that contrasts with the cell."""
     for row, column in zip(*np.nonzero(np.nan_to_num(shares)), strict=True):
         share = shares[row, column]
         axes.text(
@@ -100,10 +101,10 @@ def _write_shares(axes: Axes, shares: np.ndarray) -> None:
 
 
 def _fold(name: str) -> str:
-    """Break a long name into two lines and cut what does not fit."""
+    """Break a long name into two lines and truncate the rest."""
     return "\n".join(textwrap.wrap(name, _LINE_LENGTH, max_lines=2, placeholder=" …"))
 
 
 def _cut(name: str) -> str:
-    """Cut what does not fit into one long line."""
+    """Truncate a name to one long line."""
     return textwrap.shorten(name, 2 * _LINE_LENGTH, placeholder=" …")

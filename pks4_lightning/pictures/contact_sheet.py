@@ -1,4 +1,4 @@
-"""Clips as rows of frames.
+"""Draw clips as rows of frames.
 
 Dimensions:
     N: clips
@@ -25,20 +25,20 @@ _INK = {RIGHT: COLOURS[0], WRONG: COLOURS[1]}
 def contact_sheet(
     clips: UInt8[np.ndarray, "N T H W 3"], titles: Sequence[str], *, max_frames: int = 8
 ) -> Figure:
-    """Draw every clip as a row of frames, from left to right in time, under its title.
+    """Draw every clip as a row of frames, in time from left to right, below its title.
 
     Args:
         clips: RGB.
-        titles: One per clip, of any number of lines; a line that begins with ✓ or ✗ takes the
-            colour of right or wrong.
-        max_frames: Most frames in a row; of longer clips, evenly spaced ones are shown, the first
-            and the last included.
+        titles: One per clip, of any number of lines; a line that begins with ✓ or ✗ is coloured
+            as correct or wrong.
+        max_frames: Maximum number of frames in a row; longer clips are sampled evenly, including
+            the first and the last frame.
 
     Returns:
-        The picture, as high as the rows need.
+        The figure, as high as the rows require.
 
     Raises:
-        ValueError: If there is no clip or not one title for each.
+        ValueError: If there is no clip, or not exactly one title per clip.
     """
     if len(clips) != len(titles) or not len(clips):
         raise ValueError(
@@ -82,7 +82,7 @@ def contact_sheet(
 
 
 def _strip(frames: UInt8[np.ndarray, "T H W 3"]) -> UInt8[np.ndarray, "H across 3"]:
-    """Put frames side by side with a white seam between them."""
+    """Join frames side by side with a white gap between them."""
     seam = max(1, frames.shape[2] // 40)
     padded = np.pad(frames, ((0, 0), (0, 0), (0, seam), (0, 0)), constant_values=255)
     return np.concatenate(list(padded), axis=1)[:, :-seam]

@@ -1,4 +1,4 @@
-"""How trainings went.
+"""Draw learning curves.
 
 Dimensions:
     M: points of a curve
@@ -23,17 +23,17 @@ class Curve:
     """A quantity over a training."""
 
     epochs: Float[np.ndarray, " M"]
-    """When it was measured; 1.0 is the end of the first epoch."""
+    """Time of each measurement in epochs; 1.0 is the end of the first epoch."""
     values: Float[np.ndarray, " M"]
 
 
 @dataclass(frozen=True, eq=False)
 class RunCurves:
-    """What one training logged."""
+    """The curves logged by one training."""
 
     train_loss: Curve
     val_top1: Curve
-    """Shares, 0 to 1."""
+    """Accuracies, 0 to 1."""
 
 
 def learning_curves(
@@ -42,15 +42,15 @@ def learning_curves(
     loss_marks: Mapping[str, float] | None = None,
     top1_marks: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw training loss and validation top-1 of several models beside each other.
+    """Draw training loss and validation top-1 of several models side by side.
 
     Args:
-        runs: Per model, one training for each seed; a model's trainings share colour and dashes.
-        loss_marks: Levels of the loss to be pointed out, by what they mean.
-        top1_marks: Levels of top-1, 0 to 1, likewise.
+        runs: By model, one training per seed; trainings of a model share colour and line style.
+        loss_marks: Reference levels of the loss, by label.
+        top1_marks: Reference levels of top-1, 0 to 1, by label.
 
     Returns:
-        The picture. The loss is averaged over neighbouring steps, a twentieth of the run at a time.
+        The figure. The loss is smoothed over a twentieth of the run.
 
     Raises:
         ValueError: If no model has a training.
@@ -88,7 +88,7 @@ def learning_curves(
 
 
 def _mark(axes: Axes, marks: Mapping[str, float]) -> None:
-    """Draw thin levels and say below each what it means."""
+    """Draw reference levels as thin lines, with their labels below."""
     for meaning, level in marks.items():
         axes.axhline(level, color="0.4", lw=0.9, linestyle=":")
         axes.annotate(
@@ -115,7 +115,7 @@ def _label(axes: Axes, title: str) -> None:
 
 
 def _smooth(curve: Curve) -> Curve:
-    """Average over neighbours, over fewer of them at both ends."""
+    """Average over neighbours, over fewer at both ends."""
     num = len(curve.values)
     half = num // 40
     sums = np.concatenate([[0.0], np.cumsum(curve.values)])

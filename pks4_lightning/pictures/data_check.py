@@ -1,4 +1,4 @@
-"""A data set at a glance: how many videos per class, and how long they are."""
+"""Draw an overview of a data set: videos per class and lengths of videos."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,15 +15,15 @@ _NUM_BINS = 40
 def data_check_figure(
     per_class: Mapping[str, Sequence[int]], num_frames: Mapping[str, Sequence[int]]
 ) -> Figure:
-    """Draw the videos of each class and the frames of each video, a colour per split.
+    """Draw the number of videos per class and of frames per video, in one colour per split.
 
     Args:
-        per_class: Videos of every class, by split; drawn from the largest class of the first split
-            to its smallest.
-        num_frames: Frames of every video, by split; those without any are left out.
+        per_class: Videos of every class, by split; sorted by the size of the class in the first
+            split.
+        num_frames: Frames of every video, by split; empty splits are omitted.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: If there is no split.

@@ -1,4 +1,4 @@
-"""Accuracy over the length and the resolution of clips, one map for each model."""
+"""Draw accuracy over clip length and resolution, one map per model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,17 +21,17 @@ def heat_map_figure(
     resolutions: Sequence[int],
     marked: Sequence[tuple[int, int]] = (),
 ) -> Figure:
-    """Draw top-1 accuracy on a grid; of exactly two models the difference as well.
+    """Draw top-1 accuracy on a grid; for exactly two models, also the difference.
 
     Args:
-        maps: By name, a row for every length and a column for every resolution, shares of 1; not a
-            number where a cell is not known.
+        maps: By name, with one row per length and one column per resolution, as shares; NaN for
+            unknown cells.
         frames: The lengths.
-        resolutions: The sides of a frame, in pixels.
-        marked: Frames and resolution of the cells to be framed, such as what training used.
+        resolutions: The frame sizes, in pixels.
+        marked: Frames and resolution of cells to be framed, such as those of the training.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: If there is no map.

@@ -25,8 +25,8 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
 
     Args:
         bars: From top to bottom.
-        title: Above the picture.
-        chance: Accuracy of guessing, as a dashed line.
+        title: Title of the figure.
+        chance: Chance accuracy, drawn as a dashed line.
 
     Raises:
         ValueError: If there is nothing to draw.
@@ -69,14 +69,14 @@ def interval_curves(
     quantity: str,
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw how accuracies change with a quantity, a curve with intervals for each model.
+    """Draw accuracies as a function of a quantity, one curve with intervals per model.
 
     Args:
-        curves: By model; a bar for each value of the quantity.
-        at: The values, rising.
-        title: Above the picture.
-        quantity: What the values are, with their unit.
-        levels: Accuracies to be pointed out, by what they mean.
+        curves: By model, with one bar per value of the quantity.
+        at: The values, increasing.
+        title: Title of the figure.
+        quantity: Name of the quantity, with its unit.
+        levels: Reference accuracies, by label.
 
     Raises:
         ValueError: If there is nothing to draw.
@@ -88,7 +88,7 @@ def interval_curves(
     axes = figure.subplots()
     step = min((after - before for before, after in pairwise(at)), default=1.0)
     for number, (name, bars) in enumerate(curves.items()):
-        # side by side, so that no interval hides another
+        # shifted sideways, so that no interval hides another
         aside = 0.05 * step * (number - (len(curves) - 1) / 2.0)
         means = [100.0 * bar.mean for bar in bars]
         ends = [

@@ -1,4 +1,4 @@
-"""What a trained PKS^4 module sees in a clip: displacements, changes, and its step sizes.
+"""Draw what a trained PKS^4 module computes for a clip: displacements, changes and step sizes.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Equations 15, 17 and 22.
@@ -28,30 +28,30 @@ from pks4_lightning.pictures.style import new_figure
 __all__ = ["MotionMaps", "motion_figure", "motion_maps"]
 
 _INCHES = 1.25
-_MAP_COLOURS = "cividis"  # made for people with colour vision deficiencies, and for grey printing
+_MAP_COLOURS = "cividis"  # suits colour vision deficiencies and grey printing
 
 
 @dataclass(frozen=True, eq=False)
 class MotionMaps:
-    """What one forward pass computed inside the PKS^4 module."""
+    """Quantities computed inside the PKS^4 module in one forward pass."""
 
     displacement: Float[np.ndarray, "B T Y X 2"]
-    """Where each patch is found in the next frame: patches down and to the right, the position of
-    the highest correlation. Zero in the last frame, and where no position is better than its
-    own."""
+    """Displacement of each patch to the next frame, in patches down and to the right: the position
+    of the highest correlation. Zero in the last frame, and where no position is better than the
+    centre."""
     variation: Float[np.ndarray, "B T Y X"]
-    """Length of the difference to the next frame's features; zero in the last frame."""
+    """Norm of the difference to the next frame's features; zero in the last frame."""
     step_size: Float[np.ndarray, "B T Y X"]
-    """The scanner's step size, the mean of its channels: how much of the past a frame replaces."""
+    """The scanner's step size, averaged over channels: how much of the past a frame replaces."""
 
 
 @torch.no_grad()
 def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -> MotionMaps:
-    """Run a classifier and keep what its PKS^4 module sees.
+    """Run a classifier and return the quantities inside its PKS^4 module.
 
     Args:
-        classifier: With both prior operators, in evaluation mode.
-        video: Clips as the model sees them, on its device.
+        classifier: A classifier with both prior operators, in evaluation mode.
+        video: Normalised clips, on its device.
 
     Raises:
         ValueError: If the classifier has no PKS^4 module with both prior operators and the KS4
@@ -89,16 +89,16 @@ def motion_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -
 def motion_figure(
     frames: UInt8[np.ndarray, "T H W C"], maps: MotionMaps, *, clip: int = 0, title: str = ""
 ) -> Figure:
-    """Draw a clip's frames above what the module sees in them, time from left to right.
+    """Draw a clip's frames above the quantities computed for them, in time from left to right.
 
     Args:
         frames: RGB.
-        maps: Of a batch that holds the clip.
-        clip: Which clip of the batch.
-        title: Above the picture.
+        maps: Maps of a batch that contains the clip.
+        clip: Index of the clip in the batch.
+        title: Title of the figure.
 
     Returns:
-        The picture: frames with displacements as arrows, changes, and step sizes.
+        The figure: frames with displacements as arrows, changes, and step sizes.
     """
     num_frames = len(frames)
     figure = new_figure(_INCHES * num_frames + 1.2, 3 * _INCHES + 0.6)

@@ -1,4 +1,4 @@
-"""Names beside the points of a picture, clear of each other and of the points."""
+"""Place names beside the points of a figure without overlaps."""
 
 import itertools
 import math
@@ -13,26 +13,26 @@ from matplotlib.transforms import Bbox
 __all__ = ["name_points"]
 
 _DISTANCES = (5, 12, 20, 30, 42, 56, 72, 90)
-"""From a point to the edge of its name, in points; at the first a name needs no line."""
+"""Distance from a point to the edge of its name, in points; the first needs no line."""
 _DIRECTIONS = (0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 3, 13, 5, 11, 7, 9)
-"""In sixteenths of a turn, from the right: those that are tried first come first."""
+"""Directions in sixteenths of a turn, from the right, in order of preference."""
 _MARK = 4.0
-"""Half the side of what a mark covers, in points."""
+"""Half the side of a mark, in points."""
 
 
 def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     """Write a name beside every point, as near as there is room.
 
-    A name that finds none nearby stands further off, with a line to its point. Call it when the
-    picture is otherwise finished: what changes the scales afterwards moves points under names.
+    If there is no room nearby, the name is placed further away, with a line to its point. Call it
+    when the figure is otherwise finished: later changes of scale would move points under names.
 
     Args:
-        axes: Where the points are.
-        points: Each with its place, in the data's units, and its name.
+        axes: The axes of the points.
+        points: Position of each in data units, and its name.
     """
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
-    figure.draw_without_rendering()  # settles the layout, and with it where points lie
+    figure.draw_without_rendering()  # fixes the layout, and with it the positions of points
     pixels = figure.dpi / 72
     places = [_pixels(axes, x, y) for x, y, _ in points]
     marks = [_box(place, (2 * _MARK * pixels,) * 2) for place in places]
@@ -49,7 +49,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             arrowprops={"arrowstyle": "-", "color": "0.5", "lw": 0.6, "shrinkA": 1, "shrinkB": 4},
         )
         note.set_in_layout(False)
-        size = Text.get_window_extent(note).size  # of the text alone, without its line
+        size = Text.get_window_extent(note).size  # of the text, without its line
         best = min(
             _around(place, (size[0], size[1]), pixels),
             key=lambda name: _conflicts(name, axes.bbox, marks, names),
@@ -64,7 +64,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
 
 @dataclass(frozen=True)
 class _Name:
-    """A place for a name, in pixels."""
+    """A position of a name, in pixels."""
 
     point: tuple[float, float]
     centre: tuple[float, float]
@@ -72,7 +72,7 @@ class _Name:
     is_near: bool
 
     def strikes(self, box: Bbox) -> bool:
-        """Whether the line between point and name runs through a box."""
+        """Return whether the line between point and name crosses a box."""
         if self.is_near:
             return False
         steps = (step / 64 for step in range(65))
@@ -85,7 +85,7 @@ class _Name:
 def _around(
     point: tuple[float, float], size: tuple[float, float], pixels: float
 ) -> Iterator[_Name]:
-    """List places around a point, the nearest first."""
+    """List positions around a point, the nearest first."""
     for distance, direction in itertools.product(_DISTANCES, _DIRECTIONS):
         angle = direction * math.tau / 16
         centre = (
@@ -98,9 +98,9 @@ def _around(
 def _conflicts(
     name: _Name, frame: Bbox, marks: Sequence[Bbox], names: Sequence[_Name]
 ) -> tuple[int, int]:
-    """Count what a name hides, or is hidden by; and, less important, marks that its line crosses.
+    """Count what a name covers, or is covered by, and, with less weight, marks crossed by its line.
 
-    Of marks that lie upon each other, no line reaches one alone.
+    Marks that coincide with the point are not counted, because no line can avoid them.
     """
     box = name.box
     is_inside = (

@@ -1,4 +1,4 @@
-"""What a trained Kinematic Prior Encoder compares in a clip: where patches go, and what changes.
+"""Draw what a trained Kinematic Prior Encoder computes for a clip: displacements and changes.
 
 Reference:
     PKS^4, https://arxiv.org/abs/2604.26461, Equations 15 and 17.
@@ -49,22 +49,22 @@ _GREY = (0.299, 0.587, 0.114)  # luma of BT.601
 
 @dataclass(frozen=True, eq=False)
 class PriorMaps:
-    """What the prior operators find between every frame of a clip and the next one.
+    """Outputs of the prior operators for every frame of a clip and the next one.
 
-    Nothing follows the last frame: its maps are zero.
+    The last frame has no successor, so its maps are zero.
     """
 
     correlation: Float[np.ndarray, "B T Y X V V"] | None
-    """Cosine of each patch with the patches of its search window in the next frame, the centre
-    being its own place; zero outside the frame. ``None`` without the operator."""
+    """Cosine of each patch with the patches of its search window in the next frame, centred on its
+    own position; zero outside the frame. ``None`` without the operator."""
     variation: Float[np.ndarray, "B T Y X"] | None
-    """Length of each patch's difference to the next frame. ``None`` without the operator."""
+    """Norm of each patch's difference to the next frame. ``None`` without the operator."""
 
     @property
     def displacement(self) -> Float[np.ndarray, "B T Y X 2"]:
-        """Where each patch is found in the next frame: patches down and to the right.
+        """Displacement of each patch to the next frame, in patches down and to the right.
 
-        The position of the highest correlation; zero where no position is better than its own.
+        The position of the highest correlation; zero where no position is better than the centre.
 
         Raises:
             ValueError: If there are no correlations.
@@ -79,10 +79,10 @@ class PriorMaps:
 
 
 def has_priors(classifier: nn.Module) -> bool:
-    """Return whether a classifier has a prior operator, so that there is something to draw.
+    """Return whether a classifier has a prior operator that can be drawn.
 
     Args:
-        classifier: Of any kind.
+        classifier: Any classifier.
     """
     if not isinstance(classifier, PKS4Classifier) or classifier.pks4 is None:
         return False
@@ -92,11 +92,11 @@ def has_priors(classifier: nn.Module) -> bool:
 
 @torch.no_grad()
 def prior_maps(classifier: PKS4Classifier, video: Float[Tensor, "B C T H W"]) -> PriorMaps:
-    """Run a classifier and keep what its prior operators find.
+    """Run a classifier and return the outputs of its prior operators.
 
     Args:
-        classifier: With at least one prior operator, in evaluation mode.
-        video: Clips as the model sees them, on its device.
+        classifier: A classifier with at least one prior operator, in evaluation mode.
+        video: Normalised clips, on its device.
 
     Raises:
         ValueError: If the classifier has no prior operator.
@@ -131,8 +131,8 @@ def compare_frames(
     """Compare the features of every frame with those of the next one.
 
     Args:
-        correlated: What the correlation operator compares, if there is one.
-        subtracted: What the variation operator compares, if there is one.
+        correlated: Input of the correlation operator's comparison, if there is one.
+        subtracted: Input of the variation operator's comparison, if there is one.
         window_size: Side of the search window in patches, odd.
     """
     correlation = variation = None
@@ -153,8 +153,8 @@ def keep_outputs(
 
     Args:
         classifier: In evaluation mode.
-        video: Clips as the model sees them, on its device.
-        modules: Each of which runs once.
+        video: Normalised clips, on its device.
+        modules: Modules, each of which runs once.
     """
     kept: dict[nn.Module, Tensor] = {}
 
@@ -179,23 +179,23 @@ def prior_figure(
     captions: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw a clip's frames above what the priors find in them, time from left to right.
+    """Draw a clip's frames above the outputs of the priors, in time from left to right.
 
-    Arrows show where patches are found in the next frame. Below, the next frame with one patch's
-    search window, coloured by how alike its patches are to that one, which is framed in the row
-    above; then how much each patch changes.
+    Arrows show the displacement of patches to the next frame. Below, the search window of one patch
+    in the next frame is coloured by similarity to that patch, which is framed in the row above; the
+    last row shows how much each patch changes.
 
     Args:
         frames: RGB, at least two.
-        maps: Of a batch that holds the clip.
-        clip: Which clip of the batch.
-        patch: Row and column of the patch whose window is shown. ``None``: in every frame the one
-            that changes most, and where changes are not compared the one in the middle.
-        captions: Of the frames. ``None``: their numbers.
-        title: Above the picture.
+        maps: Maps of a batch that contains the clip.
+        clip: Index of the clip in the batch.
+        patch: Row and column of the patch whose window is shown. ``None``: the one that changes
+            most in each frame or, without the variation operator, the centre.
+        captions: Captions of the frames. ``None``: their numbers.
+        title: Title of the figure.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: If there is nothing to compare: fewer than two frames, or no map.
@@ -232,10 +232,10 @@ def prior_figure(
 
 
 def draw_displacements(axes: Axes, displacement: Float[np.ndarray, "Y X 2"]) -> None:
-    """Draw each patch's way to the next frame, from its centre, to scale.
+    """Draw the displacement of each patch to the next frame, from its centre, to scale.
 
     Args:
-        axes: With the frame, over the unit square.
+        axes: Axes that show the frame over the unit square.
         displacement: Patches down and to the right.
     """
     rows, columns = displacement.shape[:2]
@@ -258,7 +258,7 @@ def draw_displacements(axes: Axes, displacement: Float[np.ndarray, "Y X 2"]) -> 
 
 
 def _watched(maps: PriorMaps, clip: int, patch: tuple[int, int] | None) -> list[tuple[int, int]]:
-    """Choose the patch of every frame but the last whose window is shown."""
+    """Choose the patch whose window is shown, for every frame but the last."""
     assert maps.correlation is not None
     num_frames, rows, columns = maps.correlation.shape[1:4]
     if patch is not None or maps.variation is None:
@@ -312,7 +312,7 @@ def _draw_variation(
 
 
 def _draw_legend(figure: Figure, axes: Axes, image: AxesImage, label: str) -> None:
-    """Draw the colours' meaning where the last frame has no map."""
+    """Draw the colour scale in the place of the last frame, which has no map."""
     axes.set_axis_off()
     bar = figure.colorbar(image, cax=axes.inset_axes((0.06, 0.05, 0.08, 0.9)))
     bar.set_label(label, fontsize=8)
@@ -328,7 +328,7 @@ def _show(
     high: float = 1.0,
     colours: str = "",
 ) -> AxesImage:
-    """Show a frame over the unit square; in grey under a map, if there is one."""
+    """Show a frame over the unit square, in grey below a map, if there is one."""
     square = (0, 1, 1, 0)
     if values is None:
         return axes.imshow(frame, extent=square)

@@ -1,4 +1,4 @@
-"""How a cost grows with the length and the resolution of a clip."""
+"""Draw how cost grows with the length and the resolution of a clip."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,15 +16,15 @@ _AXES = ("frames", "pixels")
 def scaling_figure(
     lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, Sequence[int]], *, crossover: float
 ) -> Figure:
-    """Draw operations over the length of a clip and over the side of its frames.
+    """Draw operations over clip length and over frame size.
 
     Args:
         lengths: ``frames``, ``pixels`` and the operations of each part, point by point.
         sizes: The same, over ``pixels``.
-        crossover: Frames from which attention along time costs more than the scanner.
+        crossover: Number of frames above which attention along time costs more than the scanner.
 
     Returns:
-        The picture, with logarithmic axes: a straight line is a power.
+        The figure, with logarithmic axes: a straight line is a power law.
     """
     figure = new_figure(9.0, 4.2)
     figure.set_layout_engine("constrained")
@@ -32,7 +32,7 @@ def scaling_figure(
     _draw(over_length, lengths, "frames")
     _draw(over_size, sizes, "pixels")
     over_length.set_title(
-        f"{lengths['pixels'][0]} px; KS4 meets attention along time at {crossover:,.0f} frames",
+        f"{lengths['pixels'][0]} px; KS4 equals attention along time at {crossover:,.0f} frames",
         loc="left",
         fontsize=10,
     )

@@ -1,4 +1,4 @@
-"""What happens when: the classes of a video over its time.
+"""Draw the classes of a video over time.
 
 Dimensions:
     M: moments, each with scores of its own
@@ -22,7 +22,7 @@ _MOST_CLASSES = 12
 _LONGEST_NAME = 52
 _WIDTH = 11.0
 _SMALLEST_SHARE = 0.009
-"""Of the time axis per character of a name that is written into its segment."""
+"""Share of the time axis per character of a name that is written into its segment."""
 
 
 class TimelineSegment(Protocol):
@@ -49,20 +49,21 @@ def timeline_figure(
     names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Draw segments as a bar, and below it the scores of the classes that matter.
+    """Draw segments as a bar, and below it the scores of the relevant classes.
 
-    Classes stand in the order in which they become the label; others with a high score follow, at
-    most twelve in all.
+    Classes are listed in the order in which they become the label, followed by others with a high
+    score, at most twelve in total.
 
     Args:
-        edges: Where moments begin and, the last one, end, in seconds.
-        scores: Of every moment, 0 to 1.
-        segments: What the scores were merged into.
-        names: Of the classes.
+        edges: Start of each moment, and the end of the last one, in seconds.
+        scores: Scores of every moment, 0 to 1.
+        segments: The segments into which the scores were merged.
+        names: Names of the classes.
+        title: Title of the figure.
         title: Above the picture.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: If there is no moment.
@@ -96,7 +97,7 @@ def timeline_figure(
 def _classes_shown(
     scores: Float[np.ndarray, "M K"], segments: Sequence[TimelineSegment]
 ) -> list[int]:
-    """Return the labels in the order in which they come, then the classes that come close."""
+    """Return the labels in order of appearance, then other classes with high scores."""
     labels = list(dict.fromkeys(segment.label for segment in segments))
     others = [k for k in np.argsort(-scores.max(axis=0)).tolist() if k not in labels]
     close = [k for k in others if scores[:, k].max() >= 0.1]

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs, and along the choices of the ablations: the paper's and ours."""
+"""Draw accuracy against cost, and along the choices of the ablations: the paper's and ours."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,23 +28,23 @@ _WIDE = 20
 
 @dataclass(frozen=True)
 class Point:
-    """One model: what it costs, and its accuracy."""
+    """The cost and the accuracy of one model."""
 
     name: str
     cost: float
     top1: float
     """In %."""
     kind: str
-    """Points of a kind share colour and mark, and an entry of the legend."""
+    """Kind of the point; points of a kind share colour, marker and legend entry."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Accuracies along one choice."""
+    """Accuracies as a function of one choice."""
 
     choices: Sequence[str]
     top1: Sequence[Sequence[float]]
-    """Per choice, one for each seed; in %. A choice without any leaves a gap."""
+    """Accuracies in %, by choice, one per seed. A choice without any leaves a gap."""
 
 
 def paper_points(
@@ -55,8 +55,8 @@ def paper_points(
     Args:
         table: Number of the table.
         cost: Key of the column with the cost.
-        computed: Costs that were computed here, by row; each gives a point of its own, at the
-            accuracy that the paper prints.
+        computed: Costs computed here, by row; each gives a separate point, at the accuracy printed
+            in the paper.
 
     Raises:
         ValueError: If the paper has no such table.
@@ -67,10 +67,10 @@ def paper_points(
         if printed is None or top1 is None:
             continue
         is_ours = row.settings is not None and not row.is_peer
-        kind = "PKS⁴, the paper's cost" if is_ours else "peers, as the paper has them"
+        kind = "PKS⁴, the paper's cost" if is_ours else "other methods, the paper's cost"
         points.append(Point(row.name, printed, top1, kind))
         if computed and row.name in computed:
-            kind = "PKS⁴, cost computed here" if is_ours else "peers, cost computed here"
+            kind = "PKS⁴, cost computed here" if is_ours else "other methods, cost computed here"
             points.append(Point(row.name, computed[row.name], top1, kind))
     return points
 
@@ -93,7 +93,7 @@ def read_costs(path: Path, *, table: int, column: str) -> dict[str, float]:
     """Read costs that were computed here, by row of a table.
 
     Args:
-        path: What ``benchmarks/cost.py --json`` or ``pks4 cost --paper --json`` wrote.
+        path: A file written by ``benchmarks/cost.py --json`` or ``pks4 cost --paper --json``.
         table: Number of the table.
         column: Title of the column.
 
@@ -120,14 +120,14 @@ def read_costs(path: Path, *, table: int, column: str) -> dict[str, float]:
 
 
 def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = False) -> Figure:
-    """Draw accuracy against cost, a panel for each cost (the paper's Figure 2).
+    """Draw accuracy against cost, with one panel per cost (the paper's Figure 2).
 
     Args:
-        panels: By the name of the cost, its unit included.
-        named: Write its name beside every point.
+        panels: By name of the cost, including its unit.
+        named: Write the name of every point beside it.
 
     Returns:
-        The picture; costs that span more than a factor of 20 on a logarithmic axis.
+        The figure; costs that span more than a factor of 20 have a logarithmic axis.
 
     Raises:
         ValueError: If there is no panel.
@@ -144,7 +144,7 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = Fal
             axes.scatter(
                 [point.cost for point in shown],
                 [point.top1 for point in shown],
-                facecolors="none",  # what lies below shows through
+                facecolors="none",  # overlapping points remain visible
                 edgecolors=COLOURS[style],
                 marker=MARKERS[style],
                 s=36,
@@ -175,13 +175,13 @@ def _leave_room_for_names(axes: Axes) -> None:
 
 
 def sweep_figure(sweeps: Mapping[str, tuple[Sweep, Sweep]]) -> Figure:
-    """Draw accuracies along some choices: the paper's above, ours below, on their own scales.
+    """Draw accuracies along some choices: the paper's above, ours below, on separate scales.
 
     Args:
-        sweeps: By the name of the choice, the paper's and ours.
+        sweeps: By name of the choice, the paper's and ours.
 
     Returns:
-        The picture: every seed a mark, their means joined.
+        The figure, with one marker per seed and a line through the means.
 
     Raises:
         ValueError: If there is no sweep.

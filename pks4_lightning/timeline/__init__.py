@@ -1,4 +1,4 @@
-"""Videos as they come: windows of long ones, streams, and what happens when."""
+"""Long videos and streams: windows, segments, features, and predictions during playback."""
 
 from typing import TYPE_CHECKING
 

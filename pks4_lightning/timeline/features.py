@@ -1,4 +1,4 @@
-"""What a classifier makes of a long video, as arrays that temporal detectors read.
+"""Extract features of long videos, as arrays that temporal detectors read.
 
 Dimensions:
     B: windows
@@ -30,26 +30,26 @@ Kind: TypeAlias = Literal["window", "frame", "patch"]
 
 _CLOCK = 1000
 """Frames per second of the files' clock. Detectors count time in frames of a fixed rate, which a
-video may not have; milliseconds do for all."""
+video may not have; milliseconds suit all videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureWriter:
-    """Writes ``<video>.npy`` for videos, a row for every window, frame or grid of patches.
+    """Writes ``<video>.npy`` for videos, with one row per window, frame or grid of patches.
 
-    Row ``i`` shows the seconds from ``i * stride`` to ``i * stride + length``. Rows of windows may
-    overlap. Rows of frames and patches lie end to end; each is of the frame on screen in the middle
-    of its span, within clips of ``num_frames`` frames that do not overlap.
+    Row ``i`` covers the seconds from ``i * stride`` to ``i * stride + length``. Rows of windows may
+    overlap. Rows of frames and patches are contiguous; each is computed from the frame on screen in
+    the middle of its span, within clips of ``num_frames`` frames that do not overlap.
 
     Args:
-        model: The classifier and what it is fed.
-        folder: Where the files go.
-        kind: What a row is of: a window (what the head reads), a frame (its share of that), or a
-            frame's patches as they leave the last block (width × rows × columns).
-        window: Seconds of a clip.
-        stride: Seconds from one window's beginning to the next one's; of windows only.
-        dtype: Of the files.
-        batch_size: Clips in a batch.
+        model: The classifier with its preprocessing.
+        folder: The result folder.
+        kind: Content of a row: a window (the head's input), a frame (its contribution to that), or
+            the patches of a frame after the last block (width × rows × columns).
+        window: Length of a clip in seconds.
+        stride: Seconds between the starts of windows; applies to windows only.
+        dtype: Data type of the files.
+        batch_size: Clips per batch.
 
     Raises:
         ValueError: If the classifier has no vectors of frames.
@@ -71,17 +71,17 @@ class FeatureWriter:
             )
 
     def write(self, path: str, *, show: bool = False) -> int:
-        """Write the rows of a video, or go on where that broke off.
+        """Write the rows of a video, or resume an interrupted computation.
 
         Args:
             path: A file, or a folder of pictures.
-            show: Show how far it is.
+            show: Show progress.
 
         Returns:
             The number of rows.
 
         Raises:
-            VideoDecodeError: If it cannot be decoded; nothing of it is kept.
+            VideoDecodeError: If it cannot be decoded; no rows of it are kept.
             ValueError: If a window is shorter than one of its frames.
         """
         video = open_frames(path)
@@ -101,7 +101,7 @@ class FeatureWriter:
         return len(array)
 
     def description(self) -> dict[str, Any]:
-        """Return what a detector has to know: how rows lie in time, and which videos there are."""
+        """Return what a detector needs to know: the timing of rows, and the list of videos."""
         stride = self.stride if self.kind == "window" else self._row_seconds
         length = self.window if self.kind == "window" else self._row_seconds
         finished = self.folder.finished

@@ -1,4 +1,4 @@
-"""Answers while a video runs: frame in, labels out, by a state or by a window of frames.
+"""Classify a video while it plays, frame by frame, with a state or a window of frames.
 
 Dimensions:
     T: frames of a window
@@ -25,19 +25,19 @@ Mode: TypeAlias = Literal["auto", "state", "window"]
 
 
 class Answer(NamedTuple):
-    """What a classifier says when it has seen the stream up to a frame."""
+    """The prediction of a classifier after a frame of a stream."""
 
     time: float
-    """Of that frame, in seconds from the stream's first."""
+    """Time of that frame, in seconds from the first frame of the stream."""
     scores: Float[Tensor, " K"]
-    """Softmax, on the CPU."""
+    """Softmax scores, on the CPU."""
 
 
 class Follower(ABC):
-    """Sees one frame after the other and answers.
+    """Receives frames one after the other and returns predictions.
 
     Args:
-        model: The classifier and what it is fed.
+        model: The classifier with its preprocessing.
     """
 
     def __init__(self, model: TrainedClassifier) -> None:
@@ -46,14 +46,14 @@ class Follower(ABC):
 
     @torch.inference_mode()
     def see(self, time: float, frame: av.VideoFrame) -> Answer | None:
-        """Take the next frame in.
+        """Process the next frame.
 
         Args:
-            time: When it is shown, in seconds from the stream's first.
-            frame: As decoded.
+            time: When it is shown, in seconds from the first frame of the stream.
+            frame: The decoded frame.
 
         Returns:
-            The answer that is due now; ``None`` where later frames must come first.
+            The prediction that is now complete; ``None`` if it needs later frames.
         """
         picture = stacked([self._converter.convert(frame, self.model.resize)])
         pixels = self.model.crop(picture).unsqueeze(0)
@@ -61,20 +61,20 @@ class Follower(ABC):
 
     @torch.inference_mode()
     def end(self) -> list[Answer]:
-        """Return the answers that waited for frames which do not come."""
+        """Return the predictions that waited for frames after the end."""
         return []
 
     @property
     @abstractmethod
     def protocol(self) -> str:
-        """What an answer is about, in a sentence."""
+        """Describe in a sentence which frames a prediction covers."""
 
     @abstractmethod
     def _see(self, time: float, frame: Float[Tensor, "1 3 1 S S"]) -> Answer | None: ...
 
 
 class _ByState(Follower):
-    """Follows exactly, in constant time and memory: the answer is that for all frames so far."""
+    """Exact predictions for all frames so far, in constant time and memory per frame."""
 
     def __init__(self, model: TrainedClassifier) -> None:
         super().__init__(model)
@@ -92,7 +92,7 @@ class _ByState(Follower):
     def protocol(self) -> str:
         delay = self._classifier.delay
         late = f", {delay} frames late" if delay else ""
-        return f"Each answer is for all frames so far, by a state of constant size{late}."
+        return f"Each prediction covers all frames so far, with a state of constant size{late}."
 
     def _see(self, time: float, frame: Float[Tensor, "1 3 1 S S"]) -> Answer | None:
         self._waiting.append(time)
@@ -106,13 +106,13 @@ class _ByState(Follower):
     def end(self) -> list[Answer]:
         with self.model.autocast():
             logits = self._classifier.flush(self._state)[0]
-        # a stream shorter than the delay has fewer frames to answer
+        # in a stream shorter than the delay, fewer frames wait
         rows = logits[len(logits) - len(self._waiting) :].float().softmax(-1).cpu()
         return [Answer(time, row) for time, row in zip(self._waiting, rows, strict=True)]
 
 
 class _ByWindow(Follower):
-    """Classifies the last frames anew at every frame: as many as a clip had in training."""
+    """Classifies the last frames again for every frame, as many as in a training clip."""
 
     def __init__(self, model: TrainedClassifier) -> None:
         super().__init__(model)
@@ -121,8 +121,8 @@ class _ByWindow(Follower):
     @property
     def protocol(self) -> str:
         return (
-            f"Each answer is for the last {self.model.clip.num_frames} frames, classified anew. "
-            "Train with model.classifier.causal true to follow a stream by a state."
+            f"Each prediction covers the last {self.model.clip.num_frames} frames, classified "
+            "again. Train with model.classifier.causal true to follow a stream with a state."
         )
 
     def _see(self, time: float, frame: Float[Tensor, "1 3 1 S S"]) -> Answer:
@@ -132,16 +132,16 @@ class _ByWindow(Follower):
 
 
 def follower(model: TrainedClassifier, mode: Mode) -> Follower:
-    """Return what follows a stream with a classifier.
+    """Return an object that follows a stream with a classifier.
 
     Args:
-        model: The classifier and what it is fed.
-        mode: ``state``: exactly, frame by frame; only a causal classifier, or one without a
-            class-token route, can. ``window``: the last frames anew, any classifier. ``auto``: by
-            its state if it can.
+        model: The classifier with its preprocessing.
+        mode: ``state``: exact, frame by frame; requires a causal classifier or one without a
+            class-token route. ``window``: the last frames again, with any classifier. ``auto``:
+            ``state`` if possible.
 
     Raises:
-        ValueError: With ``state``, if it cannot; the sentence says why and what to do.
+        ValueError: With ``state``, if the classifier does not support it; the message says why.
     """
     if mode == "window":
         return _ByWindow(model)

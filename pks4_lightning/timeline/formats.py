@@ -1,4 +1,4 @@
-"""Segments as files: a table, JSON, JSON lines, or subtitles that any player shows."""
+"""Write segments as a table, JSON, JSON lines, or subtitles."""
 
 import csv
 import json
@@ -10,11 +10,11 @@ __all__ = ["SUBTITLES", "Format", "Labelled", "write_segments"]
 
 Format = Literal["csv", "json", "jsonl", "srt", "vtt"]
 SUBTITLES: tuple[Format, ...] = ("srt", "vtt")
-"""Formats of which a file is about one video."""
+"""Formats with one file per video."""
 
 
 class Labelled(NamedTuple):
-    """A segment of a video with its label's name."""
+    """A segment of a video with the name of its label."""
 
     video: str
     start: float
@@ -28,7 +28,7 @@ def write_segments(segments: Sequence[Labelled], form: Format) -> str:
     """Write segments as text.
 
     Args:
-        segments: In their order; of one video where they become subtitles.
+        segments: Segments in order; for subtitles, of a single video.
         form: ``csv`` has a header; ``srt`` and ``vtt`` are subtitles.
     """
     match form:
@@ -56,7 +56,7 @@ def write_segments(segments: Sequence[Labelled], form: Format) -> str:
 
 
 def _rounded(segment: Labelled) -> dict[str, str | float]:
-    """Times to the millisecond, scores to four digits."""
+    """Round times to milliseconds and scores to four digits."""
     values = segment._asdict()
     return values | {
         "start": round(segment.start, 3), "end": round(segment.end, 3),
@@ -65,7 +65,7 @@ def _rounded(segment: Labelled) -> dict[str, str | float]:
 
 
 def _line(segment: Labelled) -> str:
-    # a subtitle ends at an empty line, and --> begins a new one
+    # an empty line ends a subtitle, and --> starts a new one
     label = " ".join(segment.label.split()).replace("-->", "→")
     return f"{label} ({segment.score:.0%})"
 

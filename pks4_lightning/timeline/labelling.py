@@ -1,4 +1,4 @@
-"""What happens when in long videos: windows scored, merged into segments, drawn.
+"""Find segments in long videos: score windows, merge them, draw them.
 
 Dimensions:
     N: windows
@@ -81,13 +81,13 @@ class VideoLabeller:
     """Finds the segments of videos with a classifier.
 
     Args:
-        model: The classifier and what it is fed.
-        folder: Where the results go: ``scores/<video>.npy`` has a row per window, ``<video>.png``
-            shows them over time.
-        window: Seconds of a window.
-        stride: Seconds from one window's beginning to the next one's.
-        margin: By how much another class must score higher to become the label.
-        batch_size: Windows in a batch.
+        model: The classifier with its preprocessing.
+        folder: The result folder: ``scores/<video>.npy`` has one row per window, ``<video>.png``
+            shows the scores over time.
+        window: Length of a window in seconds.
+        stride: Seconds between the starts of windows.
+        margin: The label changes only if another class scores this much higher.
+        batch_size: Windows per batch.
     """
 
     model: TrainedClassifier
@@ -98,14 +98,14 @@ class VideoLabeller:
     batch_size: int = 16
 
     def label(self, path: str, *, show: bool = False) -> None:
-        """Score the windows of a video and merge them, or go on where that broke off.
+        """Score the windows of a video and merge them, or resume an interrupted computation.
 
         Args:
             path: A file, or a folder of pictures.
-            show: Show how far it is.
+            show: Show progress.
 
         Raises:
-            VideoDecodeError: If it cannot be decoded; nothing of it is kept.
+            VideoDecodeError: If it cannot be decoded; no results of it are kept.
             ValueError: If a window is shorter than one of its frames.
         """
         name = self.folder.name_of(path)
@@ -128,20 +128,20 @@ class VideoLabeller:
         self.folder.finish(path, {"num_windows": found.num_windows, "segments": segments})
 
     def segments(self, path: str) -> list[Labelled]:
-        """Return the segments of a video, without gaps or overlaps; none unless it is finished.
+        """Return the segments of a video, without gaps or overlaps; empty unless it is finished.
 
         Args:
-            path: The video's.
+            path: Path of the video.
         """
         entry = self.folder.entry(path)
         return [Labelled(path, *each) for each in (entry or {"segments": []})["segments"]]
 
     def write(self, form: Format, paths: Iterable[str]) -> list[Path]:
-        """Write the segments of all videos that are finished.
+        """Write the segments of all finished videos.
 
         Args:
-            form: Of the file; subtitles are a file per video.
-            paths: The videos, in the order in which they are to be written.
+            form: Format; subtitles have one file per video.
+            paths: The videos, in the order in which to write them.
 
         Returns:
             The files.
@@ -157,11 +157,11 @@ class VideoLabeller:
         return list(files)
 
     def write_overlay(self, path: str, out: Path) -> None:
-        """Write the best classes into a copy of a video that is finished.
+        """Write the best classes into a copy of a finished video.
 
         Args:
-            path: The video's.
-            out: As for :func:`~pks4_lightning.timeline.overlay.write_overlay`.
+            path: Path of the video.
+            out: As in :func:`~pks4_lightning.timeline.overlay.write_overlay`.
         """
         name = self.folder.name_of(path)
         scores = np.load(self.folder.folder / "scores" / f"{name}.npy")

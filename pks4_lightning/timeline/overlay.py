@@ -1,4 +1,4 @@
-"""A copy of a video with labels written into its pictures: as many frames, at the same times."""
+"""Copy a video with labels drawn into its frames; number and times of frames are unchanged."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from pks4_lightning.files import atomic_write
 __all__ = ["Caption", "check_overlay", "draw_caption", "write_overlay"]
 
 Caption: TypeAlias = Sequence[tuple[str, float]]
-"""Labels with their scores from 0 to 1, the best first."""
+"""Labels with scores from 0 to 1, best first."""
 
 _MOST_LABELS = 3
 _INK, _PAPER, _BAR = (255, 255, 255), (0, 0, 0, 150), (90, 170, 255, 200)
@@ -33,15 +33,15 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
 
     Args:
         source: The video.
-        out: The file to write, whose suffix decides its container: ``.mp4``, ``.mkv`` or ``.mov``.
-            An earlier file is replaced when the new one is whole.
-        caption_at: What to write into the frame at this time, in seconds from the first one.
+        out: The file to write, whose suffix selects the container: ``.mp4``, ``.mkv`` or ``.mov``.
+            An existing file is replaced when the new one is complete.
+        caption_at: Returns the caption of the frame at a time, in seconds from the first one.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: If the suffix is none of these, or the sound does not go into such a container.
+        ValueError: If the suffix is not supported, or the container cannot hold the sound.
         VideoDecodeError: If the source cannot be read.
     """
     check_overlay(source, out)
@@ -63,7 +63,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
             picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
             if number == 1:
                 pictures.height, pictures.width = picture.shape[:2]
-                first = frame.pts or 0  # the sound keeps its place
+                first = frame.pts or 0  # offset between sound and pictures
             drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
             drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
             written.mux(pictures.encode(drawn))
@@ -74,14 +74,14 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
 
 
 def check_overlay(source: Path, out: Path) -> None:
-    """Refuse a copy that cannot be written.
+    """Check that an overlay can be written.
 
     Args:
         source: The video.
         out: The copy.
 
     Raises:
-        ValueError: If its suffix is none of ``.mp4``, ``.mkv`` and ``.mov``, or it is the video.
+        ValueError: If its suffix is not supported, or it is the video itself.
     """
     if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
@@ -90,7 +90,7 @@ def check_overlay(source: Path, out: Path) -> None:
 
 
 class _Sound:
-    """Copies the sound of a file, packet by packet, beside pictures that are made anew.
+    """Copies the sound of a file packet by packet, beside re-encoded pictures.
 
     Args:
         container: The file.
@@ -105,7 +105,7 @@ class _Sound:
         self._next: av.Packet | None = None
 
     def copy_until(self, seconds: float) -> None:
-        """Copy what is heard until then, on the file's own clock."""
+        """Copy the sound up to this time on the file's own clock."""
         while True:
             packet = self._next or next(self._packets, None)
             if packet is None:
@@ -122,14 +122,14 @@ class _Sound:
 def draw_caption(
     picture: UInt8[np.ndarray, "H W 3"], caption: Caption
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Write labels into the lower left corner of a picture, each on a bar as long as its score.
+    """Draw labels into the lower left corner of a picture, each on a bar as long as its score.
 
     Args:
         picture: RGB.
-        caption: At most three labels are shown.
+        caption: The labels; at most three are drawn.
 
     Returns:
-        The picture with even sides, as encoders want them: a last odd row or column is cut off.
+        The picture with even sides, as required by encoders: an odd row or column is cut off.
     """
     height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
     image = Image.fromarray(np.ascontiguousarray(picture[:height, :width])).convert("RGBA")

@@ -1,4 +1,4 @@
-"""Frames at a fixed rate out of a stream: all of a file's, or of a live source the newest only."""
+"""Frames of a stream at a fixed rate: all of a file's, or only the newest of a live source."""
 
 import threading
 import time
@@ -12,25 +12,25 @@ from pks4_lightning.timeline.sources import TimedFrames
 
 __all__ = ["Tick", "as_live", "at_rate", "latest_at_rate"]
 
-# Matroska rounds times to milliseconds, so a frame may seem to come after its tick
+# Matroska rounds times to milliseconds, so a frame may appear to come after its tick
 _ROUNDING = 0.002
 
 
 class Tick(NamedTuple):
-    """A frame to answer."""
+    """A frame to classify."""
 
     time: float
     """Seconds from the stream's first frame."""
     frame: av.VideoFrame
     dropped: int
-    """Ticks left out since the last one, because answering took too long."""
+    """Ticks skipped since the last one, because classification took too long."""
 
 
 def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
-    """Give the frame on screen at each tick of a clock, as fast as they are asked for.
+    """Yield the frame on screen at each tick of a clock, as fast as frames are requested.
 
     Args:
-        frames: A file's.
+        frames: The frames of a file.
         rate: Ticks per second.
     """
     shown: av.VideoFrame | None = None
@@ -49,15 +49,15 @@ def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
 def latest_at_rate(
     frames: TimedFrames, rate: float, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Iterator[Tick]]:
-    """Give the newest frame at each tick of the clock on the wall; older ones are never queued.
+    """Yield the newest frame at each tick of the wall clock; older ones are never queued.
 
-    A thread reads the source and keeps one frame. Where an answer takes longer than a tick, the
-    ticks that passed are counted and left out.
+    A thread reads the source and keeps one frame. If a prediction takes longer than a tick, the
+    ticks that passed are counted and skipped.
 
     Args:
-        frames: A live source's; its errors are raised to whoever asks for the next tick.
-        rate: Ticks per second at the most.
-        clock: Seconds that never go back.
+        frames: The frames of a live source; its errors are raised when the next tick is requested.
+        rate: Maximum ticks per second.
+        clock: A monotonic clock in seconds.
     """
     reader = _Reader(frames)
     reader.start()
@@ -73,12 +73,12 @@ def as_live(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> TimedFrames:
-    """Give a file's frames when a camera would have given them.
+    """Yield a file's frames at the times at which a camera would have delivered them.
 
     Args:
-        frames: The file's.
-        clock: Seconds that never go back.
-        sleep: Waits so many seconds.
+        frames: The frames of the file.
+        clock: A monotonic clock in seconds.
+        sleep: Waits for a number of seconds.
     """
     start = clock()
     for seconds, frame in frames:
@@ -106,14 +106,14 @@ class _Reader(threading.Thread):
                     self._changed.notify()
                     if self._is_stopped:
                         return
-        except Exception as error:  # raised again where somebody listens
+        except Exception as error:  # raised again in the consumer
             self._error = error
         with self._changed:
             self._has_ended = True
             self._changed.notify()
 
     def take(self, seconds: float) -> tuple[float, av.VideoFrame] | None:
-        """Wait for a frame that has not been taken; ``None`` at the end of the source."""
+        """Wait for a frame that has not been taken yet; ``None`` at the end of the source."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._has_ended, seconds)
             timed, self._newest = self._newest, None
@@ -123,12 +123,12 @@ class _Reader(threading.Thread):
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is nothing more to take."""
+        """Whether no frame is left to take."""
         with self._changed:
             return self._has_ended and self._newest is None and self._error is None
 
     def stop(self) -> None:
-        """End the thread with the next frame."""
+        """Stop the thread at the next frame."""
         self._is_stopped = True
         self.join(timeout=1.0)
 
@@ -143,7 +143,7 @@ def _newest(reader: _Reader, rate: float, clock: Callable[[], float]) -> Iterato
         now = clock()
         start = now if start is None else start
         tick = int((now - start) * rate + 1e-6)
-        if tick < next_tick:  # too early for the next answer: a newer frame will come
+        if tick < next_tick:  # too early for the next prediction: a newer frame will come
             time.sleep(max(0.0, start + next_tick / rate - now))
             newer = reader.take(0.0)
             timed = timed if newer is None else newer

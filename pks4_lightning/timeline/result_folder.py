@@ -1,4 +1,4 @@
-"""A folder with results of many videos: each made exactly once, in as many runs as it takes."""
+"""A folder with results of many videos, each computed exactly once, over several runs if needed."""
 
 import json
 import logging
@@ -23,20 +23,20 @@ _JOURNAL = "videos.jsonl"
 
 
 class ResultFolder:
-    """Remembers which videos have which names, and which of them are finished.
+    """Records the names of videos and which of them are finished.
 
-    ``videos.jsonl`` gets a line when a video is given its name, and one when it is finished;
-    ``made_by.json`` says what decides the results; ``failed.csv`` lists what could not be read.
+    ``videos.jsonl`` gets one line when a video is named, and one when it is finished;
+    ``made_by.json`` records the settings; ``failed.csv`` lists the videos that could not be read.
 
     Args:
-        folder: Made if need be.
-        made_by: What decides the results, as JSON can hold it.
-        resume: Go on with what the folder holds.
-        what: The results are, in the plural.
+        folder: Created if necessary.
+        made_by: Settings that determine the results, representable in JSON.
+        resume: Continue with the existing results.
+        what: Name of the results, in the plural.
 
     Raises:
-        FileExistsError: If the folder holds results and they are not to be continued.
-        ValueError: If they were made by something else.
+        FileExistsError: If there are results and ``resume`` is not set.
+        ValueError: If they were made with other settings.
         OSError: If nothing can be written there.
     """
 
@@ -46,7 +46,7 @@ class ResultFolder:
         self.folder = folder
         self._journal = folder / _JOURNAL
         self._entries: dict[str, dict[str, Any]] = {}
-        """By path; the last line about a video counts."""
+        """Entries by path; the last line of a video counts."""
         self._taken: set[str] = set()
         if self._journal.exists():
             if not resume:
@@ -65,23 +65,23 @@ class ResultFolder:
 
     @property
     def finished(self) -> dict[str, dict[str, Any]]:
-        """What :meth:`finish` was told of every video, by its path, ``name`` included."""
+        """Arguments of :meth:`finish` for every finished video, by path, ``name`` included."""
         return {path: entry for path, entry in self._entries.items() if entry["is_finished"]}
 
     def entry(self, path: str) -> dict[str, Any] | None:
-        """Return what :meth:`finish` was told of a video, ``None`` unless it is finished.
+        """Return the entry given to :meth:`finish` for a video; ``None`` unless it is finished.
 
         Args:
-            path: The video's.
+            path: Path of the video.
         """
         entry = self._entries.get(path)
         return entry if entry is not None and entry["is_finished"] else None
 
     def name_of(self, path: str) -> str:
-        """Return what a video's files are called: as itself, or longer where that is taken.
+        """Return the name of a video's files: its own, or a longer one if that is taken.
 
         Args:
-            path: The video's.
+            path: Path of the video.
         """
         if path not in self._entries:
             stem, parent = Path(path).stem, Path(path).absolute().parent.name
@@ -92,19 +92,19 @@ class ResultFolder:
         return str(self._entries[path]["name"])
 
     def finish(self, path: str, entry: Mapping[str, Any]) -> None:
-        """Take down that a video is finished.
+        """Record that a video is finished.
 
         Args:
-            path: The video's.
-            entry: What there is to know about its results, as JSON can hold it.
+            path: Path of the video.
+            entry: Information about its results, representable in JSON.
         """
         self._note(path, {"name": self.name_of(path), "is_finished": True, **entry})
 
     def fail(self, path: str, reason: str) -> None:
-        """Take down that a video cannot be read. The next run tries it again.
+        """Record that a video cannot be read. The next run tries it again.
 
         Args:
-            path: The video's.
+            path: Path of the video.
             reason: A sentence, or ``missing``.
         """
         if reason == "missing":
@@ -113,15 +113,15 @@ class ResultFolder:
             self._failed.append([Failure(path, reason)])
 
     def work_through(self, videos: VideoList, make: Callable[..., object]) -> None:
-        """Make the results of all videos that are not finished, and show how far it is.
+        """Compute the results of all unfinished videos, and show progress.
 
         Args:
-            videos: What is missing of them fails.
-            make: Makes the results of a path; ``show`` asks for progress within a single video.
+            videos: The videos; missing ones are recorded as failed.
+            make: Computes the results of a path; ``show`` requests progress within one video.
 
         Raises:
-            ValueError: If there is a single video and it asks for something else than it got, such
-                as a window that is shorter than one of its frames.
+            ValueError: If there is a single video and the settings do not suit it, such as a
+                window that is shorter than one of its frames.
         """
         for path in videos.missing:
             self.fail(path, "missing")
@@ -138,10 +138,10 @@ class ResultFolder:
                 self.fail(path, str(error))
 
     def check(self) -> None:
-        """Say how many videos failed.
+        """Log how many videos failed.
 
         Raises:
-            ValueError: If nothing at all is finished.
+            ValueError: If no video is finished.
         """
         self._failed.log_total()
         if not self.finished:
@@ -154,7 +154,7 @@ class ResultFolder:
         self._taken.add(entry["name"])
 
     def _read(self) -> None:
-        """Read the journal, without what a kill has torn."""
+        """Read the journal, ignoring a line left incomplete by a kill."""
         lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines(True)
         whole = [line for line in lines if line.endswith("\n")]
         for line in whole:

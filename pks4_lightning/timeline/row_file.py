@@ -1,4 +1,4 @@
-"""An array on the disk that grows by rows, and survives a kill at any moment."""
+"""An array on disk that grows by rows, and survives a kill at any moment."""
 
 import os
 from pathlib import Path
@@ -12,19 +12,19 @@ __all__ = ["RowFile"]
 
 
 class RowFile:
-    """A ``.npy`` file that has its name once it is whole; until then ``.part`` is added to it.
+    """A ``.npy`` file that gets its name when it is complete; until then it ends in ``.part``.
 
-    A kill tears at most the block that was being written. The file is cut back to whole blocks when
-    it is opened again: the rest is then computed in the same batches as without the kill, and comes
-    out the same, bit for bit.
+    A kill damages at most the block that was being written. The file is cut back to whole blocks
+    when it is reopened: the rest is then computed in the same batches as without the kill, and is
+    identical, bit for bit.
 
     Args:
         path: The finished file.
-        block: Rows that are appended at a time; the last may be fewer.
+        block: Number of rows appended at a time; the last block may have fewer.
     """
 
     num_rows: int
-    """Rows there are."""
+    """Number of rows."""
 
     def __init__(self, path: Path, *, block: int) -> None:
         self.path = path
@@ -34,10 +34,10 @@ class RowFile:
         self.keep(self._rows_on_disk())
 
     def append(self, rows: Shaped[np.ndarray, "rows ..."]) -> None:
-        """Add rows.
+        """Append rows.
 
         Args:
-            rows: Of the same type and size each time.
+            rows: Rows of the same dtype and shape each time.
         """
         self._part.parent.mkdir(parents=True, exist_ok=True)
         with self._part.open("ab") as file:
@@ -47,10 +47,10 @@ class RowFile:
         self.num_rows += len(rows)
 
     def keep(self, num_rows: int) -> None:
-        """Drop the rows from here on, and those before them that share a block with them.
+        """Drop the rows from here on, and preceding ones in the same block.
 
         Args:
-            num_rows: Rows to keep, at the most.
+            num_rows: Maximum number of rows to keep.
         """
         self.num_rows = num_rows // self._block * self._block
         if self._part.exists():
@@ -62,25 +62,25 @@ class RowFile:
                 file.truncate(file.tell() + self.num_rows * _row_bytes(dtype, shape))
 
     def discard(self) -> None:
-        """Drop everything."""
+        """Drop all rows."""
         self._part.unlink(missing_ok=True)
         self.num_rows = 0
 
     def finish(self, num_rows: int | None = None) -> Shaped[np.ndarray, "rows ..."]:
-        """Give the file its name; it holds at least one row.
+        """Give the file its final name; it must have at least one row.
 
         Args:
-            num_rows: Rows that count; what follows is dropped. ``None``: all.
+            num_rows: Number of valid rows; later ones are dropped. ``None``: all.
 
         Returns:
-            The array, read from the disk as it is used.
+            The array, memory-mapped.
         """
         self.num_rows = self.num_rows if num_rows is None else num_rows
         with self._part.open("r+b") as file:
             dtype, shape = _read_header(file)
             file.truncate(file.tell() + self.num_rows * _row_bytes(dtype, shape))
             file.seek(0)
-            # numpy leaves room in a header for any number of rows
+            # numpy reserves space in a header for any number of rows
             _write_header(file, dtype, (self.num_rows, *shape[1:]))
             file.flush()
             os.fsync(file.fileno())
@@ -94,7 +94,7 @@ class RowFile:
         with self._part.open("rb") as file:
             try:
                 dtype, shape = _read_header(file)
-            except ValueError:  # torn within its header
+            except ValueError:  # the header itself is incomplete
                 return 0
             return (self._part.stat().st_size - file.tell()) // _row_bytes(dtype, shape)
 

@@ -1,4 +1,4 @@
-"""From scores of overlapping windows to segments with one label each.
+"""Merge scores of overlapping windows to segments with one label each.
 
 Dimensions:
     N: windows, in the order of their starts
@@ -14,23 +14,23 @@ from jaxtyping import Float
 
 __all__ = ["Moments", "Segment", "find_moments", "find_segments"]
 
-# starts and ends are sums of strides
+# starts and ends are sums of strides, with rounding errors
 _TOLERANCE = 1e-6
 
 
 class Moments(NamedTuple):
-    """A video cut where windows begin and end, so that the same ones show all of a moment."""
+    """A video divided at the starts and ends of windows, so that a moment lies in fixed windows."""
 
     edges: Float[np.ndarray, " M+1"]
-    """Seconds from the video's first frame, rising; moment ``m`` begins at ``edges[m]``."""
+    """Seconds from the video's first frame, increasing; moment ``m`` begins at ``edges[m]``."""
     scores: Float[np.ndarray, "M K"]
-    """Weighted mean of the windows that show the moment."""
+    """Weighted mean over the windows that contain the moment."""
 
     def at(self, seconds: float) -> Float[np.ndarray, " K"]:
         """Return the scores of the moment at a time.
 
         Args:
-            seconds: From the video's first frame; past the end the last moment counts.
+            seconds: Time from the video's first frame; after the end, the last moment is used.
         """
         moment = int(np.searchsorted(self.edges, seconds + _TOLERANCE, side="right")) - 1
         return self.scores[min(max(moment, 0), len(self.scores) - 1)]
@@ -44,22 +44,22 @@ class Segment(NamedTuple):
     end: float
     label: int
     score: float
-    """Mean of the label's scores over the segment's time."""
+    """Mean score of the label over the segment's time."""
 
 
 def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray, "N K"]) -> Moments:
-    """Average what overlapping windows say of the same time.
+    """Average the scores of overlapping windows.
 
-    A window around a cut shows two actions at once and may look like a third one. Each side of the
-    cut is seen by other windows as well, which outvote it. A window counts the more the nearer the
-    moment is to its centre, by the squared cosine that overlapping windows are usually weighted by.
+    A window around a cut shows two actions at once and may look like a third one; the other windows
+    on each side of the cut outvote it. Windows are weighted by the distance of the moment from
+    their centre, with the squared cosine that is usual for overlapping windows.
 
     Args:
-        spans: Start and end of every window, in seconds, both rising.
+        spans: Start and end of every window, in seconds, both increasing.
         scores: Scores of every window, such as probabilities.
 
     Returns:
-        Moments without gaps; what no window shows counts as the window before it does.
+        Moments without gaps; a time outside all windows gets the scores of the preceding window.
     """
     starts, ends = np.array(spans, dtype=np.float64).T
     edges = np.sort(np.concatenate([starts, ends]))
@@ -78,12 +78,12 @@ def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray,
 def find_segments(moments: Moments, *, margin: float = 0.1) -> list[Segment]:
     """Merge moments into segments, with hysteresis.
 
-    The label of a moment is that of the one before it unless another class scores more than
-    ``margin`` higher: two classes that are close to each other do not alternate.
+    The label of a moment is that of the preceding one unless another class scores more than
+    ``margin`` higher, so that two classes with similar scores do not alternate.
 
     Args:
         moments: From :func:`find_moments`.
-        margin: By how much another class must score higher to become the label, 0 or more.
+        margin: How much higher another class must score to become the label, 0 or more.
 
     Returns:
         Segments without gaps or overlaps, in their order.

@@ -1,4 +1,4 @@
-"""Where a stream comes from: a file, a camera or an address, each a run of frames with times."""
+"""Sources of a stream: a file, a camera or an address, as frames with times."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ __all__ = ["Source", "TimedFrames", "open_source"]
 logger = logging.getLogger(__name__)
 
 TimedFrames: TypeAlias = Iterator[tuple[float, av.VideoFrame]]
-"""Seconds from the first frame, rising, and the frame."""
+"""Seconds from the first frame, increasing, and the frame."""
 
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "rtp")
 _SECONDS_TO_OPEN = 10.0
@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
     frames: TimedFrames
     is_live: bool
-    """Frames come when they come: a camera or an address, not a file."""
+    """Whether frames arrive in real time: from a camera or an address, not from a file."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def open_source(name: str) -> Iterator[Source]:
             as ``rtsp://host/path``.
 
     Raises:
-        VideoDecodeError: If it cannot be opened, or breaks off while it is read.
+        VideoDecodeError: If it cannot be opened, or is interrupted while it is read.
     """
     scheme = name.partition("://")[0].lower()
     if "://" not in name and not name.isdecimal():
@@ -66,7 +66,7 @@ def open_source(name: str) -> Iterator[Source]:
 
 
 def _timed(container: InputContainer, name: str) -> TimedFrames:
-    """Give the frames of a live source, with times that rise whatever the stamps do."""
+    """Yield the frames of a live source, with increasing times whatever its stamps."""
     stream = container.streams.best("video")
     assert isinstance(stream, av.VideoStream)
     stream.codec_context.thread_count = 1
@@ -83,7 +83,7 @@ def _timed(container: InputContainer, name: str) -> TimedFrames:
             last = seconds
             yield seconds, frame
     except av.error.FFmpegError as error:
-        raise VideoDecodeError.of(name, f"it broke off: {_reason(error)}") from error
+        raise VideoDecodeError.of(name, f"it was interrupted: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

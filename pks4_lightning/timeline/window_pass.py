@@ -1,4 +1,4 @@
-"""One pass over a video: what a classifier computes of every window, as rows on the disk.
+"""Compute a function of all windows of a video in one pass, with rows on disk.
 
 Dimensions:
     B: windows of a batch
@@ -25,7 +25,7 @@ __all__ = ["Compute", "Plan", "compute_windows"]
 
 Plan: TypeAlias = Callable[[FrameSource], list[Window]]
 Compute: TypeAlias = Callable[[Float[Tensor, "B 3 T S S"]], Shaped[Tensor, "rows ..."]]
-"""From normalised clips to the same number of rows for each, in their order."""
+"""Maps normalised clips to the same number of rows for each, in order."""
 
 
 def compute_windows(
@@ -39,23 +39,23 @@ def compute_windows(
     batch_size: int,
     show: bool = False,
 ) -> list[Window]:
-    """Compute the rows of all windows of a video, in memory that does not grow with its length.
+    """Compute the rows of all windows of a video, in constant memory.
 
-    The video is decoded once, from its beginning; windows share what they have in common. Rows that
-    are there already are not computed again.
+    The video is decoded once, from its beginning; windows share frames. Existing rows are not
+    computed again.
 
     Args:
-        model: Says how frames are made into clips.
-        video: The video. Its number of frames is right afterwards.
-        plan: Lays windows over it.
-        compute: What is wanted of a batch of windows.
-        rows: Where it goes; its blocks are the rows of a batch.
-        rows_per_window: Rows that each window gives.
-        batch_size: Windows in a batch.
-        show: Show how far it is.
+        model: Makes clips of frames.
+        video: The video. Decoding may correct its number of frames.
+        plan: Places windows over it.
+        compute: The function of a batch of windows.
+        rows: The output file; its blocks are the rows of a batch.
+        rows_per_window: Rows per window.
+        batch_size: Windows per batch.
+        show: Show progress.
 
     Returns:
-        The windows, as many as there are rows now (times ``rows_per_window``).
+        The windows; the file now has ``rows_per_window`` rows for each.
 
     Raises:
         VideoDecodeError: If the video cannot be decoded.
@@ -70,7 +70,7 @@ def compute_windows(
             while batch := list(islice(clips, batch_size)):
                 pixels = torch.stack([model.crop(frames) for _, frames in batch])
                 rows.append(compute(model.normalise(pixels)).cpu().numpy())
-        except FewerFramesError:  # the video knows better now how many it has
+        except FewerFramesError:  # the video now has its correct number of frames
             before, windows = windows, plan(video)
             rows.keep(_num_equal(before, windows) * rows_per_window)
         else:
@@ -78,6 +78,6 @@ def compute_windows(
 
 
 def _num_equal(one: Sequence[Window], other: Sequence[Window]) -> int:
-    """Return how many windows at the beginning of two plans are the same."""
+    """Return how many windows at the beginning of two plans are equal."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

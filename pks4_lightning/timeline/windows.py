@@ -1,4 +1,4 @@
-"""A long video as overlapping windows, decoded once from beginning to end.
+"""Divide a long video into overlapping windows, decoded once from beginning to end.
 
 Dimensions:
     T: frames of a window
@@ -18,34 +18,34 @@ from pks4_lightning.data.video.frame_source import FrameSource, Resize
 
 __all__ = ["Window", "check_window", "num_ticks", "plan_ticks", "plan_windows", "window_clips"]
 
-# start and end are sums of strides; a frame that begins just there belongs to the window
+# starts and ends are sums of strides; a frame that begins exactly there belongs to the window
 _TOLERANCE = 1e-6
 
 
 class Window(NamedTuple):
-    """A span of a video, and the frames that stand for it."""
+    """A span of a video, and the frames that represent it."""
 
     start: float
     """Seconds from the video's first frame."""
     end: float
     frames: tuple[int, ...]
-    """Numbers of the frames, rising; repeats where the span has fewer."""
+    """Frame indices, increasing; some repeat if the span has too few frames."""
 
 
 def plan_windows(
     video: FrameSource, *, num_frames: int, window: float, stride: float
 ) -> list[Window]:
-    """Lay windows over a video.
+    """Place windows over a video.
 
     Window k begins at ``k * stride`` seconds. The last one is the first that reaches the end, and
-    ends there; a video shorter than a window is one window. Each takes the middle frame of each of
-    ``num_frames`` equal parts of its frames, as a validation clip does of a whole video.
+    ends there; a video shorter than a window is one window. Each uses the middle frame of each of
+    ``num_frames`` equal parts of its frames, as a validation clip does for a whole video.
 
     Args:
-        video: Knows when its frames are shown.
-        num_frames: Frames of a window.
-        window: Seconds.
-        stride: Seconds from one window's beginning to the next one's.
+        video: Provides the times of its frames.
+        num_frames: Frames per window.
+        window: Length of a window in seconds.
+        stride: Seconds between the starts of windows.
 
     Raises:
         ValueError: If window or stride is not positive, or a window is shorter than a frame.
@@ -67,16 +67,16 @@ def plan_windows(
 
 
 def plan_ticks(video: FrameSource, *, num_frames: int, window: float) -> list[Window]:
-    """Lay windows end to end over a video, with a frame at every tick of an even clock.
+    """Place contiguous windows over a video, with a frame at every tick of a uniform clock.
 
     Tick ``i`` of the video is ``(i + 0.5) * window / num_frames`` seconds after its first frame and
-    shows what is on screen then. Ticks of the last window that lie past the end show the last
-    frame; :func:`num_ticks` says how many do not.
+    uses the frame on screen then. Ticks of the last window after the end use the last frame;
+    :func:`num_ticks` counts those before the end.
 
     Args:
-        video: Knows when its frames are shown.
-        num_frames: Ticks of a window.
-        window: Seconds.
+        video: Provides the times of its frames.
+        num_frames: Ticks per window.
+        window: Length of a window in seconds.
 
     Raises:
         ValueError: If the window is not positive, or shorter than a frame.
@@ -96,7 +96,7 @@ def plan_ticks(video: FrameSource, *, num_frames: int, window: float) -> list[Wi
 
 
 def num_ticks(video: FrameSource, tick: float) -> int:
-    """Return how many ticks of an even clock begin before a video ends, at least one.
+    """Return how many ticks of a uniform clock begin before a video ends, at least one.
 
     Args:
         video: The video.
@@ -106,10 +106,10 @@ def num_ticks(video: FrameSource, tick: float) -> int:
 
 
 def check_window(**seconds: float) -> None:
-    """Refuse what is no length of time.
+    """Check lengths of time.
 
     Args:
-        seconds: By the names of the options.
+        seconds: Lengths in seconds, by the names of the options.
 
     Raises:
         ValueError: If one is not positive.
@@ -122,14 +122,14 @@ def check_window(**seconds: float) -> None:
 def window_clips(
     video: FrameSource, windows: Sequence[Window], resize: Resize | None
 ) -> Iterator[tuple[Window, UInt8[Tensor, "T H W 3"]]]:
-    """Decode the windows of a video in their order.
+    """Decode the windows of a video in order.
 
     The video is decoded once, each frame that a window needs is converted once, and only frames
-    that a later window needs are kept.
+    needed by a later window are kept.
 
     Args:
         video: The video.
-        windows: From :func:`plan_windows`, or any of them in their order.
+        windows: From :func:`plan_windows`, or a selection of them in order.
         resize: Scaling of the frames.
 
     Yields:

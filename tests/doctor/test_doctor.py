@@ -125,7 +125,7 @@ def wrong_pictures(monkeypatch, tmp_path):
         return known.from_ndarray(pixels // 2, **options)
 
     monkeypatch.setattr(av, "VideoFrame", SimpleNamespace(from_ndarray=darker))
-    return "decoding", "gives other pictures", "av"
+    return "decoding", "gives pictures that differ", "av"
 
 
 def broken_scan(monkeypatch, tmp_path):
@@ -136,7 +136,7 @@ def broken_scan(monkeypatch, tmp_path):
 
 def nothing_learned(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
-    return "training step", "changes nothing", "reinstall torch"
+    return "training step", "changes no weight", "reinstall torch"
 
 
 FAULTS = [
@@ -169,7 +169,7 @@ def test_the_file_system_is_that_of_the_nearest_mount(monkeypatch, tmp_path):
     mounts.write_text("".join(f"{line} rw 0 0\n" for line in lines))
     monkeypatch.setattr(machine, "_MOUNTS", mounts)
     (tmp_path / "videos").mkdir()
-    assert machine.check_data(tmp_path / "videos").said.startswith("on nfs4, a network's")
+    assert machine.check_data(tmp_path / "videos").said.startswith("on nfs4, a network file system")
     assert machine.check_data(Path("/")).said == "on ext4"
 
 

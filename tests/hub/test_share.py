@@ -170,9 +170,9 @@ def test_a_hub_id_is_enough(hub, shared, video, tmp_path, monkeypatch):
         assert model.predict(video) == expected
     model = pks4_lightning.PKS4ForVideoClassification.from_pretrained("me/tiny")
     assert isinstance(model, torch.nn.Module)
-    with pytest.raises(FileNotFoundError, match=r"me/tiny at revision old .* is no classifier of"):
+    with pytest.raises(FileNotFoundError, match=r"me/tiny at revision old .* is not a classifier of"):
         pks4_lightning.load("me/tiny", revision="old")
-    with pytest.raises(FileNotFoundError, match="of that id at revision new is to be had"):
+    with pytest.raises(FileNotFoundError, match="with that id at revision new is available"):
         pks4_lightning.load("me/tiny", revision="new")
     with pytest.raises(FileNotFoundError, match=r"There is no file or folder me/other, .*OFFLINE"):
         pks4_lightning.load("me/other")
@@ -200,7 +200,7 @@ def test_bad_arguments_are_one_sentence(checkpoint, tmp_path, capsys, monkeypatc
     assert "`pks4 test` writes it" in said
     (tmp_path / "other.json").write_text('{"top1": 1}')
     said = error_of([*given, out, f"--metrics={tmp_path / 'other.json'}"], capsys)
-    assert "other.json is no report of `pks4 test`: KeyError('split')." in said
+    assert "other.json is not a report of `pks4 test`: KeyError('split')." in said
     assert "holds other files, such as" in error_of([*given, f"--folder={tmp_path}"], capsys)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = error_of([*given, "--repo=me/tiny"], capsys)

@@ -1,1 +1,1 @@
-"""PKS⁴ beside the methods that the paper compares it with: as arms, and what came out."""
+"""Compare PKS⁴ with other methods: arms and reports."""

@@ -1,8 +1,7 @@
 """The methods that the paper compares PKS^4 with, as arms of an experiment.
 
-All have the data and the recipe of the training that PKS^4 has, but for what a configuration of
-their own says. Sizes are the papers' where the tower is theirs; for a smaller tower they shrink
-with it.
+All share the data and the recipe of PKS^4's training, except for settings in a configuration of
+their own. Sizes are the papers' if the tower is theirs; for a smaller tower they are scaled down.
 """
 
 import contextlib
@@ -23,22 +22,22 @@ METHODS = (
     *("pks4", "st_adapter", "aim", "evl", "side4video"),
     *(*NETWORKS, "frame_average", "tsm"),
 )
-"""What can be compared, by its name in settings."""
-_PAPERS_WIDTH = 768  # of ViT-B
+"""Methods that can be compared, by their names in settings."""
+_PAPERS_WIDTH = 768  # width of ViT-B
 
 
 def method_arms(names: Sequence[str], settings: Settings, *, own: str | None = None) -> list[Arm]:
     """List methods as arms.
 
     Args:
-        names: Out of :data:`METHODS`, each once.
-        settings: Of the training that all share, with PKS^4 as its method.
-        own: Folder of configurations, a path or one of the package's, in which ``METHOD.yaml`` is
-            stacked on what that method is trained with. Not every method needs one.
+        names: Names from :data:`METHODS`, each once.
+        settings: Settings of the training that all share, with PKS^4 as its method.
+        own: Folder of configurations, a path or one of the package's; ``METHOD.yaml`` in it is
+            added to the settings of that method. Not every method needs one.
 
     Raises:
-        FileNotFoundError: If the backbone's architecture cannot be looked up, or the folder has a
-            configuration for none of :data:`METHODS`.
+        FileNotFoundError: If the backbone's architecture cannot be found, or the folder has no
+            configuration for any of :data:`METHODS`.
         ValueError: If there is no such method, or the settings are of another one.
     """
     config = PKS4Config(**settings["model"]["classifier"])
@@ -63,9 +62,9 @@ def method_arms(names: Sequence[str], settings: Settings, *, own: str | None = N
 
 
 def _training(name: str, settings: Settings) -> tuple[str, ...]:
-    """Let all of a method train that its paper trains, where PKS⁴ leaves the first blocks frozen.
+    """Train everything that a method's paper trains, even if PKS⁴'s first blocks are frozen.
 
-    These methods act in or beside all blocks, so nothing of the tower can be computed in advance.
+    These methods act in or beside all blocks, so no part of the tower can be computed in advance.
     """
     is_within = name in PEERS or name in NETWORKS
     if not is_within or settings["model"]["recipe"]["trains"] != "after_insertion":
@@ -74,7 +73,7 @@ def _training(name: str, settings: Settings) -> tuple[str, ...]:
 
 
 def _own_configs(folder: str) -> dict[str, tuple[str, ...]]:
-    """Return the argument that stacks each method's own configuration, where there is one."""
+    """Return the argument that adds each method's own configuration, if there is one."""
     files: dict[str, tuple[str, ...]] = {}
     for name in METHODS:
         path = f"{folder}/{name}.yaml"
@@ -93,7 +92,7 @@ def _arguments(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> 
     if name == "pks4":
         return ()
     if name in NETWORKS:
-        # no weights are published for it that were made as the tower's; its depth is no image's
+        # no published weights match the tower; the depth is not that of an image tower
         return (
             *("--model.classifier.network", name),
             *("--model.classifier.pretrained", "false"),
@@ -110,7 +109,7 @@ def _arguments(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> 
 
 
 def _network(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a network the tower's patches; beside a small tower, its width and twice its depth.
+    """Give a network the tower's patches and, for a small tower, its width and twice its depth.
 
     A layer of VideoMamba has half the parameters of a ViT's block.
     """
@@ -126,7 +125,7 @@ def _network(name: str, tower: Mapping[str, Any], data: Mapping[str, Any]) -> di
 
 
 def _st_adapter(tower: Mapping[str, Any], _num_frames: int) -> dict[str, Any]:
-    # two per block: the model whose accuracy Table 1 has
+    # two adapters per block: the model whose accuracy is in Table 1
     return {"per_block": 2, "d_adapter": min(384, tower["hidden_size"] // 2)}
 
 

@@ -1,4 +1,4 @@
-"""What a comparison of methods came to: costs beside accuracies, as a table and as a picture."""
+"""Report a comparison of methods: costs and accuracies, as a table and a figure."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,25 +29,25 @@ __all__ = ["MethodReport", "method_reports", "method_table", "methods_figure"]
 
 @dataclass(frozen=True, kw_only=True)
 class MethodReport:
-    """One method: what it has, what it does, what its trainings took, what came out."""
+    """One method: its size, cost, training and accuracy."""
 
     method: str
     parameters: int
     trained: int
-    """Parameters that train."""
+    """Number of trained parameters."""
     gflops: float
-    """Per view, without the attention's two products, as the paper counts PKS^4."""
+    """GFLOPs per view without the attention's two products, the paper's convention for PKS^4."""
     gflops_with_attention: float
     kept_mib_per_clip: float
     """Activations that the forward pass keeps for the backward pass, counted."""
     peak_mib: float
-    """Measured in training, mean over seeds and folds: allocated on a GPU; on a CPU resident, where
-    the interpreter and its libraries are most of it."""
+    """Peak memory measured in training, mean over seeds and folds: allocated on a GPU; on a CPU
+    resident, which is mostly the interpreter and its libraries."""
     seconds: float
-    """Of a training, validation included, mean over seeds and folds."""
+    """Seconds of a training, including validation, mean over seeds and folds."""
     seconds_per_step: float
     top1: float
-    """Share of the test videos, 0 to 1, mean over seeds."""
+    """Accuracy on the test videos, 0 to 1, mean over seeds."""
     top1_std: float | None
     """Standard deviation over seeds; ``None`` for one seed."""
     seeds: list[int]
@@ -60,15 +60,15 @@ class MethodReport:
 def method_reports(
     trials: Sequence[Trial], results: Sequence[Result], right: Right | None = None
 ) -> list[MethodReport]:
-    """Put costs and results together.
+    """Combine costs and results.
 
     Args:
-        trials: Finished ones.
-        results: Theirs, and perhaps others.
-        right: The answers of a cross-validation: a seed's top-1 is that of all clips, pooled.
+        trials: Finished trials.
+        results: Their results, and possibly others.
+        right: Predictions of a cross-validation: a seed's top-1 is pooled over all clips.
 
     Returns:
-        A report per arm, in their order, of the seeds that it has.
+        One report per arm, in order, over its seeds.
     """
     of_arms: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -123,15 +123,15 @@ def _num_steps(folder: Path) -> int:
 
 
 def method_table(reports: Sequence[MethodReport]) -> Table:
-    """Lay the reports out for a terminal.
+    """Format the reports for a terminal.
 
     Args:
-        reports: In the order to be shown.
+        reports: The reports in the order to show.
     """
     table = Table(
-        caption="GFLOPs per view: as the paper counts PKS⁴, and with the attention's two products. "
-        "Activations kept per clip, counted; peak memory of the training, measured. Seconds of the "
-        "training, and per step. Top-1 in %, mean ± standard deviation over seeds.",
+        caption="GFLOPs per view: in the paper's convention for PKS⁴, and with the attention's two "
+        "products. Activations kept per clip are counted; peak memory of the training is measured. "
+        "Seconds of the training, and per step. Top-1 in %, mean ± standard deviation over seeds.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -160,10 +160,10 @@ def method_table(reports: Sequence[MethodReport]) -> Table:
 
 
 def methods_figure(reports: Sequence[MethodReport]) -> Figure:
-    """Draw accuracy against compute, memory and training time, each method by its name.
+    """Draw accuracy against compute, memory and training time, with the name of each method.
 
     Args:
-        reports: Of any methods.
+        reports: Reports of any methods.
     """
     panels = {
         "GFLOPs per view, attention's products included": "gflops_with_attention",

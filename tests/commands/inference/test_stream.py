@@ -58,7 +58,7 @@ def test_any_other_classifier_is_followed_in_windows(trained, clip, tmp_path, ca
     checkpoint = str(trained / "checkpoints" / "best.ckpt")
     arguments = ["stream", "--ckpt_path", checkpoint, "--source", str(clip), "--rate", "5"]
     assert main([*arguments, "--out", str(out), "--every", "2"]) == 0
-    assert "classified anew" in caplog.text
+    assert "classified again" in caplog.text
     times = [line["time"] for line in answers_of(out)]
     assert times == pytest.approx([0.4 * n for n in range(len(times))])
     assert main([*arguments, "--mode", "state"]) == 1
