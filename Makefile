@@ -1,17 +1,17 @@
-# `make help` lists the targets. Nothing that is finished is done again.
+# `make help` lists the targets. A finished target is not built again.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# For every platform and Python that the package supports, not only for this machine.
+# Resolves for every platform and Python that the package supports, not only for this machine.
 COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-annotate --no-header
 
-# `make setup CPU=1` takes torch from PyTorch's own index of CPU builds: no gigabytes of CUDA.
+# `make setup CPU=1` takes torch from PyTorch's index of CPU builds, without gigabytes of CUDA libraries.
 TORCH := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 
-# The models here are small: two threads do not speed them up, two processes do.
+# The test models are so small that a second process speeds them up and a second thread does not.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -24,28 +24,28 @@ setup: $(READY)  ## create .venv and install the package with its development to
 
 $(READY): pyproject.toml constraints.txt requirements.lock requirements-build.lock requirements-triton.lock
 	$(PYTHON) -m venv $(VENV)
-	@# Every file is checked against its hash in the lists. The first builds what has no wheel.
+	@# pip checks every file against its hash. The first list builds the packages that have no wheel.
 	$(PIP) --require-hashes --no-deps -r requirements-build.lock
 	$(PIP) --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements.lock
-	@# What is left is torch. Its builds differ from machine to machine, and so do their hashes.
+	@# Only torch is left: its builds, and so their hashes, differ from machine to machine.
 	$(PIP) --no-build-isolation $(TORCH) -c constraints.txt -e ".[dev]"
-	@# Kernels are tested in Triton's interpreter. CUDA builds of torch bring their own Triton.
+	@# The kernels are tested in Triton's interpreter; CUDA builds of torch install Triton themselves.
 	@$(BIN)/python -c "import triton" 2>/dev/null || \
 	  $(PIP) --require-hashes --no-deps -r requirements-triton.lock || \
 	  echo "No Triton for this platform: its tests will be skipped."
 	@touch $@
 
-lock:  ## pin what pyproject.toml allows today, with the hash of every file (needs a network)
+lock:  ## pin the newest versions that pyproject.toml allows, with the hash of every file (needs a network)
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 	$(COMPILE) -c constraints.txt --extra dev pyproject.toml > build/lock/all.txt
-	@# torch, and what a CUDA build of it pulls in by exact version, come as the machine has them
+	@# leave out torch and the packages that a CUDA build pins: they depend on the machine
 	awk '/^[a-z]/ {keep = !/^(torch==|triton==|cuda-|nvidia-)/} keep' build/lock/all.txt > requirements.lock
 	printf 'hatchling>=1.27\neditables\nsetuptools>=77\n' \
 	  | $(COMPILE) -c requirements.lock - > requirements-build.lock
 	echo triton==3.7.1 | $(COMPILE) --no-deps - > requirements-triton.lock
 
-dist: $(READY)  ## wheel and source archive in dist/, checked as the package index does (needs a network)
+dist: $(READY)  ## build the wheel and the source archive in dist/ and check them as the package index does (needs a network)
 	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	$(PYTHON) -m venv build/twine
@@ -55,47 +55,47 @@ dist: $(READY)  ## wheel and source archive in dist/, checked as the package ind
 audit:  ## fail if a locked package has a published vulnerability
 	PYTHON=$(PYTHON) .ci/audit
 
-demo: $(READY)  ## the whole job on a small embedded data set: train, test, compare, draw
+demo: $(READY)  ## train, test, compare and draw figures on a small generated data set
 	$(BIN)/pks4 demo --out runs/demo
 
-ablations: $(READY)  ## Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
+ablations: $(READY)  ## run Tables 5-9 at demo scale, three seeds, on two cores (within two hours)
 	$(BIN)/pks4 ablate --seeds 0 1 2 --jobs 2
 
 EVIDENCE := $(BIN)/pks4 evidence --seeds 0 1 2 3 4 --jobs 2 --probes
-evidence: $(READY)  ## PKS4's parts on real pictures, two benches, DATA=EgoGestAR/testvideo (docs/experiments.md)
+evidence: $(READY)  ## compare PKS4's parts on two sets of real images, DATA=EgoGestAR/testvideo (docs/experiments.md)
 	$(EVIDENCE) --data.root $(DATA)
 	$(BIN)/pks4 demo-data --sources $(DATA) --out runs/motion/data
 	$(EVIDENCE) --task motion --data.root runs/motion/data --out runs/motion
 
-test: $(READY)  ## the default tests: offline, on a CPU, two at a time
+test: $(READY)  ## run the default tests: offline, on a CPU, two at a time
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability
 
-test-faults: $(READY)  ## kills, signals and damaged files, a few of each, as every commit must bear them
-	@# they mostly wait
+test-faults: $(READY)  ## test recovery from kills, signals and damaged files, a few of each, as for every commit
+	@# three processes on two cores: these tests mostly wait
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3 --dist worksteal tests/reliability
 
-test-slow: $(READY)  ## the tests that take long
+test-slow: $(READY)  ## run the slow tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
-test-reliability: $(READY)  ## the tests of test-faults as often as the project promises (most of an hour)
+test-reliability: $(READY)  ## repeat the tests of test-faults as often as the project promises (most of an hour)
 	PKS4_FULL=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/reliability --timeout 3600
 
-lint: $(READY)  ## style and format
+lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)  ## static types
+types: $(READY)  ## check static types
 	$(BIN)/mypy
 
-imports: $(READY)  ## which part may import which
+imports: $(READY)  ## check which packages import which
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## run every benchmark (an hour and more)
+bench: $(READY)  ## run every benchmark (more than an hour)
 	@for script in $$(ls benchmarks/*.py | grep -v machine.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-# What a GPU is to be measured with, into benchmarks/results; install mamba-ssm first to have it beside ours.
+# The GPU measurements in benchmarks/results; install mamba-ssm first to compare our scan with it.
 GPU_BLOCK := $(BIN)/python benchmarks/block.py --frames 8 --step --repeats 10
-bench-gpu: $(READY)  ## the scan, the module and the memory of the paper's Table 1 on an NVIDIA GPU
+bench-gpu: $(READY)  ## measure the scan, the module and the memory of the paper's Table 1 on an NVIDIA GPU
 	$(BIN)/python benchmarks/scan.py --sequences 6272 --dtype bfloat16 --repeats 20 --json benchmarks/results/scan_gpu.json
 	$(GPU_BLOCK) --models B/16 --batch 32 --json benchmarks/results/block_gpu_b16.json
 	$(GPU_BLOCK) --models B/16 --batch 32 --compile --json benchmarks/results/block_gpu_b16_compile.json
@@ -108,9 +108,9 @@ notebooks: $(READY)  ## execute the notebooks
 	@for notebook in notebooks/*.ipynb; do echo "== $$notebook"; \
 	  $(BIN)/jupyter-execute --timeout 300 $$notebook || exit 1; done
 
-docs: $(READY)  ## build the documentation site in build/site, notebooks executed
+docs: $(READY)  ## build the documentation site in build/site and execute its notebooks
 	HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
-clean:  ## remove what was built and what the demo wrote; keeps .venv
+clean:  ## remove build results and the demo's output; keeps .venv
 	rm -rf runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""What the other examples look at."""
+"""Videos for the other examples."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 
 
 def demo_videos(folder: Path) -> Path:
-    """Return a small set of the demo's videos, eight motions; made if it is missing."""
+    """Return the folder of a small demo set with eight motions, and make it if it is missing."""
     return generate_motion_dataset(folder / "videos", num_train=320, num_val=40, num_test=80)

@@ -1,4 +1,4 @@
-"""A trained classifier as a program of PyTorch's, which needs no code of this package."""
+"""Export a trained classifier as a PyTorch program that runs without this package."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from pks4_lightning.export.graph import trace
 
 def main(folder: Path, videos: Path) -> float:
     """Return the largest difference between the classifier and the exported program."""
-    model = pks4_lightning.load(folder / "classifier.ckpt")  # what train.py has kept
+    model = pks4_lightning.load(folder / "classifier.ckpt")  # written by train.py
     clip = model.preprocess(next((videos / "videos").glob("*.webm")))
     program = trace(model.classifier, num_frames=clip.shape[2], frame_size=clip.shape[-1])
     torch.export.save(program, folder / "classifier.pt2")

@@ -1,4 +1,4 @@
-"""Videos of one's own, listed in a table, as batches of clips."""
+"""Read your own videos, listed in a table, as batches of clips."""
 
 import csv
 import sys
@@ -10,7 +10,7 @@ from pks4_lightning import VideoDataModule
 
 
 def main(folder: Path, videos: Path) -> VideoDataModule:
-    """Write a table as one has it of one's own videos, and read it."""
+    """Write a table like one of your own videos, and read it."""
     table = folder / "my_videos.csv"
     with table.open("w", newline="") as file:
         lines = csv.writer(file)

@@ -1,4 +1,4 @@
-"""A temporal module of one's own in an image tower, in a training loop of one's own."""
+"""Train your own temporal module in an image tower, with your own training loop."""
 
 import sys
 from pathlib import Path
@@ -12,16 +12,16 @@ from pks4_lightning.demo.tiny_clip.assets import tiny_clip_folder
 
 
 class FrameDifference(nn.Module):
-    """Add to every patch what it has changed since the frame before."""
+    """Add to every patch a projection of its change since the previous frame."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
         self.project = nn.Linear(d_model, d_model)
-        nn.init.zeros_(self.project.weight)  # a new module changes nothing
+        nn.init.zeros_(self.project.weight)  # at first, the module changes nothing
         nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what is added to clips × frames × patches × width."""
+        """Return the update to add to the tokens (clips × frames × patches × width)."""
         update: Tensor = self.project(x - torch.cat([x[:, :1], x[:, :-1]], dim=1))
         return update
 

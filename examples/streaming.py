@@ -1,4 +1,4 @@
-"""A causal classifier follows frames as they come, and says what the whole clip would have said."""
+"""Check that a causal classifier predicts the same frame by frame as from the whole clip."""
 
 import sys
 from pathlib import Path

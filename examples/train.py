@@ -1,4 +1,4 @@
-"""Train PKS⁴ with Lightning's Trainer, test it, and keep what is needed to use it."""
+"""Train PKS⁴ with Lightning's Trainer, test it, and save a checkpoint for the other examples."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from pks4_lightning.training import Recipe
 
 
 def main(folder: Path, videos: Path, max_epochs: int = 4) -> float:
-    """Return the share of the test videos that are labelled rightly."""
+    """Return the top-1 accuracy on the test videos."""
     seed_everything(0)
     data = VideoDataModule(str(videos), frame_size=48, resize=48, batch_size=8, num_workers=0)
     config = PKS4Config(

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A training under SLURM, which goes on by itself where its time ran out:
+# Train under SLURM, and continue automatically when a job's time runs out:
 #
 #   sbatch scripts/slurm.sh --config ssv2 --data.root /data/ssv2
 #   sbatch --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 scripts/slurm.sh --config ssv2 \
 #       --data.root /data/ssv2 --trainer.devices 8 --trainer.num_nodes 2
 #
-# Five minutes before its end SLURM warns this script, which passes the signal on. pks4 saves, ends
-# with status 143, and the job is queued again. The same happens after a stall (status 75).
-# `scancel` gives no such warning, so a cancelled job stays cancelled.
+# Five minutes before the time limit SLURM sends this script a signal, which it passes on. pks4 saves a
+# checkpoint and exits with status 143, and the job is queued again. The same happens after a stall
+# (status 75). `scancel` sends no such signal, so a cancelled job stays cancelled.
 #SBATCH --job-name=pks4
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
