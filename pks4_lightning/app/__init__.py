@@ -1,1 +1,1 @@
-"""A page on which a person tries a trained classifier."""
+"""A web page for trying a trained classifier."""

@@ -1,4 +1,4 @@
-"""From an upload to what the page shows of it, step by step; then the file is gone."""
+"""Answers an upload step by step for the page, and then deletes the file."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,22 +35,23 @@ class Page(NamedTuple):
 def answer_upload(
     call: Call, upload: Path, name: str, *, uploads: Path, window: float
 ) -> Iterator[Page]:
-    """Answer an upload, and remove it whatever happens.
+    """Answer an upload, and delete it in any case.
 
     Args:
-        call: Calls a function of the model, as
-            :meth:`~pks4_lightning.app.model_process.ModelProcess.call` does.
-        upload: The file.
-        name: What the person called it.
-        uploads: Where uploads lie; nothing else is touched.
-        window: Seconds of a window of the timeline, which videos of more than two of them have.
+        call: Calls a function of the model, like
+            :meth:`~pks4_lightning.app.model_process.ModelProcess.call`.
+        upload: The uploaded file.
+        name: The file name that the user gave.
+        uploads: Folder of uploads; no other file is touched.
+        window: Length of a window of the timeline in seconds. Only videos that are longer than two
+            windows have a timeline.
 
     Yields:
-        The page, each time it has changed.
+        The page after each change.
     """
     try:
         with _taken(upload, uploads) as file:
-            yield Page(note_html(f"Looking at {name} …"))
+            yield Page(note_html(f"Analysing {name} …"))
             answer = call(examine, str(file), name)
             page = Page(answer_html(answer, name), seen_html(answer))
             yield page
@@ -75,20 +76,20 @@ def _timeline(call: Call, file: Path, name: str, window: float) -> str:
 
 @contextmanager
 def _taken(upload: Path, uploads: Path) -> Iterator[Path]:
-    """Give a copy of an upload, and remove both in the end.
+    """Provide a copy of an upload, and delete both at the end.
 
-    Gradio names folders by what is in their files: an upload of the same content comes to the same
-    place. One that has come there since is left to whoever asks about it.
+    Gradio names folders after their content, so an upload with the same content has the same path.
+    A file that replaced the upload in the meantime is left to its own request.
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"video{upload.suffix}"
         try:
             if not upload.resolve().is_relative_to(uploads.resolve()):
-                raise FileNotFoundError  # a client of its own making asks for another file
+                raise FileNotFoundError  # a modified client may ask for any file
             came = _identity(upload)
             shutil.copyfile(upload, file)
         except OSError as error:
-            raise NoAnswerError("The upload has been removed: drop the video again.") from error
+            raise NoAnswerError("The upload has been deleted: drop the video again.") from error
         try:
             yield file
         finally:

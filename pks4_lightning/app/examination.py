@@ -1,8 +1,8 @@
-"""What the page shows of a video: the answer, the frames behind it, the priors, the timeline.
+"""Results that the page shows: labels, the frames used, the priors' output, the timeline.
 
 Dimensions:
     T: frames of a view
-    S: side of the square that the model sees
+    S: side of the model's square input
 """
 
 import io
@@ -45,47 +45,47 @@ _NUM_BEST = 5
 _MOST_VIEWS = 6
 _BATCH_SIZE = 16
 _USUAL_SECONDS = 4.0
-"""About as long as a clip of Something-Something."""
+"""Roughly the length of a clip of Something-Something, in seconds."""
 _MOST_WINDOWS = 120
-"""Of a timeline: those of longer videos lie further apart."""
+"""Most windows of a timeline; in longer videos they are further apart."""
 _DOTS_PER_INCH = 144
 
 
 class Description(NamedTuple):
-    """What the page has to know of the model."""
+    """What the page shows about the model."""
 
     kind: str
-    """What it is, in a few words."""
+    """A short description."""
     label_names: list[str]
     window: float
-    """Seconds that a clip of its training showed; 4 where clips were of any length."""
+    """Length of its training clips in seconds; 4 if they had no fixed length."""
 
 
 class ShownView(NamedTuple):
-    """A view of a video, as the model saw it."""
+    """A view of a video as the model's input."""
 
     name: str
-    """Which one it is; empty if there is only one."""
+    """Which view it is; empty if there is only one."""
     seconds: list[float]
-    """When each of its frames is shown."""
+    """Times of its frames."""
     frames: UInt8[np.ndarray, "T S S 3"]
 
 
 class Answer(NamedTuple):
-    """What a classifier says of a video, and what it saw of it."""
+    """A classifier's prediction for a video, with its input."""
 
     duration: float
     """Seconds."""
     num_frames: int
     best: list[Label]
     num_views: int
-    """As many were averaged."""
+    """Number of views that were averaged."""
     views: list[ShownView]
     """The first of them, at most six."""
 
 
 class Timeline(NamedTuple):
-    """What happens when in a long video."""
+    """The labels of a long video over time."""
 
     segments: list[Labelled]
     picture: str
@@ -93,10 +93,10 @@ class Timeline(NamedTuple):
 
 
 def describe(model: TrainedClassifier) -> Description:
-    """Return what a person should know of a model.
+    """Describe a model for the page.
 
     Args:
-        model: The classifier and what it is fed.
+        model: The classifier with its preprocessing.
     """
     clip = model.clip
     rate = f" at {clip.frame_rate:g} per second" if clip.frame_rate else " spread over the video"
@@ -109,20 +109,20 @@ def describe(model: TrainedClassifier) -> Description:
 
 
 def examine(model: TrainedClassifier, path: str, name: str) -> Answer:
-    """Label a video as `pks4 predict` does, and keep what the model saw.
+    """Label a video as `pks4 predict` does, and keep the model's input.
 
     Args:
-        model: The classifier and what it is fed.
+        model: The classifier with its preprocessing.
         path: The file.
-        name: What messages call it.
+        name: The file name used in messages.
 
     Raises:
-        ValueError: If it cannot be decoded, or holds a single picture.
+        ValueError: If the file cannot be decoded, or holds a single image.
     """
     video = Video(path, name)
     views = model.views(video)
     if video.num_frames < 2:
-        raise ValueError(f"'{name}' holds a single picture: a video has at least two frames.")
+        raise ValueError(f"'{name}' holds a single image: a video has at least two frames.")
     clips = model.normalise(torch.stack([pixels for _, pixels in views]))
     logits = torch.cat([model.logits(part) for part in clips.split(_BATCH_SIZE)])
     scores = logits.softmax(-1).mean(0, keepdim=True).cpu().numpy()
@@ -155,18 +155,18 @@ def picture_priors(model: TrainedClassifier, view: ShownView) -> str | None:
 
 
 def watch(model: TrainedClassifier, path: str, name: str, *, window: float) -> Timeline:
-    """Find what happens when in a video.
+    """Label a video over time.
 
-    Windows overlap by half, unless there would be more than 120 of them.
+    Windows overlap by half, unless that would make more than 120 of them.
 
     Args:
-        model: The classifier and what it is fed.
+        model: The classifier with its preprocessing.
         path: The file.
-        name: What messages call it.
-        window: Seconds of a window.
+        name: The file name used in messages.
+        window: Length of a window in seconds.
 
     Raises:
-        ValueError: If it cannot be decoded, or a window is shorter than one of its frames.
+        ValueError: If the file cannot be decoded, or a window is shorter than one of its frames.
     """
     video = Video(path, name)
     with TemporaryDirectory() as folder:
@@ -196,7 +196,7 @@ def _shown(view: View, pixels: UInt8[Tensor, "3 T S S"], video: Video, num_views
 
 
 def clock(seconds: Sequence[float]) -> list[str]:
-    """Return times as captions, to the hundredth.
+    """Return times as captions, with two decimals.
 
     Args:
         seconds: The times.
@@ -205,7 +205,7 @@ def clock(seconds: Sequence[float]) -> list[str]:
 
 
 def _svg(figure: Figure) -> str:
-    """Draw a figure as an element of a page: letters are the page's, and the ground is its own."""
+    """Convert a figure to an SVG element that uses the page's fonts and its own background."""
     text = io.StringIO()
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(text, format="svg", transparent=True, dpi=_DOTS_PER_INCH)

@@ -1,7 +1,7 @@
-"""A model in a process of its own: a video that breaks or stalls the decoder leaves the page up.
+"""Runs a model in a separate process, so that the page survives videos that break the decoder.
 
-FFmpeg is C, and some file will end or block the process that decodes it. That process is then
-ended, and a new one loads the model for the next video.
+FFmpeg is written in C, and some files can crash or block the process that decodes them. That
+process is then ended, and a new one loads the model for the next video.
 """
 
 import logging
@@ -28,16 +28,16 @@ T = TypeVar("T")
 
 
 class NoAnswerError(Exception):
-    """There is no answer; the message says why, in a sentence for whoever asked."""
+    """There is no answer; the message tells the user why."""
 
 
 class ModelProcess:
-    """Loads a model in a child process and calls functions on it there, one at a time.
+    """Loads a model in a child process and calls functions on it, one at a time.
 
     Args:
         source: As for :func:`pks4_lightning.load`.
-        device: Where to compute. ``None``: on a GPU if there is one.
-        time_limit: Seconds that a call may take.
+        device: Device to compute on. ``None`` uses a GPU if there is one.
+        time_limit: Longest duration of a call, in seconds.
 
     Raises:
         NoAnswerError: If the model cannot be loaded.
@@ -57,21 +57,21 @@ class ModelProcess:
         *arguments: P.args,
         **options: P.kwargs,
     ) -> T:
-        """Call a function of the model, and of what else it takes, when it is its turn.
+        """Call a function of the model and further arguments, after earlier calls have finished.
 
         Args:
-            function: One of a module, so that the child process finds it.
-            *arguments: What follows the model.
-            **options: Further arguments.
+            function: A module-level function, so that the child process can import it.
+            *arguments: Positional arguments after the model.
+            **options: Keyword arguments.
 
         Raises:
-            NoAnswerError: If it raises an error, takes too long, or ends the process.
+            NoAnswerError: If the call raises an error, takes too long, or ends the process.
         """
         with self._turn:
             return self._call(function, arguments, options)
 
     def close(self) -> None:
-        """End the process for good."""
+        """End the process permanently."""
         self._is_closed = True
         self._stop()
 
@@ -87,7 +87,7 @@ class ModelProcess:
         self.close()
 
     def _call(self, function: Any, arguments: Any, options: Any) -> Any:
-        """Return what the child answers."""
+        """Return the child's answer."""
         if self._is_closed:
             raise NoAnswerError("`pks4 app` has been stopped.")
         child, connection = self._child or self._start()
@@ -96,7 +96,7 @@ class ModelProcess:
             if not connection.poll(self._time_limit):
                 self._stop()
                 raise NoAnswerError(
-                    f"This took longer than {self._time_limit:g} seconds and was given up: try a "
+                    f"This took longer than {self._time_limit:g} seconds and was stopped: try a "
                     "shorter or smaller video, or start `pks4 app` with a higher --time_limit."
                 )
             is_answer, value = connection.recv()
@@ -106,8 +106,8 @@ class ModelProcess:
             if not self._is_closed:
                 logger.warning("The model's process ended with status %s.", child.exitcode)
             raise NoAnswerError(
-                "This video ended the process that decoded it, or the memory ran out; the model "
-                "is loaded again for the next one."
+                "This video ended the process that decoded it, or the memory ran out. The model "
+                "is being loaded again for the next video."
             ) from None
         if is_answer:
             return value
@@ -141,7 +141,7 @@ class ModelProcess:
 
 
 def _serve(connection: Connection, source: str, device: str | None) -> None:
-    """Load a model, and call functions of it until nobody asks any more."""
+    """Load a model, and call functions on it until the parent closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     try:
         model = load(source, device=device)
@@ -158,15 +158,15 @@ def _serve(connection: Connection, source: str, device: str | None) -> None:
 
 
 def outcome(function: Callable[..., T], *arguments: Any, **options: Any) -> tuple[bool, T | str]:
-    """Call a function.
+    """Call a function and catch its errors.
 
     Args:
-        function: What is called.
-        *arguments: With these.
-        **options: And these.
+        function: The function.
+        *arguments: Its positional arguments.
+        **options: Its keyword arguments.
 
     Returns:
-        ``True`` and what it returns, or ``False`` and a sentence on what it raises.
+        ``True`` and the result, or ``False`` and a sentence about the error.
     """
     try:
         return True, function(*arguments, **options)
@@ -175,6 +175,6 @@ def outcome(function: Callable[..., T], *arguments: Any, **options: Any) -> tupl
 
 
 def _unexpected(error: BaseException) -> str:
-    """Print an error that is ours to mend, and return what to say of it."""
+    """Print an unexpected error, and return a sentence about it for the page."""
     traceback.print_exception(error)
-    return f"{type(error).__name__}: where `pks4 app` was started it is told in full."
+    return f"{type(error).__name__}: see the terminal in which `pks4 app` was started."

@@ -1,4 +1,4 @@
-"""The page as Gradio builds it. Importing this imports Gradio, which reads its settings then."""
+"""The page in Gradio. Importing this module imports Gradio, which then reads its settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,21 +17,21 @@ _HEIGHT = 260
 _MOST_WAITING = 32
 _SECONDS_BETWEEN_SWEEPS = 300
 _SECONDS_KEPT = 3600
-"""An upload that was never asked about, because its page was closed."""
+"""Seconds after which an upload is deleted if its page was closed before an answer."""
 _HELP = (
-    "Drop a video, or record one. The model answers at once; what was uploaded is removed after "
-    "the answer."
+    "Drop a video, or record one. The model answers immediately, and your upload is deleted "
+    "after the answer."
 )
 
 
 def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) -> gr.Blocks:
-    """Lay the page out.
+    """Build the page.
 
     Args:
-        model: What answers.
-        name: The model's.
-        uploads: Where uploads lie.
-        window: Seconds of a window of the timeline.
+        model: The model that answers.
+        name: The model's name.
+        uploads: Folder of uploads.
+        window: Length of a window of the timeline in seconds.
     """
 
     def answer(upload: dict[str, Any] | None) -> Iterator[tuple[Any, ...]]:
@@ -40,7 +40,7 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
         path = Path(upload["path"])
         called = str(upload.get("orig_name") or path.name)
         for page in answer_upload(model.call, path, called, uploads=uploads, window=window):
-            # the place is free for the next video, while this one is looked at
+            # clear the input for the next video while this one is analysed
             yield (gr.update(value=None), *page)
 
     with gr.Blocks(
@@ -53,13 +53,13 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 with gr.Tab("File"):
-                    # no player: browsers play few of the formats that are read here
+                    # no player: browsers support few of the formats that are read here
                     file = gr.File(label="Video", height=_HEIGHT, elem_id="file")
                 with gr.Tab("Camera"):
                     camera = gr.Video(
                         label="Camera",
                         sources=["webcam"],
-                        # left stays left in what is recorded, and there is no sound
+                        # do not mirror the recording, and record no sound
                         webcam_options=gr.WebcamOptions(mirror=False),
                         include_audio=False,
                         height=_HEIGHT,
@@ -77,7 +77,7 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
                 outputs=[place, *Page(best, seen, priors, timeline)],
                 # Gradio would have ffmpeg take the sound out
                 preprocess=False,
-                # all wait for the one model with a copy of their file
+                # requests share one model, and each waits for it with a copy of its file
                 concurrency_limit=_MOST_WAITING,
                 concurrency_id="model",
                 trigger_mode="multiple",
@@ -89,7 +89,7 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
 
 
 def theme() -> gr.themes.Base:
-    """Return the looks of the page, with fonts that every system has."""
+    """Return the theme, with fonts that every system has."""
     return gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],

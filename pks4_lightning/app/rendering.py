@@ -45,19 +45,19 @@ def classes_html(names: Sequence[str]) -> str:
 
 
 def note_html(text: str) -> str:
-    """Return a sentence on how things stand.
+    """Return a status message.
 
     Args:
-        text: The sentence.
+        text: The message.
     """
     return f'<p class="pks4-note" role="status">{escape(text)}</p>'
 
 
 def refusal_html(sentence: str) -> str:
-    """Return a sentence on why there is no answer.
+    """Return an error message.
 
     Args:
-        sentence: The sentence.
+        sentence: The message.
     """
     return f'<p class="pks4-refusal" role="alert">{escape(sentence)}</p>'
 
@@ -66,8 +66,8 @@ def answer_html(answer: Answer, name: str) -> str:
     """Return the best classes with their scores.
 
     Args:
-        answer: About the video.
-        name: Of the video.
+        answer: The answer for the video.
+        name: The video's name.
     """
     rows = "".join(_bar(label, is_best=place == 0) for place, label in enumerate(answer.best))
     length = f"{answer.duration:.1f} s, {answer.num_frames} frames"
@@ -81,7 +81,7 @@ def seen_html(answer: Answer) -> str:
     """Return the frames that the model saw.
 
     Args:
-        answer: About the video.
+        answer: The answer for the video.
     """
     html = f"<h2>What the model saw</h2>{''.join(_view(view) for view in answer.views)}"
     if more := answer.num_views - len(answer.views):
@@ -102,10 +102,10 @@ def priors_html(picture: str) -> str:
 
 
 def timeline_html(timeline: Timeline) -> str:
-    """Return what happens when, as a picture and as a list.
+    """Return the timeline as a figure and as a table.
 
     Args:
-        timeline: Of the video.
+        timeline: The timeline of the video.
     """
     rows = "".join(
         f"<tr><td>{_minutes(each.start)} – {_minutes(each.end)}</td><td>{escape(each.label)}</td>"

@@ -1,4 +1,4 @@
-"""Serving the page until somebody ends it: its address, its folder, what it may load."""
+"""Serves the page until it is stopped: address, folder of uploads, and content policy."""
 
 import importlib.util
 import logging
@@ -35,20 +35,20 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
-"""The browser loads nothing from elsewhere, whatever a version of Gradio asks for."""
+"""Keeps the browser from loading anything from other servers, whatever Gradio asks for."""
 
 
 class ServingOptions(NamedTuple):
-    """How the page is served."""
+    """Options for serving the page."""
 
     host: str
     port: int
     max_megabytes: int
-    """Of an upload."""
+    """Largest size of an upload."""
     time_limit: float
-    """Seconds that an answer, and a timeline, may take."""
+    """Time limit for an answer or a timeline, in seconds."""
     window: float | None
-    """Seconds of a window of the timeline; ``None``: as long as clips of the training."""
+    """Length of a window of the timeline in seconds; ``None``: that of the training clips."""
     device: str | None
 
 
@@ -63,10 +63,10 @@ def serve(source: str, options: ServingOptions) -> None:
 
     Args:
         source: As for :func:`pks4_lightning.load`.
-        options: How.
+        options: Options of the server.
 
     Raises:
-        ValueError: If Gradio is absent, or the port is taken.
+        ValueError: If Gradio is not installed, or the port is in use.
         NoAnswerError: If the model cannot be loaded.
     """
     check_gradio()
@@ -78,7 +78,7 @@ def serve(source: str, options: ServingOptions) -> None:
         _own_folder() as folder,
         ModelProcess(source, device=options.device, time_limit=options.time_limit) as model,
     ):
-        # only now: Gradio reads its settings when it is imported
+        # imported late: Gradio reads its settings at import
         from pks4_lightning.app.page import STYLE, build_page, theme
 
         page = build_page(
@@ -107,31 +107,31 @@ def serve(source: str, options: ServingOptions) -> None:
             allowed_paths=[],
             footer_links=[],
         )
-        sys.stdout.write(f"Open {address} in a browser; Ctrl-C ends it.\n")
+        sys.stdout.write(f"Open {address} in a browser; press Ctrl-C to stop.\n")
         sys.stdout.flush()
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             logger.info("Ended; uploads are removed.")
         finally:
-            model.close()  # so that nobody waits for it any more
+            model.close()  # end calls that still wait for the model
             page.close(verbose=False)
 
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """Let everything that this process and its children write for a while go into one folder.
+    """Direct all files of this process and its children to one temporary folder.
 
     Yields:
-        Where uploads go; all of it is removed at the end.
+        The folder for uploads; it is deleted at the end.
     """
     with tempfile.TemporaryDirectory(prefix="pks4_app_") as folder:
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
         os.environ["TMPDIR"] = folder
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # it asks for its newest version as well
-        tempfile.tempdir = None  # so that it is looked up again
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # also disables the check for updates
+        tempfile.tempdir = None  # so that tempfile reads TMPDIR again
         yield uploads
 
 
@@ -152,13 +152,13 @@ class _Policy:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise a ValueError if nothing can listen there."""
+    """Raise a ValueError if the port cannot be used."""
     try:
         with socket.create_server((host, port), family=_family(host)):
             pass
     except OSError as error:
         raise ValueError(
-            f"Nothing can listen on port {port} of {host} ({error.strerror or error}): choose "
+            f"Port {port} of {host} cannot be used ({error.strerror or error}): choose "
             "another with --port or --host."
         ) from error
 
@@ -179,5 +179,5 @@ def _name_of(source: str) -> str:
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the interface's
-    """End as after Ctrl-C: what was begun is tidied up."""
+    """Stop as after Ctrl-C, so that temporary files are deleted."""
     raise SystemExit(128 + number)

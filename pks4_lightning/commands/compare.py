@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _cross_validate(
     arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
 ) -> None:
-    """Compare the methods on held-out groups of clips."""
+    """Compare the methods by cross-validation on groups of clips."""
     if arguments.only_print:
         raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
     found = cross_validate(

@@ -1,4 +1,4 @@
-"""``pks4 evidence``: PKS⁴'s parts on real pictures whose order decides."""
+"""``pks4 evidence``: compare PKS⁴'s parts on real clips whose class depends on frame order."""
 
 import argparse
 import json
@@ -42,10 +42,10 @@ examples:
   pks4 evidence --data.root /data/EgoGestAR/testvideo --arms --probes      # trains nothing
   pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/motion
   pks4 evidence --data.root data/motion --task motion --out runs/motion
-The folder holds the clips, and index.csv with the columns path, label and group; for the motion
-bench it is one of `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit`
-may follow, for all arms. What is finished is not done again: a later call with more seeds or arms
-goes on.
+The folder holds the clips and index.csv with the columns path, label and group; for --task motion,
+it is made by `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit` may
+follow; it applies to all arms. Finished runs are not repeated: call the command again with more
+seeds or arms to add them.
 """
 
 
@@ -57,9 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     take_settings(parser)
     parser.description = (
-        "Train and test PKS⁴ and what is left of it without some of its parts on clips whose "
-        "order decides: gestures, on held-out scenes, or real pictures in controlled motion. One "
-        "table with intervals, one picture."
+        "Train and test PKS⁴ and variants without some of its parts on clips whose class depends "
+        "on frame order: gestures with held-out scenes, or cut-outs of real images in controlled "
+        "motion. Writes a table with intervals and a figure."
     )
     parser.epilog = EXAMPLES
     parser.add_argument(
@@ -75,15 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="directions",
         help="four directions, all ten gestures, or the motion bench (default: %(default)s)",
     )
-    parser.add_argument("--folds", type=int, help=f"of the gestures; default: {_FOLDS}")
+    parser.add_argument("--folds", type=int, help=f"folds of a gesture task; default: {_FOLDS}")
     parser.add_argument(
         "--probes", action="store_true", help="add linear probes of the frozen features"
     )
     add_trainings(
         parser,
         out="runs/evidence",
-        seeds="five trainings of each",
-        holds="the trainings, the table and the picture",
+        seeds="five runs of each arm",
+        holds="the runs, the table and the figures",
     )
     parser.add_argument(
         "--show",
@@ -93,21 +93,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train and test what is not finished, show the tables, draw the pictures.
+    """Run unfinished trainings, show the tables and draw the figures.
 
     Args:
         arguments: The parsed arguments of the command.
 
     Raises:
-        FileNotFoundError: If the clips or their table are not there.
-        ValueError: If there is no such arm, the clips do not make the folds or the splits, or
-            folds are asked of a task that has splits.
+        FileNotFoundError: If the clips or their table do not exist.
+        ValueError: If there is no such arm, the clips cannot be divided into the folds, or
+            ``--folds`` is given for a task that has splits.
     """
     task = TASKS[arguments.task]
     if task.is_split and arguments.folds is not None:
         raise ValueError(
-            f"--folds ({arguments.folds}) is for gestures: the task {arguments.task} has a "
-            "training and a test split; leave it out."
+            f"--folds ({arguments.folds}) applies to gestures only: the task {arguments.task} has "
+            "a training and a test split. Leave the option out."
         )
     if not arguments.arms and not arguments.probes:
         raise ValueError("--arms names none: name one, leave it out for all, or add --probes.")
@@ -151,7 +151,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _report(
     right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float, out: Path
 ) -> dict[str, Figure]:
-    """Show and write the tables; return the pictures of them by name."""
+    """Show and write the tables; return the figures by name."""
     has_amplitudes = all(clip.amplitude for clip in clips)
     groups = [clip.group for clip in clips] if has_amplitudes else None
     rows = compare(right, groups)
@@ -175,12 +175,12 @@ def _bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
 def _curves(
     amplitudes: Mapping[int, Sequence[Mapping[str, Any]]], *, title: str, chance: float
 ) -> Figure:
-    """Draw accuracy over amplitude, a curve for each row."""
+    """Draw accuracy over amplitude, with a curve for each row."""
     by_row = zip(*(_bars(rows) for rows in amplitudes.values()), strict=True)
     return interval_curves(
         {bars[0].name: bars for bars in by_row},
         at=list(amplitudes),
         title=title,
-        quantity="way of the named object against the background (pixels of 96)",
+        quantity="motion of the named object relative to the background (pixels of 96)",
         levels={"chance": chance, "axis known, direction guessed": 2 * chance},
     )

@@ -1,1 +1,1 @@
-"""The demonstration: a tiny CLIP-like backbone, two trainings, a report."""
+"""The demonstration: generated videos, a tiny CLIP-like backbone, and a report on two trainings."""

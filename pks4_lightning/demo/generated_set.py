@@ -1,4 +1,4 @@
-"""A folder of generated videos: made once, continued after an interruption, never mixed."""
+"""A folder of generated videos: created once, continued after an interruption, never mixed."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,17 +26,17 @@ Made = TypeVar("Made")
 
 
 def begin_set(folder: Path, recipe: Mapping[str, Any]) -> bool:
-    """Begin a set, or go on with it.
+    """Begin a dataset, or continue an unfinished one.
 
     Args:
-        folder: Of the set; made if need be.
-        recipe: All that the set's bytes depend on.
+        folder: Folder of the dataset; created if missing.
+        recipe: Everything that determines the dataset's bytes.
 
     Returns:
-        False if the set is finished already.
+        False if the dataset is already finished.
 
     Raises:
-        ValueError: If the folder holds another set or foreign files.
+        ValueError: If the folder holds another dataset or other files.
     """
     if _is_finished(folder, as_json(recipe)):
         return False
@@ -46,10 +46,10 @@ def begin_set(folder: Path, recipe: Mapping[str, Any]) -> bool:
 
 
 def finish_set(folder: Path) -> None:
-    """Mark a set as finished.
+    """Mark a dataset as finished.
 
     Args:
-        folder: Of the set, which holds all of its files.
+        folder: Folder of the dataset, with all of its files.
     """
     (folder / _UNFINISHED).replace(folder / _FINISHED)
 
@@ -57,26 +57,26 @@ def finish_set(folder: Path) -> None:
 def make_videos(
     work: Callable[[Entry], Made], entries: Sequence[Entry], num_workers: int
 ) -> Iterator[Made]:
-    """Do the work of all entries here or in processes of their own, results in order.
+    """Process all entries, here or in worker processes, and return the results in order.
 
     Args:
-        work: Makes one video; picklable.
+        work: Makes one video; it must be picklable.
         entries: One for each video.
-        num_workers: Processes. 0 works in the calling one.
+        num_workers: Number of processes; 0 uses the calling process.
     """
     if num_workers == 0:
         yield from map(work, entries)
         return
-    # spawn: a forked child may inherit locks of a decoder's or torch's threads
+    # spawn, because a forked child may inherit locks held by a decoder or by torch's threads
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, entries, chunksize=8)
 
 
 def refuse_negative(**numbers: int) -> None:
-    """Refuse numbers below 0, by their names.
+    """Refuse negative numbers.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If a number is negative; the message has its name.
     """
     for name, value in numbers.items():
         if value < 0:
@@ -84,18 +84,18 @@ def refuse_negative(**numbers: int) -> None:
 
 
 def as_json(content: object) -> bytes:
-    """Return content as the set's files spell it."""
+    """Return the JSON of a dataset's file as bytes."""
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Let a file appear whole or not at all."""
+    """Write a file atomically."""
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
 
 
 def _is_finished(folder: Path, recipe: bytes) -> bool:
-    """Tell a finished set from a missing or unfinished one; refuse any other folder."""
+    """Tell a finished dataset from a new or unfinished one; refuse any other folder."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     for name in (_FINISHED, _UNFINISHED):

@@ -1,4 +1,4 @@
-"""What came out of the demo: numbers and two pictures."""
+"""The report on the demo: accuracies and two figures."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ from pks4_lightning.pictures.style import RIGHT, WRONG
 __all__ = ["MODELS", "draw_pictures", "measure", "summarise"]
 
 MODELS = {"pks4": "PKS⁴", "baseline": "frame averaging"}
-"""Keys of the models in ``results.json``, and their names in tables and pictures."""
+"""Keys of the models in ``results.json``, and their names in tables and figures."""
 _NAMES = {
     "parameters": "params",
     "seconds": "seconds",
@@ -35,12 +35,12 @@ _NAMES = {
     "pair_accuracy": "pair",
     "direction_accuracy": "direction",
 }
-"""Names in ``results.json`` of what the columns of ``results.csv`` hold."""
+"""Keys in ``results.json`` for the columns of ``results.csv``."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a model says about one video."""
+    """A model's prediction for one video."""
 
     label: str
     top1: str
@@ -48,15 +48,15 @@ class _Answer:
 
 
 def measure(trial: Trial, *, data: Path) -> dict[str, float]:
-    """Tell the two halves of an answer apart: which motion, and in which direction of time.
+    """Measure two parts of the accuracy: the kind of motion, and its direction in time.
 
     Args:
-        trial: Trained and tested.
+        trial: A finished run.
         data: The motion set.
 
     Returns:
-        ``pair``: the share of test videos whose time-reversal pair is right. ``direction``: of
-        those, the share whose direction is right as well.
+        ``pair``: the share of test videos whose time-reversal pair is correct. ``direction``: the
+        share of those whose direction is correct as well.
     """
     index = json.loads((data / "labels" / "labels.json").read_text())
     answers = _read_answers(trial).values()
@@ -68,10 +68,10 @@ def measure(trial: Trial, *, data: Path) -> dict[str, float]:
 
 
 def summarise(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """Average the models' numbers over their seeds.
+    """Average each model's numbers over its seeds.
 
     Args:
-        results: Of the two models.
+        results: Results of the two models.
 
     Returns:
         The means under ``pks4`` and ``baseline``.
@@ -92,12 +92,12 @@ def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[
     clip with the same frames in reverse order.
 
     Args:
-        trials: Trained and tested.
-        data: The motion set.
-        folder: Where to write.
+        trials: Finished runs.
+        data: Folder of the demo dataset.
+        folder: Output folder.
 
     Returns:
-        The files.
+        The files written.
     """
     curves = {
         model: [_read_curves(trial.folder) for trial in trials if trial.arm.name == model]
@@ -120,7 +120,7 @@ def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[
 
 
 def _draw_sheet(trials: Sequence[Trial], data: Path) -> Figure:
-    """Draw clips in both directions with all models' answers."""
+    """Draw clips in both directions with the answers of all models."""
     index = json.loads((data / "labels" / "labels.json").read_text())
     answers = {trial.arm.name: _read_answers(trial) for trial in trials}
     by_label: dict[int, list[str]] = {}
@@ -144,7 +144,7 @@ def _draw_sheet(trials: Sequence[Trial], data: Path) -> Figure:
 
 
 def _reverse_of(frames: UInt8[np.ndarray, "T H W 3"], candidates: Sequence[str], data: Path) -> str:
-    """Find the clip that is another one played backwards; the first one if there is none."""
+    """Find the clip with the same frames in reverse order, or else return the first candidate."""
     for path in candidates:
         if np.array_equal(_decode(data, path), frames[::-1]):
             return path
@@ -157,7 +157,7 @@ def _decode(data: Path, path: str) -> UInt8[np.ndarray, "T H W 3"]:
 
 
 def _read_answers(trial: Trial) -> dict[str, _Answer]:
-    """Read what a test said, by video path, in the order of the annotations."""
+    """Read a run's test predictions by video path, in the order of the annotations."""
     with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
         return {
             row["video_path"]: _Answer(row["label"], row["top1"], float(row["score1"]))
@@ -166,7 +166,7 @@ def _read_answers(trial: Trial) -> dict[str, _Answer]:
 
 
 def _read_curves(folder: Path) -> RunCurves:
-    """Read what a training logged, its steps as epochs."""
+    """Read a run's log, with steps converted to epochs."""
     resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()

@@ -1,12 +1,12 @@
 """Grouped cross-validation: every arm on the same folds with the same seeds, scored out of fold.
 
-For few clips, where one split would leave too few of them to test on. Every clip is tested once
-with every seed, by models that have seen nothing of its group. No test clip chooses anything: the
-weights are those of the last epoch, and learning rates are chosen, for each arm and fold, on an
-inner split of the training clips, whose held-out part is the fold that comes next.
+It is for few clips, where a single split would leave too few of them for the test. Every clip is
+tested once with every seed, by models trained without its group. No choice depends on test clips:
+the weights are those of the last epoch, and learning rates are chosen for each arm and fold on an
+inner split of the training clips, whose held-out part is the next fold.
 
-Where there are many clips, and they come in a training and a test split, :func:`hold_out` is the
-same with that split in place of the folds.
+For datasets that are large enough to have a training and a test split, :func:`hold_out` does the
+same with that split instead of folds.
 """
 
 import csv
@@ -34,13 +34,13 @@ _LAST_WEIGHTS = ("--best_checkpoint.monitor", "null")
 
 
 class CrossValidation(NamedTuple):
-    """What was trained and tested, and the answers, pooled over the folds."""
+    """The finished runs and their answers, pooled over the folds."""
 
     trials: Sequence[Trial]
     right: Right
     """A clip that cannot be decoded counts as wrong."""
     clips: Sequence[GroupedClip]
-    """That were tested, in the order of the answers."""
+    """The tested clips, in the order of the answers."""
 
 
 def cross_validate(
@@ -55,26 +55,27 @@ def cross_validate(
     jobs: int = 1,
     trains: bool = True,
 ) -> CrossValidation:
-    """Train and test every arm on every fold with every seed, unless it is finished.
+    """Train and test every arm on every fold with every seed, except for finished runs.
 
     Args:
         arms: What to compare.
         clips: All clips.
-        num_folds: Parts that are held out in turn.
-        out: Folder of everything that is written: the folds, the trainings, ``results.csv`` with a
-            line for each of them, ``answers.csv`` with a line for each clip.
-        base: Arguments of ``pks4 fit`` that all arms share; ``data.root`` is what the clips' paths
-            are relative to.
-        seeds: Of the trainings.
-        rates: Values of ``model.recipe.base_lr`` to choose from. None: the settings' own.
-        jobs: Trainings side by side.
-        trains: False leaves it at the folds that all arms have finished with all seeds.
+        num_folds: Number of folds; each is held out once.
+        out: Folder of all output: the folds, the runs, ``results.csv`` with a line for each run and
+            ``answers.csv`` with a line for each clip.
+        base: Arguments of ``pks4 fit`` that all arms share; the clips' paths are relative to
+            ``data.root``.
+        seeds: Seeds of the runs.
+        rates: Values of ``model.recipe.base_lr`` to choose from. None: the rate in the settings.
+        jobs: Number of runs in parallel.
+        trains: If False, train nothing and use the folds that all arms have finished with all
+            seeds.
 
     Raises:
-        CommandError: If a training or a test fails; what is finished stays.
+        CommandError: If a run fails; finished runs are kept.
         ValueError: If there are fewer groups than folds, a fold would lack a class, there are too
             few folds to choose a rate, ``out`` holds other folds or results of other settings, or
-            nothing is to be trained and no fold is finished.
+            training is disabled and no fold is finished.
     """
     if len(rates) > 1 and num_folds < 3:
         raise ValueError(
@@ -122,21 +123,21 @@ def hold_out(
     jobs: int = 1,
     trains: bool = True,
 ) -> CrossValidation:
-    """Train every arm with every seed on the training split and test it, unless it is finished.
+    """Train every arm with every seed on the training split and test it, except for finished runs.
 
     Args:
         arms: What to compare.
-        clips: Those of the test split.
+        clips: The clips of the test split.
         out: As for :func:`cross_validate`; there are no folds.
-        base: Arguments of ``pks4 fit`` that all arms share; they name the data set.
-        seeds: Of the trainings.
-        jobs: Trainings side by side.
-        trains: False takes what is finished with all seeds of all arms.
+        base: Arguments of ``pks4 fit`` that all arms share, including the dataset.
+        seeds: Seeds of the runs.
+        jobs: Number of runs in parallel.
+        trains: If False, train nothing; all arms must be finished with all seeds.
 
     Raises:
-        CommandError: If a training or a test fails; what is finished stays.
-        ValueError: If ``out`` holds results of other settings, or nothing is to be trained and not
-            all is finished.
+        CommandError: If a run fails; finished runs are kept.
+        ValueError: If ``out`` holds results of other settings, or training is disabled and some
+            runs are not finished.
     """
     seeds = list(dict.fromkeys(seeds))
     trials = plan_trials(arms, out=out, base=(*base, *_LAST_WEIGHTS), seeds=seeds)
@@ -148,10 +149,10 @@ def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Res
     """Return the rate with the highest top-1 on a fold's inner split.
 
     Args:
-        arm: Whose rate.
-        fold: Which fold.
-        rates: Candidates; of equals, the first.
-        results: Of the inner splits.
+        arm: The arm.
+        fold: Number of the fold.
+        rates: Candidates; of equally good ones, the first is returned.
+        results: Results of the inner splits.
     """
     top1 = {(each.table, each.row): each.top1 for each in results if each.fold == fold}
     return max(rates, key=lambda rate: top1[arm.table, _with_rate(arm, rate, named=True).name])
@@ -167,7 +168,7 @@ def _answers(
     jobs: int,
     trains: bool,
 ) -> CrossValidation:
-    """Run the trials, or take the folds that are finished, and gather what they say."""
+    """Run the trials, or use the finished folds, and collect their answers."""
     if trains:
         run_trials(trials, out=out, jobs=jobs)
     else:
@@ -175,7 +176,7 @@ def _answers(
         trials = [trial for trial in trials if trial.fold not in left]
         clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
         if not trials:
-            raise ValueError(f"{out} has no fold that all rows have finished with all seeds yet.")
+            raise ValueError(f"{out} has no fold yet that all rows have finished with all seeds.")
     return CrossValidation(trials, _pool(trials, clips, seeds, out / "answers.csv"), clips)
 
 
@@ -189,7 +190,7 @@ def _choose_rates(
     out: Path,
     jobs: int,
 ) -> dict[int, list[Arm]]:
-    """Return the arms of each fold with the rate that does best on its inner split."""
+    """Return the arms of each fold with the best learning rate of its inner split."""
     candidates = [_with_rate(arm, rate, named=True) for arm in arms for rate in rates]
     trials = [
         trial
@@ -219,7 +220,7 @@ def _fold(
     test: int,
     unused: int | None = None,
 ) -> Fold:
-    """Write the lists of a fold; one with an unused part is that part's inner split."""
+    """Write the lists of a fold; with an unused part, they are the inner split of that part."""
     number = test if unused is None else unused
     path = (out / "lists" / f"fold{number}.csv").absolute()
     write_split(path, clips, folds, test=test, unused=unused)
@@ -228,7 +229,7 @@ def _fold(
 
 
 def _keep_folds(path: Path, clips: Sequence[GroupedClip], folds: Sequence[int]) -> None:
-    """Write down the folds; refuse a folder that holds others."""
+    """Write the folds to a file; refuse a folder that holds other folds."""
     lines = [
         [clip.path, clip.label, clip.group, str(fold)]
         for clip, fold in zip(clips, folds, strict=True)
@@ -244,10 +245,10 @@ def _keep_folds(path: Path, clips: Sequence[GroupedClip], folds: Sequence[int]) 
 def _pool(
     trials: Sequence[Trial], clips: Sequence[GroupedClip], seeds: Sequence[int], path: Path
 ) -> Right:
-    """Gather the answers of all folds, and keep them in a file."""
+    """Collect the answers of all folds and write them to a file."""
     place = {clip.path: index for index, clip in enumerate(clips)}
     right = {trial.arm.row: np.zeros((len(seeds), len(clips)), dtype=bool) for trial in trials}
-    # a column of its own only where the clips' table has it
+    # add this column only if the clips' table has it
     known = ["amplitude"] if any(clip.amplitude for clip in clips) else []
     lines = []
     for trial in trials:
@@ -264,11 +265,11 @@ def _pool(
 
 
 def listed(video: str, known: Collection[str]) -> str:
-    """Return the listed path that a path on the disk ends in.
+    """Return the listed path that ends the given absolute path.
 
     Args:
         video: Path of a tested video.
-        known: Paths in the clips' table, of which it is one.
+        known: Paths in the clips' table; one of them is the end of ``video``.
     """
     parts = PurePosixPath(video).parts
     tails = ("/".join(parts[start:]) for start in range(len(parts)))

@@ -19,27 +19,27 @@ _OPTIONAL = ("split", "amplitude")
 
 @dataclass(frozen=True)
 class GroupedClip:
-    """A video, its class, and what else was filmed with it."""
+    """A video with its class and the group of videos that it was filmed with."""
 
     path: str
     label: str
     group: str
-    """Of the scene, the person or the recording: what must not be in training and test alike."""
+    """Name of a scene, person or recording, which must not be in both training and test."""
     split: str = ""
-    """Where the table parts training and test clips: which of them it is."""
+    """The split that the table gives the clip, or an empty string."""
     amplitude: str = ""
-    """Where the table knows how far something moves: how far, in pixels."""
+    """The distance in pixels that an object moves, if the table has it."""
 
 
 def listed_clips(settings: Settings) -> list[GroupedClip]:
-    """Read the table of clips and their groups that ``data.train`` names.
+    """Read the table of clips and groups that ``data.train`` names.
 
     Args:
-        settings: From :func:`~pks4_lightning.cli.settings.resolve`.
+        settings: The result of :func:`~pks4_lightning.cli.settings.resolve`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the settings name none, or it is no such table.
+        ValueError: If the settings name no table, or the file is not such a table.
     """
     data = settings["data"]
     if data["train"] is None:
@@ -54,7 +54,7 @@ def read_clips(source: Path) -> list[GroupedClip]:
     """Read a table of clips and their groups.
 
     Args:
-        source: A CSV file with the columns ``path``, ``label`` and ``group``, if need be ``split``
+        source: A CSV file with the columns ``path``, ``label`` and ``group``, optionally ``split``
             and ``amplitude``, and any others.
 
     Raises:
@@ -85,10 +85,10 @@ def read_clips(source: Path) -> list[GroupedClip]:
 
 
 def grouped_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
-    """Deal clips into folds, whole groups at a time, classes as evenly as groups allow.
+    """Divide clips into folds by whole groups, with classes as balanced as the groups allow.
 
-    The largest group comes first; each goes to the fold that leaves the classes most evenly spread.
-    Nothing is drawn, so equal clips give equal folds, in whatever order they are listed.
+    The largest group is placed first; each group goes to the fold that leaves the classes most
+    balanced. Nothing is random: the folds depend neither on a seed nor on the order of the list.
 
     Args:
         clips: All clips.
@@ -138,14 +138,14 @@ def write_split(
     test: int,
     unused: int | None = None,
 ) -> None:
-    """Write a table that `pks4 fit` and `pks4 test` read as ``data.format csv``.
+    """Write a table that `pks4 fit` and `pks4 test` read with ``data.format csv``.
 
     Args:
-        path: The table.
+        path: The table to write.
         clips: All clips.
-        folds: The fold of each.
+        folds: The fold of each clip.
         test: The fold that is held out; all others are training clips.
-        unused: A fold that is neither.
+        unused: A fold that is left out.
     """
     lines = [
         [clip.path, clip.label, "test" if fold == test else "train"]
@@ -156,7 +156,7 @@ def write_split(
 
 
 def _spread(held: np.ndarray, group: np.ndarray, fold: int) -> float:
-    """How unevenly the classes would lie in the folds with one group more in one of them."""
+    """Return how unevenly the classes would be divided if a group joined a fold."""
     after = held.copy()
     after[fold] += group
     return float((after / np.maximum(after.sum(axis=0), 1)).var(axis=0).sum())

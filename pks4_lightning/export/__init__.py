@@ -1,1 +1,1 @@
-"""A classifier as a file that other programs run, and the proof that it answers alike."""
+"""Export of a classifier to a file for other programs, checked against the classifier."""

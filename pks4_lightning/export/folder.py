@@ -1,4 +1,4 @@
-"""The folder that `pks4 export` writes: a model, what it is fed, and a script that uses both."""
+"""The folder that `pks4 export` writes: a model, its preprocessing, and a script that uses both."""
 
 import inspect
 import json
@@ -26,33 +26,33 @@ _FILES = {_SCRIPT, _LABELS, _PREPROCESSING, _PARITY, *(way.file for way in WAYS.
 
 
 class _Export(NamedTuple):
-    """What is the same whichever file the graph becomes."""
+    """The parts of an export that are the same for every file format."""
 
     graph: Graph
     script: ModuleType
     preprocessing: dict[str, object]
     prove: Callable[[Any], dict[str, Any]]
-    """Compare what the script loads with the classifier."""
+    """Compares the model as loaded by the script with the classifier."""
 
 
 def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = False) -> float:
-    """Write a classifier as a file that runs without this package, and prove that it does.
+    """Write a classifier as a file that runs without this package, and check its output.
 
     Args:
         trained: The classifier. It is exported in float32.
-        folder: New, empty, or with an earlier export, which stays if this one fails.
+        folder: A new or empty folder, or one with an earlier export, which is kept on failure.
         to: ``torch``, ``onnx`` or ``aoti``.
-        step: Export a causal classifier's step along a stream: the next frame and a state go in,
-            logits and the next state come out.
+        step: Export a causal classifier's streaming step: it takes the next frame and a state, and
+            returns logits and the next state.
 
     Returns:
-        The largest difference of a logit between the file and the classifier.
+        The largest difference between the logits of the file and those of the classifier.
 
     Raises:
         FileExistsError: If the folder holds anything else.
-        ValueError: If the file answers otherwise than the classifier, a package is missing that it
-            needs, clips are not to be had by scaling and cropping alone, or the classifier cannot
-            follow a stream.
+        ValueError: If the file's logits differ from the classifier's, a required package is
+            missing, the clips need more than scaling and cropping, or the classifier cannot
+            process a stream.
     """
     way, clip = WAYS[to], trained.clip
     way.check_packages()
@@ -60,7 +60,7 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
     if min(sides) < clip.frame_size:
         raise ValueError(
             f"Frames are scaled to {clip.resize} and cropped to {clip.frame_size}: the script "
-            "beside an exported model cannot crop what is smaller."
+            "of an exported model cannot crop beyond the scaled frame."
         )
     with replaced_folder(folder, _FILES) as unfinished:
         export = (_of_step if step else _of_clips)(trained, rebuild(trained).float())
@@ -72,9 +72,9 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
         parity = export.prove(way.load(unfinished))
         if not parity["max_abs_difference"] <= parity["tolerance"]:
             raise ValueError(
-                f"The exported model answers otherwise than the classifier: logits differ by up to "
-                f"{parity['max_abs_difference']:.2g}, and {parity['tolerance']:g} is allowed. "
-                f"Nothing was written to {folder}."
+                f"The exported model disagrees with the classifier: logits differ by up to "
+                f"{parity['max_abs_difference']:.2g}, and at most {parity['tolerance']:g} is "
+                f"allowed. Nothing was written to {folder}."
             )
         packages = ("pks4-lightning", "torch", *way.packages)
         _write_json(
@@ -112,7 +112,7 @@ def _of_step(trained: Trained, classifier: VideoClassifier) -> _Export:
 
 
 def _script(script: ModuleType, way: Way) -> str:
-    """Return the text of a script that loads this kind of file; as it stands it loads ONNX."""
+    """Return the text of a script that loads this kind of file; the original loads ONNX."""
     loader: Any = script
     text = inspect.getsource(script)
     return text.replace(inspect.getsource(loader.load_model), inspect.getsource(way.load))

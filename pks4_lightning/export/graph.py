@@ -1,4 +1,4 @@
-"""A classifier, or its step along a stream, traced into a graph of torch's own operators."""
+"""Traces a classifier, or its streaming step, into a graph of torch's own operators."""
 
 import re
 from typing import Any
@@ -15,14 +15,14 @@ __all__ = ["StateLayout", "trace", "trace_step"]
 
 
 class StateLayout:
-    """The state of a classifier's streams as a flat list of tensors with names, and back.
+    """Converts the state of a classifier's streams to a flat list of named tensors and back.
 
     Args:
-        classifier: One that can follow a stream.
+        classifier: A classifier that can process a stream.
         frame_size: Side of the frames, in pixels.
 
     Raises:
-        ValueError: If it cannot, or answers later than it sees; the sentence names the setting.
+        ValueError: If it cannot, or answers with a delay; the message names the setting.
     """
 
     def __init__(self, classifier: VideoClassifier, *, frame_size: int) -> None:
@@ -41,24 +41,24 @@ class StateLayout:
         state = classifier.initial_state(2, size=frame_size)
         leaves, self._spec = pytree.tree_flatten_with_path(state)
         self.shapes = {_name(path): tuple(leaf.shape[1:]) for path, leaf in leaves}
-        """Of every tensor for one stream, by its name, in their order."""
+        """Shapes of the tensors for one stream, by name and in order."""
 
     def initial(self, num_streams: int) -> list[Tensor]:
-        """Return the tensors before the first frame: zeros."""
+        """Return the tensors before the first frame, which are zeros."""
         return [zeros(num_streams, *shape) for shape in self.shapes.values()]
 
     def nested(self, tensors: tuple[Tensor, ...]) -> Any:
-        """Return the tensors as the classifier takes them."""
+        """Return the tensors in the classifier's structure."""
         return pytree.tree_unflatten(tensors, self._spec)
 
 
 def _name(path: Any) -> str:
-    """Return a path such as ``.modules[0].scan`` as a name that is one everywhere."""
+    """Turn a path such as ``.modules[0].scan`` into a name that every format accepts."""
     return re.sub(r"\W+", "_", pytree.keystr(path)).strip("_")
 
 
 class _Clips(nn.Module):
-    """The classifier without the arguments that a graph has settled."""
+    """The classifier without the arguments that are constant in the graph."""
 
     def __init__(self, classifier: VideoClassifier) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _Clips(nn.Module):
 
 
 class _Step(nn.Module):
-    """The classifier's step with its state laid flat."""
+    """The classifier's step with a flat state."""
 
     def __init__(self, layout: StateLayout) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Step(nn.Module):
 def trace(
     classifier: VideoClassifier, *, num_frames: int, frame_size: int
 ) -> export.ExportedProgram:
-    """Trace a classifier for any number of clips of one length and size.
+    """Trace a classifier for any number of clips of a fixed length and size.
 
     Args:
         classifier: In evaluation mode, on the CPU.
@@ -92,10 +92,10 @@ def trace(
         frame_size: Side of the square frames, in pixels.
 
     Returns:
-        A program that loads and runs without this package; ``video`` goes in, logits come out.
+        A program that loads and runs without this package; it maps ``video`` to logits.
 
     Raises:
-        ValueError: If its scan has more steps than can be written out.
+        ValueError: If its scan has too many steps to be written out.
     """
     example = zeros(2, 3, num_frames, frame_size, frame_size)
     dynamic = {"video": {0: export.Dim("batch")}}
@@ -103,15 +103,15 @@ def trace(
 
 
 def trace_step(layout: StateLayout) -> export.ExportedProgram:
-    """Trace a classifier's step for any number of streams, of any length.
+    """Trace a classifier's step for any number of streams of any length.
 
     Args:
-        layout: Of the state of a classifier in evaluation mode, on the CPU.
+        layout: State layout of a classifier in evaluation mode, on the CPU.
 
     Returns:
-        A program that loads and runs without this package. The next ``frame`` of every stream,
-        B 3 H W, and the tensors of the state go in; logits and the tensors after the frame come
-        out.
+        A program that loads and runs without this package. It takes the next ``frame`` of every
+        stream, B 3 H W, and the tensors of the state, and returns logits and the tensors of the
+        next state.
     """
     streams = export.Dim("streams")
     inputs = (zeros(2, 3, layout.frame_size, layout.frame_size), *layout.initial(2))
@@ -123,5 +123,5 @@ def _traced(
     module: nn.Module, inputs: tuple[Tensor, ...], dynamic: dict[str, Any]
 ) -> export.ExportedProgram:
     with no_grad(), portable_ops():
-        # not strict: hooks are traced as they run
+        # not strict, because hooks can only be traced while they run
         return export.export(module, inputs, dynamic_shapes=dynamic, strict=False)

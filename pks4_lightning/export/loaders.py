@@ -1,4 +1,4 @@
-"""The ``load_model`` of a script beside a file that torch runs; as it stands it is ONNX's."""
+"""Variants of the scripts' ``load_model`` for files that torch runs; the original loads ONNX."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def load_model(folder: Path = HERE) -> Any:
         module = torch._inductor.aoti_load_package(str(folder / "model.aoti.pt2"))
 
     def run(*inputs: np.ndarray) -> list[np.ndarray]:
-        # compiled code goes by the strides that it was made for, and does not ask for others
+        # compiled code assumes the strides that it was compiled for, without checking them
         tensors = [torch.from_numpy(np.ascontiguousarray(each)) for each in inputs]
         return [output.detach().numpy() for output in tree_leaves(module(*tensors))]
 

@@ -1,4 +1,4 @@
-"""Proof that an exported file answers as the classifier that it was made from."""
+"""Checks that an exported file gives the same output as its classifier."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from pks4_lightning.models.video_classifier import VideoClassifier
 __all__ = ["TOLERANCE", "clip_parity", "stream_parity"]
 
 TOLERANCE = 1e-4
-"""Of a logit, absolute: a thousand times what float32 rounds, far below what turns a label."""
+"""Largest absolute difference of a logit: far above float32 rounding, far below label changes."""
 _BATCHES = (1, 3, 4)
 _STREAMS = {1: 50, 3: 10}
-"""How many are followed side by side, and for how many frames."""
+"""Number of streams that are compared, and number of frames in each."""
 
 _Model = Callable[..., list[np.ndarray]]
 
@@ -27,13 +27,13 @@ def clip_parity(
     """Compare an export with its classifier on random clips, in batches of several sizes.
 
     Args:
-        model: The file, loaded as the script beside it does.
+        model: The file, loaded in the same way as by its script.
         classifier: In evaluation mode, on the CPU.
         num_frames: Frames per clip.
         frame_size: Side of the frames, in pixels.
 
     Returns:
-        Largest differences of a logit, how they were found, and what they are measured against.
+        Largest differences of a logit, how they were measured, and the tolerance.
     """
     pairs = []
     for clips in _random_clips(dict.fromkeys(_BATCHES, num_frames), frame_size):
@@ -47,11 +47,11 @@ def stream_parity(model: _Model, layout: StateLayout) -> dict[str, Any]:
     """Compare an exported step with its classifier after every frame of random streams.
 
     Args:
-        model: The file, loaded as the script beside it does.
-        layout: Of the state of the classifier, which is in evaluation mode and on the CPU.
+        model: The file, loaded in the same way as by its script.
+        layout: State layout of the classifier, which is in evaluation mode and on the CPU.
 
     Returns:
-        As of :func:`clip_parity`.
+        The same entries as :func:`clip_parity`.
     """
     classifier, frame_size = layout.classifier, layout.frame_size
     pairs = []
@@ -67,13 +67,13 @@ def stream_parity(model: _Model, layout: StateLayout) -> dict[str, Any]:
 
 
 def _random_clips(sizes: dict[int, int], side: int) -> list[Tensor]:
-    """Return clips as many and as long as it says."""
+    """Return random clips with the given numbers and lengths."""
     draw = torch.Generator().manual_seed(0)
     return [torch.randn(n, 3, frames, side, side, generator=draw) for n, frames in sizes.items()]
 
 
 def _compared(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    # a number that is none would be lost in max()
+    # max() would ignore NaN
     differences = [np.abs(found - expected).max() for found, expected in pairs]
     return {
         "max_abs_difference": float(np.max(differences)),

@@ -1,4 +1,4 @@
-"""What is fed to an exported model, in numbers that a short script can follow.
+"""Preprocessing of an exported model, as numbers that a short script can follow.
 
 Dimensions:
     N: frames of the video
@@ -27,10 +27,10 @@ _CROPS = (
 
 
 def clip_preprocessing(trained: Trained) -> dict[str, object]:
-    """Return what ``preprocessing.json`` says beside a model of clips.
+    """Return the content of ``preprocessing.json`` for a model of clips.
 
     Args:
-        trained: The classifier with its clips.
+        trained: The classifier with its preprocessing.
     """
     clip, num_clips, num_crops = trained.clip, trained.num_clips, trained.num_crops
     parts = num_clips + 1
@@ -54,11 +54,11 @@ def clip_preprocessing(trained: Trained) -> dict[str, object]:
 
 
 def step_preprocessing(trained: Trained, layout: StateLayout) -> dict[str, object]:
-    """Return what ``preprocessing.json`` says beside a model that is a step along a stream.
+    """Return the content of ``preprocessing.json`` for a streaming step.
 
     Args:
-        trained: The classifier with its clips.
-        layout: Of its state.
+        trained: The classifier with its preprocessing.
+        layout: Layout of its state.
     """
     clip = trained.clip
     return {

@@ -1,4 +1,4 @@
-"""The three ways in which a traced graph becomes a file."""
+"""The three file formats of a traced graph."""
 
 import importlib.util
 import logging
@@ -20,7 +20,7 @@ _ONNX_OPSET = 20
 
 
 class Graph(NamedTuple):
-    """What is written, and what goes in and comes out."""
+    """A traced graph with the names of its inputs and outputs."""
 
     program: ExportedProgram
     inputs: list[str]
@@ -28,18 +28,18 @@ class Graph(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A kind of file, and what writes it."""
+    """A file format and the function that writes it."""
 
     file: str
     """Name of the file."""
     write: Callable[[Graph, Path], None]
     load: Callable[[Path], Any]
-    """``load_model`` of the script beside it: from its folder to the function that it computes."""
+    """``load_model`` of the script: takes the folder and returns the function that computes."""
     packages: tuple[str, ...] = ()
-    """What writing and reading it needs besides torch."""
+    """Packages that writing and reading need besides torch."""
 
     def check_packages(self) -> None:
-        """Raise a ValueError if one of the packages is not installed."""
+        """Raise a ValueError if one of these packages is not installed."""
         absent = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if absent:
             raise ValueError(
@@ -75,12 +75,12 @@ WAYS = {
     "onnx": Way("model.onnx", _write_onnx, clips.load_model, ("onnx", "onnxscript", "onnxruntime")),
     "aoti": Way("model.aoti.pt2", _write_aoti, loaders.load_model),
 }
-"""By their names on the command line."""
+"""Formats by their names on the command line."""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what exporters say about packages that nobody asked for."""
+    """Hide the exporters' warnings, which the user can do nothing about."""
     theirs = logging.getLogger("torch.onnx")
     level = theirs.level
     theirs.setLevel(logging.ERROR)

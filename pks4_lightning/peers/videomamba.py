@@ -36,16 +36,16 @@ __all__ = ["BidirectionalMamba", "ClipEmbedding", "StateSpace", "VideoMamba", "V
 
 
 class VideoMamba(nn.Module):
-    """Map clips to the vectors of their class tokens.
+    """Maps clips to the vectors of their class tokens.
 
     Args:
         d_model: Width: 192, 384 or 576 (Ti, S, M).
-        num_layers: 24, 24 or 32.
+        num_layers: Number of layers: 24, 24 or 32.
         image_size: Side of the frames that the grid of position embeddings is made for.
         patch_size: Side of the patches that the patch embedding is made for.
         num_frames: Frames that the temporal position embeddings are made for.
         d_state: State size per channel.
-        drop_path_rate: Of the last layer's branch; it grows linearly from 0 at the first.
+        drop_path_rate: Rate of the last layer's branch; it grows linearly from 0 at the first.
         gradient_checkpointing: Recompute the layers in the backward pass.
     """
 
@@ -80,7 +80,7 @@ class VideoMamba(nn.Module):
 
         Args:
             video: Normalised frames, of any number and of any size that whole patches cover.
-            patch_size: Side of a patch in pixels; ``None``: that of the patch embedding.
+            patch_size: Side of a patch in pixels; ``None`` uses that of the patch embedding.
 
         Raises:
             ValueError: If patches do not cover a frame exactly.
@@ -94,7 +94,7 @@ class VideoMamba(nn.Module):
         return self.norm(x[:, 0])
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        """Name the modules that it is made of, by what they do."""
+        """Return the network's modules by their function."""
         layers = [layer for layer in self.layers if isinstance(layer, VideoMambaLayer)]
         mixers = [layer.mixer for layer in layers]
         return {
@@ -116,14 +116,14 @@ class VideoMamba(nn.Module):
 
     @torch.no_grad()
     def _scale_residual_branches(self) -> None:
-        """Start with branches whose sum does not grow with the depth, as Mamba does."""
+        """Scale the residual branches so that their sum does not grow with depth, as in Mamba."""
         for module in self.modules():
             if isinstance(module, BidirectionalMamba):
                 module.out_proj.weight.div_(math.sqrt(len(self.layers)))
 
 
 class ClipEmbedding(nn.Module):
-    """Cut clips into patches and say where each one lies, in its frame and in time.
+    """Cuts clips into patches and adds position embeddings in space and time.
 
     Args:
         d_model: Width of the tokens.
@@ -144,7 +144,7 @@ class ClipEmbedding(nn.Module):
         self.patch_size = patch_size
         self.patches = nn.Conv2d(3, d_model, kernel_size=patch_size, stride=patch_size)
         self.class_embedding = nn.Parameter(torch.zeros(d_model))
-        # of the class token, then of the patches
+        # for the class token, then for the patches
         num_positions = 1 + (image_size // patch_size) ** 2
         self.position_embedding = nn.Parameter(torch.empty(num_positions, d_model))
         self.temporal_embedding = nn.Parameter(torch.zeros(num_frames, d_model))
@@ -153,7 +153,7 @@ class ClipEmbedding(nn.Module):
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B L D"]:
-        """Return the tokens of each clip, in at least float32: the start of a residual stream."""
+        """Return the tokens of each clip in at least float32, as the start of a residual stream."""
         num_clips, _, num_frames, height, width = video.shape
         side = patch_size or self.patch_size
         frames = resize_patches(
@@ -169,12 +169,12 @@ class ClipEmbedding(nn.Module):
 
 
 class VideoMambaLayer(nn.Module):
-    """Normalise, scan both ways, add.
+    """Normalises the tokens, scans them in both directions and adds the result.
 
     Args:
         d_model: Width of the tokens.
         d_state: State size per channel.
-        drop_path_rate: Probability that the branch is left out for a clip in training.
+        drop_path_rate: Probability that the branch is skipped for a clip in training.
     """
 
     def __init__(self, d_model: int, *, d_state: int, drop_path_rate: float) -> None:
@@ -184,15 +184,15 @@ class VideoMambaLayer(nn.Module):
         self.mixer = BidirectionalMamba(d_model, d_state=d_state)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        """Return the tokens; the residual stream stays in its own precision under autocast."""
+        """Return the tokens; under autocast, the residual stream keeps its own precision."""
         branch = self.mixer(self.norm(x)).to(x.dtype)
         return x + drop_path(branch, self.drop_path_rate, training=self.training)
 
 
 class BidirectionalMamba(nn.Module):
-    """A Mamba block that reads the sequence forwards and, with weights of its own, backwards.
+    """A Mamba block that reads the sequence forwards and, with separate weights, backwards.
 
-    Both directions share the projections in and out; their gated outputs are added in between.
+    Both directions share the input and output projections; their gated outputs are added.
 
     Args:
         d_model: Width of the tokens.
@@ -209,7 +209,7 @@ class BidirectionalMamba(nn.Module):
         nn.init.trunc_normal_(self.in_proj.weight, std=0.02)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        """Return what is to be added to the tokens."""
+        """Return the update of the tokens."""
         content, gate = self.in_proj(x).chunk(2, dim=-1)
         y = self.ahead(content, gate) + self.back(content.flip(1), gate.flip(1)).flip(1)
         return self.out_proj(y)
@@ -240,13 +240,13 @@ class StateSpace(nn.Module):
     def forward(
         self, content: Float[Tensor, "B L E"], gate: Float[Tensor, "B L E"]
     ) -> Float[Tensor, "B L E"]:
-        """Return the gated scan; a token sees those before it only."""
+        """Return the gated scan; a token depends only on those before it."""
         assert self.conv1d.bias is not None
         content = causal_conv_silu(content, self.conv1d.weight, self.conv1d.bias)
         delta, B, C = self.x_proj(content).split(self._sizes, dim=-1)
         return selective_scan(
             u=content,
-            # without the bias: the scan adds it in float32
+            # without the bias, which the scan adds in float32
             delta=F.linear(delta, self.dt_proj.weight),
             A=-torch.exp(self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32))),
             B=B,

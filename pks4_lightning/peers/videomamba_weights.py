@@ -1,8 +1,8 @@
-"""VideoMamba's published ``.pth`` files, under the names of our modules.
+"""Reads VideoMamba's published ``.pth`` files into our modules.
 
 Reference:
-    https://huggingface.co/OpenGVLab/VideoMamba, for the names. Files of image and of video training
-    hold the same ones, by themselves or inside ``model`` or ``module``.
+    https://huggingface.co/OpenGVLab/VideoMamba, for the names. Files of image and of video models
+    use the same names, at the top level or inside ``model`` or ``module``.
 """
 
 import pickle
@@ -32,7 +32,7 @@ _NAMES = {
     "norm_f.weight": "norm.weight",
 }
 _LAYERS = ("conv1d.weight", "conv1d.bias", "x_proj.weight", "dt_proj.weight", "dt_proj.bias")
-# the two directions stand side by side there, the backward one marked by a b
+# the published files have the two directions side by side, with a b for the backward one
 _MIXER = {
     **{name: f"ahead.{name}" for name in (*_LAYERS, "A_log", "D")},
     **{name.replace(".", "_b."): f"back.{name}" for name in _LAYERS},
@@ -42,21 +42,21 @@ _MIXER = {
 
 
 def load_published(network: VideoMamba, path: str | Path) -> dict[str, Tensor]:
-    """Fill a network with the weights of a published file.
+    """Load the weights of a published file into a network.
 
-    Position embeddings of another grid or of another number of frames are interpolated. The file of
-    an image model has no temporal embeddings: they start at zero.
+    Position embeddings of another grid or another number of frames are interpolated. The file of an
+    image model has no temporal embeddings, so they start at zero.
 
     Args:
-        network: Of the same width and depth.
-        path: The file. It is read with ``weights_only=True``: nothing in it can run code.
+        network: A network of the same width and depth.
+        path: The file. It is read with ``weights_only=True``, so nothing in it can run code.
 
     Returns:
         The ``weight`` and ``bias`` of the file's head; empty if it has none.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or does not fit the network.
+        ValueError: If the file cannot be read, or does not fit the network.
     """
     weights = convert_names(_read(Path(path)))
     head = {
@@ -85,14 +85,14 @@ def load_published(network: VideoMamba, path: str | Path) -> dict[str, Tensor]:
 
 
 def convert_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of a published state dict, and drop the axes that ours do not have.
+    """Rename the tensors of a published state dict, and drop the axes that our modules lack.
 
     Args:
-        published: Under the published names. Names that are none of VideoMamba's stay.
+        published: Tensors by published names. Unknown names are kept.
 
     Returns:
-        Under ours. The patch embedding of a video model, whose kernel takes one frame, loses its
-        time axis; embeddings lose their batch axis.
+        Tensors by our names. The patch embedding of a video model, whose kernel covers one frame,
+        loses its time axis; embeddings lose their batch axis.
     """
     weights = {_our_name(name): tensor for name, tensor in published.items()}
     if _PATCHES in weights and weights[_PATCHES].ndim == 5:
@@ -111,7 +111,7 @@ def _our_name(name: str) -> str:
 
 
 def _resize_positions(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Fit the embeddings to the network's frames: how many, and how many patches each has."""
+    """Resize the embeddings to the network's number of frames and of patches per frame."""
     weights[_TEMPORAL] = resize_frame_positions(weights[_TEMPORAL], len(own[_TEMPORAL]))
     if _POSITION in weights:
         of_class, of_patches = weights[_POSITION].tensor_split([1])

@@ -122,7 +122,7 @@ def test_a_page_is_answered_step_by_step_and_the_upload_is_removed(answered, cli
 def test_a_long_video_has_a_timeline(model, answered, clip, uploads):
     *_, before, page = answered(clip, window=1.0)
     assert (before.answer, before.seen) == (page.answer, page.seen)
-    assert "Looking for what happens when" in before.timeline
+    assert "Computing the timeline" in before.timeline
     timeline = watch(model, str(clip), "clip.mp4", window=1.0)
     assert timeline.segments[0].start == 0.0
     assert timeline.segments[-1].end == pytest.approx(4.0)
@@ -150,7 +150,7 @@ def bad_files(folder, clip):
     for place, (sentence, content) in enumerate(contents.items()):
         files[sentence] = folder / f"{place}.mp4"
         files[sentence].write_bytes(content)
-    files["holds a single picture"] = write_clip(folder / "one", Clip(".mp4", num_frames=1))
+    files["holds a single image"] = write_clip(folder / "one", Clip(".mp4", num_frames=1))
     files["it contains no video stream"] = folder / "sound.mp4"
     with av.open(str(folder / "sound.mp4"), "w") as container:
         sound = container.add_stream("aac", rate=8000, layout="mono")
@@ -218,7 +218,7 @@ def test_what_is_no_fault_of_the_video_is_told_where_the_page_was_started(capfd)
 
     is_answer, sentence = outcome(broken)
     assert not is_answer
-    assert sentence.startswith("RuntimeError: where `pks4 app` was started")
+    assert sentence.startswith("RuntimeError: see the terminal in which")
     assert "a bug" in capfd.readouterr().err
 
 

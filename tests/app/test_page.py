@@ -53,7 +53,7 @@ def served(trained, tmp_path_factory):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
-            assert line == f"Open http://127.0.0.1:{port}/ in a browser; Ctrl-C ends it.\n"
+            assert line == f"Open http://127.0.0.1:{port}/ in a browser; press Ctrl-C to stop.\n"
             yield f"http://127.0.0.1:{port}/", folder
         finally:
             process.send_signal(signal.SIGTERM)

@@ -82,7 +82,7 @@ def gestures(motion_set, tmp_path):
         (["--arms"], "--arms names none: name one"),
         (["--task", "motion"], "There is no table of clips"),
         (["--task", "motion", "--data.train", "index.csv"], "no clip of the split 'train'"),
-        (["--task", "motion", "--folds", "5"], "--folds (5) is for gestures"),
+        (["--task", "motion", "--folds", "5"], "--folds (5) applies to gestures"),
     ],
 )
 def test_what_makes_no_table_is_said_in_one_sentence(gestures, capsys, arguments, message):

@@ -141,7 +141,7 @@ def test_a_wrong_export_fails_and_leaves_the_earlier_one(
     for place in (out, tmp_path / "new"):
         assert export(checkpoint, place, "torch") == 1
         error = capsys.readouterr().err
-        assert "answers otherwise than the classifier: logits differ by up to 0.001," in error
+        assert "disagrees with the classifier: logits differ by up to 0.001," in error
         assert f"Nothing was written to {place}." in error
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert list(tmp_path.iterdir()) == [out], "nothing else is left"

@@ -1,1 +1,1 @@
-"""The motion bench's videos: cut-outs of real frames that move over real video."""
+"""The motion bench's videos: cut-outs of real frames that move over real videos."""

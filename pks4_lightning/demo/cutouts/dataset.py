@@ -1,10 +1,10 @@
-"""The motion bench: cut-outs of real frames that move over real video, in time-reversal pairs.
+"""The motion bench: cut-outs of real frames moving over real videos, in time-reversal pairs.
 
 The folder has ``videos/<number>.webm`` and ``annotations.csv`` with the columns path, label, split,
-group and amplitude, which ``pks4 fit`` reads as it is. The group is the scene. Each scene of the
-test split stands there twice, once in each direction, background and all. Whatever answers from an
-unordered set of frames gives both the same answer: it is right about one of the two at most. The
-scenes of the training split are all different, and made of other source videos.
+group and amplitude, which ``pks4 fit`` reads without changes. A group is a scene. Each scene of the
+test split is there twice, once in each direction, including its background. A model that ignores
+the order of frames gives both the same answer, so at most one of the two is correct. The scenes of
+the training split are all different, and are made of other source videos.
 """
 
 import logging
@@ -33,14 +33,14 @@ __all__ = ["generate_cutout_dataset"]
 logger = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 1
-"""Part of the settings file: raise it when the same settings no longer give the same bytes."""
+"""Stored with the settings: increase it when the same settings no longer give the same bytes."""
 _QUALITY = 32
-"""VP9's scale, on which the flat shapes of the demo set do with 48."""
+"""VP9's ``crf``; lower is better, and 48 is enough for the flat shapes of the demo dataset."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One video to be made: its number is its name, its scene the number of its generator."""
+    """A video to generate: its file name is its number, its scene's random stream is ``scene``."""
 
     number: int
     scene: int
@@ -63,29 +63,29 @@ def generate_cutout_dataset(
     settings: CutoutSettings = CutoutSettings(),  # noqa: B008 - frozen
     num_workers: int = 2,
 ) -> Path:
-    """Write the motion bench, or leave it alone where it is already finished.
+    """Write the motion bench, unless it is already finished.
 
-    Each file appears under its name only when it is whole. An interrupted call is continued by the
-    next one with the same arguments.
+    Files are written atomically. Calling the function again with the same arguments continues an
+    interrupted call.
 
     Args:
-        folder: Where to write; created if missing.
+        folder: Output folder; created if missing.
         sources: Folder of the videos that the clips are made of; see
             :func:`~pks4_lightning.demo.cutouts.sources.find_sources`.
-        num_train: Videos in the training split; classes, and amplitudes within them, in balance.
+        num_train: Videos in the training split; balanced over classes and their amplitudes.
         num_test: Videos in the test split.
-        seed: 0 or more. The bytes of every file depend on this, the sources, the numbers and the
-            settings alone.
-        settings: What the clips look like.
-        num_workers: Processes that render and encode. 0 works in the calling process.
+        seed: 0 or more. The bytes of every file depend only on the seed, the sources, the numbers
+            of videos and the settings.
+        settings: Appearance of the clips.
+        num_workers: Number of processes that render and encode; 0 uses the calling process.
 
     Returns:
         The folder.
 
     Raises:
-        FileNotFoundError: If there is no folder of sources.
-        ValueError: If the sources do not make two splits, one of them is damaged, the folder holds
-            another set or foreign files, or a number is out of range.
+        FileNotFoundError: If the folder of sources does not exist.
+        ValueError: If the sources are too few for two splits or one of them is damaged, the folder
+            holds another dataset or other files, or a number is out of range.
     """
     refuse_negative(num_train=num_train, num_test=num_test, seed=seed, num_workers=num_workers)
     found = find_sources(sources, num_frames=settings.num_frames)
@@ -117,7 +117,7 @@ def generate_cutout_dataset(
 
 
 def _plan(split: str, amount: int, *, first: int, settings: CutoutSettings) -> list[_Entry]:
-    """Deal a split's labels and amplitudes evenly; two test videos in a row share their scene."""
+    """Assign labels and amplitudes evenly; each two consecutive test videos share a scene."""
     entries = []
     for place in range(amount):
         scene = place - place % 2 if split == "test" else place
@@ -129,7 +129,7 @@ def _plan(split: str, amount: int, *, first: int, settings: CutoutSettings) -> l
 def _make_video(
     entry: _Entry, *, folder: Path, sources: Sources, seed: int, settings: CutoutSettings
 ) -> None:
-    """Write one video unless it is there."""
+    """Write a video, unless it exists."""
     if (folder / entry.path).exists():
         return
     scene = draw_scene(

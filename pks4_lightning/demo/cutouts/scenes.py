@@ -1,12 +1,12 @@
-"""A scene of the motion bench: a real video that plays on, and cut-outs of another one before it.
+"""A scene of the motion bench: a real video as background, with cut-outs of another in front.
 
-A scene is one path through time, the background's included. Its two classes are the path and the
-path played backwards, so a set of frames without their order says nothing about which it is.
+A scene is one path through time, including the background. Its two classes are the path and the
+path played backwards, so the set of frames without their order does not tell them apart.
 
 Dimensions:
     T: frames
     H, W: pixels
-    S: side of a cut-out's square, in pixels
+    S: side of a cut-out's bounding square, in pixels
 """
 
 import math
@@ -24,32 +24,32 @@ from pks4_lightning.demo.cutouts.sources import Source, read_frames
 __all__ = ["Cutout", "Scene", "draw_scene", "render_scene"]
 
 Way = Float[np.ndarray, "T 2"]
-"""To the right and down, in pixels."""
+"""Positions to the right and down, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """A piece of a frame along its way."""
+    """A piece of a frame and its path."""
 
     picture: Float[np.ndarray, "S S 4"]
-    """Red, green and blue, 0 to 255, times the share covered; and that share, 0 to 1."""
+    """RGB from 0 to 255, premultiplied by coverage, and the coverage from 0 to 1."""
     way: Way
-    """Of its centre, as seen when the camera is at its mean place."""
+    """Positions of its centre for a camera at its mean position."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is filmed, and the camera's way."""
+    """A background, cut-outs and the path of the camera."""
 
     background: UInt8[np.ndarray, "T H W 3"]
     camera: Way
-    """Of the upper left corner of what is seen of the background."""
+    """Positions of the upper left corner of the visible part of the background."""
     drift: Way
-    """The camera's way from its mean place."""
+    """Displacements of the camera from its mean position."""
     cutouts: tuple[Cutout, ...]
-    """From back to front."""
+    """Ordered from back to front."""
     moving: int
-    """Which of them the class is named after."""
+    """Index of the cut-out that the class is named after."""
 
 
 def draw_scene(
@@ -61,15 +61,15 @@ def draw_scene(
     rng: Generator,
     settings: CutoutSettings,
 ) -> Scene:
-    """Draw a scene of one pair of classes, in the first class's direction of time.
+    """Draw a scene of a pair of classes, in the first class's direction of time.
 
     Args:
-        axis: Along which an object goes towards lower values: 0 to the left, 1 up.
-        amplitude: How far it goes against the background, in pixels.
+        axis: The axis along which the object moves towards lower values: 0 to the left, 1 up.
+        amplitude: Distance that it moves relative to the background, in pixels.
         sources: Videos of the split.
-        folder: Of the videos.
-        rng: Source of all draws. It never learns which of the pair's classes is wanted.
-        settings: Of the set.
+        folder: Folder of the videos.
+        rng: Source of all random numbers. It does not depend on which class of the pair is wanted.
+        settings: Settings of the dataset.
 
     Raises:
         VideoDecodeError: If a video is damaged.
@@ -108,11 +108,11 @@ def draw_scene(
 
 
 def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
-    """Paint a scene.
+    """Render a scene.
 
     Args:
-        scene: Cut-outs may leave the picture.
-        size: Height and width of what is seen.
+        scene: The scene; cut-outs may leave the frame.
+        size: Height and width of a frame.
 
     Returns:
         RGB frames in the order of the scene's path.
@@ -134,20 +134,20 @@ def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
 
 
 def _progress(rng: Generator, num_frames: int) -> Float[np.ndarray, " T"]:
-    """Rise from -1/2 to 1/2 over the clip at a speed that swells or ebbs in the middle."""
+    """Rise from -1/2 to 1/2 over the clip, faster or slower in the middle."""
     time = np.linspace(0.0, 1.0, num_frames)
     return time - 0.5 + rng.uniform(-0.5, 0.5) * np.sin(2.0 * math.pi * time) / (2.0 * math.pi)
 
 
 def _drift(rng: Generator, settings: CutoutSettings) -> Way:
-    """Move the camera along a line through its mean place."""
+    """Return a camera path along a line through its mean position."""
     along = rng.uniform(*settings.drift) * _progress(rng, settings.num_frames)
     heading = rng.uniform(0.0, 2.0 * math.pi)
     return along[:, None] * np.array([math.cos(heading), math.sin(heading)])
 
 
 def _slide(rng: Generator, axis: int, amplitude: float, settings: CutoutSettings) -> Way:
-    """Go along an axis towards lower values, anywhere in the picture."""
+    """Return a path along an axis towards lower values, anywhere in the frame."""
     room = np.full(2, settings.size / 2.0 - settings.radius[0])
     room[axis] = max(room[axis] - amplitude / 2.0, 0.0)
     middle = settings.size / 2.0 + rng.uniform(-1.0, 1.0, 2) * room
@@ -157,7 +157,7 @@ def _slide(rng: Generator, axis: int, amplitude: float, settings: CutoutSettings
 
 
 def _jitter(rng: Generator, place: Float[np.ndarray, "2"], settings: CutoutSettings) -> Way:
-    """Go to and fro about a place, along both axes and at several speeds."""
+    """Return a path that oscillates around a point, along both axes and at several frequencies."""
     time = np.linspace(0.0, 2.0 * math.pi, settings.num_frames)[:, None]
     reach = rng.uniform(*settings.jitter, 2)
     turns, phases = rng.uniform(1.0, 4.0, (2, 2)), rng.uniform(0.0, 2.0 * math.pi, (2, 2))
@@ -168,7 +168,7 @@ def _jitter(rng: Generator, place: Float[np.ndarray, "2"], settings: CutoutSetti
 def _cut_out(
     rng: Generator, picture: UInt8[np.ndarray, "H W 3"], settings: CutoutSettings
 ) -> Float[np.ndarray, "S S 4"]:
-    """Cut a piece with a smooth outline out of a picture."""
+    """Cut a piece with a smooth outline out of a frame."""
     radius = rng.uniform(*settings.radius)
     side = 2 * math.ceil(1.4 * radius) + 2
     grid = np.arange(side) - (side - 1) / 2.0
@@ -188,7 +188,7 @@ def _paint(
     picture: Float[np.ndarray, "S S 4"],
     place: Float[np.ndarray, "2"],
 ) -> None:
-    """Lay a cut-out over a canvas, its upper left corner anywhere between the pixels."""
+    """Draw a cut-out onto a canvas, with its upper left corner at any subpixel position."""
     left, top = np.floor(place).astype(int)
     side = picture.shape[0] + 1
     padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)))
@@ -201,7 +201,7 @@ def _paint(
 def _between(
     picture: Float[np.ndarray, "H W C"], top: int, left: int, size: int, right: float, down: float
 ) -> Float[np.ndarray, "size size C"]:
-    """Read a square at a fraction of a pixel to the right and down of a corner, bilinearly."""
+    """Read a square at a subpixel offset to the right and down, with bilinear interpolation."""
     cut = picture[top : top + size + 1, left : left + size + 1]
     rows = cut[:-1] + down * (cut[1:] - cut[:-1])
     return rows[:, :-1] + right * (rows[:, 1:] - rows[:, :-1])

@@ -1,40 +1,40 @@
-"""What the motion bench's clips look like."""
+"""Settings of the motion bench's clips."""
 
 from dataclasses import dataclass
 
 __all__ = ["LABELS", "CutoutSettings"]
 
 LABELS = ("left", "right", "up", "down")
-"""Classes in label order; two neighbours are each other's time reversal."""
+"""Classes in label order; each class and its neighbour are time reversals of each other."""
 
 
 @dataclass(frozen=True)
 class CutoutSettings:
-    """What the clips look like; all lengths in pixels, all ranges drawn from uniformly."""
+    """Appearance of the clips; lengths are in pixels, and ranges are drawn from uniformly."""
 
     size: int = 96
     """Height and width of a frame; even, because the codec halves the colour planes."""
     num_frames: int = 17
-    """Odd: the middle frames of equal segments are then the same frames in both directions."""
+    """Odd, so that the middle frames of equal segments are the same frames in both directions."""
     frames_per_second: int = 12
     amplitudes: tuple[int, ...] = (16, 32, 48, 64)
-    """Lengths of the way that the named object goes against the background; all equally often."""
+    """Distances that the named object moves relative to the background; equally frequent."""
     radius: tuple[float, float] = (12.0, 18.0)
-    """Of a cut-out."""
+    """Radius of a cut-out."""
     drift: tuple[float, float] = (0.0, 8.0)
-    """Length of the camera's way over the clip, along a line of any direction."""
+    """Length of the camera's path over the clip, along a line in any direction."""
     num_distractors: int = 1
-    """Cut-outs that jitter on the spot, behind the named object."""
+    """Number of cut-outs that jitter in place, behind the named object."""
     jitter: tuple[float, float] = (1.0, 4.0)
-    """How far they go, in each direction."""
+    """Amplitude of the jitter in each direction."""
     occlusion: float = 0.3
-    """Share of the clips in which another one jitters in front of the named object's way."""
+    """Share of the clips in which another cut-out jitters in front of the named object's path."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be rendered or encoded.
+        """Refuse settings that cannot be rendered or encoded.
 
         Raises:
-            ValueError: If the frame size, the number of frames or the amplitudes make no clips.
+            ValueError: If the frame size, the number of frames or the amplitudes are invalid.
         """
         if self.size < 32 or self.size % 2:
             raise ValueError(f"size ({self.size}) must be an even number of at least 32 pixels.")

@@ -1,4 +1,4 @@
-"""The user's own videos that the motion bench is cut out of, apart for training and test."""
+"""The user's videos that the motion bench is made of, separate for training and test."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ __all__ = ["Source", "Sources", "find_sources", "read_frames"]
 logger = logging.getLogger(__name__)
 
 _PARTS = 3
-"""Of which one is for the test."""
+"""One part in this many is for the test."""
 _LEAST = 2
-"""Videos of a split: a clip is made of two."""
+"""Least number of videos in a split, because a clip is made of two."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video that clips are made of."""
+    """A video used to make clips."""
 
     path: str
     num_frames: int
@@ -36,32 +36,32 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """The videos of each split; none of one is filmed with any of the other."""
+    """The videos of each split; no two videos from different splits were filmed together."""
 
     folder: Path
     train: tuple[Source, ...]
     test: tuple[Source, ...]
 
     def fingerprint(self) -> str:
-        """Name the videos by their paths, lengths and sizes, wherever the folder lies."""
+        """Return a hash of the videos' paths, lengths and sizes, independent of the folder."""
         listed = [[asdict(source) for source in split] for split in (self.train, self.test)]
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def find_sources(folder: Path, *, num_frames: int) -> Sources:
-    """Find the videos of a folder and part them, whole groups at a time: a third for the test.
+    """Find the videos of a folder and divide them by whole groups: a third is for the test.
 
-    Where the folder has an ``index.csv``, as ``pks4 data groups`` writes it, its column ``group``
+    If the folder has an ``index.csv``, as ``pks4 data groups`` writes it, its column ``group``
     tells which videos were filmed together, and videos that it does not list are left out.
-    Elsewhere every video counts as a group of its own.
+    Otherwise every video is a group.
 
     Args:
-        folder: Holds videos, at any depth.
-        num_frames: Frames of a clip. Videos that have fewer, or cannot be read, are named and left
-            out.
+        folder: Contains videos, at any depth.
+        num_frames: Frames of a clip. Videos that are shorter or cannot be read are left out with a
+            warning.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        FileNotFoundError: If the folder does not exist.
         ValueError: If there are too few videos or groups for both splits.
     """
     if not folder.is_dir():
@@ -103,12 +103,12 @@ def find_sources(folder: Path, *, num_frames: int) -> Sources:
 def read_frames(
     path: Path, indices: Sequence[int], *, short_side: int
 ) -> UInt8[np.ndarray, "T H W 3"]:
-    """Decode frames of a video; past its end the last one is repeated.
+    """Decode frames of a video; the last frame is repeated beyond the end.
 
     Args:
         path: The video.
         indices: Numbers of the frames.
-        short_side: What they are scaled to, in pixels.
+        short_side: Length of the shorter side after scaling, in pixels.
 
     Raises:
         VideoDecodeError: If the video is damaged.
@@ -118,7 +118,7 @@ def read_frames(
         last = video.num_frames - 1
         try:
             frames = video.frames([min(index, last) for index in indices], short_side)
-        except FewerFramesError:  # the video knows better now how many it has
+        except FewerFramesError:  # decoding has corrected the number of frames: try again
             continue
         return frames.numpy()
 
@@ -129,8 +129,8 @@ def _grouped(folder: Path) -> list[GroupedClip]:
     if table.is_file():
         return sorted(read_clips(table), key=lambda clip: clip.path)
     logger.warning(
-        "%s has no index.csv: every video counts as filmed apart from all others. Where that is "
-        "not so, `pks4 data groups` makes the table.",
+        "%s has no index.csv: every video counts as filmed apart from all others. If that is "
+        "wrong, make the table with `pks4 data groups`.",
         folder,
     )
     return [GroupedClip(path, "", group=path) for path in find_videos(folder)]

@@ -1,7 +1,7 @@
-"""One clip of the demo set: its class, its frames, its bytes.
+"""One clip of the demo dataset: its class, its frames and its bytes.
 
-Every frame is a key frame. A frame's coding noise then cannot tell its place in the clip, and the
-decoded frames of a class are its partner's, bit for bit, in reverse order.
+Every frame is a key frame, so that a frame's coding noise does not reveal its position in the clip,
+and the decoded frames of a class are those of its partner in reverse order, bit for bit.
 """
 
 import io
@@ -38,18 +38,18 @@ _ENCODER_OPTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One video before encoding."""
+    """A video before encoding."""
 
     frames: UInt8[np.ndarray, "T H W 3"]
     placeholders: tuple[str, ...]
-    """What stands for each ``[something]`` of the class's template, in order."""
+    """Names that fill each ``[something]`` of the class's template, in order."""
 
 
 def class_templates(settings: MotionSettings) -> list[str]:
-    """List the classes' templates in label order, brackets where an object's name belongs.
+    """List the classes' templates in label order, with brackets for the objects' names.
 
     Args:
-        settings: Of the set.
+        settings: Settings of the dataset.
     """
     return [template for name in settings.motions for template in MOTIONS[name].templates]
 
@@ -77,7 +77,7 @@ def pair_of(label: int) -> int:
         The same number for two classes that are each other's time reversal.
 
     Raises:
-        ValueError: If the index is negative, as it is for a video without a label.
+        ValueError: If the index is negative, which stands for a video without a label.
     """
     if label < 0:
         raise ValueError(f"label ({label}) must be 0 or more to belong to a pair of classes.")
@@ -85,13 +85,13 @@ def pair_of(label: int) -> int:
 
 
 def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -> Clip:
-    """Make one video from its scene's own counter-based generator.
+    """Make a video from its scene's own counter-based generator.
 
     Args:
         label: Class index.
-        number: Which of the set's scenes. Equal numbers give equal scenes to a pair's two classes.
-        seed: The set's seed.
-        settings: What the clip looks like.
+        number: Number of the scene. A pair's two classes have equal scenes for equal numbers.
+        seed: Seed of the dataset.
+        settings: Appearance of the clip.
 
     Returns:
         The frames, played backwards if the class is the second of its pair.
@@ -111,8 +111,8 @@ def scene_of(label: int, *, number: int, seed: int, settings: MotionSettings) ->
     Args:
         label: Class index.
         number: As for :func:`make_clip`.
-        seed: The set's seed.
-        settings: What the clip looks like.
+        seed: Seed of the dataset.
+        settings: Appearance of the clip.
     """
     return draw_scene(settings.motions[pair_of(label)], random_stream(seed, number), settings)
 
@@ -120,12 +120,12 @@ def scene_of(label: int, *, number: int, seed: int, settings: MotionSettings) ->
 def encode_webm(
     frames: UInt8[np.ndarray, "T H W 3"], *, frames_per_second: int, quality: int = 48
 ) -> bytes:
-    """Encode frames as VP9, each one a key frame, with one thread.
+    """Encode frames as VP9 in one thread, with every frame a key frame.
 
     Args:
-        frames: RGB, 0 to 255; even height and width.
-        frames_per_second: Playing speed.
-        quality: VP9's ``crf``, 0 to 63; the lower, the better.
+        frames: RGB, 0 to 255; height and width are even.
+        frames_per_second: Playback speed.
+        quality: VP9's ``crf``, 0 to 63; lower is better.
 
     Returns:
         A WebM file; equal frames give equal bytes.
@@ -147,10 +147,10 @@ def encode_webm(
 
 
 def random_stream(seed: int, stream: int) -> np.random.Generator:
-    """Return one of the set's independent generators.
+    """Return one of the dataset's independent generators.
 
     Args:
-        seed: The set's.
-        stream: Which one.
+        seed: Seed of the dataset.
+        stream: Number of the generator.
     """
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))

@@ -1,12 +1,12 @@
-"""The demo set: short real videos whose classes come in time-reversal pairs.
+"""The demo dataset: short videos whose classes come in time-reversal pairs.
 
-The folder has Something-Something V2's official layout, so a training on it takes the same way as
-one on the real thing: ``videos/<id>.webm`` (VP9), ``labels/{train,validation,test}.json`` and
-``labels/labels.json``. Unlike the official one, the test list has its labels.
+The folder has Something-Something V2's official layout, so training reads it in the same way:
+``videos/<id>.webm`` (VP9), ``labels/{train,validation,test}.json`` and ``labels/labels.json``.
+Unlike the official test list, this one has labels.
 
-Each scene of the validation and test splits stands there twice, once in each direction. Whatever
-answers from an unordered set of frames gives both the same answer: it is right about the direction
-of one in two, exactly. The scenes of the training split are all different.
+Each scene of the validation and test splits is there twice, once in each direction. A model that
+ignores the order of frames gives both the same answer, so its direction is correct for exactly one
+of the two. The scenes of the training split are all different.
 """
 
 import logging
@@ -41,14 +41,14 @@ __all__ = ["generate_motion_dataset"]
 logger = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 2
-"""Part of the settings file: raise it when the same settings no longer give the same bytes."""
+"""Stored with the settings: increase it when the same settings no longer give the same bytes."""
 _ORDER_STREAM = 1 << 40
-"""First generator of the splits' orders; those below it belong to the scenes."""
+"""First generator for the order of the splits; those below it belong to the scenes."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One video to be made: its number is its name, its scene the number of its generator."""
+    """A video to generate: its file name is its number, its scene's random stream is ``scene``."""
 
     number: int
     scene: int
@@ -66,25 +66,26 @@ def generate_motion_dataset(
     settings: MotionSettings | None = None,
     num_workers: int = 2,
 ) -> Path:
-    """Write the demo set, or leave it alone where it is already finished.
+    """Write the demo dataset, unless it is already finished.
 
-    Each file appears under its name only when it is whole. An interrupted call is continued by the
-    next one with the same arguments.
+    Files are written atomically. Calling the function again with the same arguments continues an
+    interrupted call.
 
     Args:
-        folder: Where to write; created if missing.
-        num_train: Videos in the training split, classes in balance.
+        folder: Output folder; created if missing.
+        num_train: Videos in the training split, balanced over classes.
         num_val: Videos in the validation split.
         num_test: Videos in the test split.
-        seed: 0 or more. The bytes of every file depend on this, the numbers and the settings alone.
-        settings: What the clips look like. ``None`` means the defaults.
-        num_workers: Processes that render and encode. 0 works in the calling process.
+        seed: 0 or more. The bytes of every file depend only on the seed, the numbers of videos and
+            the settings.
+        settings: Appearance of the clips. ``None`` uses the defaults.
+        num_workers: Number of processes that render and encode; 0 uses the calling process.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the folder holds another set or foreign files, or a number is out of range.
+        ValueError: If the folder holds another dataset or other files, or a number is out of range.
     """
     folder, settings = Path(folder), settings or MotionSettings()
     refuse_negative(
@@ -95,7 +96,7 @@ def generate_motion_dataset(
         "format": _FORMAT_VERSION,
         "seed": seed,
         "num_videos": numbers,
-        # what is not used is left out: sets made before it existed are known again
+        # leave out unused settings, so that datasets made before these settings still match
         "settings": {key: value for key, value in asdict(settings).items() if value is not None},
     }
     if not begin_set(folder, recipe):
@@ -116,7 +117,7 @@ def generate_motion_dataset(
 
 
 def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entry]:
-    """Number the videos from 1 and deal each split balanced labels in random order."""
+    """Number the videos from 1 and assign each split balanced labels in random order."""
     entries: list[_Entry] = []
     for position, (split, amount) in enumerate(numbers.items()):
         videos = np.arange(amount)
@@ -134,7 +135,7 @@ def _plan(numbers: dict[str, int], *, seed: int, num_classes: int) -> list[_Entr
 def _make_video(
     entry: _Entry, *, folder: Path, seed: int, settings: MotionSettings
 ) -> tuple[str, ...]:
-    """Write one video unless it is there; return its placeholders."""
+    """Write a video, unless it exists; return its placeholders."""
     path = folder / f"{entry.number}.webm"
     if path.exists():
         scene = scene_of(entry.label, number=entry.scene, seed=seed, settings=settings)

@@ -1,4 +1,4 @@
-"""The motions that the classes are named after: which objects there are and where they go."""
+"""The motions that the classes are named after: their objects and the paths of these."""
 
 import math
 from collections.abc import Callable
@@ -15,15 +15,15 @@ __all__ = ["MOTIONS", "MotionPair", "draw_scene"]
 
 Path = Float[np.ndarray, " T"]
 Way = Float[np.ndarray, "T 2"]
-"""To the right and down, in pixels."""
+"""Positions to the right and down, in pixels."""
 
 
 def draw_scene(motion: MotionName, rng: Generator, settings: MotionSettings) -> Scene:
-    """Draw a scene of one pair of classes, in the first class's direction of time.
+    """Draw a scene of a pair of classes, in the first class's direction of time.
 
     Args:
         motion: The pair.
-        rng: Source of all draws. It never learns which of the pair's classes is wanted.
+        rng: Source of all random numbers. It does not depend on which class of the pair is wanted.
         settings: Frame size, length and ranges.
 
     Returns:
@@ -45,13 +45,13 @@ def draw_scene(motion: MotionName, rng: Generator, settings: MotionSettings) -> 
 
 
 def _progress(rng: Generator, settings: MotionSettings) -> Path:
-    """Rise from 0 to 1 over the clip at a speed that swells or ebbs in the middle."""
+    """Rise from 0 to 1 over the clip, faster or slower in the middle."""
     time = np.linspace(0.0, 1.0, settings.num_frames)
     return time + rng.uniform(-0.5, 0.5) * np.sin(2.0 * math.pi * time) / (2.0 * math.pi)
 
 
 def _middle(rng: Generator, settings: MotionSettings) -> tuple[float, float]:
-    """Draw a place near the picture's centre."""
+    """Draw a position near the centre of the frame."""
     x, y = settings.size / 2 + rng.uniform(-settings.off_centre, settings.off_centre, 2)
     return float(x), float(y)
 
@@ -73,7 +73,7 @@ def _up(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
 
 
 def _towards(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
-    """Let one object grow where it stands."""
+    """Let one object grow in place."""
     x, y = _middle(rng, settings)
     far, near = rng.uniform(*settings.small_radius), rng.uniform(*settings.large_radius)
     radius = far + (near - far) * _progress(rng, settings)
@@ -96,7 +96,7 @@ def _closer(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
 
 
 def _clockwise(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
-    """Turn one object on the spot; its stripes turn with it."""
+    """Turn one object in place; its stripes turn with it."""
     x, y = _middle(rng, settings)
     angle = np.radians(rng.uniform(*settings.turn_degrees)) * _progress(rng, settings)
     still = np.zeros_like(angle)
@@ -105,7 +105,7 @@ def _clockwise(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
 
 
 def _covering(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
-    """Slide a larger object over a smaller one that rests."""
+    """Slide a larger object over a smaller one at rest."""
     x, y = _middle(rng, settings)
     left = rng.uniform(*settings.slide) * (1.0 - _progress(rng, settings))
     heading = rng.uniform(0.0, 2.0 * math.pi)
@@ -121,7 +121,7 @@ def _covering(rng: Generator, settings: MotionSettings) -> tuple[Sprite, ...]:
 
 
 def _bystanders(rng: Generator, settings: MotionSettings, clutter: Clutter) -> tuple[Sprite, ...]:
-    """Put objects down anywhere in the picture, as it is when the camera is at its mean place."""
+    """Place objects anywhere in the frame, for a camera at its mean position."""
     sprites = []
     for _ in range(clutter.num_bystanders):
         x, y = rng.uniform(0.0, settings.size, 2)
@@ -132,7 +132,7 @@ def _bystanders(rng: Generator, settings: MotionSettings, clutter: Clutter) -> t
 
 
 def _drift(rng: Generator, settings: MotionSettings, clutter: Clutter) -> Way:
-    """Move the camera along a line through its mean place, at a speed of its own."""
+    """Return a camera path along a line through its mean position, with random constant speed."""
     along = rng.uniform(*clutter.drift) * (_progress(rng, settings) - 0.5)
     heading = rng.uniform(0.0, 2.0 * math.pi)
     return along[:, None] * np.array([math.cos(heading), math.sin(heading)])
@@ -146,7 +146,7 @@ def _seen_from(camera: Way, sprite: Sprite) -> Sprite:
 def _film(
     canvas: Float[np.ndarray, "height width 3"], camera: Way, margin: int
 ) -> Float[np.ndarray, "T H W 3"]:
-    """Cut a frame out of a canvas at each of the camera's places, between pixels bilinearly."""
+    """Crop a frame from a canvas at each of the camera's positions, with bilinear interpolation."""
     size = canvas.shape[0] - 2 * margin
     frames = []
     for x, y in margin + camera:
@@ -162,7 +162,7 @@ class MotionPair:
     """Two classes that are each other's time reversal."""
 
     templates: tuple[str, str]
-    """Something-Something's way of naming a class: brackets where an object's name belongs."""
+    """Names in Something-Something's style, with brackets for the objects' names."""
     draw: Callable[[Generator, MotionSettings], tuple[Sprite, ...]]
     """Draws the objects along the first class's path."""
 

@@ -1,7 +1,7 @@
-"""Scenes of textured shapes in motion, and their pixels.
+"""Scenes of moving textured shapes, and their rendering.
 
 A scene is one path through time. Its two classes are the path and the path played backwards, so
-one frame, or a set of frames without their order, says nothing about which of the two it is.
+neither one frame nor the set of frames without their order tells the two apart.
 
 Dimensions:
     T: frames
@@ -36,7 +36,7 @@ _HUES = (0.0, 0.14, 0.34, 0.58, 0.79)
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """One textured object along its path."""
+    """A textured object and its path."""
 
     shape: int
     """Index into :data:`SHAPE_NAMES`."""
@@ -45,7 +45,7 @@ class Sprite:
     rgb: Float[np.ndarray, "3"]
     """Mean colour, 0 to 1."""
     texture: tuple[float, float, float, float]
-    """Waves per radius along the two own axes, phase, and contrast as a share of the colour."""
+    """Waves per radius along the object's two axes, phase, and contrast relative to the colour."""
     x: Float[np.ndarray, " T"]
     y: Float[np.ndarray, " T"]
     radius: Float[np.ndarray, " T"]
@@ -54,18 +54,18 @@ class Sprite:
 
     @property
     def name(self) -> str:
-        """Colour and shape, as a person would say it."""
+        """Return colour and shape in words."""
         return f"{COLOUR_NAMES[self.colour]} {SHAPE_NAMES[self.shape]}"
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A background and the objects before it, later ones in front; all as seen on the screen."""
+    """A background and the objects in front, later ones nearer; all in screen coordinates."""
 
     background: Float[np.ndarray, "H W 3"] | Float[np.ndarray, "T H W 3"]
-    """One picture if the camera rests."""
+    """A single image if the camera is at rest."""
     sprites: tuple[Sprite, ...]
-    """What the class is named after."""
+    """The objects that the class is named after."""
     bystanders: tuple[Sprite, ...] = ()
     """Other objects, behind all sprites."""
 
@@ -75,10 +75,10 @@ Plane = NDArray[np.floating[Any]]
 
 
 def draw_background(rng: Generator, size: int) -> Float[np.ndarray, "H W 3"]:
-    """Draw soft, near-grey blotches of random brightness.
+    """Draw soft, nearly grey blotches of random brightness.
 
     Args:
-        rng: Source of the draws.
+        rng: Source of random numbers.
         size: Height and width in pixels.
 
     Returns:
@@ -96,17 +96,17 @@ def draw_background(rng: Generator, size: int) -> Float[np.ndarray, "H W 3"]:
 def draw_sprite(
     rng: Generator, *, x: Path, y: Path, radius: Path, angle: Path | None = None
 ) -> Sprite:
-    """Draw shape, colour and texture for an object on a given path.
+    """Draw the shape, colour and texture of an object with a given path.
 
     Args:
-        rng: Source of the draws.
-        x: Centre to the right of the picture's left edge, per frame.
-        y: Centre below the picture's upper edge, per frame.
-        radius: Half the object's extent, per frame.
-        angle: Turn against the drawn orientation, per frame. ``None`` keeps the orientation.
+        rng: Source of random numbers.
+        x: Distance of the centre from the frame's left edge, per frame.
+        y: Distance of the centre from the frame's upper edge, per frame.
+        radius: Radius of the object, per frame.
+        angle: Rotation from the drawn orientation, per frame. ``None`` means no rotation.
 
     Returns:
-        The object. Every draw is made whatever the path, so equal generators give equal looks.
+        The object. The path does not affect the draws, so equal generators give equal appearances.
     """
     shape = int(rng.integers(len(SHAPE_NAMES)))
     colour = int(rng.integers(len(COLOUR_NAMES)))
@@ -128,10 +128,10 @@ def draw_sprite(
 
 
 def render_scene(scene: Scene) -> UInt8[np.ndarray, "T H W 3"]:
-    """Paint a scene.
+    """Render a scene.
 
     Args:
-        scene: Objects may leave the picture.
+        scene: The scene; objects may leave the frame.
 
     Returns:
         RGB frames in the order of the scene's path.
@@ -151,10 +151,10 @@ def render_scene(scene: Scene) -> UInt8[np.ndarray, "T H W 3"]:
 
 
 def scene_cover(scene: Scene) -> Float[np.ndarray, "T H W"]:
-    """Tell how much of each pixel is object rather than background.
+    """Return the share of each pixel that is covered by objects.
 
     Args:
-        scene: Objects may leave the picture.
+        scene: The scene; objects may leave the frame.
 
     Returns:
         Shares, 0 to 1, in the order of the scene's path.
@@ -164,7 +164,7 @@ def scene_cover(scene: Scene) -> Float[np.ndarray, "T H W"]:
 
 
 def _place(sprite: Sprite, *, size: int) -> tuple[Plane, Plane, Plane]:
-    """Return every pixel's place in the object's own axes, in radii, and its share covered."""
+    """Return every pixel's position in the object's axes, in radii, and its coverage."""
     grid = np.arange(size, dtype=np.float32) + 0.5
     right = grid[None, None, :] - sprite.x.astype(np.float32)[:, None, None]
     below = grid[None, :, None] - sprite.y.astype(np.float32)[:, None, None]
@@ -182,7 +182,7 @@ def _rgb(hue: float, *, saturation: float, value: float) -> Float[np.ndarray, "3
     return value * (1.0 - saturation + saturation * np.clip(ramp, 0.0, 1.0))
 
 
-# Distance to the outline in radii, negative inside.
+# Signed distance to the outline in radii, negative inside.
 _OUTLINES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "disc": lambda u, v: np.hypot(u, v) - 1.0,
     "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) - 0.85,

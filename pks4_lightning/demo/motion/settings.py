@@ -1,4 +1,4 @@
-"""What the motion set's clips look like: the demo's settings, and a harder set's."""
+"""Settings of the motion dataset's clips: the demo's, and those of a harder dataset."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,24 +11,25 @@ MOTION_NAMES: tuple[MotionName, ...] = get_args(MotionName)
 
 @dataclass(frozen=True)
 class Clutter:
-    """What moves or rests besides a clip's own objects and says nothing about its class.
+    """Camera motion and resting objects, which are unrelated to the clip's class.
 
-    The camera drifts evenly along a line of any direction. Everything then moves on the screen;
-    only against the background and the objects at rest is the motion the class is named after.
+    The camera moves evenly along a line in any direction, so everything moves on the screen; the
+    motion that the class is named after is relative to the background and the objects at rest.
     """
 
     drift: tuple[float, float]
-    """Length of the camera's way over the clip in pixels."""
+    """Length of the camera's path over the clip, in pixels."""
     num_bystanders: int
-    """Objects at rest. They look like those that move and lie behind them."""
+    """Number of objects at rest. They look like the moving ones and lie behind them."""
 
 
 @dataclass(frozen=True)
 class MotionSettings:
-    """What the clips look like; all lengths in pixels, all ranges drawn from uniformly.
+    """Appearance of the clips; lengths are in pixels, and ranges are drawn from uniformly.
 
-    The defaults keep the two classes of a pair hard for one frame and the pair itself easy for a
-    set of frames: long slides, near-grey backgrounds, nothing else that moves.
+    With the defaults, the two classes of a pair are hard to tell apart from one frame, and the pair
+    is easy to recognise from a set of frames: long slides, nearly grey backgrounds, nothing else
+    that moves.
     """
 
     size: int = 80
@@ -38,25 +39,25 @@ class MotionSettings:
     motions: tuple[MotionName, ...] = ("left_right", "up_down", "towards_away", "closer_apart")
     """Pairs in label order: pair ``p`` has the labels ``2 p`` and ``2 p + 1``."""
     slide: tuple[float, float] = (36.0, 48.0)
-    """Length of a slide, a covering move included."""
+    """Length of a slide, including that of a covering object."""
     off_centre: float = 5.0
-    """Largest distance of a path's middle from the picture's, along each axis."""
+    """Largest distance between the middle of a path and that of the frame, along each axis."""
     radius: tuple[float, float] = (9.0, 14.0)
     small_radius: tuple[float, float] = (5.0, 8.0)
-    """Radius at the far end of a move in depth, and of each of two objects."""
+    """Radius at the far end of a motion in depth, and of each of two objects."""
     large_radius: tuple[float, float] = (19.0, 25.0)
-    """Radius at the near end of a move in depth."""
+    """Radius at the near end of a motion in depth."""
     near_separation: tuple[float, float] = (16.0, 22.0)
     far_separation: tuple[float, float] = (46.0, 56.0)
     turn_degrees: tuple[float, float] = (80.0, 150.0)
     clutter: Clutter | None = None
-    """What else is to be seen. ``None`` shows the objects alone, before a camera at rest."""
+    """Camera motion and other objects. ``None``: only the named objects, and a camera at rest."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be rendered or encoded.
+        """Refuse settings that cannot be rendered or encoded.
 
         Raises:
-            ValueError: If the frame size, the number of frames or the motions make no data set.
+            ValueError: If the frame size, the number of frames or the motions are invalid.
         """
         if self.size < 16 or self.size % 2:
             raise ValueError(f"size ({self.size}) must be an even number of at least 16 pixels.")
@@ -81,4 +82,4 @@ HARD = MotionSettings(
     turn_degrees=(60.0, 120.0),
     clutter=Clutter(drift=(3.0, 10.0), num_bystanders=1),
 )
-"""The harder set: all pairs, smaller motions, a camera that drifts, an object at rest."""
+"""The harder dataset: all pairs, smaller motions, a moving camera and an object at rest."""

@@ -1,1 +1,1 @@
-"""The demo's tiny image-pretrained tower."""
+"""The demo's tiny tower, pretrained on images."""

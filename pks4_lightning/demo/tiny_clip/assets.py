@@ -1,4 +1,4 @@
-"""Files that come with the package."""
+"""Files that are part of the package."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ __all__ = ["tiny_clip_folder"]
 
 
 def tiny_clip_folder() -> Path:
-    """Find the image-pretrained tiny backbone of the demo.
+    """Return the folder of the demo's tiny pretrained backbone.
 
     Returns:
-        A Hugging Face folder of a CLIP vision tower with projection. Its README says how it was
-        made; it is a stand-in for CLIP, not CLIP.
+        A Hugging Face folder of a CLIP vision tower with projection. Its README tells how it was
+        made; it replaces CLIP, but is not CLIP.
     """
     return Path(__file__).parent / "weights"

@@ -1,8 +1,8 @@
-"""Pre-train the demo's tiny backbone on still pictures: a supervised stand-in for CLIP.
+"""Pre-train the demo's tiny backbone on still images: a supervised replacement for CLIP.
 
-PKS⁴ starts from a tower that already knows images. CLIP's own weights are too large for two CPU
-cores, so the demo brings a tower of CLIP's architecture, taught where, how large, which shape and
-which colour the objects of single pictures are.
+PKS⁴ starts from a tower that is pretrained on images. CLIP's weights are too large for two CPU
+cores, so the demo includes a tower with CLIP's architecture, trained to tell the position, size,
+shape and colour of the objects in single images.
 """
 
 import argparse
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 _NUM_BINS = 10
 _HELD_OUT_SEED = 1 << 32
-"""Added to the seed of the pictures that choose nothing and only measure."""
+"""Added to the seed for the images that are used for the final measurement only."""
 
 
 def tiny_clip_config() -> CLIPVisionConfig:
-    """Describe the tower: CLIP's architecture, 64 wide, 4 blocks, 48 pixels in 6 by 6 patches.
+    """Return the tower's configuration: CLIP's architecture, width 64, 4 blocks, 6×6 patches.
 
     Returns:
-        A configuration of 219,008 parameters.
+        A configuration with 219,008 parameters, for images of 48 pixels.
     """
     return CLIPVisionConfig(
         hidden_size=64,
@@ -50,10 +50,10 @@ def tiny_clip_config() -> CLIPVisionConfig:
 
 
 class StillReader(nn.Module):
-    """Answer questions about a picture from a CLIP vision tower's two outputs.
+    """Answers questions about an image from the two outputs of a CLIP vision tower.
 
     Args:
-        tower: Its projection answers about the whole picture, its patch tokens about places.
+        tower: Its projection answers about the whole image, its patch tokens about positions.
     """
 
     mean: Tensor
@@ -73,14 +73,14 @@ class StillReader(nn.Module):
     def forward(
         self, picture: UInt8[Tensor, "N 3 H W"]
     ) -> tuple[dict[str, Float[Tensor, "N ..."]], Float[Tensor, "N P 3"]]:
-        """Read pictures.
+        """Answer the questions about images.
 
         Args:
             picture: Raw pixels.
 
         Returns:
-            Answers about the picture, named after the fields of :class:`Stills` (``bins`` are
-            logits over ten equal parts of each place); and per patch its cover and offset.
+            Answers about the image, named after the fields of :class:`Stills` (``bins`` are logits
+            over ten equal parts of each position), and the cover and offset of each patch.
         """
         outputs = self.tower((picture.float() / 255.0 - self.mean) / self.std)
         sizes = {
@@ -97,13 +97,13 @@ class StillReader(nn.Module):
         return answers, self.patch_head(self.patch_norm(outputs.last_hidden_state[:, 1:]))
 
     def loss(self, stills: Stills) -> Float[Tensor, ""]:
-        """Sum the errors of all answers.
+        """Return the sum of the losses of all answers.
 
         Args:
-            stills: A batch with both kinds of pictures.
+            stills: A batch with images of one object and of two.
 
         Returns:
-            Cross-entropies and squared errors; separation and axis count for two objects only.
+            Cross-entropies and squared errors; separation and axis only for images of two objects.
         """
         answers, patches = self(stills.picture)
         is_pair = stills.is_pair
@@ -127,14 +127,14 @@ class StillReader(nn.Module):
 
     @torch.no_grad()
     def score(self, stills: Stills) -> dict[str, float]:
-        """Measure the answers.
+        """Measure the accuracy of the answers.
 
         Args:
-            stills: Pictures of both kinds.
+            stills: Images of one object and of two.
 
         Returns:
-            Shares of right answers, 0 to 1: the number of objects; the right tenth of each place
-            (separation on two objects only); every shape, and every colour, right at once.
+            Shares of correct answers, 0 to 1: the number of objects, the tenth of each position
+            (of the separation for two objects only), all shapes, and all colours of an image.
         """
         self.eval()
         answers, _ = self(stills.picture)
@@ -155,21 +155,21 @@ class StillReader(nn.Module):
 def pretrain(
     *, seed: int, num_steps: int, num_stills: int, batch_size: int = 64, lr: float = 2e-3
 ) -> tuple[CLIPVisionModelWithProjection, dict[str, float]]:
-    """Draw pictures, teach a fresh tower, and measure it on pictures it has not seen.
+    """Draw images, train a new tower on them, and measure it on new images.
 
     Args:
-        seed: Decides pictures, initial weights and order. Equal seeds give equal weights on one
-            machine with one thread.
-        num_steps: Optimiser steps: a tenth warm-up, then a cosine to zero.
-        num_stills: Pictures to learn from.
-        batch_size: Pictures per step.
+        seed: Determines images, initial weights and order. Equal seeds give equal weights on the
+            same machine with one thread.
+        num_steps: Optimiser steps: a tenth is warm-up, then a cosine to zero.
+        num_stills: Training images.
+        batch_size: Images per step.
         lr: Highest learning rate of AdamW.
 
     Returns:
-        The tower without its reading heads, and the scores.
+        The tower without its answer heads, and the scores.
 
     Raises:
-        ValueError: If the numbers leave nothing to learn.
+        ValueError: If there are no steps, or fewer images than a batch has.
     """
     if num_steps < 1 or num_stills < batch_size:
         raise ValueError(
@@ -187,7 +187,7 @@ def pretrain(
         optimizer, max_lr=lr, total_steps=num_steps + 1, pct_start=0.1, cycle_momentum=False
     )
     reader.train()
-    for _ in track(range(num_steps), total=num_steps, doing="Teaching the tower"):
+    for _ in track(range(num_steps), total=num_steps, doing="Training the tower"):
         batch = stills.select(torch.randint(len(stills), (batch_size,), generator=generator))
         optimizer.zero_grad()
         reader.loss(batch).backward()
@@ -207,17 +207,18 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments; ``None`` takes the process's own.
 
     Returns:
-        The exit status: 0, or 1 after one sentence about what is wrong.
+        The exit status: 0, or 1 after an error message.
     """
     parser = argparse.ArgumentParser(
         prog="python -m pks4_lightning.demo.tiny_clip.pretrain",
-        description="Teach a tiny CLIP-shaped vision tower on pictures of the demo's objects.",
+        description="Train a tiny vision tower with CLIP's architecture on images of the demo's "
+        "objects.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to create")
-    parser.add_argument("--seed", type=int, default=0, help="decides the weights")
+    parser.add_argument("--seed", type=int, default=0, help="seed of images and weights")
     parser.add_argument("--steps", type=int, default=2000, help="optimiser steps")
-    parser.add_argument("--stills", type=int, default=20000, help="pictures to learn from")
+    parser.add_argument("--stills", type=int, default=20000, help="number of training images")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
@@ -242,18 +243,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _bin(place: Float[Tensor, "N 4"]) -> Tensor:
-    """Number the tenth of the range each place lies in."""
+    """Return the tenth of the range that each position is in."""
     return (place * _NUM_BINS).long().clamp(0, _NUM_BINS - 1)
 
 
 def _collect(num: int, *, seed: int, config: CLIPVisionConfig, doing: str) -> Stills:
-    """Draw pictures and join them into one batch."""
+    """Draw images and join them into one batch."""
     drawn = draw_stills(num, seed=seed, image_size=config.image_size, patch_size=config.patch_size)
     return Stills.join(list(track(drawn, total=num, doing=doing)))
 
 
 def _save(tower: CLIPVisionModelWithProjection, folder: Path, *, readme: str) -> None:
-    """Let the folder appear whole or not at all."""
+    """Write the folder atomically."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".pretrain-") as scratch:
         whole = Path(scratch) / folder.name
@@ -263,23 +264,23 @@ def _save(tower: CLIPVisionModelWithProjection, folder: Path, *, readme: str) ->
 
 
 def _readme(command: str, *, seconds: float, scores: dict[str, float]) -> str:
-    """Say what the folder holds and how it came about."""
+    """Return the folder's README: its contents and how it was made."""
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items())
     return f"""# A tiny stand-in for CLIP's vision tower
 
 CLIP's architecture (`CLIPVisionModelWithProjection`), 64 wide, 4 blocks, 4 heads, 48 pixels,
-patches of 8, projection to 64. **It is not CLIP and has read no text:** it was taught, with labels,
-to place and describe textured shapes in single synthetic pictures. It exists so that the demo can
-start from an image-pretrained tower on two CPU cores. It has never seen two frames of a clip, nor
-anything else that could tell the direction of a motion.
+patches of 8, projection to 64. **It is not CLIP and was not trained on text:** it was trained with
+labels to locate and describe textured shapes in single synthetic pictures. It exists so that the
+demo can start from an image-pretrained tower on two CPU cores. It has never seen two frames of a
+clip, or anything else that reveals the direction of a motion.
 
     {command}
 
-took {seconds:.0f} s with one CPU thread. Shares of right answers on pictures it had not seen
-(places in tenths of their range; separation where there are two objects; all shapes, and all
+took {seconds:.0f} s with one CPU thread. Accuracy on pictures that it had not seen
+(positions in tenths of their range; separation if there are two objects; all shapes, and all
 colours, of a picture at once):
 
-| question | right |
+| question | accuracy |
 |---|---|
 {rows}
 """

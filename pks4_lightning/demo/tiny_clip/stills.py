@@ -1,10 +1,10 @@
-"""Still pictures of the demo set's objects, with what can be said about one picture.
+"""Still images of the demo's objects, with labels that a single image can answer.
 
-No still belongs to a clip, so nothing about the direction of a motion can be learned from them.
+No image belongs to a clip, so nothing about the direction of a motion can be learned from them.
 
 Dimensions:
-    N: pictures
-    P: patches per picture
+    N: images
+    P: patches per image
     H, W: pixels
 """
 
@@ -31,73 +31,73 @@ from pks4_lightning.demo.motion.render import (
 __all__ = ["NUM_PLACES", "Stills", "draw_stills"]
 
 NUM_PLACES = 4
-"""Numbers that place the objects: x, y, size and separation."""
+"""Numbers that give the objects' positions: x, y, size and separation."""
 _CANVAS = 80
-"""Side in pixels at which clips are drawn too; the backbone sees a smaller copy."""
+"""Side in pixels, as for clips; the backbone gets a smaller copy."""
 _SMALLEST, _LARGEST = 4.0, 30.0
 _CLOSEST, _FARTHEST = 12.0, 64.0
 
 
 @dataclass(frozen=True, eq=False)
 class Stills:
-    """Pictures of one or two objects and the answers about them."""
+    """Images of one or two objects, with labels."""
 
     picture: UInt8[Tensor, "N 3 H W"]
     is_pair: Float[Tensor, " N"]
     """1 for two objects, 0 for one."""
     place: Float[Tensor, "N 4"]
-    """Middle's x and y, log of the mean radius, separation; each 0 to 1 over its range."""
+    """x and y of the middle, log of the mean radius, and separation; each scaled to 0 to 1."""
     axis: Float[Tensor, "N 2"]
-    """Cosine and sine of twice the angle of the line through two objects."""
+    """Cosine and sine of twice the angle of the line through the two objects."""
     shape: Float[Tensor, "N shapes"]
-    """1 for each shape that is there."""
+    """1 for each shape in the image."""
     colour: Float[Tensor, "N colours"]
-    """1 for each colour that is there."""
+    """1 for each colour in the image."""
     cover: Float[Tensor, "N P"]
     """Share of each patch covered by objects."""
     offset: Float[Tensor, "N P 2"]
-    """From each patch's middle to the nearest object's centre, right and down, in picture sides."""
+    """From each patch's middle to the nearest object's centre, right and down, in image sides."""
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Return the number of images."""
         return len(self.picture)
 
     @classmethod
     def join(cls, parts: "list[Stills]") -> "Stills":
-        """Put pictures together.
+        """Concatenate images.
 
         Args:
             parts: At least one.
 
         Returns:
-            All pictures in order.
+            All images, in order.
         """
         names = [field.name for field in fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
     def select(self, index: Int[Tensor, " M"]) -> "Stills":
-        """Take some of the pictures.
+        """Select images.
 
         Args:
-            index: Which ones.
+            index: Their numbers.
 
         Returns:
-            Pictures and answers in the order of the index.
+            Images and labels in the order of the index.
         """
         return Stills(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
 def draw_stills(num: int, *, seed: int, image_size: int, patch_size: int) -> Iterator[Stills]:
-    """Draw pictures, half of them of one object and half of two, anywhere and of any size.
+    """Draw images of any size and position, half of them with one object and half with two.
 
     Args:
-        num: How many.
-        seed: Each picture has its own generator of this seed and its number.
-        image_size: Side of the pictures in pixels, at most 80.
-        patch_size: Side of a patch in pixels; divides the picture's side.
+        num: Number of images.
+        seed: Each image has its own generator, made of this seed and the image's number.
+        image_size: Side of the images in pixels, at most 80.
+        patch_size: Side of a patch in pixels; divides the image's side.
 
     Yields:
-        One picture at a time, so that progress can be shown.
+        One image at a time, so that progress can be shown.
     """
     for number in range(num):
         key = np.array([seed, number], dtype=np.uint64)
@@ -129,7 +129,7 @@ def _still(x: float, y: float, radius: float) -> dict[str, Float[np.ndarray, "1"
 
 
 def _answer(scene: Scene, *, image_size: int, grid: int) -> Stills:
-    """Paint a scene and say what it shows."""
+    """Render a scene and return its labels."""
     centres = np.array([[sprite.x[0], sprite.y[0]] for sprite in scene.sprites]) / _CANVAS
     radius = float(np.mean([sprite.radius[0] for sprite in scene.sprites]))
     across = centres[-1] - centres[0]
@@ -160,7 +160,7 @@ def _answer(scene: Scene, *, image_size: int, grid: int) -> Stills:
 
 
 def _present(indices: list[int], num: int) -> Float[Tensor, "1 choices"]:
-    """Mark the choices that occur."""
+    """Return 1 for the choices that occur."""
     return F.one_hot(torch.tensor(indices), num).amax(dim=0, keepdim=True).float()
 
 

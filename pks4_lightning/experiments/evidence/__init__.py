@@ -1,1 +1,1 @@
-"""The evidence on real pictures: which parts of PKS⁴ tell clips apart whose order decides."""
+"""Evaluation on real images: which parts of PKS⁴ classify clips that differ in frame order."""

@@ -1,4 +1,4 @@
-"""Accuracy by how far the named object moves."""
+"""Accuracy by the distance that the named object moves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ def by_amplitude(right: Right, clips: Sequence[GroupedClip]) -> dict[int, list[d
     """Compare the rows on the clips of each amplitude.
 
     Args:
-        right: What each row's trainings are right about.
-        clips: In the order of the answers, each with its amplitude.
+        right: Which answers of each row's runs are correct.
+        clips: One for each answer, in the same order, each with its amplitude.
 
     Returns:
-        What :func:`~pks4_lightning.experiments.comparison.compare` returns, by amplitude in pixels,
-        the smallest first; the clips of a group are one observation.
+        The result of :func:`~pks4_lightning.experiments.comparison.compare` for each amplitude in
+        pixels, in ascending order; the clips of a group are one observation.
     """
     amplitudes = np.array([int(clip.amplitude) for clip in clips])
     groups = np.array([clip.group for clip in clips])
@@ -35,10 +35,10 @@ def by_amplitude(right: Right, clips: Sequence[GroupedClip]) -> dict[int, list[d
 
 
 def amplitude_table(rows: Mapping[int, Sequence[Mapping[str, Any]]]) -> Table:
-    """Lay accuracies out for a terminal, a column for each amplitude.
+    """Return a table of accuracies for a terminal, with a column for each amplitude.
 
     Args:
-        rows: From :func:`by_amplitude`.
+        rows: The result of :func:`by_amplitude`.
     """
     table = Table(
         title="top-1 in % by amplitude in pixels, with 95 % intervals",

@@ -1,7 +1,7 @@
-"""The arms of the evidence: PKS⁴, and what is left of it without some of its parts.
+"""The arms of the evaluation: PKS⁴, and PKS⁴ without some of its parts.
 
-They stand in ``arms.json``: each a key, the name of its row, and what it sets of
-``model.classifier`` in ``configs/egogestar.yaml``.
+``arms.json`` lists them: a key, the name of the row, and the settings of ``model.classifier`` that
+differ from ``configs/egogestar.yaml``.
 """
 
 import functools
@@ -15,7 +15,7 @@ __all__ = ["arm_keys", "evidence_arms"]
 
 
 def arm_keys() -> list[str]:
-    """Return the keys of all arms, the one first that the others are compared with."""
+    """Return the keys of all arms; the others are compared with the first."""
     return list(_read())
 
 
@@ -23,7 +23,7 @@ def evidence_arms(keys: Sequence[str]) -> list[Arm]:
     """Return arms in the order of their file.
 
     Args:
-        keys: Out of :func:`arm_keys`.
+        keys: A selection of :func:`arm_keys`.
 
     Raises:
         ValueError: If there is no such arm.

@@ -1,4 +1,4 @@
-"""What the priors of a trained arm see in a clip of the test."""
+"""A figure of what a trained arm's priors find in a test clip."""
 
 import csv
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ __all__ = ["priors_picture"]
 def priors_picture(
     trials: Sequence[Trial], clips: Sequence[GroupedClip], *, root: Path
 ) -> Figure | None:
-    """Draw what the first trained model with priors finds in a clip that it is right about.
+    """Draw what the first trained model with priors finds in a clip that it classifies correctly.
 
     Args:
-        trials: Trained and tested.
-        clips: That they were tested on. The picture shows the first one with the largest amplitude,
-            where they have amplitudes.
-        root: What their paths are relative to.
+        trials: Finished runs.
+        clips: The test clips. The figure shows the first one with the largest amplitude if the
+            clips have amplitudes.
+        root: Folder that the clips' paths are relative to.
 
     Returns:
-        The picture, or ``None`` where no model has a prior operator, or none is right about a clip.
+        The figure, or ``None`` if no model with a prior operator classifies a clip correctly.
     """
     for trial in trials:
         trained = load(trial.folder / "checkpoints" / "best.ckpt", device="cpu")
@@ -49,7 +49,7 @@ def priors_picture(
 
 
 def _right_about(trial: Trial, clips: Sequence[GroupedClip]) -> list[GroupedClip]:
-    """Return the clips that a test has got right, in the order of the test."""
+    """Return the clips that a run classifies correctly, in the order of the test."""
     by_path = {clip.path: clip for clip in clips}
     with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
         lines = [line for line in csv.DictReader(file) if line["label"] == line["top1"]]

@@ -1,7 +1,7 @@
-"""Linear probes of the frozen features: what is in them before anything is trained.
+"""Linear probes of the frozen features: what they contain before any training.
 
-A probe that reads the frames' average sees no order. One that reads their difference in time, or
-all frames in order, shows how much of the order a linear layer finds in the features as they are.
+A probe on the average of the frames cannot use their order. Probes on the difference between late
+and early frames, or on all frames in order, show how much of the order a linear layer can read.
 
 Dimensions:
     N: clips
@@ -27,7 +27,7 @@ from pks4_lightning.files import write_csv
 __all__ = ["PROBES", "probe_answers", "probe_clips"]
 
 _STRENGTHS = tuple(10.0**power for power in range(-4, 3))
-"""Of the ridge, as shares of the mean square of a training clip's features."""
+"""Strengths of the ridge penalty, relative to the mean square of a training clip's features."""
 
 PROBES: dict[str, Callable[[Float[Tensor, "N T F"]], Float[Tensor, "N G"]]] = {
     "linear probe: average of the frames": lambda frames: frames.mean(dim=1),
@@ -37,7 +37,7 @@ PROBES: dict[str, Callable[[Float[Tensor, "N T F"]], Float[Tensor, "N G"]]] = {
     ),
     "linear probe: all frames in order": lambda frames: frames.flatten(1),
 }
-"""Names of rows, and what a probe makes of the features."""
+"""Names of rows, and the input of each probe computed from the features."""
 
 
 def probe_clips(
@@ -48,23 +48,24 @@ def probe_clips(
     num_folds: int,
     out: Path,
 ) -> Right:
-    """Fit all probes on the clips' frozen features and tell what they are right about.
+    """Fit all probes on the clips' frozen features and report which answers are correct.
 
     Args:
-        clips: All clips; in the folds of the trainings, or those of a training and a test split.
-        tested: Clips to answer for; those of the test split, if there is one.
+        clips: All clips; they are divided into the same folds as the runs, or come in a training
+            and a test split.
+        tested: Clips to classify; those of the test split, if there is one.
         base: Arguments of ``pks4 fit``, with a token cache.
-        num_folds: Of the trainings, where there is no such split.
-        out: Folder of the list of the clips and of ``probes.csv``, the answers.
+        num_folds: Number of folds of the runs, used if there is no test split.
+        out: Folder for the list of clips and for ``probes.csv``, the answers.
 
     Returns:
-        A row for each probe, of one seed: nothing is drawn. A clip that cannot be decoded counts
-        as wrong.
+        A row for each probe, with a single seed, because nothing is random. A clip that cannot be
+        decoded counts as wrong.
     """
     frames, is_read = _frozen(clips, base, out / "lists" / "probes.csv")
     names, labels = np.unique([clip.label for clip in clips], return_inverse=True)
     if clips[0].split:
-        # the test is a fold, and five parts of the training clips stand in for the others
+        # the test split is one fold; the training clips form five more, for the inner split
         folds = np.array([2 + place % 5 for place in range(len(clips))])
         folds[[clip.split == "test" for clip in clips]] = 1
         answered_folds = [1]
@@ -89,20 +90,20 @@ def probe_answers(
     *,
     tested: Sequence[int],
 ) -> Int[np.ndarray, " N"]:
-    """Fit a linear probe for every tested fold on all others, and let it answer for the fold.
+    """Fit a linear probe for every tested fold on all other folds, and classify the fold.
 
-    Ridge regression on the classes, in the dual, so that many more features than clips cost
-    little. Features are standardised by the training clips. How strong the ridge is, is chosen on
-    an inner split, whose held-out part is the fold that comes next.
+    The probe is ridge regression on the classes, solved in the dual, which is cheap although there
+    are many more features than clips. Features are standardised by the training clips. The
+    strength of the penalty is chosen on an inner split, whose held-out part is the next fold.
 
     Args:
-        features: Of the clips.
+        features: Features of the clips.
         labels: Class indices.
-        folds: Of the clips, counted from 1.
-        tested: Folds to answer for.
+        folds: The fold of each clip, counted from 1.
+        tested: Folds to classify.
 
     Returns:
-        Class indices; -1 for the clips of other folds.
+        Class indices; -1 for clips of other folds.
     """
     answers = np.full(len(labels), -1)
     targets = torch.nn.functional.one_hot(torch.from_numpy(labels)).double()
@@ -134,7 +135,7 @@ def _ridge(
     test: Bool[np.ndarray, " N"],
     strength: float,
 ) -> Int[np.ndarray, " test"]:
-    """Fit ridge regression on some clips; return the classes that score highest for others."""
+    """Fit ridge regression on some clips; return the highest-scoring classes of others."""
     of_train, of_test = gram[train][:, train], gram[test][:, train]
     mean = targets[train].mean(dim=0)
     ridge = strength * of_train.diagonal().mean() * torch.eye(len(of_train), dtype=gram.dtype)
@@ -146,12 +147,12 @@ def _ridge(
 def _frozen(
     clips: Sequence[GroupedClip], base: Sequence[str], table: Path
 ) -> tuple[Float[Tensor, "N T F"], Bool[np.ndarray, " N"]]:
-    """Return the tokens of clips, out of the token cache or into it; and which could be decoded."""
+    """Return the clips' tokens, read from or added to the token cache, and which were decoded."""
     write_csv(table, ["path", "label"], [(clip.path, clip.label) for clip in clips])
     lists = [f"--data.{split}={table.absolute()}" for split in ("train", "val", "test")]
     cli = run_cli(["fit", *base, "--data.format=csv", *lists], start=False)
     fit = cli.config["fit"]
-    # no batch: model and data settle on frames, and the data learns what makes tokens
+    # no batch is read: this only makes model and data agree on the frames and the frozen blocks
     trainer = Trainer(
         accelerator=fit.trainer.accelerator,
         precision=fit.trainer.precision,

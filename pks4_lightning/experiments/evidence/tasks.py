@@ -1,4 +1,4 @@
-"""The tasks of the evidence: which clips, of which classes, and how they are trained on."""
+"""The tasks of the evaluation: clips, classes and training settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,21 @@ __all__ = ["TASKS", "EvidenceTask", "evidence_clips"]
 
 @dataclass(frozen=True)
 class EvidenceTask:
-    """Some of the data set's classes, and how they are trained on."""
+    """Some of the dataset's classes and the settings for training on them."""
 
     classes: tuple[str, ...]
     arguments: tuple[str, ...] = ()
-    """Of ``pks4 fit``, on top of the configuration."""
+    """Arguments of ``pks4 fit``, added to the configuration."""
     table: str = "index.csv"
-    """Of the clips, in the data set's folder."""
+    """File name of the table of clips in the dataset's folder."""
     is_split: bool = False
-    """Whether the table tells training and test clips apart; else they are cross-validated."""
+    """Whether the table has a training and a test split; otherwise clips are cross-validated."""
 
 
 _DIRECTIONS = ("down", "left", "right", "up")
 TASKS = {
     "directions": EvidenceTask(_DIRECTIONS),
-    # other gestures than these have no mirrored and no reversed counterpart
+    # no flips or reversals: the other gestures have no mirrored or reversed class
     "gestures": EvidenceTask(
         (*_DIRECTIONS, "carret", "circlecc", "del", "square", "star", "tick"),
         (
@@ -35,8 +35,8 @@ TASKS = {
     "motion": EvidenceTask(
         _DIRECTIONS,
         (
-            # 17 frames have the same middle ones in both directions; one view is enough where
-            # there are thousands of clips
+            # 17 frames have the same middle frames in both directions; with thousands of clips,
+            # one view of each is enough
             *("--data.pool.num_frames", "17", "--data.pool.num_views", "1"),
             *("--trainer.max_steps", "800", "--trainer.max_epochs", "10"),
             *("--model.recipe.warmup_epochs", "0.4"),
@@ -45,15 +45,15 @@ TASKS = {
         is_split=True,
     ),
 }
-"""``circlecc``, ``carret``: as the authors spell the files."""
+"""``circlecc`` and ``carret`` are spelled as in the authors' files."""
 
 
 def evidence_clips(index: Path, task: EvidenceTask) -> list[GroupedClip]:
     """Read the clips of a task.
 
     Args:
-        index: A table with the columns path, label and group; one of a split, that too.
-        task: Whose classes are kept.
+        index: A table with the columns path, label and group, and split if the task has splits.
+        task: The task; other classes are left out.
 
     Raises:
         FileNotFoundError: If there is no such file.

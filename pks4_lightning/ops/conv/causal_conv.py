@@ -1,4 +1,4 @@
-"""Causal depthwise convolution along time with its SiLU, in the tokens' own layout.
+"""Causal depthwise convolution along time with SiLU, in the tokens' memory layout.
 
 Reference:
     Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023,
@@ -31,29 +31,29 @@ def causal_conv_silu(
     *,
     backend: ScanBackend = "auto",
 ) -> Float[Tensor, "*S T E"]:
-    r"""Convolve every channel with a few taps of its own over this and earlier frames, then SiLU.
+    r"""Convolve every channel with its own taps over this and earlier frames, then apply SiLU.
 
     .. math::
         y_t = \mathrm{SiLU}\left(b + \sum_{k=0}^{K-1} w_{K-1-k}\, x_{t-k}\right)
 
-    with zero before the first frame. The few taps are multiply-adds of shifted streams: a library
-    convolution would want the channels first, and so two transposes of the whole stream. Only the
-    inputs are kept for the backward pass, which convolves once more.
+    with zeros before the first frame. The few taps are multiply-adds of shifted streams, because a
+    library convolution needs channels first and would transpose the whole stream twice. Only the
+    inputs are kept for the backward pass, which repeats the convolution.
 
     Args:
-        x: The stream. The sequences may lie on several axes and anywhere in memory.
-        weight: Taps as ``torch.nn.Conv1d`` has them, the present frame last.
+        x: The stream. The sequences may be on several axes, with any strides.
+        weight: Taps in the layout of ``torch.nn.Conv1d``, with the current frame last.
         bias: Added to every frame.
-        backend: As in :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`; the
-            convolution runs by Triton where the scan does, by torch's own operators where the scan
-            does, and in plain PyTorch elsewhere.
+        backend: As in :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`. The
+            convolution uses Triton or torch's own operators if the scan does, and plain PyTorch
+            otherwise.
 
     Returns:
-        The stream in the dtype of ``x`` and in its order in memory, computed in at least float32,
-        under autocast too.
+        The stream in the dtype and memory order of ``x``, computed in at least float32, also under
+        autocast.
 
     Example:
-        Each frame plus half of the frame before it; SiLU leaves large values as they are.
+        Each frame plus half of the previous frame; SiLU keeps large values unchanged.
 
         >>> x = torch.tensor([100.0, 0.0, 400.0]).view(1, 3, 1)
         >>> taps = torch.tensor([[[0.5, 1.0]]])

@@ -1,8 +1,8 @@
-"""The two Triton kernels of the causal convolution and its SiLU, one pass over memory each way.
+"""Two Triton kernels for causal convolution with SiLU, each a single pass over memory.
 
-A chunk of steps is loaded with the few steps before it (and, backwards, after it) that the taps
-reach; the backward pass recomputes what SiLU was given. Gradients of taps and bias are left in
-parts, one per program: no atomics, the same bits on every run.
+A chunk of steps is loaded with the few steps before it (and, in the backward pass, after it) that
+the taps need; the backward pass recomputes the input of SiLU. Gradients of taps and bias are stored
+as one part per program, without atomics, so that every run gives the same bits.
 
 Dimensions:
     E: channels, BLOCK_E of them per program

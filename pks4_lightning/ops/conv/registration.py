@@ -1,4 +1,4 @@
-"""What every causal convolution operator tells torch: its shapes, its gradients, and its cost."""
+"""Registers shapes, gradients and costs of the causal convolution operators with torch."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def register_conv(conv: CustomOpDef, conv_backward: CustomOpDef) -> None:
     """Register the shapes, the gradients and the cost of a convolution operator.
 
     Args:
-        conv: Takes x, weight and bias; returns a stream that lies in memory in the order of x.
+        conv: Takes x, weight and bias; returns a stream in the memory order of x.
         conv_backward: Takes the gradient of the output and the same inputs; returns one gradient
             per input.
     """
@@ -41,17 +41,17 @@ def register_conv(conv: CustomOpDef, conv_backward: CustomOpDef) -> None:
 
 
 def taps_by_lag(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the taps, the present frame first: K E."""
+    """Return the taps with the current frame first: K E."""
     return weight.squeeze(1).t().flip(0).to(dtype).contiguous()
 
 
 def _count_forward(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
-    """Two for each tap on a frame of the clip; those before its start cost nothing."""
+    """Count two operations per tap on a frame of the clip; taps before its start are skipped."""
     num_steps = x[-2]
     num_taps = sum(max(num_steps - lag, 0) for lag in range(weight[-1]))
     return 2 * math.prod(x) // num_steps * num_taps
 
 
 def _count_backward(_dy: Any, *inputs: Any, **_: Any) -> int:
-    """Twice the forward pass for the gradients, and once to recompute what SiLU was given."""
+    """Count twice the forward pass for the gradients, plus once to recompute SiLU's input."""
     return 3 * _count_forward(*inputs)

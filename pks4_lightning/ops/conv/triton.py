@@ -1,4 +1,4 @@
-"""The causal convolution and its SiLU on an NVIDIA GPU: torch operators around Triton kernels."""
+"""Causal convolution with SiLU on an NVIDIA GPU: torch operators that call Triton kernels."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pks4_lightning.ops.triton_streams import acc_dtype, grid_of, launcher, step
 
 __all__ = ["conv_by_triton"]
 
-# four channels per thread: registers hold the backward pass of a chunk
+# four channels per thread, so that the backward pass of a chunk fits into registers
 _BLOCK = 256
 _WARPS = 2
 _CHUNK = 8
@@ -23,7 +23,7 @@ _CHUNK = 8
 def conv_by_triton(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return the output of :func:`~pks4_lightning.ops.conv.causal_conv.causal_conv_silu`.
 
-    The stream has its sequences on two axes, clips and patches, and may lie anywhere in memory.
+    The stream has its sequences on two axes, clips and patches, with any strides.
     """
     y = torch.empty_like(x)
     counts, sizes = _counts(x), _sizes(x, weight)

@@ -1,1 +1,1 @@
-"""The selective scan: a plain version, Triton kernels, mamba_ssm's, and who chooses."""
+"""The selective scan: plain PyTorch, Triton kernels, mamba_ssm, and the choice between them."""

@@ -1,21 +1,21 @@
-"""The selective scan in plain PyTorch: runs anywhere, in bounded memory.
+"""The selective scan in plain PyTorch, which runs on any device in bounded memory.
 
-The backward pass is the recurrence differentiated by hand. With the write ``w = delta * u`` and the
-gradient ``q`` that reaches a state through its successor:
+The backward pass is derived by hand. With the write ``w = delta * u`` and the gradient ``q`` that
+reaches a state through its successor:
 
     g[t] = C[t] dy[t] + q[t + 1]    dC[t] = <dy[t], x[t]> over E    dw[t] = <B[t], g[t]> over N
     q[t] = exp(delta[t] A) g[t]     dB[t] = <w[t], g[t]> over E     dlog_decay[t] = q[t] x[t - 1]
 
-Step size, skip path and gate belong to it: what they need beyond the inputs never exists for more
-than a slab of sequences.
+Step size, skip path and gate are computed inside, so that their intermediate values exist only for
+one slab of sequences at a time.
 
-A sequence of more than 128 steps is cut into pieces that are scanned side by side, as if each were
-a sequence: a first run from zero tells what every piece adds to its state, a short recurrence over
-the pieces then the state that each one starts from. Its gradient takes the same way backwards.
+A sequence of more than 128 steps is cut into pieces that are scanned in parallel like separate
+sequences. A first pass from zero gives what every piece adds to its state; a short recurrence over
+the pieces then gives each piece's initial state. The gradient is computed likewise, backwards.
 
 Dimensions:
     S: sequences of a slab (patch locations of one clip), or their pieces
-    T: time steps, one per frame or token; first here, as the tokens of a ViT lie in memory
+    T: time steps, one per frame or token; the first axis here, as in the memory of a ViT's tokens
     E: inner channels
     N: state size per channel
 """
@@ -39,12 +39,12 @@ __all__ = ["scan_backward", "scan_forward"]
 _CPU_STEP_BYTES = 2 * 2**20
 _GPU_STEP_BYTES = 128 * 2**20
 
-# Steps of a sequence that is not cut. The cut takes up to twice the work and saves calls: time that
-# grows with the square root of the length where states are few.
+# Sequences up to this number of steps are not cut. Cutting takes up to twice the work but fewer
+# calls: if states are few, time then grows with the square root of the length.
 _LONGEST_PIECE = 128
 
-# Frames whose states the backward pass holds at a time. A longer clip is run through twice, which
-# costs less than states that fall out of the cache.
+# Frames whose states the backward pass holds at a time. A longer clip takes a second pass, which
+# is faster than states that do not fit into the cache.
 _CHUNK = 8
 
 
@@ -60,7 +60,7 @@ def scan_forward(
 ) -> Tensor:
     """Return the output of :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
 
-    Streams have their sequences on two axes, clips and patches, and may lie anywhere in memory.
+    Streams have their sequences on two axes, clips and patches, with any strides.
     """
     y = torch.empty_like(u)
     weights = _weights(A, D, delta_bias, like=u)
@@ -91,7 +91,7 @@ def scan_backward(
     delta_bias: Tensor | None,
     gate: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return a gradient for each input after ``dy``; an empty one where there is no input."""
+    """Return a gradient for each input after ``dy``; an empty one if the input is None."""
     gradients = empty_gradients(u, delta, A, B, C, D, delta_bias, gate)
     du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
     weights = _weights(A, D, delta_bias, like=u)
@@ -100,7 +100,7 @@ def scan_backward(
     cut = _Cut.of(u.shape[2], A_NE, num_in_step=5)
     steps = range(cut.length)
     chunks = [steps[t : t + _CHUNK] for t in range(0, cut.length, _CHUNK)]
-    # per frame of a chunk its state and decay, the states between chunks, and two gradients
+    # a chunk has a state and a decay per frame, then states between chunks, and two gradients
     num_states = 2 * len(chunks[0]) + len(chunks) - 1 + 2
     with torch.autocast(u.device.type, enabled=False):
         for at, workspace in _slabs(u, A_NE, cut, num_states=num_states):
@@ -132,7 +132,7 @@ def scan_backward(
 
 @dataclass(frozen=True)
 class _Cut:
-    """How sequences are cut: into ``number`` pieces of ``length`` steps, the last one padded."""
+    """Division of sequences: ``number`` pieces of ``length`` steps, the last one padded."""
 
     num_steps: int
     number: int
@@ -149,31 +149,31 @@ class _Cut:
         at_once = max(1, bound // (num_in_step * like.nbytes))
         number = 1
         if num_steps > _LONGEST_PIECE:
-            # two runs along a piece and one over the pieces: fewest calls
+            # two passes along a piece and one over the pieces: this minimises the calls
             number = min(at_once, math.isqrt(2 * num_steps))
         length = -(-num_steps // number)
         return cls(num_steps, number, length, max(1, at_once // number))
 
     def apart(self, x_STX: Tensor, dtype: torch.dtype) -> Tensor:
-        """Put time first, and the pieces of all sequences side by side: piece by piece."""
+        """Put time first, and the pieces of all sequences next to each other, piece by piece."""
         x_TSX = x_STX.transpose(0, 1).to(dtype)
         if self.number == 1:
             return x_TSX
-        # zeros leave states as they are but for their decay, which nothing reads
+        # zeros only let the states decay, and these states are not read
         padded = F.pad(x_TSX, (0, 0, 0, 0, 0, self.number * self.length - self.num_steps))
         return padded.unflatten(0, (self.number, -1)).transpose(0, 1).flatten(1, 2)
 
     def join(self, x_TSX: Tensor) -> Tensor:
-        """Put the pieces together again, sequences first."""
+        """Join the pieces again, with sequences first."""
         if self.number > 1:
             x_TSX = x_TSX.unflatten(1, (self.number, -1)).transpose(0, 1).flatten(0, 1)
         return x_TSX[: self.num_steps].transpose(0, 1)
 
 
 class _Slab:
-    """A slab of sequences: its states, forwards, and their gradients, backwards.
+    """A slab of sequences, with its states (forward) and their gradients (backward).
 
-    ``raw_TSE`` is what softplus makes the step size of, where there is a bias.
+    ``raw_TSE`` is the input of softplus for the step size, if there is a bias.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class _Slab:
     ) -> None:
         self.A_NE, self.D_E, bias_E = weights
         dtype = self.A_NE.dtype
-        # to base 2: on a CPU exp2 is almost three times as fast as exp
+        # base 2, because exp2 is almost three times as fast as exp on a CPU
         self.rate_NE = self.A_NE * math.log2(math.e)
         self.cut = cut
         self.u_TSE, self.raw_TSE, self.B_TSN, self.C_TSN = (
@@ -203,7 +203,7 @@ class _Slab:
         self.write_TSE = self.delta_TSE * self.u_TSE
 
     def step(self, t: int, before_SNE: Tensor | None, *, decay: Tensor, out: Tensor) -> None:
-        """Write the state of frame ``t``; without a state before it, ``decay`` stays as it is."""
+        """Write the state of frame ``t``; without a previous state, ``decay`` is not used."""
         write = self.B_TSN[t].unsqueeze(-1), self.write_TSE[t].unsqueeze(1)
         if before_SNE is None:
             torch.mul(*write, out=out)
@@ -212,7 +212,7 @@ class _Slab:
             torch.mul(decay, before_SNE, out=out).addcmul_(*write)
 
     def states_at_start(self, *, out: Tensor, decay: Tensor) -> Tensor | None:
-        """Return the state that each piece starts from; None, for zero, where nothing is cut."""
+        """Return the initial state of each piece; None stands for zero, if nothing is cut."""
         if self.cut.number == 1:
             return None
         for t in range(self.cut.length):
@@ -222,9 +222,9 @@ class _Slab:
     def differentiate(
         self, dy_TSE: Tensor, chunks: list[range], workspace: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the gradients of the writes, of delta by the decays, of A, B and C; and <C, x>.
+        """Return the gradients of the writes, of delta through the decays, of A, B, C; and <C, x>.
 
-        The last is the output without skip path and gate. Without a gate it has no values.
+        The last is the output without skip path and gate; without a gate it is not computed.
         """
         length = len(chunks[0])
         states, decays, between, (dx_SNE, dA_SNE) = workspace.split(
@@ -241,7 +241,7 @@ class _Slab:
             previous = [start_SNE if number == 0 else between[number - 1], *states]
             for i, t in enumerate(chunks[number]):
                 self.step(t, previous[i], decay=decays[i], out=states[i])
-                # the state as the right factor: many times faster than as the left one
+                # the state is the right factor, which is many times faster than the left
                 _bmm(dy_TSE[t], states[i].mT, out=dC_TSN[t])
                 if self.gate_TSE is not None:
                     _bmm(self.C_TSN[t], states[i], out=y_TSE[t])
@@ -259,7 +259,7 @@ class _Slab:
         return dwrite_TSE, ddelta_TSE, dA_SNE, dB_TSN, dC_TSN, y_TSE
 
     def _gradients_at_end(self, dy_TSE: Tensor, *, out: Tensor, decay: Tensor) -> None:
-        """Write what reaches the last state of each piece from the pieces after it."""
+        """Write the gradient that each piece's last state receives from the following pieces."""
         out.zero_()
         if self.cut.number == 1:
             return
@@ -273,7 +273,7 @@ class _Slab:
         return torch.exp2(self.delta_TSE.sum(0).unsqueeze(1) * self.rate_NE)
 
     def _along_pieces(self, x_SNE: Tensor, decay_SNE: Tensor, *, reverse: bool) -> Tensor:
-        """Give each piece what those before it (or after it) have left, for what each one adds."""
+        """Return what each piece receives from all pieces before (or after) it."""
         added, decays = (z.unflatten(0, (self.cut.number, -1)) for z in (x_SNE, decay_SNE))
         reached = torch.zeros_like(added)
         order = range(self.cut.number)[:: -1 if reverse else 1]
@@ -284,7 +284,7 @@ class _Slab:
     def _keep_states_before(
         self, chunks: list[range], start: Tensor | None, kept: Tensor, *, decay: Tensor
     ) -> None:
-        """Run to the start of every chunk and keep the state there."""
+        """Scan up to the start of every chunk, and keep the states there."""
         x_SNE = start
         t = 0
         for chunk, out in zip(chunks, kept, strict=True):
@@ -297,9 +297,9 @@ class _Slab:
 def _weights(
     A: Tensor, D: Tensor, delta_bias: Tensor | None, *, like: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return A with N first, D and the bias in the dtype of the state.
+    """Return A with N first, and D and the bias in the dtype of the state.
 
-    The long axis of A is contiguous then, which is what broadcasting likes.
+    The long axis of A is then contiguous, which makes broadcasting fast.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     bias_E = None if delta_bias is None else delta_bias.to(dtype)
@@ -309,7 +309,7 @@ def _weights(
 def _slabs(
     stream: Tensor, like: Tensor, cut: _Cut, *, num_states: int
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
-    """Cut the clips into slabs, each with room for so many tensors ``like`` per piece."""
+    """Divide the clips into slabs with room for the given number of ``like`` tensors per piece."""
     num_clips, num_patches = stream.shape[:2]
     size = max(1, min(num_patches, cut.size))
     workspace = like.new_empty(num_states, cut.number * size, *like.shape)
@@ -320,5 +320,5 @@ def _slabs(
 
 
 def _bmm(x_SK: Tensor, y_SKM: Tensor, *, out: Tensor) -> None:
-    """Multiply a row by a matrix, sequence by sequence."""
+    """Multiply a row by a matrix for each sequence."""
     torch.bmm(x_SK.unsqueeze(1), y_SKM, out=out.unsqueeze(1))

@@ -1,4 +1,4 @@
-"""What the parameters of a selective state space model start at.
+"""Initial values of the parameters of a selective state space model.
 
 Reference:
     Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023,
@@ -29,13 +29,13 @@ def init_state_space(
     dt_min: float = 0.001,
     dt_max: float = 0.1,
 ) -> None:
-    """Set parameters to Mamba's start, in place.
+    """Initialise parameters as in Mamba, in place.
 
     Args:
         A_log: ``log(1 ... N)`` for every channel: decay rates of -1 ... -N.
-        D: 1, the skip path as it is.
-        dt_weight: Uniform, so that the step size keeps the variance of what it is projected from.
-        dt_bias: Softplus of it is a step size drawn log-uniformly from ``dt_min`` to ``dt_max``.
+        D: Set to 1, which makes the skip path the identity.
+        dt_weight: Uniform, so that the projection keeps the variance of its input.
+        dt_bias: Set so that its softplus is log-uniform from ``dt_min`` to ``dt_max``.
         dt_min: Smallest step size, positive.
         dt_max: Largest step size.
     """

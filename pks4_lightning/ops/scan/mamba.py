@@ -10,8 +10,8 @@ from torch import Tensor
 
 __all__ = ["scan_by_mamba"]
 
-# The package counts saved states (sequences x channels x chunks x states) in 32 bits and wraps
-# silently beyond; a chunk is 2048 steps.
+# The package counts saved states (sequences x channels x chunks x states) in 32 bits and overflows
+# silently; a chunk is 2048 steps.
 _MAX_STATES = 2**31 - 1
 _STEPS_PER_CHUNK = 2048
 

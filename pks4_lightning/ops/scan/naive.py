@@ -1,4 +1,4 @@
-"""The selective scan as its formula reads: the slow twin that the fast paths are held to.
+"""The selective scan written as its formula: the slow reference for the fast versions.
 
 Dimensions:
     S: sequences
@@ -29,7 +29,7 @@ def selective_scan_naive(
     """Run the recurrence one sequence, channel and frame at a time, in the dtype of ``u``.
 
     Args:
-        u: As all that follow, see :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
+        u: Input stream; see :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
         delta: Step size.
         A: Decay rates.
         B: Input matrix.

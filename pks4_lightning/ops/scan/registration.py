@@ -1,7 +1,7 @@
-"""What every selective scan operator tells torch: its shapes, its gradients, and its cost.
+"""Registers shapes, gradients and costs of the selective scan operators with torch.
 
-Operators rather than functions, so that torch.compile and torch.export take a scan as one call,
-and the counter of FLOPs sees it.
+They are operators rather than functions, so that torch.compile and torch.export treat a scan as
+one call and the FLOP counter sees it.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 __all__ = ["empty_gradients", "register_scan"]
 
-# per state and step, as the state space literature counts a scan and the paper its Table 1
+# per state and step, as in the state space literature and the paper's Table 1
 _FLOPS = 9
 
 
@@ -23,10 +23,10 @@ def register_scan(scan: CustomOpDef, scan_backward: CustomOpDef) -> None:
     """Register the shapes, the gradients and the cost of a scan operator.
 
     Args:
-        scan: Takes u, delta, A, B, C, D and two further inputs that may be None, the step size's
-            bias and the gate; returns a stream that lies in memory in the order of u.
+        scan: Takes u, delta, A, B, C, D and two optional inputs, the step size's bias and the
+            gate; returns a stream in the memory order of u.
         scan_backward: Takes the gradient of the output and the same inputs; returns one gradient
-            per input, of any content for an input that is None.
+            per input, with undefined content for an input that is None.
     """
 
     def keep_inputs(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
@@ -57,10 +57,10 @@ def empty_gradients(
     delta_bias: Tensor | None,
     gate: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Make room for the gradients of a scan's inputs.
+    """Allocate the gradients of a scan's inputs.
 
-    Streams of channels get their inputs' order in memory, the others are contiguous; an input that
-    is not there gets an empty tensor.
+    Gradients of channel streams have the memory order of their inputs, the others are contiguous;
+    the gradient of a missing input is an empty tensor.
     """
     dA, dB, dC, dD = (x.new_empty(x.shape) for x in (A, B, C, D))
     dbias = u.new_empty(0) if delta_bias is None else delta_bias.new_empty(delta_bias.shape)
@@ -79,5 +79,5 @@ def _count_forward(u: Sequence[int], _delta: Any, A: Sequence[int], *_: Any, **_
 
 
 def _count_backward(_dy: Any, *inputs: Any, **_: Any) -> int:
-    """Twice the forward pass for the gradients, and once to recompute the states."""
+    """Count twice the forward pass for the gradients, plus once to recompute the states."""
     return 3 * _count_forward(*inputs)

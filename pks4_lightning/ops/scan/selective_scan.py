@@ -25,7 +25,7 @@ from pks4_lightning.ops.scan.step import selective_scan_steps
 
 __all__ = ["selective_scan"]
 
-_MOST_WRITTEN_OUT = 256  # steps in a graph; each is ten operators, and a compiler reads them all
+_MOST_WRITTEN_OUT = 256  # steps; each becomes ten operators, which an exporter must process
 
 
 def selective_scan(
@@ -53,34 +53,33 @@ def selective_scan(
 
     Only the inputs are kept for the backward pass, which recomputes the states for a few
     sequences at a time: memory beyond inputs and gradients does not grow with ``S``. Sequences may
-    be long (1,569 tokens of a clip as well as 8 frames). Derivatives of the gradients are not
-    implemented. Every backend gives the same result and the same
-    gradients, up to rounding.
+    be long (the 1,569 tokens of a clip as well as 8 frames). Second derivatives are not
+    implemented. All backends give the same results and gradients up to rounding.
 
     Args:
-        u: Input stream. The sequences may lie on several axes (clips, patches) and anywhere in
-            memory: the Triton backend scans a permuted view without copying it.
+        u: Input stream. The sequences may be on several axes (clips, patches) with any strides:
+            the Triton backend scans a permuted view without copying it.
         delta: Step size per frame, dimensionless. A larger step forgets more of the old state and
             writes more of the new frame. Positive, unless ``delta_bias`` is given.
         A: Decay rates, negative, usually ``-exp(A_log)``. ``delta * A`` is the log-decay per frame.
         B: Input (write) matrix per time step, shared by all channels.
         C: Output (read) matrix per time step, shared by all channels.
         D: Skip weight per channel. ``None`` means no skip path.
-        delta_bias: Makes the step size ``softplus(delta + delta_bias)``, summed in at least
-            float32: a bfloat16 sum would lose the small steps.
+        delta_bias: Makes the step size ``softplus(delta + delta_bias)``, added in at least
+            float32, because a bfloat16 sum would lose small steps.
         gate: The stream ``z`` whose SiLU multiplies the output. ``None`` means no gate.
-        backend: Implementation. ``auto`` takes what
-            :func:`~pks4_lightning.ops.backend.scan_backend` names. ``triton`` needs an
+        backend: Implementation. ``auto`` uses the result of
+            :func:`~pks4_lightning.ops.backend.scan_backend`. ``triton`` needs an
             NVIDIA GPU; ``mamba_ssm`` needs one, and that package with its CUDA scan. ``portable``
-            is for graphs that other programs run: torch's own operators, all steps written out.
+            is for exported graphs: torch's own operators, with all steps written out.
 
     Returns:
         The output stream, in the dtype of ``u``. The state is accumulated in at least float32,
-        under autocast too.
+        also under autocast.
 
     Raises:
-        ValueError: If ``u`` has no time steps, or too many to be written out, or the backend asked
-            for cannot run here.
+        ValueError: If ``u`` has no time steps, or too many to be written out, or the requested
+            backend cannot run here.
 
     Example:
         With instant forgetting (``A`` very negative) the scan passes its input through.
@@ -120,7 +119,7 @@ def _written_out(
     delta_bias: Tensor | None,
     gate: Tensor | None,
 ) -> Tensor:
-    """Scan from a state of zeros by torch's own operators."""
+    """Scan from a zero state with torch's own operators."""
     num_steps = u.shape[-2]
     if num_steps > _MOST_WRITTEN_OUT:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The selective scan of a stream: a few frames at a time, from a state to a state.
+"""The selective scan of a stream: processes a few frames from a given state.
 
 Dimensions:
     S: sequences (streams x patch locations), on any number of axes
@@ -30,21 +30,21 @@ def selective_scan_steps(
 ) -> tuple[Float[Tensor, "*S T E"], Float[Tensor, "*S E N"]]:
     """Continue the recurrence of :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
 
-    Plain arithmetic: one frame of a stream is bound by reading and writing the state, which no
-    kernel could avoid. Nothing is kept for a backward pass beyond what autograd keeps.
+    It uses plain arithmetic: one frame of a stream is limited by reading and writing the state,
+    which a kernel could not avoid. Only autograd's own values are kept for a backward pass.
 
     Args:
         u: Input stream.
-        delta: Step size per frame; before its bias and softplus where there is a bias.
+        delta: Step size per frame; with a bias, the input of the softplus before adding it.
         A: Decay rates, negative.
         B: Input (write) matrix per frame.
         C: Output (read) matrix per frame.
         D: Skip weight per channel.
-        delta_bias: Added to ``delta`` before the softplus. ``None``: ``delta`` is taken as it is.
-        gate: Its SiLU multiplies the output. ``None``: nothing does.
-        state: State after the frames before these, in at least float32; zero at the start.
-        exists: 1 for the frames that are there. The state passes the others unchanged, whose
-            output means nothing. ``None``: all are there.
+        delta_bias: Added to ``delta`` before the softplus. ``None`` uses ``delta`` unchanged.
+        gate: Stream whose SiLU multiplies the output. ``None`` means no gate.
+        state: State after the previous frames, in at least float32; zero at the start.
+        exists: 1 for existing frames. Other frames leave the state unchanged, and their output is
+            meaningless. ``None`` means that all frames exist.
 
     Returns:
         The output stream in the dtype of ``u``, and the state after the last frame.

@@ -1,9 +1,9 @@
-"""The selective scan on an NVIDIA GPU: torch operators around the Triton kernels.
+"""The selective scan on an NVIDIA GPU: torch operators that call the Triton kernels.
 
-With ``TRITON_INTERPRET=1`` in the environment before triton is imported, they run on a CPU.
+If ``TRITON_INTERPRET=1`` is set before triton is imported, the kernels run on a CPU.
 
 Dimensions:
-    S: sequences, on two axes (clips, patches), anywhere in memory
+    S: sequences, on two axes (clips, patches), with any strides
     T: time steps
     E: inner channels
     N: state size per channel
@@ -33,7 +33,7 @@ _FORWARD_STATES = 1024
 _PIECE = 2
 _OPTIONS = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": True}
 _CHUNK = 8
-# bytes that partial sums of the gradients of B and C may take at a time
+# largest size in bytes of the partial sums of the gradients of B and C
 _PARTIAL_BYTES = 256 * 2**20
 
 
@@ -50,7 +50,7 @@ def scan_by_triton(
 ) -> Tensor:
     """Return the output of :func:`~pks4_lightning.ops.scan.selective_scan.selective_scan`.
 
-    Streams have their sequences on two axes, clips and patches, and may lie anywhere in memory.
+    Streams have their sequences on two axes, clips and patches, with any strides.
     """
     y = torch.empty_like(u)
     num_clips, num_patches, num_steps, num_channels = u.shape
@@ -80,7 +80,7 @@ def _scan_backward(
     delta_bias: Tensor | None,
     gate: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return a gradient for each input after dy; an empty one for an input that is not there."""
+    """Return a gradient for each input after dy; an empty one if the input is None."""
     gradients = empty_gradients(u, delta, A, B, C, D, delta_bias, gate)
     du, ddelta, dA, dB, dC, dD, dbias, dgate = gradients
     num_clips, num_patches, num_steps, num_channels = u.shape
@@ -119,7 +119,7 @@ def _scan_backward(
 
 
 class _Weights:
-    """What sequences share, and B and C, as the kernels read them: padded, in the state's dtype."""
+    """Weights shared by sequences, and B and C, padded and in the state's dtype for the kernels."""
 
     def __init__(
         self,
