@@ -180,7 +180,7 @@ def test_a_line_each_and_the_fix_below_it(sound, monkeypatch, tmp_path, capsys):
     assert len(lines) == 13 + 1
     (place,) = [i for i, line in enumerate(lines) if line.startswith("FAILED")]
     assert lines[place].split()[:2] == ["FAILED", "disk"]
-    assert lines[place + 1].strip().startswith("fix: make room")
+    assert lines[place + 1].strip().startswith("fix: free some space")
 
 
 def test_a_check_that_breaks_is_a_finding():

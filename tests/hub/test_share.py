@@ -170,7 +170,7 @@ def test_a_hub_id_is_enough(hub, shared, video, tmp_path, monkeypatch):
         assert model.predict(video) == expected
     model = pks4_lightning.PKS4ForVideoClassification.from_pretrained("me/tiny")
     assert isinstance(model, torch.nn.Module)
-    with pytest.raises(FileNotFoundError, match="revision old .* is not a classifier of"):
+    with pytest.raises(FileNotFoundError, match=r"revision old .* is not a classifier of"):
         pks4_lightning.load("me/tiny", revision="old")
     with pytest.raises(FileNotFoundError, match="with that id at revision new is available"):
         pks4_lightning.load("me/tiny", revision="new")
