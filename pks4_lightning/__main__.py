@@ -169,7 +169,7 @@ def _overview(group: str) -> CommandParser:
         "--print_shtab",
         action=_PrintCompletion,
         metavar="SHELL",
-        help="a script that lets bash or zsh complete commands and options (needs shtab)",
+        help="print a completion script for bash or zsh (needs shtab)",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (_, meaning) in COMMANDS.items():
@@ -186,7 +186,7 @@ class _PrintCompletion(argparse.Action):
         values: Any,
         option_string: str | None = None,  # noqa: ARG002 - the same
     ) -> None:
-        """Print the script for a shell."""
+        """Print the completion script for a shell."""
         from pks4_lightning.cli.completion import completion_script
 
         commands = {

@@ -41,8 +41,8 @@ __all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
 _FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
 
 VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor | FrameSource
-"""A video file, a folder of numbered pictures, an open video, or RGB frames of 8 bits, ``T H W 3``:
-all frames of a video or some of them."""
+"""A video file, a folder of numbered images, an open video, or all or some frames of a video as
+8-bit RGB, ``T H W 3``."""
 _Several: TypeAlias = (
     list[Any] | tuple[Any, ...]
 )  # Any: list is invariant, and users have list[Path]
@@ -248,12 +248,12 @@ class TrainedClassifier:
     def views(
         self, video: VideoInput, *, num_clips: int | None = None, num_crops: int | None = None
     ) -> list[tuple[View, UInt8[Tensor, "3 T S S"]]]:
-        """Return the views of a video: which frames each is of, and what the model sees of them.
+        """Return the views of a video: the frames of each, and the model's input from them.
 
         Args:
             video: As for :meth:`preprocess`.
-            num_clips: Likewise.
-            num_crops: Likewise.
+            num_clips: As for :meth:`preprocess`.
+            num_crops: As for :meth:`preprocess`.
         """
         samplers = stage_samplers(
             self.clip.num_frames,
@@ -358,7 +358,7 @@ def open_frames(video: VideoInput) -> FrameSource:
     """Open a video, whatever its form.
 
     Args:
-        video: A file, a folder of pictures or an array of frames; what is open stays as it is.
+        video: A file, a folder of images or an array of frames; an open video is not changed.
 
     Raises:
         ValueError: If it cannot be opened (its name is given) or an array has no frames.

@@ -60,14 +60,14 @@ def answer_upload(
                 page = page._replace(priors=priors_html(picture))
                 yield page
             if answer.duration > 2 * window:
-                yield page._replace(timeline=note_html("Looking for what happens when …"))
+                yield page._replace(timeline=note_html("Computing the timeline …"))
                 yield page._replace(timeline=_timeline(call, file, name, window))
     except NoAnswerError as error:
         yield Page(refusal_html(str(error)))
 
 
 def _timeline(call: Call, file: Path, name: str, window: float) -> str:
-    """Return the timeline, or why there is none: what was answered before stays."""
+    """Return the timeline, or a message why there is none, so that the answer stays visible."""
     try:
         return timeline_html(call(watch, str(file), name, window=window))
     except NoAnswerError as error:

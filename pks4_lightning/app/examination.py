@@ -81,7 +81,7 @@ class Answer(NamedTuple):
     num_views: int
     """Number of views that were averaged."""
     views: list[ShownView]
-    """The first of them, at most six."""
+    """The first views, at most six."""
 
 
 class Timeline(NamedTuple):
@@ -141,12 +141,12 @@ def picture_priors(model: TrainedClassifier, view: ShownView) -> str | None:
 
     Args:
         model: The classifier.
-        view: What it saw.
+        view: The view.
     """
     classifier = model.classifier
     if not isinstance(classifier, PKS4Classifier) or not has_priors(classifier):
         return None
-    if len(view.frames) < 2:  # a model of single frames
+    if len(view.frames) < 2:  # the model takes single frames
         return None
     pixels = torch.from_numpy(view.frames).permute(3, 0, 1, 2)
     with model.autocast():

@@ -75,7 +75,7 @@ def build_page(model: ModelProcess, *, name: str, uploads: Path, window: float) 
                 answer,
                 inputs=place,
                 outputs=[place, *Page(best, seen, priors, timeline)],
-                # Gradio would have ffmpeg take the sound out
+                # Gradio would call ffmpeg to remove the sound
                 preprocess=False,
                 # requests share one model, and each waits for it with a copy of its file
                 concurrency_limit=_MOST_WAITING,

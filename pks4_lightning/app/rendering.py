@@ -1,4 +1,4 @@
-"""Answers as HTML: names, which come from files and people, are escaped; pictures are embedded."""
+"""Converts answers to HTML: names from users and files are escaped, and images are embedded."""
 
 import base64
 import io
@@ -26,8 +26,8 @@ _LONGEST_NAME = 80
 _JPEG_QUALITY = 90
 _PRIORS = (
     "Arrows show where each patch is found in the next frame. The framed patch is the one that "
-    "changes most; the correlation of its search window with it is drawn over the next frame. "
-    "Variation is how much each patch changes."
+    "changes most; its correlation with its search window is drawn over the next frame. "
+    "Variation is the amount by which each patch changes."
 )
 
 
@@ -78,22 +78,22 @@ def answer_html(answer: Answer, name: str) -> str:
 
 
 def seen_html(answer: Answer) -> str:
-    """Return the frames that the model saw.
+    """Return the frames that the model used.
 
     Args:
         answer: The answer for the video.
     """
     html = f"<h2>What the model saw</h2>{''.join(_view(view) for view in answer.views)}"
     if more := answer.num_views - len(answer.views):
-        html += note_html(f"And {more} more, which are averaged as well.")
+        html += note_html(f"The average includes {more} more.")
     return html
 
 
 def priors_html(picture: str) -> str:
-    """Return what the priors find between the frames.
+    """Return the figure of the priors' output with its explanation.
 
     Args:
-        picture: SVG.
+        picture: The figure as SVG.
     """
     return (
         f'<h2>What the priors find</h2><p class="pks4-note">{_PRIORS}</p>'

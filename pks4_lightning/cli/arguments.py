@@ -81,16 +81,16 @@ def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, hold
 
 
 def add_folds(parser: argparse.ArgumentParser) -> None:
-    """Add ``--folds``, for commands that cross-validate where they are asked to.
+    """Add ``--folds``, for commands that can cross-validate.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.add_argument(
         "--folds",
         type=int,
-        help="grouped cross-validation, for few clips: data.train is a table with the columns "
-        "path, label and group, and whole groups are held out",
+        help="number of folds of a grouped cross-validation, for few clips: data.train is a table "
+        "with the columns path, label and group, and whole groups are held out",
     )
 
 
@@ -98,13 +98,13 @@ def add_only_print(parser: argparse.ArgumentParser) -> None:
     """Add ``--print``, as the argument ``only_print``.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
     """
     parser.add_argument(
         "--print",
         action="store_true",
         dest="only_print",
-        help="print the commands of the remaining trainings, one a line, without running them",
+        help="print the commands of the remaining trainings, one per line, without running them",
     )
 
 

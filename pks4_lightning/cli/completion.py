@@ -1,4 +1,4 @@
-"""A script that lets a shell complete ``pks4``: commands, their options, settings, files."""
+"""Shell completion for ``pks4``: commands, their options, settings and files."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -18,11 +18,12 @@ def completion_script(
     """Return the script for a shell.
 
     Args:
-        shell: ``bash``, ``zsh``, or another one that shtab knows.
-        commands: By name what adds a command's arguments to a parser, and what it is for.
+        shell: ``bash``, ``zsh``, or another shell that shtab supports.
+        commands: For each name, the function that adds the command's arguments to a parser, and
+            a short description.
 
     Raises:
-        ValueError: If shtab is not installed or does not know the shell.
+        ValueError: If shtab is not installed or does not support the shell.
     """
     try:
         import shtab
@@ -39,7 +40,7 @@ def completion_script(
     for name, (add_arguments, meaning) in commands.items():
         group, _, last = name.rpartition(" ")
         if group not in groups:
-            # shtab leaves out what has no help
+            # shtab leaves out commands without a help text
             groups[group] = groups[""].add_parser(group, help=f"pks4 {group} …").add_subparsers()
         parser = groups[group].add_parser(last, help=meaning, conflict_handler="resolve")
         parser.set_defaults(command=name)
@@ -54,7 +55,7 @@ def completion_script(
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the settings of a training that a command takes, each by its name alone."""
+    """Add the settings that a command accepts, by name only."""
     taken = {option for action in parser._actions for option in action.option_strings}
     for option in option_names():
         if option not in taken:

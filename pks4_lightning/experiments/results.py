@@ -169,12 +169,12 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def print_tables(*tables: Table) -> None:
-    """Print tables as wide as the terminal, or in a file as wide as they need.
+    """Print tables in the terminal's width, or 120 columns wide to a file.
 
     Args:
-        tables: In their order.
+        tables: The tables, in order.
     """
-    # rich would take 80 columns in a file
+    # in a file, rich would use 80 columns
     Console(width=None if sys.stdout.isatty() else 120).print(*tables, sep="\n")
 
 

@@ -32,7 +32,7 @@ __all__ = ["FoundTimeline", "VideoLabeller", "find_timeline"]
 
 
 class FoundTimeline(NamedTuple):
-    """What happens when in a video."""
+    """The labels of a video over time."""
 
     num_windows: int
     moments: Moments
@@ -53,15 +53,15 @@ def find_timeline(
     """Score the windows of a video and merge them into segments.
 
     Args:
-        model: The classifier and what it is fed.
+        model: The classifier with its preprocessing.
         video: The video.
-        rows: Where the scores of the windows go; its blocks are batches. Those that are there
-            already are not computed again.
-        window: Seconds of a window.
-        stride: Seconds from one window's beginning to the next one's.
-        margin: By how much another class must score higher to become the label.
-        batch_size: Windows in a batch.
-        show: Show how far it is.
+        rows: File for the scores of the windows; each of its blocks is a batch. Existing blocks
+            are not computed again.
+        window: Length of a window in seconds.
+        stride: Seconds between the starts of consecutive windows.
+        margin: Another class becomes the label only if its score is higher by this much.
+        batch_size: Windows per batch.
+        show: Show a progress bar.
 
     Raises:
         VideoDecodeError: If the video cannot be decoded.

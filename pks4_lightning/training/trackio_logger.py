@@ -1,4 +1,4 @@
-"""Trackio as a logger: Lightning has none of its own for it."""
+"""A logger for Trackio, which Lightning does not provide."""
 
 import io
 from argparse import Namespace
@@ -13,15 +13,15 @@ __all__ = ["TrackioLogger"]
 
 
 class TrackioLogger(Logger):
-    """Log metrics and figures with Trackio, which keeps them on this machine.
+    """Logs metrics and figures with Trackio, which keeps them on this machine.
 
-    ``trackio show`` displays them. Trackio is at https://github.com/gradio-app/trackio; its folder
-    is that of the environment variable ``TRACKIO_DIR``.
+    ``trackio show`` displays them. Trackio (https://github.com/gradio-app/trackio) writes to the
+    folder in the environment variable ``TRACKIO_DIR``.
 
     Args:
         project: The project that the run belongs to.
-        run_name: The run. A name that exists is continued. ``null``: a new name.
-        space_id: A Space of the Hugging Face hub that shows the run as well, such as ``me/runs``.
+        run_name: Name of the run; an existing run is continued. ``null`` creates a new name.
+        space_id: A Space of the Hugging Face hub that also shows the run, such as ``me/runs``.
 
     Raises:
         ValueError: If trackio is not installed.
@@ -52,7 +52,7 @@ class TrackioLogger(Logger):
 
     @property
     def experiment(self) -> Any:
-        """Trackio's run, begun when it is first asked for."""
+        """Trackio's run, which starts at first use."""
         if self._run is None:
             resume = "never" if self._run_name is None else "allow"
             self._run = self._trackio.init(
@@ -67,7 +67,7 @@ class TrackioLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Keep settings for the beginning of the run.
+        """Store the settings until the run starts.
 
         Args:
             params: Plain values.
@@ -99,7 +99,7 @@ class TrackioLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """End the run, once what was logged is written.
+        """Wait until all data are written, and end the run.
 
         Args:
             status: Not used.

@@ -102,7 +102,7 @@ def test_views_are_shown_up_to_six(model, clip, monkeypatch):
     assert names == [f"Clip {k}, crop {c} of 3" for k in (1, 2) for c in (1, 2, 3)]
     html = seen_html(answer)
     assert all(name in html for name in names)
-    assert "And 6 more" in html
+    assert "The average includes 6 more." in html
 
 
 def test_a_page_is_answered_step_by_step_and_the_upload_is_removed(answered, clip, uploads):

@@ -67,7 +67,7 @@ def test_a_logger_that_takes_no_pictures_is_named(tmp_path, caplog):
     trainer = Trainer(logger=loggers, accelerator="cpu", default_root_dir=tmp_path)
     ValidationPictures().on_fit_start(trainer, LightningModule())
     (said,) = [each.message for each in caplog.records if each.name.startswith("pks4_lightning")]
-    assert said.startswith("CSVLogger takes no pictures: the confusion matrix and the sheet")
+    assert said.startswith("CSVLogger does not support figures: the confusion matrix and the sheet")
 
 
 def test_trackio_is_asked_for_in_a_sentence(monkeypatch):

@@ -1,4 +1,4 @@
-"""``pks4 app``: a page on which a person tries a model."""
+"""``pks4 app``: serve a web page for trying a model."""
 
 import argparse
 
@@ -14,17 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The command's.
     """
     parser.description = (
-        "Serve a page on which a person drops a video, or records one, and sees the five best "
-        "classes, the frames that the model saw, what its priors find in them, and for long "
-        "videos what happens when. It needs no network and sends nothing anywhere; an upload is "
-        "removed after its answer. It needs Gradio: pip install 'pks4-lightning[app]'."
+        "Serve a web page for trying a model: drop or record a video, and see the five best "
+        "classes, the frames that the model used, what its priors find in them, and a timeline of "
+        "long videos. The page needs no network and sends no data anywhere; an upload is deleted "
+        "after its answer. It needs Gradio: pip install 'pks4-lightning[app]'."
     )
     parser.epilog = (
         "examples:\n"
         "  pks4 app --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt\n"
         "  pks4 app --ckpt_path me/pks4-b16-ssv2                    # from the Hugging Face hub\n"
         "  pks4 app --ckpt_path best.ckpt --host 0.0.0.0            # for others in the network\n"
-        "Browsers open a camera on this machine's own page, and on others over https only."
+        "Browsers allow the camera on a page of the same machine, and on others only over https."
     )
     parser.add_argument(
         "--ckpt_path", required=True, metavar="SOURCE",
@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--host", default="127.0.0.1",
-        help="address to listen on; default: %(default)s, which this machine alone reaches. There "
-        "is no password: with 0.0.0.0 everybody who reaches the machine can use the page",
+        help="address to listen on; default: %(default)s, which only this machine can reach. There "
+        "is no password: with 0.0.0.0, everyone who can reach the machine can use the page",
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.add_argument(
         "--window", type=float, metavar="S",
-        help="seconds of a window of the timeline, which videos of more than two of them have; "
-        "default: as long as the training's clips, and 4 where they were of any length",
+        help="length in seconds of a window of the timeline, which is shown for videos longer than "
+        "two windows; default: that of the training clips, or 4 if they had no fixed length",
     )  # fmt: skip
     parser.add_argument(
         "--max_megabytes", type=int, default=200, metavar="N",
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--time_limit", type=float, default=120.0, metavar="S",
-        help="seconds after which an answer, or a timeline, is given up; default: 120",
+        help="time limit in seconds for an answer, and for a timeline; default: 120",
     )  # fmt: skip
     parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
 

@@ -36,13 +36,13 @@ class ValidationPictures(TaskCallback):
         self._titles: list[str] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the loggers that get no pictures."""
+        """Name the loggers that do not support figures."""
         for each in trainer.loggers:
             if not takes_figures(each):
                 logger.info(
-                    "%s takes no pictures: the confusion matrix and the sheet of clips go to "
-                    "TensorBoard, Weights & Biases, MLflow, Trackio and loggers with a method "
-                    "log_figure.",
+                    "%s does not support figures: the confusion matrix and the sheet of clips are "
+                    "logged to TensorBoard, Weights & Biases, MLflow, Trackio and loggers with a "
+                    "method log_figure.",
                     type(each).__name__,
                 )
 
