@@ -146,7 +146,7 @@ def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
         )
     if name == "static_tokens":
         assert status == 0
-        assert any("at 44 pixels instead of 43" in message for message in caplog.messages)
+        assert any("to 44 pixels instead of 43" in message for message in caplog.messages)
         assert "differs from the checkpoint: data.resize: 36 -> 48" in caplog.messages
     else:
         assert status == 1

@@ -176,7 +176,7 @@ def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
             assert row[f"neighbour{k}"] == data.videos("train").path(place)
             assert row[f"label{k}"] == names[labels[place]]
             assert float(row[f"similarity{k}"]) == pytest.approx(cosine, abs=2e-6)
-    assert "11 queries, 16 videos" in capsys.readouterr().out
+    assert "11 queries, 16 gallery videos" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

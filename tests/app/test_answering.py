@@ -108,7 +108,7 @@ def test_views_are_shown_up_to_six(model, clip, monkeypatch):
 def test_a_page_is_answered_step_by_step_and_the_upload_is_removed(answered, clip, uploads):
     steps = answered(clip, name="<b>ä.mp4")
     first = next(steps)
-    assert "Looking at &lt;b&gt;ä.mp4" in first.answer
+    assert "Analysing &lt;b&gt;ä.mp4" in first.answer
     before, page = steps
     assert before == page._replace(priors="")
     assert "&lt;b&gt;ä.mp4" in page.answer

@@ -32,7 +32,7 @@ def test_a_training_that_still_runs_is_not_started_again(ablate, tmp_path, capsy
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main(ablate) == 1
-    assert "training Table 7, Unidirectional, seed 0 still runs" in capsys.readouterr().err
+    assert "training Table 7, Unidirectional, seed 0, started by" in capsys.readouterr().err
     assert not finished(tmp_path / "out")
 
 
