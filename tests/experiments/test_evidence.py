@@ -78,7 +78,7 @@ def gestures(motion_set, tmp_path):
         (["--folds", "4"], "3 groups are too few for 4 folds"),
         (["--task", "gestures"], "lists no clip of the class 'carret'"),
         (["--data.train", "other.csv"], "There is no table of clips"),
-        (["--folds", "2", "--show"], "has no fold that all rows have finished"),
+        (["--folds", "2", "--show"], "has no fold yet that all rows have finished"),
         (["--arms"], "--arms names none: name one"),
         (["--task", "motion"], "There is no table of clips"),
         (["--task", "motion", "--data.train", "index.csv"], "no clip of the split 'train'"),
