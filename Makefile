@@ -94,15 +94,49 @@ bench: $(READY)  ## run every benchmark (more than an hour)
 	@for script in $$(ls benchmarks/*.py | grep -v machine.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 # The GPU measurements in benchmarks/results; install mamba-ssm first to compare our scan with it.
+# Every part can be run by itself, and is meant to take less than ten minutes.
+GPU_PARTS := $(addprefix bench-gpu-,parity scan scan-long block-b16 block-l14 memory training demo)
+RESULT := --json benchmarks/results
+GPU_SCAN := $(BIN)/python benchmarks/scan.py --sequences 6272 --dtype bfloat16 --repeats 20
 GPU_BLOCK := $(BIN)/python benchmarks/block.py --frames 8 --step --repeats 10
-bench-gpu: $(READY)  ## measure the scan, the module and the memory of the paper's Table 1 on an NVIDIA GPU
-	$(BIN)/python benchmarks/scan.py --sequences 6272 --dtype bfloat16 --repeats 20 --json benchmarks/results/scan_gpu.json
-	$(GPU_BLOCK) --models B/16 --batch 32 --json benchmarks/results/block_gpu_b16.json
-	$(GPU_BLOCK) --models B/16 --batch 32 --compile --json benchmarks/results/block_gpu_b16_compile.json
-	$(GPU_BLOCK) --models B/16 --batch 32 --checkpointing --json benchmarks/results/block_gpu_b16_checkpointing.json
-	$(GPU_BLOCK) --models L/14 --batch 16 --json benchmarks/results/block_gpu_l14.json
-	$(GPU_BLOCK) --models L/14 --batch 16 --compile --json benchmarks/results/block_gpu_l14_compile.json
-	$(GPU_BLOCK) --models L/14 --batch 16 --checkpointing --json benchmarks/results/block_gpu_l14_checkpointing.json
+GPU_B16 := $(GPU_BLOCK) --models B/16 --batch 32
+GPU_L14 := $(GPU_BLOCK) --models L/14 --batch 16
+GPU_RUN := --config demo/pks4 --data.root runs/gpu/data --trainer.accelerator gpu
+.PHONY: $(GPU_PARTS)
+
+bench-gpu: $(GPU_PARTS)  ## measure everything on an NVIDIA GPU; bench-gpu-parity and so on are its parts
+
+bench-gpu-parity: $(READY)
+	$(BIN)/python benchmarks/parity.py $(RESULT)/parity_gpu.json
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/ops tests/cost tests/cli -m "gpu or parity"
+
+bench-gpu-scan: $(READY)
+	$(GPU_SCAN) --steps 8 16 $(RESULT)/scan_gpu.json
+	$(BIN)/python benchmarks/convolution.py $(RESULT)/convolution_gpu.json
+
+bench-gpu-scan-long: $(READY)
+	$(GPU_SCAN) --steps 32 64 $(RESULT)/scan_gpu_long.json
+
+bench-gpu-block-b16: $(READY)
+	$(GPU_B16) $(RESULT)/block_gpu_b16.json
+	$(GPU_B16) --compile $(RESULT)/block_gpu_b16_compile.json
+	$(GPU_B16) --checkpointing $(RESULT)/block_gpu_b16_checkpointing.json
+
+bench-gpu-block-l14: $(READY)
+	$(GPU_L14) $(RESULT)/block_gpu_l14.json
+	$(GPU_L14) --compile $(RESULT)/block_gpu_l14_compile.json
+	$(GPU_L14) --checkpointing $(RESULT)/block_gpu_l14_checkpointing.json
+
+bench-gpu-memory: $(READY)  # of PKS4 and its peers, beside the paper's
+	$(BIN)/pks4 cost --paper --table 1 --measure
+
+bench-gpu-training: $(READY)
+	$(BIN)/python benchmarks/gpu_training.py $(RESULT)/training_gpu.json
+
+bench-gpu-demo: $(READY)
+	$(BIN)/pks4 demo-data --out runs/gpu/data
+	$(BIN)/pks4 fit $(GPU_RUN) --trainer.max_epochs 12 --trainer.default_root_dir runs/gpu/pks4
+	$(BIN)/pks4 test --ckpt_path runs/gpu/pks4/checkpoints/best.ckpt
 
 notebooks: $(READY)  ## execute the notebooks
 	@for notebook in notebooks/*.ipynb; do echo "== $$notebook"; \
