@@ -29,10 +29,19 @@ def decode(path: str | Path) -> Any:
         yield from container.decode(container.streams.best("video"))
 
 
+def orientation(frame: Any) -> tuple[int, ...]:
+    """Return the numbers a, b, c, d of a frame's display matrix."""
+    try:
+        matrix = SIDE_DATA(frame).get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV does not know all kinds of side data; the angle is known without them
+        a, b = ((1, 0), (0, -1), (-1, 0), (0, 1))[round(frame.rotation / 90) % 4]
+        return a, b, -b, a
+    return tuple(np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]]) if matrix else (1, 0, 0, 1)
+
+
 def picture(frame: Any, resize: Any) -> np.ndarray:
     """Return a frame in RGB, H W 3, scaled, turned and mirrored as its display matrix says."""
-    matrix = SIDE_DATA(frame).get(Type.DISPLAYMATRIX)
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5] if matrix else (1, 0, 0, 0, 1)
+    a, b, c, d = orientation(frame)
     lies = abs(c) > abs(a)  # a pixel at (x, y) is shown at (ax + cy, bx + dy)
     stored = frame.height, frame.width
     if isinstance(resize, int):  # the shorter side
