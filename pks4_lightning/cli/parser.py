@@ -1,10 +1,12 @@
 """A parser that explains a mistake in one sentence and suggests what was probably meant."""
 
 import difflib
+import functools
+import operator
 import os
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import (  # type: ignore[attr-defined]  # the action is not in its __all__
@@ -57,6 +59,26 @@ class OneSentenceParser(LightningArgumentParser):
         restrict_imports()
         set_loader("yaml", _load_checked_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(*args, **kwargs)
+
+    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the arguments of a class; ``1`` is a whole number wherever one is accepted.
+
+        ``limit_train_batches 1`` is one batch and ``1.0`` is all of them. Which of the two types is
+        tried first is left to ``typing``, whose cache returns a union in the order in which the
+        program first made an equal one.
+
+        Args:
+            args: As in Lightning.
+            kwargs: As in Lightning.
+        """
+        added: list[str] = super().add_lightning_class_args(*args, **kwargs)
+        for action in self._actions:
+            found = vars(action)
+            members = get_args(found.get("_typehint"))
+            if int in members and float in members:
+                others = [member for member in members if member is not int]
+                found["_typehint"] = functools.reduce(operator.or_, others, int)
+        return added
 
     def add_config_option(self) -> None:
         """Add ``--config FILE``."""
