@@ -154,6 +154,7 @@ def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
         assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_ranks_draw_what_one_process_draws(tiny_args, tmp_path):
     watch = "--trainer.callbacks=tests.helpers.watch_scales.WatchScales"
     args = ["fit", *tiny_args, *overrides("static_tokens"), watch, "--trainer.max_epochs=3"]

@@ -104,6 +104,7 @@ def test_importing_the_packages_loads_nothing_heavy():
     assert run.stdout.splitlines() == ["", "False"]
 
 
+@pytest.mark.slow
 def test_importing_an_operator_loads_no_kernels():
     kernels = "[name for name in sys.modules if name.startswith('pks4') and 'triton' in name]"
     code = f"import sys, pks4_lightning.ops.scan.selective_scan; print({kernels})"

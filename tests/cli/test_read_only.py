@@ -73,7 +73,7 @@ def test_results_without_a_place_are_refused_before_the_work(place, arguments, w
 @pytest.mark.parametrize(
     "command",
     [
-        ["data", "show", "{videos}", "--config", "{config}"],
+        pytest.param(["data", "show", "{videos}", "--config", "{config}"], marks=SLOW),
         pytest.param(["data", "check", "{videos}", "--config", "{config}"], marks=SLOW),
         pytest.param(["cost", "--config", "{config}", "--scaling"], marks=SLOW),
     ],
