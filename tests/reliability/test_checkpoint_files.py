@@ -155,7 +155,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(launcher, tiny_args, 
     (sentence,) = [line for line in process.text().splitlines() if line.startswith("pks4: error")]
     assert str(disk / "checkpoints") in sentence
     assert "No space left on device. It needs " in sentence
-    assert " are free there. The checkpoint before it is kept." in sentence
+    assert " are free there. The previous checkpoint is kept." in sentence
     assert not leftovers(seen / "checkpoints")
     step = read_checkpoint(find_checkpoint("last", seen / "checkpoints"))["global_step"]
 
@@ -223,7 +223,7 @@ def test_a_folder_that_becomes_read_only_ends_the_run(launcher, tiny_args, tmp_p
     process.wait_until(lambda: (folder / "checkpoints" / "last.ckpt").is_file())
     (folder / "checkpoints").chmod(0o555)
     assert process.wait() == 1, process.text()
-    assert "cannot be written: Permission denied. The checkpoint before it is kept." in (
+    assert "cannot be written: Permission denied. The previous checkpoint is kept." in (
         process.text()
     )
     assert find_checkpoint("last", folder / "checkpoints")
