@@ -29,8 +29,7 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 _CONFIG = "egogestar"
-# no clip chooses anything, so none is looked at before the test; 0.0, because what a 0 becomes,
-# and so the settings' hash, depends on whether `int | float` or `float | int` was imported first
+# no choice depends on validation clips, so none are evaluated; a share, as in the recorded hashes
 _NO_CHOICE = ("--trainer.limit_val_batches", "0.0")
 _FOLDS = 5
 

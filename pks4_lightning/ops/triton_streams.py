@@ -1,17 +1,17 @@
-"""How Triton kernels walk streams: what the kernels share, and what their launches share.
+"""Access of Triton kernels to streams: functions shared by the kernels and by their launches.
 
-A stream has its sequences on two axes (clips, patches), anywhere in memory; its last axis is
-contiguous. A kernel is given it as a tuple: pointer, clip stride, patch stride. The strides of
-steps, of all streams of a kernel, are its constant STEPS: it is compiled once for each size of the
-grid, and the address of a step is part of the instruction that loads it. A program takes a block of
-the last axis and walks sequence after sequence along time, a chunk of steps at a time.
+A stream has its sequences on two axes (clips, patches), with any strides; its last axis is
+contiguous. A kernel receives it as a tuple of pointer, clip stride and patch stride. The step
+strides of all streams of a kernel are its constant STEPS: the kernel is compiled once per grid
+size, and the offset of a step is part of the load instruction. A program processes a block of the
+last axis, sequence by sequence along time, a chunk of steps at a time.
 
-What the device functions pass around:
-    place: sequence, patches per clip, first step of the chunk, steps
-    axis: indices along the last axis of a stream, its size
-    STEP: stride of a stream's steps
-    WHOLE: no value asked for lies outside the steps or the axis. An argument of its own, not a
-        member of a tuple: Triton 3.7 forgets what is constant in tuples
+Arguments of the device functions:
+    place: sequence, patches per clip, first step of the chunk, number of steps
+    axis: indices along the last axis of a stream, and its size
+    STEP: step stride of a stream
+    WHOLE: whether all values lie within the steps and the axis. It is a separate argument, because
+        Triton 3.7 does not treat members of tuples as constants
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives device functions' arguments their types
@@ -21,7 +21,7 @@ What the device functions pass around:
 import os
 from collections.abc import Callable
 
-# a kernel is compiled from its source; what checks signatures at run time would wrap it
+# a kernel is compiled from its source, so it must not be wrapped by runtime signature checks
 from typing import Any, no_type_check
 
 import torch
@@ -45,16 +45,16 @@ __all__ = [
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
-# programs of a launch, each of which walks many sequences: what they share is loaded, and what they
-# sum is stored, this many times
+# Programs per launch. Each processes many sequences, so that shared weights are loaded, and sums
+# are stored, only this many times.
 _PROGRAMS = 4096
 
-# exponentials to base 2 are one instruction
+# exponentials in base 2 take one instruction
 LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 def stream_of(x: Tensor | None) -> tuple[Any, ...] | None:
-    """Describe a stream to a kernel; None stays None."""
+    """Return a stream as a kernel's argument; None stays None."""
     if x is None:
         return None
     if not _is_readable(x):
@@ -63,7 +63,7 @@ def stream_of(x: Tensor | None) -> tuple[Any, ...] | None:
 
 
 def steps_of(*streams: Tensor | None) -> tuple[int, ...]:
-    """Return the strides of the steps of the same streams; 0 for None."""
+    """Return the step strides of the same streams; 0 for None."""
     return tuple(
         0 if x is None else x.stride(2) if _is_readable(x) else x.shape[3] for x in streams
     )
@@ -74,18 +74,18 @@ def _is_readable(x: Tensor) -> bool:
 
 
 def grid_of(num_channels: int, num_sequences: int, block: int) -> tuple[int, int]:
-    """Return the programs along channels and along sequences."""
+    """Return the number of programs along channels and along sequences."""
     num_blocks = triton.cdiv(num_channels, block)
     return num_blocks, max(1, min(num_sequences, _PROGRAMS // num_blocks))
 
 
 def acc_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype that a kernel computes in, for a stream."""
+    """Return the dtype in which a kernel computes for a stream."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def launcher(kernel: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
-    """Launch where ``x`` is: Triton takes the current device, which need not be that one."""
+    """Launch on the device of ``x``; Triton would use the current device, which may differ."""
 
     def launch_there(*args: Any, **sizes: Any) -> None:
         with torch.cuda.device_of(x):
@@ -108,7 +108,7 @@ def _at(stream, place, axis, i: tl.constexpr, STEP: tl.constexpr):
     s, num_patches, start, _ = place
     clip, patch = tl.cast(s // num_patches, tl.int64), tl.cast(s % num_patches, tl.int64)
     chunk = pointer + clip * clip_stride + patch * patch_stride + tl.cast(start, tl.int64) * STEP
-    # all steps of a chunk share what is in brackets
+    # all steps of a chunk share the address in brackets
     return (chunk + axis[0]) + i * STEP
 
 
@@ -124,7 +124,7 @@ def _inside(place, axis, i: tl.constexpr):
 def load(
     stream, place, axis, i: tl.constexpr, STEP: tl.constexpr, WHOLE: tl.constexpr, ACC: tl.constexpr
 ):
-    """Step ``i`` of a chunk, zero outside the steps and beyond the end of the axis."""
+    """Load step ``i`` of a chunk; it is zero outside the steps and beyond the end of the axis."""
     at = _at(stream, place, axis, i, STEP)
     if WHOLE:
         return tl.load(at).to(ACC)
@@ -134,7 +134,7 @@ def load(
 @no_type_check
 @triton.jit
 def store(stream, place, axis, i: tl.constexpr, STEP: tl.constexpr, value, WHOLE: tl.constexpr):
-    """Write step ``i`` of a chunk, if it is one."""
+    """Write step ``i`` of a chunk, unless it is outside the steps or the axis."""
     at, value = _at(stream, place, axis, i, STEP), value.to(stream[0].dtype.element_ty)
     if WHOLE:
         tl.store(at, value)
@@ -154,7 +154,7 @@ def load_chunk(
     WHOLE: tl.constexpr,
     ACC: tl.constexpr,
 ):
-    """Steps ``FIRST`` to ``LAST`` of a chunk, the last excepted, as a tuple."""
+    """Load steps ``FIRST`` to ``LAST - 1`` of a chunk as a tuple."""
     values = ()
     for i in tl.static_range(FIRST, LAST):
         values = values + (load(stream, place, axis, i, STEP, WHOLE, ACC),)

@@ -10,7 +10,7 @@ Dimensions:
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
-# ruff: noqa: E501 - signatures with the context of a program stay on one line
+# ruff: noqa: E501 - long signatures stay on one line
 # ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # mypy: ignore-errors
 
@@ -49,7 +49,7 @@ def conv_forward_kernel(
     x, taps, bias, y, num_sequences, num_patches, num_steps, E,
     STEPS: tl.constexpr, K: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Write ``y``; ``taps`` has the present step first, K rows of E. STEPS: of x, y."""
+    """Write ``y``; ``taps`` has K rows of E, current step first. STEPS: strides of x and y."""
     e_E = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E)
     channels = (e_E, E)
     taps_KE, bias_E = _load_taps(taps, e_E, E, K), tl.load(bias + e_E, mask=e_E < E, other=0.0)
@@ -70,7 +70,7 @@ def conv_backward_kernel(
 ):  # fmt: skip
     """Write ``dx``, and each program on the second axis its part of ``dtaps`` and ``dbias``.
 
-    STEPS: of dy, x, dx.
+    STEPS holds the step strides of dy, x and dx.
     """
     e_E = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E)
     channels = (e_E, E)

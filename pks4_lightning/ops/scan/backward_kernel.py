@@ -1,33 +1,34 @@
-"""The selective scan's backward Triton kernel: every gradient, in one pass over the streams.
+"""Backward Triton kernel of the selective scan: all gradients in one pass over the streams.
 
-A program walks along time for a block of 32 channels, for one sequence after the other. It
-recomputes the states from the inputs, a chunk of steps at a time, and leaves sums that programs
-share (gradients of A, B, C, D and the bias) in parts: no atomics, the same bits on every run.
+A program scans along time for a block of 32 channels, one sequence after another. It recomputes the
+states from the inputs, a chunk of steps at a time. Sums over several programs (gradients of A, B,
+C, D and the bias) are stored as one part per program, without atomics, so that every run gives the
+same bits.
 
-What bounds this kernel is the number of its instructions, so its tensors are shaped to say which
-thread holds what. A program is one warp, and ``lane`` is its thread. Two neighbours share two
-channels: each computes one of them as far as it is a matter of channels (step size, gate), and
-half of the states of both, ``NR * NV`` of each. Tensors of states come as a pair, for the even and
-the odd channel, of shape (NR, lanes, NV). ``_to_pair`` and ``_from_pair`` pass between the two.
-Sums over channels are a product with ones, which goes through shared memory: fewer instructions
-than sums from thread to thread. The result does not depend on how a compiler lays tensors out.
+The kernel is bound by its number of instructions, so the shapes of its tensors determine which
+thread holds which values. A program is one warp, and ``lane`` is the thread. Two neighbouring
+threads share two channels: each computes the values that have no state axis (step size, gate) for
+one channel, and half of the states, ``NR * NV``, for both. Tensors of states are pairs, for the
+even and the odd channel, of shape (NR, lanes, NV); ``_to_pair`` and ``_from_pair`` convert between
+the two forms. Sums over channels are a matrix product with ones through shared memory, which takes
+fewer instructions than sums across threads. The result does not depend on the compiler's layout.
 
 Dimensions:
     T: time steps, CHUNK of them at a time
-    E: inner channels, 32 of them per program, a lane each
+    E: inner channels, 32 of them per program, one per lane
     N: state size, 2 NR NV
 
 Streams, ``place``, ``axis``, STEPS and the WHOLE flags are those of ``triton_streams``.
-``axes``: of streams of E, of streams of N, and ``lane``.
+``axes`` holds the axis of streams of E, the axis of streams of N, and ``lane``.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the compiler gives kernels' arguments their types
-# ruff: noqa: E501 - signatures with the context of a program stay on one line
+# ruff: noqa: E501 - long signatures stay on one line
 # ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # ruff: noqa: SIM300 - the compiler compares a constant with a type, not a type with a constant
 # mypy: ignore-errors
 
-# a kernel is compiled from its source; what checks signatures at run time would wrap it
+# a kernel is compiled from its source, so it must not be wrapped by runtime signature checks
 from typing import no_type_check
 
 import triton
@@ -46,14 +47,14 @@ _LN_2 = tl.constexpr(0.6931471805599453)
 @no_type_check
 @triton.jit
 def _to_pair(x_E, lane):
-    """Give both neighbours the values of both channels."""
+    """Give both threads of a pair the values of both channels."""
     return tl.gather(x_E, lane & -2, 0)[None, :, None], tl.gather(x_E, lane | 1, 0)[None, :, None]
 
 
 @no_type_check
 @triton.jit
 def _to_pair_anew(x_E, lane):
-    """As ``_to_pair``, by another way: the compiler would keep what it has computed before."""
+    """As ``_to_pair``, written differently so that the compiler does not keep earlier results."""
     other_E, is_even = tl.gather(x_E, lane ^ 1, 0), lane % 2 == 0
     even, odd = tl.where(is_even, x_E, other_E), tl.where(is_even, other_E, x_E)
     return even[None, :, None], odd[None, :, None]
@@ -62,7 +63,7 @@ def _to_pair_anew(x_E, lane):
 @no_type_check
 @triton.jit
 def _from_pair(even, odd, lane):
-    """Sum over the states of both neighbours, each lane for its own channel."""
+    """Sum over the states of both threads of a pair; each lane gets its own channel's sum."""
     even, odd = tl.sum(tl.sum(even, axis=0), axis=1), tl.sum(tl.sum(odd, axis=0), axis=1)
     is_even = lane % 2 == 0
     return tl.where(is_even, even, odd) + tl.gather(tl.where(is_even, odd, even), lane ^ 1, 0)
@@ -71,7 +72,7 @@ def _from_pair(even, odd, lane):
 @no_type_check
 @triton.jit
 def _step_size(raw_E, bias_E, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr):
-    """The step size and its derivative, by one division: they are slow."""
+    """Return the step size and its derivative with a single division, because these are slow."""
     step_E, slope_E = raw_E, tl.zeros_like(raw_E)
     if SOFTPLUS:
         x = raw_E + bias_E
@@ -95,7 +96,7 @@ def _states(
     inputs, weights, x, place, axes, STEPS: tl.constexpr,
     CHUNK: tl.constexpr, FROM_ZERO: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The states before and after each step of a chunk, the step sizes as pairs, and slopes."""
+    """Return the states before and after each step of a chunk, the step sizes and their slopes."""
     _, u, delta, B, _, _ = inputs
     rate, _, bias_E = weights
     channels, states, lane = axes
@@ -124,7 +125,7 @@ def _store_shared(dBC, place, i: tl.constexpr, dB, dC, NR: tl.constexpr, NV: tl.
     N: tl.constexpr = 2 * NR * NV
     parts = tl.reshape(tl.join(dB, dC), (NR, _LANES // 2, 2, NV, 2))
     parts = tl.reshape(tl.permute(parts, (1, 4, 0, 2, 3)), (_LANES // 2, 2 * N))
-    if ACC == tl.float64:  # for which Triton 3.7 compiles no such product
+    if ACC == tl.float64:  # Triton 3.7 cannot compile this product
         both = tl.sum(parts, axis=0)[None, :]
     else:
         ones = tl.full((1, _LANES // 2), 1.0, ACC)
@@ -145,10 +146,10 @@ def _chunk_gradients(
     inputs, outputs, weights, carry, x, place, axes, STEPS: tl.constexpr, NR: tl.constexpr, NV: tl.constexpr,
     CHUNK: tl.constexpr, FROM_ZERO: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Store the gradients of a chunk's streams, and add to those carried from chunk to chunk.
+    """Store the gradients of a chunk's streams, and update those carried from chunk to chunk.
 
-    With g the gradient of a state, q = decay g is what the state before it receives, and
-    q x_before the gradient of the log decay.
+    If g is the gradient of a state, q = decay g is the gradient that the previous state receives,
+    and q x_before is the gradient of the log decay.
     """
     dy, u, _, B, C, gate = inputs
     du, ddelta, dgate, dBC = outputs
@@ -161,7 +162,7 @@ def _chunk_gradients(
     )  # fmt: skip
     rate_even, rate_odd = tl.load(rate[0]), tl.load(rate[1])
     for i in tl.static_range(CHUNK - 1, -1, -1):
-        # what was loaded or computed before is so again: registers are short
+        # loaded and computed again, because registers are scarce
         u_E = load(u, place, channels, i, STEPS[1], WHOLE_E, ACC)
         dy_E = load(dy, place, channels, i, STEPS[0], WHOLE_E, ACC)
         B_N = load(B, place, states, i, STEPS[3], WHOLE_T, ACC)
@@ -214,11 +215,11 @@ def scan_backward_kernel(
 ):  # fmt: skip
     """Write the streams' gradients and parts of the others, for sequences ``first`` to ``last``.
 
-    ``rate``: ROW rows of N, to base 2. ``dBC`` holds the gradients of B, then those of C, one part
-    per block of channels; dA, dD and dbias one per program on the second axis. ``boundaries`` holds
-    a program's states between chunks; None if one chunk is enough.
+    ``rate`` has ROW rows of N, in base 2. ``dBC`` holds the gradients of B, then those of C, one
+    part per block of channels; dA, dD and dbias have one part per program on the second axis.
+    ``boundaries`` holds a program's states between chunks; None if one chunk is enough.
 
-    STEPS: of dy, u, delta, B, C, gate, du, ddelta, dgate.
+    STEPS holds the step strides of dy, u, delta, B, C, gate, du, ddelta and dgate.
     """
     N: tl.constexpr = 2 * NR * NV
     lane, block = tl.arange(0, _LANES), tl.program_id(0)
@@ -256,7 +257,7 @@ def scan_backward_kernel(
                 x = xs[CHUNK]
                 tl.store(mine + chunk * (_LANES * N), x[0])
                 tl.store(mine + chunk * (_LANES * N) + N, x[1])
-            # what one thread stored another may load
+            # a thread may load what another one has stored
             tl.debug_barrier()
         q = zeros
         for later in range(num_chunks):

@@ -1,9 +1,9 @@
-"""The selective scan's forward Triton kernel: step size, scan, skip path and gate in one pass.
+"""Forward Triton kernel of the selective scan: step size, scan, skip path and gate in one pass.
 
-Made for short sequences in great number: a program keeps the state of a block of channels in
-registers and walks along time, for one sequence after the other. 32 threads side by side hold all
-states of their channels, because the sum over states then needs no exchange; this layout follows
-from the pieces of PIECE channels in which they load A.
+It is designed for many short sequences: a program keeps the state of a block of channels in
+registers and scans along time, one sequence after another. Each of 32 consecutive threads holds all
+states of its channels, so that the sum over states needs no exchange between threads. This layout
+results from loading A in pieces of PIECE channels.
 
 Weights are padded to whole blocks of channels and to N states, so only streams need masks.
 
@@ -20,7 +20,7 @@ Streams, ``place``, ``axis``, STEPS and the WHOLE flags are those of ``triton_st
 # ruff: noqa: RUF005 - the compiler knows tuples' sum, not their unpacking
 # mypy: ignore-errors
 
-# a kernel is compiled from its source; what checks signatures at run time would wrap it
+# a kernel is compiled from its source, so it must not be wrapped by runtime signature checks
 from typing import no_type_check
 
 import triton
@@ -34,9 +34,9 @@ __all__ = ["scan_forward_kernel", "softplus_series"]
 @no_type_check
 @triton.jit
 def softplus_series(x, s, TERMS: tl.constexpr):
-    """The softplus of x, for s = z / (2 + z) and z = exp(-|x|).
+    """Return the softplus of x, given s = z / (2 + z) and z = exp(-|x|).
 
-    log(1 + z) = 2 artanh(s) as a series: small steps keep all their digits.
+    The series of log(1 + z) = 2 artanh(s) keeps all digits of small step sizes.
     """
     square = s * s
     series = tl.zeros_like(s) + 1.0 / (2 * TERMS + 1)
@@ -64,9 +64,9 @@ def scan_forward_kernel(
     PIECE: tl.constexpr, ONE_CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr,
     SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Write ``y``; ``bias`` and ``gate`` may be None. ``rate``: N rows of ROW, to base 2.
+    """Write ``y``; ``bias`` and ``gate`` may be None. ``rate`` has N rows of ROW, in base 2.
 
-    STEPS: of u, delta, B, C, gate, y.
+    STEPS holds the step strides of u, delta, B, C, gate and y.
     """
     e_E, n_N = tl.program_id(0) * BLOCK_E + tl.arange(0, BLOCK_E), tl.arange(0, N)
     channels, states = (e_E, E), (n_N, N)
@@ -79,7 +79,7 @@ def scan_forward_kernel(
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         x_EN = tl.zeros_like(rate_EN)
         for start in range(0, num_steps, CHUNK):
-            # loads stand before the chunk's stores, which no load may overtake
+            # all loads come before the chunk's stores, because loads cannot be moved across them
             place = (s, num_patches, start, num_steps)
             us = load_chunk(u, place, channels, 0, CHUNK, STEPS[0], WHOLE_E, ACC)
             raws = load_chunk(delta, place, channels, 0, CHUNK, STEPS[1], WHOLE_E, ACC)
@@ -90,7 +90,7 @@ def scan_forward_kernel(
                 C_N = load(C, place, states, i, STEPS[3], WHOLE_T, ACC)
                 write_E = delta_E * us[i]
                 write_EN = write_E[:, None] * B_N[None, :]
-                if ONE_CHUNK and i == 0:  # from a state of zeros
+                if ONE_CHUNK and i == 0:  # the initial state is zero
                     x_EN = write_EN
                     y_E = write_E * tl.sum(B_N * C_N, axis=0)
                 else:
