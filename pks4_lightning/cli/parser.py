@@ -60,24 +60,25 @@ class OneSentenceParser(LightningArgumentParser):
         set_loader("yaml", _load_checked_yaml, exceptions=(yaml.YAMLError,))
         super().__init__(*args, **kwargs)
 
-    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Add the arguments of a class; ``1`` is a whole number wherever one is accepted.
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the arguments of a class; ``1`` is an integer wherever an integer is accepted.
 
-        ``limit_train_batches 1`` is one batch and ``1.0`` is all of them. Which of the two types is
-        tried first is left to ``typing``, whose cache returns a union in the order in which the
-        program first made an equal one.
+        ``limit_train_batches 1`` is one batch, and ``1.0`` is all of them. jsonargparse tries the
+        types of a union in order, and this order may vary: the cache of ``typing`` returns a union
+        in the order in which the program first made an equal one. Nested classes, such as
+        callbacks, are added by this method as well.
 
         Args:
-            args: As in Lightning.
-            kwargs: As in Lightning.
+            args: As in jsonargparse.
+            kwargs: As in jsonargparse.
         """
-        added: list[str] = super().add_lightning_class_args(*args, **kwargs)
+        added: list[str] = super().add_class_arguments(*args, **kwargs)
         for action in self._actions:
-            found = vars(action)
-            members = get_args(found.get("_typehint"))
+            attributes = vars(action)
+            members = get_args(attributes.get("_typehint"))
             if int in members and float in members:
                 others = [member for member in members if member is not int]
-                found["_typehint"] = functools.reduce(operator.or_, others, int)
+                attributes["_typehint"] = functools.reduce(operator.or_, others, int)
         return added
 
     def add_config_option(self) -> None:

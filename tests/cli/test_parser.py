@@ -28,6 +28,18 @@ def test_a_whole_number_stays_one_in_whatever_order_a_union_comes(text, expected
     assert isinstance(found.share, float)
 
 
+def test_so_it_does_in_a_class_that_a_setting_names(monkeypatch):
+    monkeypatch.setenv("PKS4_ALLOW_IMPORTS", __name__.partition(".")[0])
+    parser = OneSentenceParser()
+    parser.add_argument("--callbacks", type=list[Callback])
+    given = f"[{{class_path: {__name__}.Limited, init_args: {{limit: 1}}}}]"
+    (found,) = parser.parse_args(["--callbacks", given]).callbacks
+    assert type(found.init_args.limit) is int
+    parser.add_lightning_class_args(Callback, "one", subclass_mode=True, required=False)
+    found = parser.parse_args([f"--one={__name__}.Limited", "--one.limit=1"]).one
+    assert type(found.init_args.limit) is int
+
+
 def test_text_stays_text():
     parser = OneSentenceParser()
     parser.add_lightning_class_args(Limited, "limited")
