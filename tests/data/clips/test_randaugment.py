@@ -141,8 +141,10 @@ def test_strength_zero_is_no_change_and_more_is_more(name):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_greatest_strength_can_be_drawn(name):
+    picture = Image.fromarray(pictures()[0])
     for sign in (1.0, -1.0):
-        OPERATIONS[name](Image.fromarray(pictures()[0]), 1.0, sign)
+        drawn = OPERATIONS[name](picture, 1.0, sign)
+        assert (drawn.size, drawn.mode) == (picture.size, picture.mode)
 
 
 def draws(augmentation, monkeypatch, *, num=3000):
