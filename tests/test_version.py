@@ -1,4 +1,4 @@
-"""The version stands in four places, and they agree."""
+"""The version is stated in four places, which must agree."""
 
 import re
 import tomllib

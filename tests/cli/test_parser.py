@@ -1,4 +1,4 @@
-"""What the parser makes of text, whatever the program did before."""
+"""How the parser reads text, whatever was imported before."""
 
 import pytest
 from lightning.pytorch import Callback
@@ -9,7 +9,7 @@ from pks4_lightning.cli.parser import OneSentenceParser
 class Limited(Callback):
     def __init__(
         self,
-        limit: float | int | None = None,  # as typing's cache may return it
+        limit: float | int | None = None,  # the order in which typing's cache may return it
         share: float = 1.0,
         when: float | str | int = 1,
     ) -> None:
