@@ -21,9 +21,10 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from pks4_lightning.ops.attention import attention
 
 __all__ = ["TemporalAttention", "TemporalGRU"]
 
@@ -144,7 +145,7 @@ class TemporalAttention(nn.Module):
         heads = self.qkv_proj(y).unflatten(-1, (3, self.num_heads, -1))
         # one sequence per patch location: (B P) heads T width
         queries, keys, values = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2).unbind()
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        mixed = attention(queries, keys, values)
         clips = mixed.unflatten(0, (x.shape[0], x.shape[2])).permute(0, 3, 1, 2, 4).flatten(3)
         return self.out_proj(clips)
 

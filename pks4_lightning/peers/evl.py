@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pks4_lightning.insertion import ClipLayout, TowerPoints
+from pks4_lightning.ops.attention import attention
 from pks4_lightning.ops.position_resize import resize_frame_positions, resize_grid_positions
 from pks4_lightning.peers.peer import Peer, Watch, last_blocks
 from pks4_lightning.peers.time_convolution import TimeConvolution
@@ -156,7 +157,7 @@ class DecoderLayer(nn.Module):
             x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for x in (self.q_proj(query), self.k_proj(tokens), self.v_proj(tokens))
         )
-        read = F.scaled_dot_product_attention(queries, keys, values)
+        read = attention(queries, keys, values)
         return self.out_proj(read.transpose(1, 2).flatten(2))
 
 

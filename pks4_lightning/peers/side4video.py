@@ -18,11 +18,11 @@ Dimensions:
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pks4_lightning.insertion import ClipLayout, TowerPoints
+from pks4_lightning.ops.attention import attention
 from pks4_lightning.ops.position_resize import resize_grid_positions
 from pks4_lightning.ops.temporal_shift import shift_frames
 from pks4_lightning.peers.peer import Peer, Watch, last_blocks
@@ -172,7 +172,7 @@ class SideBlock(nn.Module):
                 (self.v_proj, tokens),
             )
         )
-        read = F.scaled_dot_product_attention(queries, keys, values)
+        read = attention(queries, keys, values)
         return self.out_proj(read.transpose(1, 2).flatten(2)).view_as(patches)
 
 

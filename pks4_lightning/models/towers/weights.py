@@ -14,6 +14,7 @@ from torch import nn
 
 from pks4_lightning.files import find_packaged
 from pks4_lightning.models.towers.architecture import family_of_fields, tower_config
+from pks4_lightning.models.towers.attention import register_attention
 from pks4_lightning.models.towers.family import TowerFamily
 from pks4_lightning.models.towers.files import WEIGHT_FILES, require
 
@@ -48,7 +49,7 @@ def build_backbone(
     if weights is None:
         with _quiet():
             tower = model_class._from_config(
-                config, attn_implementation="sdpa", **family.model_arguments
+                config, attn_implementation=register_attention(), **family.model_arguments
             )
     else:
         tower = _load(find_packaged(weights), model_class, config, family)
@@ -69,7 +70,7 @@ def _load(weights: str, model_class: Any, config: Any, family: TowerFamily) -> A
                 weights,
                 config=config,
                 dtype=torch.float32,
-                attn_implementation="sdpa",
+                attn_implementation=register_attention(),
                 ignore_mismatched_sizes=True,  # reported below, all at once
                 output_loading_info=True,
                 trust_remote_code=False,

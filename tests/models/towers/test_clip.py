@@ -179,6 +179,16 @@ def test_hooks_fire_once_at_the_right_block_with_the_right_shape(tiny_fields, dr
     assert embedded[1] is True
 
 
-def test_attention_is_sdpa(tiny_fields):
+@pytest.mark.parity
+def test_attention_is_that_of_transformers(tiny_fields, draw):
     fields = backbone_fields("", overrides=tiny_fields, from_scratch=True)
-    assert build_backbone(fields, weights=None).config._attn_implementation == "sdpa"
+    tower = build_backbone(fields, weights=None).eval()
+    images = draw(2, 3, 32, 32)
+    ours = tower(images).image_embeds
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = tower(images).image_embeds
+    tower.set_attn_implementation("sdpa")
+    assert torch.equal(ours, tower(images).image_embeds)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(rounded, tower(images).image_embeds)  # ours attends in float32
+    torch.testing.assert_close(rounded.float(), ours, rtol=0.1, atol=0.02)
