@@ -42,7 +42,9 @@ def attention(
     Returns:
         The averages, in the dtype of the queries.
     """
-    if query.device.type != "cpu" or query.dtype.itemsize >= 4:
+    # fake tensors, with which costs are counted on a CPU, stand for those of a GPU
+    is_slow = query.device.type == "cpu" and query.dtype.itemsize < 4 and type(query) is Tensor
+    if not is_slow:
         return F.scaled_dot_product_attention(query, key, value, **settings)
     with without_autocast(query.device):
         exact = F.scaled_dot_product_attention(
