@@ -66,6 +66,16 @@ def test_a_header_says_what_it_is_for_what_it_takes_and_how_it_is_run(name):
         assert part in text
 
 
+def test_a_rate_is_the_one_that_its_comment_gives_for_a_batch():
+    stated = re.compile(r"base_lr: (\S+)  # (?:(\S+) )?at (\d+) (?:videos|clips) per step")
+    places = [ROOT / "configs", ROOT / "pks4_lightning" / "demo" / "configs"]
+    texts = [path.read_text() for place in places for path in place.rglob("*.yaml")]
+    rates = [found.groups() for text in texts for found in stated.finditer(text)]
+    assert len(rates) >= 13
+    for base, rate, size in rates:
+        assert float(base) * int(size) / 256 == pytest.approx(float(rate or base)), base
+
+
 def test_the_readme_names_every_file():
     text = (ROOT / "configs" / "README.md").read_text()
     assert set(NAMES) <= set(re.findall(r"`(\w+)`", text))

@@ -138,10 +138,11 @@ def test_the_demos_methods_are_built_as_their_configurations_say():
     found = {arm.name: resolve([*base, *arm.arguments])["model"] for arm in arms}
     for settings in found.values():
         build_classifier(without_weights(PKS4Config(**settings["classifier"])))
-    for name in ("st_adapter", "videomamba_ti"):
+    for name in ("st_adapter", "aim", "videomamba_ti"):
         stated = yaml.safe_load(shipped_config(f"demo/methods/{name}").read_text())["model"]
-        for key, value in stated["classifier"].items():
-            assert found[name]["classifier"][key] == value
+        for section, values in stated.items():
+            for key, value in values.items():
+                assert found[name][section][key] == value
 
 
 @pytest.mark.parametrize(
