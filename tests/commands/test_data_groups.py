@@ -1,4 +1,4 @@
-"""A table of clips and scenes, made from a flat folder."""
+"""``pks4 data groups``: a table of clips and scenes from a flat folder."""
 
 import csv
 
@@ -13,7 +13,7 @@ SCENES = {"meadow": (60, 150, 40), "wall": (150, 140, 130), "night": (20, 20, 60
 
 
 def write_clip(path, colour, seed):
-    """Two halves of a scene's colour, one lighter, and a square that wanders over them."""
+    """Write a clip of a moving square on a scene's colour, whose upper half is lighter."""
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)

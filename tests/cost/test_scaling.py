@@ -12,7 +12,7 @@ def test_cost_is_linear_in_the_length(tiny):
     four, eight, sixteen = scale_num_frames(tiny(), frame_size=32, lengths=(4, 8, 16))
     for part in ("tower", "tower_attention", "priors"):
         assert getattr(eight, part) == pytest.approx(2 * getattr(four, part), rel=1e-3)
-    # exactly a line beyond the convolution's four taps
+    # exactly linear beyond the convolution's four taps
     assert sixteen.scanner - eight.scanner == 2 * (eight.scanner - four.scanner)
 
 

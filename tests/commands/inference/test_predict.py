@@ -1,4 +1,4 @@
-"""``pks4 predict``: from what is named to files that are whole, whatever happens."""
+"""``pks4 predict``: targets, output files, resumption and errors."""
 
 import csv
 import io
@@ -136,14 +136,14 @@ def test_a_random_head_labels_nothing(command, tiny_args, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_prediction_that_broke_off_goes_on_and_nothing_is_replaced(
+def test_an_interrupted_prediction_resumes_and_nothing_is_replaced(
     checkpoint, videos, tmp_path, capsys
 ):
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert predict(checkpoint, whole, *videos) == 0
     assert predict(checkpoint, part, *videos, "gone.mp4") == 0
     content = (part / "predictions.csv").read_bytes()
-    (part / "predictions.csv").write_bytes(content[:-150])  # as a kill within an append leaves it
+    (part / "predictions.csv").write_bytes(content[:-150])  # as left by a kill during an append
     assert 0 < content[:-150].count(b"\r\n") - 1 < len(videos)
     capsys.readouterr()
     assert predict(checkpoint, part, *videos) == 1
@@ -177,7 +177,7 @@ def test_predictions_are_continued_by_what_began_them(
     assert [row["video_path"] for row in rows(tmp_path)] == videos[:2]
 
 
-def test_nothing_scored_is_no_success(checkpoint, tmp_path, capsys):
+def test_a_run_without_scores_fails(checkpoint, tmp_path, capsys):
     (tmp_path / "not.mp4").write_bytes(b"this is no video")
     assert predict(checkpoint, tmp_path / "out", tmp_path / "not.mp4") == 1
     assert f"No video could be scored; {tmp_path}/out/failed.csv gives the reasons." in sentence(
@@ -188,7 +188,7 @@ def test_nothing_scored_is_no_success(checkpoint, tmp_path, capsys):
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 
-def test_where_nothing_can_be_written_nothing_is_decoded(checkpoint, videos, tmp_path, capsys):
+def test_an_unwritable_folder_is_refused_before_decoding(checkpoint, videos, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert predict(checkpoint, tmp_path / "file" / "out", videos[0]) == 1
     assert "Choose another folder with --out." in sentence(capsys)

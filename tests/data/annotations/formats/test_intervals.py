@@ -195,7 +195,7 @@ def test_some_of_them_keep_their_intervals(root):
         ("a.csv", BORIS.replace("Media file", "Observed"), "has no column 'Media file'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(tmp_path, name, content, reason):
+def test_errors_are_one_sentence(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match="a\\.") as caught:
         read_entries(tmp_path / name, detect_format(tmp_path / name))
