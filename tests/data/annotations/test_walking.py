@@ -1,4 +1,4 @@
-"""What lies below a folder: videos, folders of pictures, and what is left out and said so."""
+"""Search of a folder for videos and folders of images; skipped files are reported."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_every_video_is_read_or_counted(tmp_path, suffix):
     ]
 
 
-def test_what_is_left_out_of_class_folders_is_said(tmp_path, caplog):
+def test_files_left_out_of_class_folders_are_reported(tmp_path, caplog):
     touch(tmp_path, "train/wave/1.mp4", "train/wave/2.rmvb", "train/jump/x/3.rmvb",
           "train/jump/about.txt", "train/jump/LICENSE", "val/wave/4.mp4")  # fmt: skip
     (tmp_path / "train" / "nod").mkdir()

@@ -8,7 +8,7 @@ from tests.helpers.media import Clip, write_clip
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """60 frames at 25 frames a second."""
+    """A video of 60 frames at 25 frames per second."""
     return Video(write_clip(tmp_path_factory.mktemp("rate") / "clip", Clip(".mp4")))
 
 
@@ -18,7 +18,7 @@ def frames(sampler, video, *, seed=0):
 
 
 def test_frames_are_as_far_apart_as_the_rate_says_and_lie_in_the_middle(video):
-    # 1.2 seconds from the first to the last frame, of 2.36 that the video has
+    # the clip spans 1.2 of the video's 2.36 seconds
     assert frames(RateClipSampler(7, rate=5.0), video) == [(14, 19, 24, 29, 34, 39, 44)]
 
 
@@ -52,6 +52,6 @@ def test_an_uneven_video_is_followed_by_the_clock(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-def test_what_is_no_rate_is_refused(rate):
+def test_invalid_rates_are_refused(rate):
     with pytest.raises(ValueError, match="frame_rate is"):
         RateClipSampler(8, rate=rate)

@@ -113,7 +113,7 @@ class TestDraws:
 
 class TestSteps:
     def test_all_requests_of_an_optimiser_step_share_its_draw(self):
-        # 7 micro-batches of 6 requests, 3 per step: steps of 3, 3 and 1 micro-batches
+        # 7 micro-batches of 6 requests, 3 per step: the steps have 3, 3 and 1 micro-batches
         scales = StepScales(
             draws=draws(), requests_per_batch=6, batches_per_epoch=7, accumulation=3
         )

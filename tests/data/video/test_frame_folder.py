@@ -90,7 +90,7 @@ def test_a_template_chooses_among_series(tmp_path):
         FrameFolder(tmp_path, template="flow_y_{:05d}.jpg")
 
 
-def test_the_promised_number_of_frames_is_held_to(tmp_path):
+def test_a_folder_must_contain_the_promised_frames(tmp_path):
     fill(tmp_path, "{:05d}.jpg", 1, 4)
     assert FrameFolder(tmp_path, num_frames=3).num_frames == 3
     with pytest.raises(VideoDecodeError, match="holds 4 of the 5 frames that its list gives"):

@@ -1,4 +1,4 @@
-"""Files made to harm: refused by name, before they cost memory or open other files."""
+"""Malicious files are refused by name before they use much memory or open other files."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Pixels of every format that data sets hold, in every size, beside any sound."""
+"""Decoding of all pixel formats that occur in data sets, at any size and with any sound."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_pictures_look_like_what_was_written(tmp_path, name, scaled):
             written = torch.nn.functional.interpolate(written, size, mode="bilinear")
         error = luma(frame) - written[0, 0].numpy()
         assert abs(error.mean()) < 2
-        # the edges between the bands are smeared by scaling, the pattern by compression
+        # scaling blurs the edges between the bands, compression blurs the pattern
         assert np.abs(error).mean() <= 6
 
 

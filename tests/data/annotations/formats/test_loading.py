@@ -1,4 +1,4 @@
-"""From an archive's tree to batches: one data set of video files, one of pictures."""
+"""From an archive's tree to batches: a data set of video files and one of image files."""
 
 import av
 import pytest

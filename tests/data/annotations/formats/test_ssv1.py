@@ -1,4 +1,4 @@
-"""Something-Something V1, as its archives unpack."""
+"""Something-Something V1, in the layout of its archives."""
 
 import pytest
 
