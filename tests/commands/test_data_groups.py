@@ -68,7 +68,7 @@ def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
         (["--num_groups", "30"], "9 videos are too few for 30 groups"),
     ],
 )
-def test_what_makes_no_table_is_said_in_one_sentence(flat, capsys, arguments, message):
+def test_user_errors_are_one_sentence(flat, capsys, arguments, message):
     (flat / "index.csv").unlink(missing_ok=True)
     assert main(["data", "groups", str(flat), *arguments]) == 1
     error = capsys.readouterr().err.splitlines()[-1]

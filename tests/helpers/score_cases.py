@@ -1,4 +1,4 @@
-"""Score several test splits, one process per rank: `score_cases.py ROOT CKPT OUT WORLD`."""
+"""Score several test splits with one process per rank: `score_cases.py ROOT CKPT OUT WORLD`."""
 
 import sys
 from pathlib import Path

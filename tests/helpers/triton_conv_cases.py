@@ -1,7 +1,7 @@
-"""Tests of the Triton convolution, run by test_triton.py in a process of their own.
+"""Tests of the Triton convolution, run by test_triton.py in a separate process.
 
-On a machine without a GPU that process interprets the kernels. Uninitialised memory is filled with
-NaN, and the stream lies between NaN, so that a value left out or read beyond the end shows.
+On a machine without a GPU, that process interprets the kernels. Uninitialised memory is filled with
+NaN and the stream is surrounded by NaN, to detect values not written and reads out of bounds.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Two processes on one machine, connected by gloo, as `torchrun` or Lightning's launchers do it."""
+"""Two processes on one machine, connected by gloo as by `torchrun` or Lightning's launchers."""
 
 import os
 import socket
@@ -17,12 +17,12 @@ def free_port():
 
 
 def pks4_on_two_ranks(args, cwd):
-    """Run one command as two ranks; return their outputs."""
+    """Run one ``pks4`` command as two ranks, and return their outputs."""
     return on_two_ranks(["-m", "pks4_lightning", *args], cwd)
 
 
 def on_two_ranks(python_args, cwd):
-    """Run Python as two ranks, the way a cluster's launcher does; return their outputs."""
+    """Run Python as two ranks, like a cluster's launcher, and return their outputs."""
     common = {
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",

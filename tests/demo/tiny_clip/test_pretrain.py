@@ -1,4 +1,4 @@
-"""The tiny stand-in for CLIP: its pictures, its training, the folder that is shipped."""
+"""The tiny stand-in for CLIP: its images, its training, the shipped folder."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ def test_answers_fit_their_pictures(stills):
 
 
 def test_cover_and_offset_point_at_the_object(stills):
-    """The colourful part of a picture of one object is where the answers say."""
+    """In images of one object, the colourful region matches cover and offset."""
     pictures = stills.picture.float()
     colourful = ((pictures.amax(1) - pictures.amin(1)) > 60).float()
     shares = torch.nn.functional.avg_pool2d(colourful, 8).flatten(1)
@@ -56,13 +56,13 @@ def test_pictures_depend_on_seed_and_number_alone(stills):
     assert not torch.equal(others.picture, again.picture)
 
 
-def test_equal_seeds_teach_equal_towers():
+def test_equal_seeds_train_equal_towers():
     towers = [pretrain(seed=seed, num_steps=2, num_stills=64)[0].state_dict() for seed in (3, 3, 4)]
     assert all(torch.equal(towers[0][name], towers[1][name]) for name in towers[0])
     assert any(not torch.equal(towers[0][name], towers[2][name]) for name in towers[0])
 
 
-def test_teaching_lowers_the_loss(stills):
+def test_pretraining_lowers_the_loss(stills):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         reader = StillReader(CLIPVisionModelWithProjection(tiny_clip_config()))
@@ -116,8 +116,8 @@ def test_shipped_folder_loads_strictly_and_has_the_documented_shape():
     assert "not CLIP" in (tiny_clip_folder() / "README.md").read_text()
 
 
-def test_shipped_tower_knows_where_a_new_object_is():
-    """A linear reading of the projection finds x and y, as the folder's README claims."""
+def test_shipped_tower_encodes_the_position_of_a_new_object():
+    """A linear probe of the projection finds x and y, as the folder's README claims."""
     tower = CLIPVisionModelWithProjection.from_pretrained(tiny_clip_folder()).eval()
     reader = StillReader(tower)
     fresh = draw(600, seed=123)
