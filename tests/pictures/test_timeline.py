@@ -47,6 +47,6 @@ def test_many_classes_are_twelve_and_a_brief_segment_has_no_name_in_it():
     assert len(bar.patches) == 30
 
 
-def test_nothing_is_no_timeline():
+def test_an_empty_timeline_is_refused():
     with pytest.raises(ValueError, match="at least one moment"):
         timeline_figure(np.zeros(1), np.zeros((0, 3)), [], names=NAMES, title="")

@@ -65,7 +65,7 @@ def test_costs_are_read_from_either_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{}", "no json", '[{"table": 1}]'])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
+def test_an_unrelated_file_is_refused(tmp_path, content):
     path = tmp_path / "costs.json"
     path.write_text(content)
     with pytest.raises(ValueError, match="does not hold the paper's cells"):

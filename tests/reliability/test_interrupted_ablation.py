@@ -1,4 +1,4 @@
-"""A sweep of ablations is killed or ended, and goes on where it stopped."""
+"""A killed or terminated sweep of ablations continues where it stopped."""
 
 import signal
 
@@ -12,7 +12,7 @@ PATIENCE = 400
 
 @pytest.fixture
 def ablate(tiny_args, tmp_path):
-    """Arguments of the smallest sweep: two rows, one epoch, a tiny tower."""
+    """Arguments of a minimal sweep: two rows, one epoch, a tiny tower."""
     out = ["--out", str(tmp_path / "out")]
     return ["ablate", *tiny_args, *out, "--table", "7", "--trainer.max_epochs", "1"]
 

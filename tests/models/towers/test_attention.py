@@ -16,7 +16,7 @@ def test_takes_what_transformers_gives(dropout, draw):
     mask = torch.ones(7, 7, dtype=torch.bool).tril()
     outputs = []
     for attend in (ours, theirs):
-        torch.manual_seed(0)  # of the dropout
+        torch.manual_seed(0)  # for dropout
         output, _ = attend(module, query, key, value, mask, scaling=0.3, dropout=dropout)
         outputs.append(output)
     assert torch.equal(*outputs)
