@@ -1,4 +1,4 @@
-"""Two processes on one machine, connected by gloo, as `torchrun` or Lightning's launchers do it."""
+"""Training, testing and sharding with two processes on one machine, connected by gloo."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def test_ddp_trains_as_one_process_with_the_same_videos_per_step(tiny_args, tmp_
 
 @pytest.fixture(scope="session")
 def splits(tmp_path_factory):
-    """A data set of 23 test videos, with annotations of the first few of them as well."""
+    """A data set of 23 test videos, with further lists of its first few videos."""
     root = generate_motion_dataset(
         tmp_path_factory.mktemp("splits") / "data",
         num_train=8,
@@ -89,7 +89,7 @@ def test_two_ranks_score_as_one_to_the_last_video(splits, trained, tmp_path):
 
 
 def test_sharded_model_trains(tiny_args, tmp_path):
-    """FSDP2 by `ModelParallelStrategy`: parameters are sharded over the two ranks."""
+    """FSDP2 with `ModelParallelStrategy` shards the parameters over two ranks."""
     folder = tmp_path / "run"
     pks4_on_two_ranks(
         [

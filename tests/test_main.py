@@ -1,4 +1,4 @@
-"""``pks4``: finding a command, its arguments, its end."""
+"""``pks4``: finding a command, its arguments, its exit status."""
 
 import subprocess
 import sys

@@ -39,7 +39,7 @@ def same(one, other):
     )
 
 
-def test_is_what_training_asks_for(ssv2_root):
+def test_fits_the_protocol_of_training(ssv2_root):
     data = make(ssv2_root)
     data.setup("fit")
     assert isinstance(data, ClipSource)

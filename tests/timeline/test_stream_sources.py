@@ -11,7 +11,7 @@ from tests.helpers.media import Clip, read_number, write_clip
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """25 numbered frames in a second."""
+    """A clip of 25 numbered frames in one second."""
     return str(write_clip(tmp_path_factory.mktemp("source") / "clip", Clip(".mp4", num_frames=25)))
 
 
@@ -76,7 +76,7 @@ def test_a_source_that_breaks_off_says_so_to_the_listener():
         ("rtsp://127.0.0.1:9/x", "refused"),
     ],
 )
-def test_what_cannot_be_opened_is_one_sentence_with_its_name(source, reason):
+def test_unusable_sources_are_reported_in_one_sentence_with_their_name(source, reason):
     with pytest.raises(VideoDecodeError, match=reason) as caught, open_source(source):
         pass
     assert source in str(caught.value)

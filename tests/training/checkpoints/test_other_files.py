@@ -1,4 +1,4 @@
-"""``--ckpt_path`` with everything but a checkpoint: named for what it is, in one sentence."""
+"""``--ckpt_path`` with other files than checkpoints: identified in one sentence."""
 
 import gzip
 import io

@@ -150,7 +150,7 @@ def test_what_is_new_or_after_the_blocks_learns_at_the_full_rate(classifier):
 
 def test_synchronised_batch_norm_keeps_every_parameter_in_its_group(classifier):
     ids, spared = layer_ids(classifier), no_weight_decay_names(classifier)
-    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(classifier)  # as Lightning does
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(classifier)  # like Lightning
     options = {"lr": 1.0, "layer_decay": 0.5, "weight_decay": 0.05}
     groups = parameter_groups(
         converted.named_parameters(), layer_ids=ids, no_decay=spared, **options
