@@ -47,7 +47,7 @@ def test_videos_in_a_table(example, motion_set, tmp_path, capsys):
     assert "(6, 3, 4, 32, 32)" in capsys.readouterr().out
 
 
-def test_a_module_of_ones_own_trains(example, motion_set):
+def test_a_custom_module_trains(example, motion_set):
     losses = example("own_module")(motion_set, num_steps=4)
     assert losses[0] != losses[-1]
 

@@ -107,7 +107,7 @@ def test_an_export_predicts_like_its_checkpoint(model, checkpoint, videos, tmp_p
     assert exported.predict(videos) == model.predict(videos)
 
 
-def test_the_features_are_what_the_head_reads(model, videos):
+def test_the_features_are_the_inputs_of_the_head(model, videos):
     features = model.features(videos[0])
     with torch.inference_mode():
         logits = model.classifier.head(features)

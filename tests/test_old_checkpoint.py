@@ -136,7 +136,7 @@ def test_it_keeps_the_reading_it_was_trained_with(old):
     assert {name: settings[name] for name in FIRST_READING} == FIRST_READING
 
 
-def test_it_goes_on_within_its_epoch_as_before(old, tmp_path, monkeypatch):
+def test_it_resumes_within_its_epoch_as_before(old, tmp_path, monkeypatch):
     steps = []
     training_step = VideoClassificationTask.training_step
 

@@ -50,7 +50,7 @@ def test_ends_at_the_same_weights_and_answers(tiny_args, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_clips_come_as_pixels_where_there_is_no_model(motion_set, tmp_path):
+def test_clips_are_pixels_without_a_model(motion_set, tmp_path):
     data = VideoDataModule(
         str(motion_set),
         format="ssv2",

@@ -220,7 +220,7 @@ def test_internal_errors_are_logged_where_the_page_was_started(capfd):
     assert "a bug" in capfd.readouterr().err
 
 
-def test_names_of_any_kind_are_letters_and_nothing_more():
+def test_file_names_are_shown_as_plain_text():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     view = ShownView("<i>", [0.0, 1.0], frames)
     answer = Answer(2.0, 50, [Label("<script>", 0.75)], 1, [view])

@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
         ModelProcess(str(tmp_path / "nowhere.ckpt"), device="cpu", time_limit=3.0)
 
 
-def test_after_its_end_nothing_is_started_again(trained):
+def test_a_closed_model_is_not_started_again(trained):
     source = str(trained / "checkpoints" / "best.ckpt")
     with ModelProcess(source, device="cpu", time_limit=3.0) as model:
         process = model.call(sleep, 0.0)

@@ -108,7 +108,7 @@ def test_a_clip_is_answered_with_frames_priors_and_timeline(
     assert (tmp_path / "page.png").stat().st_size > 20_000
 
 
-def test_nothing_comes_from_elsewhere(served, tabs, clip):
+def test_nothing_is_loaded_from_other_hosts(served, tabs, clip):
     address, _ = served
     page = tabs.open(address)
     page.upload(clip)
@@ -127,7 +127,7 @@ def test_nothing_comes_from_elsewhere(served, tabs, clip):
     assert any("Content Security Policy" in complaint for complaint in page.complaints())
 
 
-def test_a_bad_file_is_one_sentence_and_the_page_goes_on(served, tabs, clip, tmp_path):
+def test_a_bad_file_gives_one_sentence_and_the_page_stays_usable(served, tabs, clip, tmp_path):
     address, folder = served
     page = tabs.open(address)
     damaged, big = tmp_path / "${1+1}{{value}}<i>.mp4", tmp_path / "big.mp4"

@@ -87,7 +87,7 @@ def test_training_writes_the_documented_files(trained):
     assert state(trained)["global_step"] == resolved["total_steps"], "it did accumulate"
 
 
-def test_tensorboard_holds_losses_rates_metrics_and_pictures(trained):
+def test_tensorboard_contains_losses_rates_metrics_and_images(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained), size_guidance={"images": 0}).Reload()
@@ -213,7 +213,7 @@ def test_views_can_be_scored_again(trained, tmp_path, capsys):
     assert scored["all"]["num_videos"] == 11
 
 
-def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, caplog):
+def test_the_command_line_overrides_the_checkpoint_and_logs_it(trained, tmp_path, caplog):
     checkpoint = trained / "checkpoints" / "best.ckpt"
     with caplog.at_level("INFO", logger="pks4_lightning"):
         cli = run_cli(
@@ -231,7 +231,7 @@ def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, ca
     assert len(messages) == 2, "besides that only the folder"
 
 
-def test_a_configuration_file_wins_over_the_checkpoint_too(trained, tmp_path, caplog):
+def test_a_configuration_file_overrides_the_checkpoint(trained, tmp_path, caplog):
     file = tmp_path / "other.yaml"
     file.write_text(f"data: {{batch_size: 3}}\ntrainer: {{default_root_dir: {tmp_path}}}\n")
     with caplog.at_level("INFO", logger="pks4_lightning"):

@@ -163,7 +163,7 @@ def test_another_backbone_is_counted_without_a_network(capsys, backbone, route, 
     assert json.loads(capsys.readouterr().out)["parameters"]["by_part"]["vision tower"] == tower
 
 
-def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
+def test_scaling_needs_no_data_set_and_draws_a_figure(tmp_path, capsys):
     picture = tmp_path / "scaling.png"
     config = str(ROOT / "tests/configs/tiny.yaml")
     assert main(["cost", "--config", config, "--scaling", "--out", str(picture)]) == 0

@@ -58,7 +58,7 @@ def test_a_good_data_set_is_indexed_and_checked(folders, capsys):
     assert matplotlib.image.imread(folders / "check.png").std() > 0.05
 
 
-def test_what_would_falsify_a_score_is_named_and_is_an_error(folders, capsys):
+def test_faults_that_distort_scores_are_errors(folders, capsys):
     shutil.copyfile(folders / "train" / "a" / "0.mp4", folders / "val" / "b" / "0.mp4")
     half = (folders / "val" / "a" / "1.mp4").read_bytes()[:5000]
     (folders / "val" / "a" / "1.mp4").write_bytes(half)
@@ -78,7 +78,7 @@ def test_what_would_falsify_a_score_is_named_and_is_an_error(folders, capsys):
     assert "· 1 of 6 train videos cannot be used (1 unreadable)" in text
 
 
-def test_without_a_manifest_the_check_says_what_it_does_not_know(folders, capsys):
+def test_without_a_manifest_the_check_lists_what_is_unknown(folders, capsys):
     assert check(folders) == 0
     assert "There is no manifest" in capsys.readouterr().out
 

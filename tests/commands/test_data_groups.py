@@ -36,7 +36,7 @@ def flat(tmp_path_factory):
     return folder
 
 
-def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
+def test_scenes_are_distinguished_and_classes_read_from_names(flat, capsys):
     (flat / "note_without_number.mp4").write_bytes(b"")
     assert main(["data", "groups", str(flat), "--num_groups", "3"]) == 0
     assert "9 videos of 2 classes in 3 groups" in capsys.readouterr().out

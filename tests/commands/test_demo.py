@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
     return folder / "runs" / "demo"
 
 
-def test_it_ends_with_numbers_and_pictures(finished):
+def test_it_ends_with_numbers_and_figures(finished):
     results = json.loads((finished / "results.json").read_text())
     assert results["pks4"]["parameters"] == 313_304
     assert results["baseline"]["parameters"] == 219_528

@@ -101,7 +101,9 @@ def test_a_table_a_sheet_and_a_map_are_left(checkpoint, finished, capsys):
     assert "32 (for 33)" in capsys.readouterr().out
 
 
-def test_an_interrupted_grid_goes_on_where_it_stopped(checkpoint, tmp_path, monkeypatch, finished):
+def test_an_interrupted_grid_continues_where_it_stopped(
+    checkpoint, tmp_path, monkeypatch, finished
+):
     evaluate, seen = command._evaluate_cell, []
 
     def until_the_third(subject, num_frames, resolution, *rest):

@@ -129,7 +129,7 @@ def test_models_without_a_tower_are_refused_before_the_download(hub, tmp_path, n
         ),
     ],
 )
-def test_offline_it_says_so(monkeypatch, tmp_path, capsys, name, sentence):
+def test_being_offline_is_reported(monkeypatch, tmp_path, capsys, name, sentence):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["tower", "fetch", name, "--out", str(tmp_path / "tower")]) == 1
     assert sentence in capsys.readouterr().err

@@ -271,7 +271,7 @@ def test_prediction_needs_no_root_and_no_labels(tmp_path, write_video):
     assert data.videos("predict").labels == (-1,)
 
 
-def test_a_test_says_which_split_it_scores(ssv2_root):
+def test_a_test_logs_which_split_it_scores(ssv2_root):
     data = make(ssv2_root)
     data.setup("test")
     assert data.test_split() == ("val", "labels/validation.json")

@@ -385,7 +385,7 @@ class TestWithoutTheOriginalWeights:
         ours = build_classifier(config).backbone.state_dict()
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
-    def test_loading_reports_what_came_and_what_is_new(self, config, caplog):
+    def test_loading_reports_loaded_and_new_parameters(self, config, caplog):
         with caplog.at_level(logging.INFO, logger="pks4_lightning"):
             build_classifier(config)
         loaded, new = caplog.messages

@@ -189,7 +189,7 @@ def test_a_causal_classifier_has_nothing_to_flush(make_stream, frames):
         ({"class_route": "none", "scanner": "attention"}, "scanner mamba, gru or none"),
     ],
 )
-def test_what_cannot_follow_a_stream_names_the_setting(make_stream, settings, setting):
+def test_unsupported_streaming_names_the_setting(make_stream, settings, setting):
     classifier = make_stream(causal=False, **settings)
     with pytest.raises(ValueError, match=setting):
         classifier.initial_state()

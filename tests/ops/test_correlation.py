@@ -36,7 +36,7 @@ def test_equals_the_formula(shape, context_frames, window_size):
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (-1, 0), (0, -1), (2, -2)])
-def test_the_peak_follows_a_shift_of_the_picture(down, right):
+def test_the_peak_follows_a_shift_of_the_frame(down, right):
     frame = make_features(16, 9, 9)
     clip = torch.stack([frame, frame.roll((down, right), dims=(1, 2))]).unsqueeze(0)
     scores = local_correlation(clip, offsets=(-1, 0, 1), window_size=5)

@@ -83,7 +83,7 @@ def test_names_are_written_out_up_to_forty_classes(num_classes, labelled):
     render(figure)
 
 
-def test_every_class_of_a_large_set_is_named_where_the_picture_is_for_a_screen():
+def test_every_class_of_a_large_set_is_named_in_figures_for_screens():
     names = [f"Pretending to put something {k} behind something else" for k in range(174)]
     figure = confusion_matrix_figure(np.eye(174, dtype=int), names, with_all_names=True)
     axes = figure.axes[0]

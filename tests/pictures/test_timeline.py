@@ -20,7 +20,7 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_classes_stand_in_the_order_in_which_they_come():
+def test_classes_are_in_order_of_appearance():
     scores = np.zeros((4, 30))
     scores[[0, 1, 2, 3], [7, 7, 3, 9]] = 0.9
     scores[1, 5] = 0.3

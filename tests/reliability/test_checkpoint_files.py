@@ -288,7 +288,7 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_named(tmp_path
     assert "last.ckpt cannot be read as a checkpoint" in caplog.text
 
 
-def test_a_run_goes_on_from_best_where_last_is_damaged(trained, tmp_path, tiny_args, capsys):
+def test_a_run_continues_from_best_if_last_is_damaged(trained, tmp_path, tiny_args, capsys):
     folder = tmp_path / "checkpoints"
     shutil.copytree(trained / "checkpoints", folder)
     args = ["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}", "--ckpt_path=auto"]

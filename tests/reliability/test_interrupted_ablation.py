@@ -26,7 +26,7 @@ def times_of(folder):
 
 
 @pytest.mark.timeout(900)
-def test_a_killed_sweep_goes_on_where_it_stopped(launcher, ablate, tmp_path):
+def test_a_killed_sweep_continues_where_it_stopped(launcher, ablate, tmp_path):
     out = tmp_path / "out"
     ablate = [*ablate, "--trainer.max_epochs=12"]
     process = launcher.start(*ablate)

@@ -67,7 +67,7 @@ def test_ticks_follow_an_even_clock_to_the_end_of_the_video(video):
         plan_ticks(Video(video), num_frames=4, window=0.01)
 
 
-def test_ticks_of_an_uneven_video_show_what_is_on_screen(tmp_path):
+def test_ticks_of_an_uneven_video_show_the_current_frame(tmp_path):
     stamps = [0, 4, 7, 30, 31, 60, 64, 68, 90, 100]
     uneven = write_clip(tmp_path / "uneven", Clip(".mkv", num_frames=10, stamps=stamps))
     windows = plan_ticks(Video(uneven), num_frames=2, window=0.4)

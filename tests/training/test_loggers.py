@@ -61,7 +61,7 @@ def test_each_service_gets_a_figure_as_it_takes_them(tmp_path):
     assert wandb.made == [("val/confusion", [figure], 7)]
 
 
-def test_a_logger_that_takes_no_pictures_is_named(tmp_path, caplog):
+def test_a_logger_without_figures_is_named(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="pks4_lightning")
     loggers = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path)]
     trainer = Trainer(logger=loggers, accelerator="cpu", default_root_dir=tmp_path)

@@ -104,7 +104,7 @@ class TestLoss:
         without = [n for n, p in ours.named_parameters() if p.grad is None or not p.grad.any()]
         assert without == []
 
-    def test_mixture_depends_on_the_batch_number_and_not_on_what_was_drawn_before(self):
+    def test_mixture_depends_on_the_batch_number_not_on_earlier_draws(self):
         ours = task()
         first = ours.training_step(batch(), 3)
         torch.rand(100)
@@ -117,7 +117,7 @@ class TestLoss:
 class TestTrainingAfterInsertion:
     LATE = replace(CONFIG, route_from=2)
 
-    def test_leaves_the_tower_up_to_there_as_it_is_and_keeps_nothing_of_it(self):
+    def test_leaves_the_tower_up_to_there_unchanged_and_saves_no_activations_of_it(self):
         ours = task(self.LATE, trains="after_insertion")
         torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
         ours.train()

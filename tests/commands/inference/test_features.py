@@ -79,7 +79,7 @@ def test_rows_read_back_by_the_formula_show_the_frames_of_their_window(clip, tmp
 
 
 @pytest.mark.parametrize("kind", ["window", "frame", "patch"])
-def test_rows_are_what_the_classifier_makes_of_these_frames(checkpoint, clip, tmp_path, kind):
+def test_rows_equal_the_classifiers_vectors_of_these_frames(checkpoint, clip, tmp_path, kind):
     out = tmp_path / "out"
     assert features(checkpoint, clip, "--kind", kind, "--window", 0.8, "--out", out) == 0
     said = json.loads((out / "features.json").read_text())
@@ -179,7 +179,7 @@ def test_errors_are_one_sentence(checkpoint, clip, tmp_path, capfd, changes, rea
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_a_classifier_without_vectors_of_frames_says_so(tmp_path):
+def test_a_classifier_without_frame_vectors_is_refused(tmp_path):
     shown = ClipInput(
         label_names=["a"], num_frames=4, resize=64, frame_size=64, mean=[0.0] * 3, std=[1.0] * 3
     )

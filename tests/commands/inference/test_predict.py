@@ -61,9 +61,7 @@ def test_several_paths_in_every_format_and_what_is_missing(checkpoint, videos, t
             assert (label["name"], f"{label['score']:.6f}") == (row[f"top{k}"], row[f"score{k}"])
 
 
-def test_an_export_or_what_a_training_starts_from_does_as_well(
-    checkpoint, export, videos, tmp_path
-):
+def test_exports_and_starting_weights_predict_as_well(checkpoint, export, videos, tmp_path):
     assert predict(checkpoint, tmp_path / "checkpoint", *videos) == 0
     for number, source in enumerate((export, export / "weights.safetensors")):
         assert predict(source, tmp_path / str(number), *videos) == 0
@@ -164,7 +162,7 @@ def test_an_interrupted_prediction_resumes_and_nothing_is_replaced(
         (["--format=json"], "format csv, but it is now json"),
     ],
 )
-def test_predictions_are_continued_by_what_began_them(
+def test_predictions_are_continued_with_the_same_settings_alone(
     checkpoint, videos, tmp_path, capsys, change, words
 ):
     assert predict(checkpoint, tmp_path, videos[0]) == 0
@@ -194,7 +192,7 @@ def test_an_unwritable_folder_is_refused_before_decoding(checkpoint, videos, tmp
     assert "Choose another folder with --out." in sentence(capsys)
 
 
-def test_a_list_comes_on_standard_input(checkpoint, videos, tmp_path, monkeypatch):
+def test_a_list_is_read_from_standard_input(checkpoint, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(videos[:2])))
     assert predict(checkpoint, tmp_path, "-") == 0
     assert [row["video_path"] for row in rows(tmp_path)] == videos[:2]

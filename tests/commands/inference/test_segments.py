@@ -126,7 +126,7 @@ def test_a_killed_and_resumed_command_writes_what_one_run_does(checkpoint, clip,
     assert (part / "scores" / "clip.npy").stat().st_mtime_ns == before
 
 
-def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, capfd):
+def test_segments_are_continued_with_the_same_settings_alone(checkpoint, clip, tmp_path, capfd):
     given = [clip, "--window", 1.0, "--out", tmp_path]
     assert predict(checkpoint, *given) == 0
     capfd.readouterr()

@@ -15,7 +15,7 @@ def touch(root, *names):
     return root
 
 
-def test_videos_and_folders_of_pictures_are_found(tmp_path):
+def test_videos_and_folders_of_images_are_found(tmp_path):
     touch(tmp_path, "a/1.MP4", "a/x/00001.jpg", "a/x/00002.jpg", "b/2.mp4", "b/thumb.jpg",
           "a/.3.mp4", ".hidden/4.mp4", "notes.txt")  # fmt: skip
     walked = walk(tmp_path)

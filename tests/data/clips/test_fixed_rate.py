@@ -17,7 +17,7 @@ def frames(sampler, video, *, seed=0):
     return [view.frames for view in views]
 
 
-def test_frames_are_as_far_apart_as_the_rate_says_and_lie_in_the_middle(video):
+def test_frames_are_spaced_by_the_rate_and_centred(video):
     # the clip spans 1.2 of the video's 2.36 seconds
     assert frames(RateClipSampler(7, rate=5.0), video) == [(14, 19, 24, 29, 34, 39, 44)]
 
@@ -36,7 +36,7 @@ def test_training_clips_begin_anywhere_and_keep_the_interval(video):
     assert all(clip[-1] - clip[0] in (29, 30, 31) for clip in drawn)
 
 
-def test_a_short_video_goes_on_with_its_last_frame(video):
+def test_a_short_video_repeats_its_last_frame(video):
     (clip,) = frames(RateClipSampler(8, rate=2.5, begins_anywhere=True), video)
     assert clip == (0, 10, 20, 30, 40, 50, 59, 59)
 

@@ -188,7 +188,7 @@ def test_crashing_and_endless_files_end_only_their_own_process(
     sys.modules.pop("faulty_probe")
 
 
-def test_an_interrupted_index_goes_on_where_it_stopped(clips):
+def test_an_interrupted_index_continues_where_it_stopped(clips):
     whole = index(clips)
     manifest = default_manifest(clips)
     lines = manifest.read_text().splitlines()

@@ -136,7 +136,7 @@ def test_the_shared_file_is_removed_with_the_loader_alone():
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("num_videos", [1, 7])
-def test_every_video_comes_once_per_epoch_whatever_ranks_and_workers(
+def test_every_video_occurs_once_per_epoch_for_any_ranks_and_workers(
     videos, num_videos, world_size, num_workers
 ):
     some = replace(videos, paths=videos.paths[:num_videos], labels=videos.labels[:num_videos])

@@ -174,7 +174,7 @@ def test_classes_that_cannot_share_an_epoch_evenly_take_turns_at_it():
     assert {min(count, key=count.get) for count in counts} == {0, 1, 2}
 
 
-def test_a_video_that_comes_again_in_an_epoch_has_other_draws():
+def test_a_repeated_video_in_an_epoch_has_other_draws():
     ranks = requests(len(LABELS), world_size=2, shuffle=True, balanced_labels=LABELS, num_repeats=2)
     drawn = [(r.video_index, r.repeat) for rank in ranks for r in rank]
     assert len(set(drawn)) == len(drawn) == 2 * len(LABELS)

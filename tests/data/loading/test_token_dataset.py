@@ -82,7 +82,7 @@ def requests(num_epochs=8):
 
 
 @pytest.mark.parametrize("stage", ["train", "test"])
-def test_a_clip_is_what_would_have_been_decoded(make, stage):
+def test_a_cached_clip_equals_the_decoded_one(make, stage):
     pixels, tokens = make(stage=stage, kind=VideoDataset), make(stage=stage)
     tokens.fill(encode)
     labels = set()

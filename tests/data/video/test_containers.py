@@ -64,7 +64,7 @@ def test_an_end_that_an_edit_list_cuts_off_is_not_missing(tmp_path, gop):
 
 
 @pytest.mark.parametrize("last_gap", [1, 9])
-def test_avi_chunks_without_a_picture_are_no_frames_and_no_damage(tmp_path, last_gap):
+def test_avi_chunks_without_a_frame_are_neither_frames_nor_damage(tmp_path, last_gap):
     stamps = (0, 1, 4, 5, 6, 15, 16, 17, 17 + last_gap)
     path = write_file(tmp_path / "clip", Recipe(".avi", "mpeg4", 9, stamps=stamps))
     with av.open(str(path)) as container:

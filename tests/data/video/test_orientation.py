@@ -45,7 +45,7 @@ def write(path, turn):
     # Matroska cannot store a reflection
     [(turn, ".mp4") for turn in TURNED] + [(turn, ".mkv") for turn in TURNED if turn[1:] == PLAIN],
 )
-def test_a_display_matrix_is_applied_as_players_do(tmp_path, turn, suffix):
+def test_a_display_matrix_is_applied_like_in_players(tmp_path, turn, suffix):
     path = write(tmp_path / f"clip{suffix}", turn)
     stored = Video(path, apply_rotation=False).frames([0, 2]).numpy()
     assert stored.shape == (2, 48, 80, 3)
@@ -80,7 +80,7 @@ def encoded(pixels, kind, orientation):
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(10))
-def test_pictures_are_turned_as_pillow_turns_them(tmp_path, kind, orientation):
+def test_images_are_rotated_like_in_pillow(tmp_path, kind, orientation):
     data = encoded(picture(5, 40, 64), kind, orientation)
     (tmp_path / f"1.{kind}").write_bytes(data)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))

@@ -29,7 +29,7 @@ def luma(pixels):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("scaled", [False, True])
-def test_pictures_look_like_what_was_written(tmp_path, name, scaled):
+def test_decoded_frames_look_like_the_written_ones(tmp_path, name, scaled):
     clip = FORMATS[name]
     size = (2 * clip.height + 1, 2 * clip.width - 1) if scaled else (clip.height, clip.width)
     frames = Video(write_clip(tmp_path / "clip", clip)).frames([0, 4, 8], size if scaled else None)

@@ -110,7 +110,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("codec", HEADS)
-def test_hidden_pictures_have_no_number(tmp_path, codec):
+def test_hidden_frames_have_no_number(tmp_path, codec):
     path = write_clip(tmp_path / "clip", Clip(".webm", num_frames=2, codec=codec))
     with av.open(str(path)) as container:
         reader = PacketReader(container.streams.video[0].codec_context)
@@ -127,7 +127,7 @@ def test_a_containers_keyframe_mark_alone_is_no_entry_point(tmp_path):
     assert [packet.is_entry for packet in video.stream.packets] == [True] + [False] * 59
 
 
-def test_pictures_that_no_other_needs_are_not_decoded(tmp_path):
+def test_unreferenced_frames_are_not_decoded(tmp_path):
     video = Video(make(tmp_path, "mp4-gop250-bf3-even"))
     everything = [frame.pts for frame in video._decoder.everything()]
     places = video._places[:]

@@ -130,7 +130,7 @@ def turn(path, degrees):
 
 
 @pytest.mark.parametrize("degrees", sorted(MATRICES))
-def test_turns_pictures_as_players_do(tmp_path, write_video, degrees):
+def test_rotates_frames_like_players(tmp_path, write_video, degrees):
     path = write_video(tmp_path / "clip.mp4", 4)
     upright = Video(path).frames([1, 3]).numpy()
     turned = turn(path, degrees)

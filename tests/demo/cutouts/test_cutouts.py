@@ -113,7 +113,7 @@ def test_equal_seeds_give_equal_bytes_and_existing_videos_stay(sources, bench, t
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_the_named_object_goes_as_far_as_the_table_says_and_the_others_jitter(sources, axis):
+def test_the_named_object_moves_by_the_stated_amplitude_and_the_others_jitter(sources, axis):
     found = find_sources(sources, num_frames=5)
     for number in range(5):
         scene = draw_scene(
@@ -135,7 +135,7 @@ def test_the_named_object_goes_as_far_as_the_table_says_and_the_others_jitter(so
         assert np.hypot(*(scene.camera[-1] - scene.camera[0])) <= SMALL.drift[1]
 
 
-def test_the_camera_moves_all_alike_and_a_cutout_covers_what_is_behind_it():
+def test_the_camera_moves_everything_and_a_cutout_covers_its_background():
     """A cut-out that rests relative to the background stays on the same part of it."""
     ramp = np.broadcast_to(np.arange(60)[:, None, None] * 2, (60, 60, 3)).astype(np.uint8)
     drift = np.array([[-2.5, 1.25], [2.5, -1.25]])

@@ -22,7 +22,7 @@ def stills():
     return draw(64)
 
 
-def test_answers_fit_their_pictures(stills):
+def test_answers_fit_their_images(stills):
     assert stills.picture.shape == (64, 3, 48, 48)
     assert stills.is_pair.tolist() == [0.0, 1.0] * 32
     single, two = stills.is_pair == 0, stills.is_pair == 1
@@ -49,7 +49,7 @@ def test_cover_and_offset_point_at_the_object(stills):
     torch.testing.assert_close(pointed_at[single], middle, atol=1e-5, rtol=0)
 
 
-def test_pictures_depend_on_seed_and_number_alone(stills):
+def test_images_depend_on_seed_and_number_alone(stills):
     again, others = draw(8), draw(8, seed=1)
     torch.testing.assert_close(again.picture, stills.picture[:8], rtol=0, atol=0)
     torch.testing.assert_close(again.offset, stills.offset[:8], rtol=0, atol=0)
@@ -94,7 +94,7 @@ def test_three_steps_write_a_loadable_folder(tmp_path, caplog):
     assert "exists" in caplog.text
 
 
-def test_too_few_pictures_are_refused(tmp_path, caplog):
+def test_too_few_images_are_refused(tmp_path, caplog):
     assert main(["--out", str(tmp_path / "tower"), "--stills", "63"]) == 1
     assert "num_stills (63)" in caplog.text
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from pks4_lightning.models.towers.attention import register_attention
 
 @pytest.mark.parity
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_takes_what_transformers_gives(dropout, draw):
+def test_accepts_the_arguments_of_transformers(dropout, draw):
     ours = ALL_ATTENTION_FUNCTIONS[register_attention()]
     theirs = ALL_ATTENTION_FUNCTIONS["sdpa"]
     module = torch.nn.Identity()

@@ -140,7 +140,7 @@ def test_a_missing_backbone_is_reported_at_once_with_a_remedy(
     assert time.perf_counter() - start < 5
 
 
-def test_an_empty_folder_is_reported_with_what_it_lacks(tmp_path):
+def test_an_empty_folder_is_reported_with_its_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"contains none of config\.json"):
         load(str(tmp_path))
 

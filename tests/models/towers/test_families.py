@@ -153,7 +153,7 @@ def test_class_token_and_registers_never_reach_the_prior_encoder(make, case, dra
     assert not torch.equal(after[:, case.num_prefix :], before[:, case.num_prefix :])
 
 
-def test_every_parameter_learns_but_those_that_nothing_reads(make, case, video):
+def test_every_parameter_that_is_used_learns(make, case, video):
     # dropping paths would drop gradients, too
     classifier = make(backbone_config={**case.fields, **_without_dropping(case)})
     classifier(video).square().sum().backward()

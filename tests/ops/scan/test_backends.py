@@ -96,7 +96,7 @@ def test_a_small_step_survives_a_bfloat16_projection():
     torch.testing.assert_close(y.flatten(), F.softplus(1 + bias))
 
 
-def test_a_cpu_runs_the_plain_scan_and_says_so_once(caplog):
+def test_a_cpu_runs_the_plain_scan_and_logs_it_once(caplog):
     with caplog.at_level(logging.INFO, logger=module.__name__):
         assert scan_backend(CPU) == "torch"
         selective_scan(**make_inputs(2))

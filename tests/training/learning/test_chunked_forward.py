@@ -88,7 +88,7 @@ class TestInPasses:
             gradients(model, lambda m, v: m(v), clips(4)),
         )
 
-    def test_with_batchnorm_is_what_micro_batches_accumulate(self):
+    def test_with_batchnorm_equals_accumulated_micro_batches(self):
         """Gradients and running statistics are equal: recomputation does not update statistics."""
         accumulating, ours = classifier(), classifier()
         video, label = clips(8), torch.arange(8) % K
@@ -173,7 +173,7 @@ class TestAuto:
         passes(model, clips(8)[:, :, :1])
         assert tried[0] == 8, "shorter clips may fit"
 
-    def test_leaves_no_trace_of_what_failed(self):
+    def test_leaves_no_trace_of_failed_attempts(self):
         """Running statistics and random draws equal those of a run with a fixed number."""
         known, ours = (classifier(backbone=DROPOUT) for _ in range(2))
         torch.manual_seed(5)
@@ -233,7 +233,7 @@ class TestAuto:
             torch.testing.assert_close(logits, model(video))
         assert passes.at_once == at_once
 
-    def test_rehearses_nothing_without_training(self):
+    def test_makes_no_trial_pass_without_training(self):
         model = classifier().eval()
         tried = needs_memory_for(model, 8)
         ChunkedForward("auto")(model, clips(8))

@@ -66,7 +66,7 @@ def test_switched_off_gives_one_hot_labels(recipe):
     assert torch.equal(target, torch.nn.functional.one_hot(LABEL, K).float())
 
 
-def test_both_kinds_come_up_when_both_are_on():
+def test_both_kinds_occur_when_both_are_on():
     whole = {bool(mix(Recipe(), seed)[0][0].unique().numel() == 1) for seed in range(20)}
     assert whole == {True, False}, "mixup leaves a clip uniform, cutmix does not"
 

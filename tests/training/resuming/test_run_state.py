@@ -79,9 +79,7 @@ def test_another_run_is_refused_by_name(copy, tiny_args, capsys, change, words):
     assert "Traceback" not in error
 
 
-def test_a_checkpoint_that_does_not_say_where_its_run_stood_is_refused(
-    copy, tiny_args, tmp_path, capsys
-):
+def test_a_checkpoint_without_the_state_of_its_run_is_refused(copy, tiny_args, tmp_path, capsys):
     checkpoint = saved(tmp_path)
     del checkpoint["run"]
     torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")

@@ -38,7 +38,7 @@ def test_macro_f1_is_torchmetrics():
     assert ours == pytest.approx(float(theirs))
 
 
-def test_files_say_it_by_name(report, tmp_path):
+def test_files_contain_the_figures_by_name(report, tmp_path):
     report.write(tmp_path, NAMES)
     with (tmp_path / "per_class.csv").open(newline="") as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}

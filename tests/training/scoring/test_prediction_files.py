@@ -30,7 +30,7 @@ def test_appended_predictions_are_read_again(tmp_path, file_format):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_a_file_cut_off_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path, file_format):
+def test_a_truncated_file_keeps_its_whole_lines_and_is_continued(tmp_path, file_format):
     file = opened(tmp_path, file_format)
     file.append(SIX)
     whole = file.path.read_bytes()

@@ -106,7 +106,7 @@ def test_a_test_without_a_scored_video_is_reported_all_the_same():
         ("val", "Test on the validation split, labels/test.json, as there is no test split with"),
     ],
 )
-def test_a_report_says_which_split_was_scored(split, title):
+def test_a_report_names_the_split(split, title):
     scores = np.eye(3, dtype=np.float32)
     result = VideoResult(np.arange(3), np.arange(3), scores)
     where = {"split": split, "annotations": "labels/test.json"}

@@ -198,7 +198,7 @@ def test_breakfast(breakfast):
     assert layout.label_names() == ["cereals", "tea"]
 
 
-def test_breakfasts_persons_are_tested_on_once(breakfast):
+def test_every_person_of_breakfast_is_tested_once(breakfast):
     layouts = [DataLayout(str(breakfast), fold=fold) for fold in (1, 2, 4)]
     tested = [path for layout in layouts for path in layout.read("test").paths]
     assert len(tested) == len(set(tested)) == 4
@@ -401,7 +401,7 @@ def test_class_folders_of_frame_folders(tmp_path):
     assert find_videos(tmp_path / "train") == ["nod/3.mp4"]
 
 
-def test_pictures_without_folders_of_their_own_are_refused(tmp_path):
+def test_images_without_separate_folders_are_refused(tmp_path):
     touch(tmp_path, "train/wave/00001.jpg", "train/wave/00002.jpg")
     with pytest.raises(ValueError, match=r"has pictures directly in 'wave'; .* CLASS/VIDEO/"):
         DataLayout(str(tmp_path), val="train").read("train")
