@@ -87,7 +87,7 @@ def test_training_writes_the_documented_files(trained):
     assert state(trained)["global_step"] == resolved["total_steps"], "it did accumulate"
 
 
-def test_tensorboard_contains_losses_rates_metrics_and_images(trained):
+def test_tensorboard_holds_losses_rates_metrics_and_pictures(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained), size_guidance={"images": 0}).Reload()

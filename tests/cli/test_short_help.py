@@ -27,7 +27,7 @@ def test_names_and_defaults_are_those_of_the_parser(command, parsers):
 
 
 @pytest.mark.parametrize("command", FIRST)
-def test_the_help_fits_a_screen_and_points_to_the_rest(command, capsys):
+def test_the_help_fits_a_screen_and_says_how_to_see_the_rest(command, capsys):
     lines = shown(capsys, command, "--help").splitlines()
     assert lines[0].startswith(f"usage: pks4 {command} ")
     assert len(lines) <= 60

@@ -34,7 +34,7 @@ def test_a_training_logs_its_progress(tiny_args, tmp_path, lines):
     ]
 
 
-def test_a_run_without_a_folder_writes_no_file(tiny_args, tmp_path):
+def test_a_run_that_leaves_nothing_behind_writes_no_file(tiny_args, tmp_path):
     root = f"--trainer.default_root_dir={tmp_path}"
     run_cli(["fit", *tiny_args, root, "--trainer.fast_dev_run=true"])
     assert not (tmp_path / "progress.json").exists()
