@@ -67,8 +67,8 @@ evidence: $(READY)  ## compare PKS4's parts on two sets of real images, DATA=Ego
 	$(BIN)/pks4 demo-data --sources $(DATA) --out runs/motion/data
 	$(EVIDENCE) --task motion --data.root runs/motion/data --out runs/motion
 
-test: $(READY)  ## run the default tests: offline, on a CPU, two at a time
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/reliability
+test: $(READY)  ## run the default tests: offline, on a CPU, three at a time
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3 --dist worksteal --ignore tests/reliability
 
 test-faults: $(READY)  ## test recovery from kills, signals and damaged files, a few of each, as for every commit
 	@# three processes on two cores: these tests mostly wait

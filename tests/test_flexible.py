@@ -114,9 +114,9 @@ def test_a_checkpoint_holds_the_parameters_of_any_other(run, trained):
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in plain.items()}
 
 
-@pytest.mark.parametrize(("num_frames", "frame_size"), [(1, 16), (7, 40), (9, 56)])
-def test_every_checkpoint_tests_at_other_scales(run, tmp_path, num_frames, frame_size):
-    _, folder, _ = run
+def test_every_checkpoint_tests_at_other_scales(run, tmp_path):
+    name, folder, _ = run
+    num_frames, frame_size = [(1, 16), (7, 40), (9, 56)][VARIANTS.index(name) % 3]
     status = main(
         [
             "test",
@@ -131,20 +131,21 @@ def test_every_checkpoint_tests_at_other_scales(run, tmp_path, num_frames, frame
     assert metrics["num_scored"] == 11
 
 
+@pytest.mark.parametrize("grid_size", ["own", "null"])
 def test_sizes_between_patches_are_rounded_on_a_fixed_grid_and_refused_without(
-    run, tmp_path, caplog, capsys
+    trained, tmp_path, caplog, capsys, grid_size
 ):
-    name, folder, _ = run
     with caplog.at_level("INFO", logger="pks4_lightning"):
         status = main(
             [
                 "test",
-                f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",
+                f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}",
+                f"--model.classifier.grid_size={grid_size}",
                 "--data.frame_size=43",
                 f"--trainer.default_root_dir={tmp_path}",
             ]
         )
-    if name == "static_tokens":
+    if grid_size == "own":
         assert status == 0
         assert any("to 44 pixels instead of 43" in message for message in caplog.messages)
         assert "differs from the checkpoint: data.resize: 36 -> 48" in caplog.messages

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -50,9 +50,9 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         )
         note.set_in_layout(False)
         size = Text.get_window_extent(note).size  # of the text, without its line
-        best = min(
+        best = _best(
             _around(place, (size[0], size[1]), pixels),
-            key=lambda name: _conflicts(name, axes.bbox, marks, names),
+            lambda name: _conflicts(name, axes.bbox, marks, names),
         )
         names.append(best)
         note.set_position(
@@ -73,7 +73,8 @@ class _Name:
 
     def strikes(self, box: Bbox) -> bool:
         """Return whether the line between point and name crosses a box."""
-        if self.is_near:
+        (x0, x1), (y0, y1) = (sorted(ends) for ends in zip(self.point, self.centre, strict=True))
+        if self.is_near or x1 < box.x0 or box.x1 < x0 or y1 < box.y0 or box.y1 < y0:
             return False
         steps = (step / 64 for step in range(65))
         return any(
@@ -93,6 +94,19 @@ def _around(
             point[1] + math.sin(angle) * (distance * pixels + size[1] / 2),
         )
         yield _Name(point, centre, _box(centre, size), distance == _DISTANCES[0])
+
+
+def _best(candidates: Iterator[_Name], conflicts: Callable[[_Name], tuple[int, int]]) -> _Name:
+    """Return the first of the candidates with the fewest conflicts."""
+    best, fewest = None, (math.inf, math.inf)
+    for candidate in candidates:
+        found = conflicts(candidate)
+        if found < fewest:
+            best, fewest = candidate, found
+        if fewest == (0, 0):
+            break  # none can be better
+    assert best is not None
+    return best
 
 
 def _conflicts(

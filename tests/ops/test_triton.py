@@ -29,9 +29,12 @@ def run_alone(tmp_path, *arguments, **environment):
 @pytest.mark.parametrize(
     ("cases", "part"),
     [
-        ("triton_scan_cases.py", "equals"),
-        ("triton_scan_cases.py", "not equals"),
-        ("triton_conv_cases.py", "test"),
+        ("triton_scan_cases.py", "-k equals"),
+        ("triton_scan_cases.py", "-k not equals"),
+        ("triton_conv_cases.py", "-k test"),
+        pytest.param(
+            "triton_scan_cases.py", "-m slow", marks=[pytest.mark.slow, pytest.mark.timeout(900)]
+        ),
     ],
 )
 def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
@@ -43,8 +46,7 @@ def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
         "-q",
         "-rN",
         ROOT / "tests" / "helpers" / cases,
-        "-k",
-        part,
+        *part.split(maxsplit=1),
         **interpret,
     )
     assert " passed" in out
