@@ -199,7 +199,7 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> float:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print one line per model and length."""
     heads = ["model", "frames", "plain ms", "with PKS4", "added", "PKS4 alone", "its share"]
-    heads += ["touched MiB", "copies"]
+    heads.append("MiB moved, copied")
     on_gpu = any("plain_peak_gib" in row for row in rows)
     table = Table(*heads, *(["clips/s", "peak GiB"] if on_gpu else ["kept MiB"]))
     for row in rows:
@@ -217,13 +217,14 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['added']:.1%}",
             f"{row['module_ms']:.0f}",
             f"{row['module_share']:.1%}",
-            f"{row['module_touched_mib']:.0f}",
-            f"{row['module_copied_mib']:.0f}",
+            f"{row['module_touched_mib']:.0f}, {row['module_copied_mib']:.0f}",
             *both,
         )
     console = Console()
     console.print(table)
-    console.print("Touched: read or written by the operators of PKS4 alone, some of it by copies.")
+    console.print(
+        "Moved: read and written by the operators of PKS4 alone, some of it only to copy."
+    )
     if not on_gpu:
         console.print("Kept: by the forward pass for the backward pass.")
 
