@@ -94,7 +94,7 @@ bench: $(READY)  ## run every benchmark (more than an hour)
 	@for script in $$(ls benchmarks/*.py | grep -v machine.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 # The GPU measurements in benchmarks/results; install mamba-ssm first to compare our scan with it.
-# Every part can be run by itself, and is meant to take less than ten minutes.
+# Each part can be run separately, and should take less than ten minutes.
 GPU_PARTS := $(addprefix bench-gpu-,parity scan scan-long block-b16 block-l14 memory training demo)
 RESULT := --json benchmarks/results
 GPU_SCAN := $(BIN)/python benchmarks/scan.py --sequences 6272 --dtype bfloat16 --repeats 20
@@ -127,7 +127,7 @@ bench-gpu-block-l14: $(READY)
 	$(GPU_L14) --compile $(RESULT)/block_gpu_l14_compile.json
 	$(GPU_L14) --checkpointing $(RESULT)/block_gpu_l14_checkpointing.json
 
-bench-gpu-memory: $(READY)  # of PKS4 and its peers, beside the paper's
+bench-gpu-memory: $(READY)  # measured memory of PKS4 and its peers, with the paper's values
 	$(BIN)/pks4 cost --paper --table 1 --measure
 
 bench-gpu-training: $(READY)

@@ -1,4 +1,4 @@
-"""Tables 5 to 9 at demo scale, three seeds: `python benchmarks/ablations.py` (within two hours)."""
+"""Tables 5 to 9 at demo scale, three seeds: `python benchmarks/ablations.py` (up to two hours)."""
 
 from pathlib import Path
 

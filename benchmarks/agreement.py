@@ -1,7 +1,7 @@
-"""Whether index, reader and FFmpeg agree on generated files: verdict, number of frames, pictures.
+"""Compare the index, the reader and FFmpeg on generated files: verdict, frame count, pixels.
 
-Every container, codec, order of tracks, group of pictures and cut that ``tests/helpers/containers``
-draws; see there and ``docs/videos.md``.
+The files cover the containers, codecs, track orders, GOP structures and cuts that
+``tests/helpers/containers`` draws; see there and ``docs/videos.md``.
 """
 
 import sys
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def describe(recipe: Recipe) -> list[str]:
-    """Name what a file has besides an ordinary video."""
+    """List the features by which a file differs from an ordinary video."""
     kinds = [f"codec {recipe.codec}", *(track for track in recipe.tracks if track != "video")]
     kinds += ["time code"] if recipe.timecode else []
     kinds += ["video not first"] if recipe.tracks[0] != "video" else []

@@ -1,9 +1,10 @@
-"""Accuracy against the share of a video seen: `python benchmarks/anytime.py` (minutes per seed).
+"""Accuracy by the share of a video seen: `python benchmarks/anytime.py`.
 
-Trains the causal classifier of the demo at a fixed rate with clips of random length, then follows
-every test video frame by frame, and counts how many answers are right. The first frame of a demo
-video gives its class away, because every motion fills its video: an object at the left edge will
-slide to the right. Streams that begin in the midst of a motion have to see it.
+Trains the demo's causal classifier at a fixed frame rate with clips of random length (minutes per
+seed), then streams every test video frame by frame and records the accuracy after each frame. The
+first frame of a demo video reveals its class, because every motion spans the whole video: an object
+at the left edge will slide to the right. Streams that begin in the middle of a motion do not have
+this cue.
 """
 
 import subprocess
@@ -29,11 +30,11 @@ from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.pictures.style import COLOURS, new_figure
 
 BEGINS = (0.0, 0.45)
-"""Shares of a video at which a stream begins."""
+"""Start of the streams, as a share of the video's length."""
 
 
 def main() -> None:
-    parser = arguments("Accuracy of a causal classifier against the share of a video seen.")
+    parser = arguments("Accuracy of a causal classifier by the share of a video seen.")
     parser.add_argument("--out", type=Path, default=Path("runs/anytime"), help="folder")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--picture", type=Path, help="file for the curve")
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def train(data: Path, folder: Path, seed: int) -> Path:
-    """Train, unless that was done before."""
+    """Train, unless the checkpoint already exists."""
     checkpoint = folder / "checkpoints" / "best.ckpt"
     if not checkpoint.is_file():
         settings = ["--config", "demo/pks4", "--config", "demo/overrides/causal"]
@@ -65,7 +66,7 @@ def train(data: Path, folder: Path, seed: int) -> Path:
 
 @torch.inference_mode()
 def curve(model: TrainedClassifier, videos: VideoList, begin: float) -> list[dict[str, float]]:
-    """Follow every video from a share of it on; count after each frame which answers are right."""
+    """Stream every video from a share of its length on; return the accuracy after each frame."""
     classifier, rate = model.classifier, model.clip.frame_rate
     assert isinstance(classifier, PKS4Classifier)
     assert rate is not None
@@ -93,7 +94,7 @@ def curve(model: TrainedClassifier, videos: VideoList, begin: float) -> list[dic
 
 
 def means(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Average the seeds."""
+    """Average over the seeds."""
     points = sorted({(row["begin"], row["frame"]) for row in rows})
     return [
         {key: mean(row[key] for row in rows if (row["begin"], row["frame"]) == point)

@@ -1,7 +1,7 @@
-"""Attention on this device: `python benchmarks/attention.py` (a minute).
+"""Time of attention on this device: `python benchmarks/attention.py` (a minute).
 
-The towers' attention compared with PyTorch's fused operator and with the same written out, forward
-and backward, for the numbers of tokens and heads of ViT-Tiny and ViT-B/16.
+Compares the towers' attention with PyTorch's fused operator and with an unfused implementation,
+forward and backward, for the token and head counts of ViT-Tiny and ViT-B/16.
 """
 
 import time
@@ -21,10 +21,10 @@ HEAD_DIM = 64
 
 
 def main() -> None:
-    parser = arguments("Time of the towers' attention, of the fused operator, and written out.")
+    parser = arguments("Time of the towers' attention, of the fused operator, and unfused.")
     parser.add_argument("--tokens", type=int, nargs="+", default=[37, 50, 197, 257])
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5, help="the fastest counts")
+    parser.add_argument("--repeats", type=int, default=5, help="runs; the fastest is reported")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend with all weights in memory, the softmax in float32."""
+    """Unfused attention: all weights in memory, softmax in float32."""
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     return scores.softmax(-1, dtype=torch.float32).to(q.dtype) @ v
 
@@ -65,7 +65,7 @@ def best(
     repeats: int,
     device: str,
 ) -> float:
-    """Return the milliseconds of the fastest forward and backward pass."""
+    """Return the time of the fastest forward and backward pass, in ms."""
     clock = getattr(time, clock_name(device))
     leaves = [x.detach().requires_grad_() for x in inputs]
     times = []

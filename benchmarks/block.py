@@ -1,4 +1,4 @@
-"""What PKS^4 adds to the CLIP tower: `python benchmarks/block.py` (minutes; on a CPU batch 1).
+"""Cost that PKS^4 adds to the CLIP tower: `python benchmarks/block.py` (minutes; batch 1 on a CPU).
 
 Both classifiers have the same class route and random weights. On a GPU:
 `python benchmarks/block.py --models B/16 --frames 8 --batch 32 --step`, and
@@ -25,7 +25,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.towers.published import PUBLISHED
 from pks4_lightning.ops.backend import scan_backend
 
-# after which block: the paper's for B/16, the same depth for L/14
+# insertion point: the paper's for B/16, the same relative depth for L/14
 MODELS = {
     "B/16": (PUBLISHED["openai/clip-vit-base-patch16"], 8),
     "L/14": (PUBLISHED["openai/clip-vit-large-patch14"], 16),
@@ -37,10 +37,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["B/16"])
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--batch", type=int, default=1, help="clips")
-    parser.add_argument("--repeats", type=int, default=2, help="the fastest counts")
+    parser.add_argument("--repeats", type=int, default=2, help="runs; the fastest is reported")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--full", action="store_true", help="32 frames on a CPU too: 20 GB and more"
+        "--full", action="store_true", help="32 frames on a CPU too (20 GB or more)"
     )
     parser.add_argument("--step", action="store_true", help="count AdamW's step as well")
     parser.add_argument("--compile", action="store_true")
@@ -61,7 +61,7 @@ def main() -> None:
 def measure(
     model: str, num_frames: int, device: str, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Time the classifier without and with PKS^4, and PKS^4 alone."""
+    """Time the classifier with and without PKS^4, and PKS^4 alone."""
     torch.manual_seed(0)
     backbone, insert_after = MODELS[model]
     size = backbone["image_size"]
@@ -164,7 +164,7 @@ def _module_alone(
 
 
 def saved_bytes(classifier: nn.Module, video: torch.Tensor) -> int:
-    """Count what a forward pass keeps for the backward pass, parameters excepted."""
+    """Count the bytes that a forward pass saves for the backward pass, without parameters."""
     own = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
     saved: dict[int, int] = {}
 
@@ -184,7 +184,7 @@ def saved_bytes(classifier: nn.Module, video: torch.Tensor) -> int:
 
 
 def _best(run: Callable[[], None], repeats: int, device: str) -> float:
-    """Return the milliseconds of the fastest run after one that does not count."""
+    """Return the time of the fastest run after one warm-up, in ms."""
     clock = getattr(time, clock_name(device))
     times = []
     for _ in range(repeats + 1):

@@ -1,8 +1,8 @@
-"""Lets torchcodec use the FFmpeg that PyAV brings along, where the system has none.
+"""Let torchcodec use the FFmpeg bundled with PyAV where the system has none.
 
-torchcodec looks for FFmpeg's libraries by their plain names when it is imported; PyAV's have a hash
-in theirs. A folder of links and a fresh start with that folder on the library path bridge this, and
-both readers then run the same decoders.
+On import, torchcodec looks for FFmpeg's libraries by their plain names; PyAV's bundled libraries
+have a hash in their names. This module creates a folder of symbolic links and restarts the program
+with that folder on the library path, so that both readers use the same decoders.
 """
 
 import ctypes.util
@@ -17,7 +17,7 @@ _STARTED = "PKS4_BENCHMARK_LIBRARIES"
 
 
 def restart_for_torchcodec() -> None:
-    """Start this program again with the links, if torchcodec is installed and FFmpeg is not."""
+    """Restart this program with the links if torchcodec is installed and FFmpeg is not."""
     wanted = importlib.util.find_spec("torchcodec") and not ctypes.util.find_library("avcodec")
     package = importlib.util.find_spec("av")
     if not wanted or package is None or package.origin is None or _STARTED in os.environ:
@@ -33,7 +33,7 @@ def restart_for_torchcodec() -> None:
     path = os.pathsep.join(
         [str(links), str(libraries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     )
-    os.execve(  # noqa: S606 - ourselves
+    os.execve(  # noqa: S606 - restarts itself
         sys.executable,
         [sys.executable, *sys.argv],
         {**os.environ, "LD_LIBRARY_PATH": path, _STARTED: "1"},

@@ -1,8 +1,8 @@
-"""PKS4 and the methods that it is compared with, at demo scale: `python benchmarks/compare.py`.
+"""Compare PKS4 with other methods at demo scale: `python benchmarks/compare.py`.
 
-Eight methods, an hour on two idle cores for three seeds with `--jobs 2`. The seconds of a training
-are by the clock on the wall; a step is timed once more alone, by one thread's processor time, which
-other jobs on the machine hardly change.
+Eight methods and three seeds take an hour on two idle cores with `--jobs 2`. Training times are
+wall-clock times. In addition, a single step is timed in the processor time of one thread, which
+other jobs on the machine hardly affect.
 """
 
 import json
@@ -28,9 +28,9 @@ OUT = Path("runs/compare")
 
 
 def main():
-    parser = arguments("Train and test PKS4 and the methods that it is compared with.")
+    parser = arguments("Train and test PKS4 and the methods it is compared with.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings in parallel")
     options = parser.parse_args()
     command = ("compare", "--seeds", *map(str, options.seeds), "--jobs", str(options.jobs))
     subprocess.run([sys.executable, "-m", "pks4_lightning", *command], check=True)
@@ -45,7 +45,10 @@ def main():
 
 
 def step_time(method, *, num_rounds=15):
-    """Processor seconds of a step of the demo's batch, decoding left out: the median of some."""
+    """Return the median processor time of a training step at the demo's batch size, in seconds.
+
+    Decoding is not included.
+    """
     torch.set_num_threads(1)
     demo = ["--config", "demo/pks4"]
     (arm,) = method_arms([method], resolve(demo), own="demo/methods")

@@ -1,7 +1,7 @@
-"""The scanner's convolution and SiLU: `python benchmarks/convolution.py` (a minute).
+"""Time of the scanner's convolution and SiLU: `python benchmarks/convolution.py` (a minute).
 
-Forward, and forward + backward, compared with the same in torch's own operators, as they are and
-compiled, and with the time of the bytes that must move.
+Compares forward and forward + backward with torch's own operators, eager and compiled, and with
+the time needed to move the bytes that must be moved.
 """
 
 import time
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=196)
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--channels", type=int, default=1536)
-    parser.add_argument("--repeats", type=int, default=20, help="the fastest counts")
+    parser.add_argument("--repeats", type=int, default=20, help="runs; the fastest is reported")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def by_torch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve sequences of the last axis but one, by a grouped convolution."""
+    """Convolve along the second-to-last axis with a grouped convolution."""
     taps = weight.shape[-1]
     flat = x.flatten(0, 1).mT
     y = F.conv1d(flat, weight.to(x), bias.to(x), padding=taps - 1, groups=len(weight))
@@ -65,7 +65,7 @@ def by_torch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def times(
     convolve: Callable[..., Tensor], inputs: tuple[Tensor, ...], repeats: int
 ) -> tuple[float, float]:
-    """Return the milliseconds of the fastest run, forward and in all."""
+    """Return the time of the fastest run in ms: forward, and forward + backward."""
     measured = []
     dy = torch.ones_like(inputs[0])
     for _ in range(repeats + 1):

@@ -1,6 +1,6 @@
-"""The paper's cost cells, and cost over length and resolution: `python benchmarks/cost.py`.
+"""The paper's cost cells, and cost by clip length and resolution: `python benchmarks/cost.py`.
 
-On a GPU, the memory of a training step at Table 1's batch sizes as well.
+On a GPU, also measures the memory of a training step at Table 1's batch sizes.
 """
 
 from dataclasses import asdict
@@ -45,7 +45,7 @@ def measured_steps() -> list[dict]:
 
 def main() -> None:
     parser = arguments("The paper's cost cells, and how the cost of ViT-B/16 grows.")
-    parser.add_argument("--picture", type=Path, help="file for the picture of the growth")
+    parser.add_argument("--picture", type=Path, help="file for the figure of the growth")
     options = parser.parse_args()
     cells = paper_cells()
     config = PKS4Config(num_classes=174)

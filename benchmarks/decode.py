@@ -1,12 +1,13 @@
-"""Time from a file to a uint8 clip, ours beside other readers: `python benchmarks/decode.py`.
+"""Time from a file to a uint8 clip, for our reader and others: `python benchmarks/decode.py`.
 
-One thread each. Every reader gives the middle frames of 8 segments, the shorter side scaled to
-256 pixels, the centre of 224 × 224 cut out, as uint8 of shape (3, 8, 224, 224). The floor is PyAV
-decoding the packets that those frames need and converting nothing: "in order" all up to the last
-frame, "needed" only those from the nearest keyframes on, without pictures that no other refers to.
-Times are the processor's, so a reader's threads count in full; the loader's rates are by the clock.
-The clips are made here, with the sizes, rates and keyframes of Something-Something V2 (VP9) and of
-Kinetics (H.264). decord and torchcodec are optional (`pip install decord torchcodec==0.13.0`).
+Each reader uses one thread and returns the middle frames of 8 segments, the shorter side scaled to
+256 pixels and centre-cropped to 224 × 224, as uint8 of shape (3, 8, 224, 224). "Floor" is the time
+for PyAV to decode the necessary packets without conversion: "in order" decodes everything up to the
+last frame, "needed" only from the nearest keyframes on, without unreferenced frames. Times are
+processor times, so all threads of a reader count; the loader's rates are wall-clock rates.
+The clips are generated with the sizes, frame rates and keyframe intervals of Something-Something V2
+(VP9) and Kinetics (H.264). decord and torchcodec are optional
+(`pip install decord torchcodec==0.13.0`).
 """
 
 import multiprocessing
@@ -49,7 +50,7 @@ CLIPS = {
 
 def write_clip(path: Path, codec: str, frames: int, height: int, width: int, rate: int,
                options: dict[str, str]) -> None:  # fmt: skip
-    """Write a pan over a textured scene with grain and a moving block, like a hand-held camera."""
+    """Write a clip that resembles a hand-held camera: a pan over texture, grain, a moving block."""
     draw = np.random.default_rng(0)
     coarse = torch.from_numpy(draw.random((1, 3, 60, 80), dtype=np.float32))
     scene = F.interpolate(coarse, size=(2 * height, 2 * width), mode="bicubic")[0]
@@ -79,7 +80,7 @@ def middle_frames(frames: int) -> list[int]:
 
 
 def scale_and_crop(clip: torch.Tensor) -> torch.Tensor:
-    """(T, 3, H, W) of uint8 to (3, T, 224, 224), for readers that do not scale."""
+    """Scale and crop uint8 (T, 3, H, W) to (3, T, 224, 224), for readers that do not scale."""
     height, width = clip.shape[2:]
     short = min(height, width)
     size = (round(height * SHORT_SIDE / short), round(width * SHORT_SIDE / short))
@@ -90,7 +91,7 @@ def scale_and_crop(clip: torch.Tensor) -> torch.Tensor:
     return clip.transpose(0, 1).contiguous()
 
 
-def ours(path: Path, frames: int) -> torch.Tensor:  # noqa: ARG001 - readers are called alike
+def ours(path: Path, frames: int) -> torch.Tensor:  # noqa: ARG001 - all readers have this signature
     videos = VideoList(str(path), str(path.parent), (path.name,), (0,))
     dataset = VideoDataset(
         videos,
@@ -113,7 +114,7 @@ def floor_in_order(path: Path, frames: int) -> None:
 
 
 def floor_needed(path: Path, frames: int) -> None:
-    """Seek, then leave out pictures that nothing refers to, except near the wanted frame."""
+    """Seek to the keyframes and skip unreferenced frames other than the wanted ones."""
     wanted = middle_frames(frames)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -135,7 +136,7 @@ def floor_needed(path: Path, frames: int) -> None:
 
 
 def pytorchvideo(path: Path, frames: int) -> torch.Tensor:  # noqa: ARG001 - same
-    # the package's import works without torchvision only through ours
+    # without torchvision, pytorchvideo imports only after our compatibility module
     from pytorchvideo.data.encoded_video import EncodedVideo
 
     video = EncodedVideo.from_path(str(path), decode_audio=False)
@@ -195,7 +196,7 @@ OPTIONAL = ("torchcodec", "decord")
 
 
 def available(reader: Callable[[Path, int], object], path: Path, frames: int) -> str:
-    """Return why a reader cannot be measured, or nothing."""
+    """Return why a reader cannot be measured, or None."""
     try:
         reader(path, frames)
     except ImportError as error:
@@ -206,7 +207,7 @@ def available(reader: Callable[[Path, int], object], path: Path, frames: int) ->
 
 
 def measure(path: Path, frames: int, rounds: int) -> dict[str, list[float] | str]:
-    """Time all readers in turn, so that what else the machine does meets all of them."""
+    """Time all readers in turn, so that other load on the machine affects all of them."""
     times: dict[str, list[float] | str] = {}
     for name, reader in READERS.items():
         times[name] = available(reader, path, frames) or []
@@ -220,7 +221,7 @@ def measure(path: Path, frames: int, rounds: int) -> dict[str, list[float] | str
 
 
 def loader_rate(path: Path, num_workers: int, num_videos: int) -> tuple[float, float]:
-    """Return the clips per second of the whole loader, and the MiB that a worker has to itself."""
+    """Return the whole loader's clips per second, and the private memory of a worker in MiB."""
     root = path.with_suffix("")
     root.mkdir(exist_ok=True)
     names = [f"{number}{path.suffix}" for number in range(num_videos)]
@@ -245,7 +246,7 @@ def loader_rate(path: Path, num_workers: int, num_videos: int) -> tuple[float, f
 
 
 def own_memory(process: int | None) -> float:
-    """Return a process's memory that no other one shares, in MiB; 0 once it is gone."""
+    """Return the private memory of a process in MiB, or 0 if the process has ended."""
     try:
         rollup = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -256,7 +257,7 @@ def own_memory(process: int | None) -> float:
 def print_readers(
     console: Console, title: str, times: dict[str, list[float] | str]
 ) -> list[dict[str, object]]:
-    """Print a file's table and return its rows."""
+    """Print the table of a file and return its rows."""
     rows: list[dict[str, object]] = []
     mine = statistics.median(times["pks4_lightning"])
     table = Table("reader", "ms, median", "ms, best", "times ours", title=title)
@@ -274,7 +275,7 @@ def print_readers(
 
 
 def print_loader(console: Console, files: dict[str, Path], videos: int) -> list[dict[str, object]]:
-    """Measure and print the whole loader; return its rows."""
+    """Measure the whole loader, print its table and return its rows."""
     rows: list[dict[str, object]] = []
     table = Table(
         "file", "workers", "clips/s", "MiB per worker", title="whole loader, batches of 4"
@@ -292,7 +293,7 @@ def print_loader(console: Console, files: dict[str, Path], videos: int) -> list[
 def main() -> None:
     parser = arguments("Milliseconds from a video file to a uint8 clip of 8 × 224 × 224, one core.")
     parser.add_argument("--rounds", type=int, default=15, help="clips per reader and file")
-    parser.add_argument("--videos", type=int, default=128, help="videos of the loader; 0: without")
+    parser.add_argument("--videos", type=int, default=128, help="videos for the loader; 0 skips it")
     options = parser.parse_args()
     restart_for_torchcodec()
     torch.set_num_threads(1)

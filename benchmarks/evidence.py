@@ -1,7 +1,7 @@
-"""PKS⁴'s parts on real pictures: `python benchmarks/evidence.py --data EgoGestAR/testvideo`.
+"""PKS⁴'s parts on real images: `python benchmarks/evidence.py --data EgoGestAR/testvideo`.
 
-With `--task motion`, on the motion bench, a folder of `pks4 demo-data --sources`. Takes hours on
-one core. It goes on where it stopped; `--show` records what is finished by now.
+`--task motion` uses the motion bench, a folder written by `pks4 demo-data --sources`. Takes hours
+on one core. An interrupted run continues where it stopped; `--show` records what is finished.
 """
 
 import json
@@ -13,9 +13,9 @@ from pathlib import Path
 from machine import arguments, write_rows
 
 if __name__ == "__main__":
-    parser = arguments("Train and test the arms of a bench of real pictures.")
+    parser = arguments("Train and test the arms of a bench of real images.")
     parser.add_argument("--data", required=True, help="folder of the clips and their table")
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="of the trainings")
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="results folder")
     options, others = parser.parse_known_args()
     command = ["evidence", "--data.root", options.data, "--out", str(options.out), *others]
     subprocess.run([sys.executable, "-m", "pks4_lightning", *command], check=True)

@@ -1,8 +1,8 @@
-"""What a clip costs in each exported form: `python benchmarks/export.py --models tiny B/16`.
+"""Time per clip of each exported form: `python benchmarks/export.py --models tiny B/16`.
 
-Side by side in one run on the CPU: the classifier as it is, compiled by torch.compile, and the
-files that `pks4 export` writes, run as the script beside them runs them. All have the same cores,
-and take turns in every round. B/16 takes many minutes, most of them in compilers.
+Compares on the CPU, in one run: the eager classifier, the classifier under torch.compile, and the
+files that `pks4 export` writes, run in the same way as the script exported with them. All use the
+same cores and take turns in every round. B/16 takes many minutes, most of them in compilers.
 """
 
 import os
@@ -33,11 +33,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["tiny"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; the median counts")
-    parser.add_argument("--threads", type=int, default=2, help="on as many cores")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds; the median is reported")
+    parser.add_argument("--threads", type=int, default=2, help="threads, on as many cores")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    # onnxruntime asks nobody and takes all cores that it may use
+    # onnxruntime ignores the number of threads and uses every core in its affinity mask
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     rows = []
     for model in options.models:
@@ -83,14 +83,14 @@ def measure(
                 difference = export_classifier(trained, folder / way, to=way)
             exported = EXPORTS[way].load(folder / way)
             runs[way] = lambda exported=exported: exported(video.numpy())
-        runs[way]()  # the first call compiles, or makes a plan
+        runs[way]()  # warm-up: the first call compiles or plans
         rows[way] = {
             "model": model, "way": way, "frames": clip.num_frames, "max_difference": difference,
             "seconds_to_make": round(time.perf_counter() - start, 1),
         }  # fmt: skip
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
-        for way, run in runs.items():  # in turn, so that what else runs here meets all alike
+        for way, run in runs.items():  # interleaved: other load on the machine affects all alike
             start = time.perf_counter()
             run()
             taken[way].append(1e3 * (time.perf_counter() - start))

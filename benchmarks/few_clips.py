@@ -1,7 +1,8 @@
-"""What a whole tower needs to learn from few clips, one change at a time (an hour on one core).
+"""Ablate the recipe for training a whole tower on few clips (an hour on one core).
 
-``python benchmarks/few_clips.py --root /data/EgoGestAR/testvideo``: the four directions, the first
-of the five folds of ``pks4 evidence`` held out, one seed, as many clip passes for every row.
+``python benchmarks/few_clips.py --root /data/EgoGestAR/testvideo`` changes one setting per row:
+four directions, the first of the five folds of ``pks4 evidence`` held out, one seed, the same
+number of clip passes for every row.
 """
 
 import json
@@ -34,7 +35,7 @@ ARMS = {
 
 
 def train_and_test(key: str, options: Any, split: Path) -> dict[str, Any]:
-    """Train and test one row, if that is not finished, and say what came out."""
+    """Train and test one row unless it is finished, and return its results."""
     name, changes = ARMS[key]
     folder = options.out / key
     metrics = folder / "test" / "metrics.json"
@@ -47,7 +48,7 @@ def train_and_test(key: str, options: Any, split: Path) -> dict[str, Any]:
         run("fit", *fit, *tower, *seed, *place, "--ckpt_path", "auto")
         run("test", "--ckpt_path", str(folder / "checkpoints" / "last.ckpt"), *place)
     events = EventAccumulator(str(folder)).Reload()
-    last = [event.value for event in events.Scalars("train/loss")][-3:]  # one in ten steps
+    last = [event.value for event in events.Scalars("train/loss")][-3:]  # logged every ten steps
     tested = json.loads(metrics.read_text())
     return {
         "row": name,
@@ -66,7 +67,7 @@ def run(*command: str) -> None:
 if __name__ == "__main__":
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="folder of the clips")
-    parser.add_argument("--tower", help="folder of the tower, if it is not to be downloaded")
+    parser.add_argument("--tower", help="folder of the tower, instead of downloading it")
     parser.add_argument("--out", type=Path, default=Path("runs/few_clips"))
     parser.add_argument("--rows", nargs="+", default=list(ARMS), choices=list(ARMS))
     options = parser.parse_args()

@@ -1,7 +1,8 @@
-"""What flexible draws cost, and how exact resized patches are: `python benchmarks/flexible.py`.
+"""Cost of flexible training's random scales, and error of resized patches.
 
-Nothing is trained or timed: means over everything that each file of configs/flexible can draw, and
-the relative error of patch tokens on pictures whose amplitude falls with frequency.
+`python benchmarks/flexible.py` neither trains nor times anything. It computes means over all scales
+that each file of configs/flexible can draw, and the relative error of patch tokens on random images
+with the 1/f spectrum of photographs.
 """
 
 from pathlib import Path
@@ -56,7 +57,7 @@ def mean_draws(path, lengths):
 
 
 def resize_errors(patch_size):
-    """Relative error of tokens of 16×16 patches that come resized: ours, and of bicubic weights."""
+    """Relative error of the tokens of resized 16×16 patches: ours, and with bicubic weights."""
     patches = F.unfold(pictures(16, 128), 16, stride=16).transpose(1, 2).reshape(-1, 1, 16, 16)
     weights = pictures(64, 16, seed=1)
     expected = F.conv2d(patches, weights)
@@ -67,7 +68,7 @@ def resize_errors(patch_size):
 
 
 def pictures(count, side, *, seed=0):
-    """Pictures whose amplitude falls with frequency as in photographs, of unit variance."""
+    """Random images of unit variance with the 1/f amplitude spectrum of photographs."""
     generator = torch.Generator().manual_seed(seed)
     frequency = torch.fft.fftfreq(side).square()
     frequency = (frequency[:, None] + frequency).clamp_min(side**-2).sqrt()

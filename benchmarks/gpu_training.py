@@ -1,8 +1,8 @@
 """Training on a GPU through the command line: `python benchmarks/gpu_training.py` (minutes).
 
-On a small demo set: in float16, sharded by FSDP, and killed and resumed with deterministic kernels,
-which must end in the same weights, bit for bit. Status 1 if one of them fails. Without a GPU only
-the last one runs.
+Trains on a small demo set in float16, in bfloat16 and sharded by FSDP; then kills and resumes a
+training with deterministic kernels, which must end with the same weights, bit for bit. Exits with
+status 1 if one of them fails. Without a GPU only the resume test runs.
 """
 
 import os
@@ -18,13 +18,13 @@ import torch
 from machine import arguments, write_rows
 
 PKS4 = [sys.executable, "-m", "pks4_lightning"]
-# without it cuBLAS refuses to be deterministic
+# cuBLAS is deterministic only with this setting
 ENVIRONMENT = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 def main() -> int:
-    parser = arguments("Precisions, sharding and exact resume on a GPU, by the command line.")
-    parser.add_argument("--videos", type=int, default=240, help="of the generated training set")
+    parser = arguments("Precisions, sharding and exact resume on a GPU, through the command line.")
+    parser.add_argument("--videos", type=int, default=240, help="size of the training set")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     on_gpu = torch.cuda.is_available()
@@ -50,13 +50,13 @@ def main() -> int:
 
 
 def trains(fit: Sequence[object], folder: Path, *settings: str) -> bool:
-    """Train to the end; say whether the command succeeded."""
+    """Train to the end; return whether the command succeeded."""
     command = [*fit, f"--trainer.default_root_dir={folder}", *settings]
     return subprocess.run(command, env=ENVIRONMENT, check=False).returncode == 0
 
 
 def resumes_exactly(fit: Sequence[object], folder: Path) -> bool:
-    """Kill a training after its first checkpoint, resume it, and compare with one in one piece."""
+    """Kill a training after its first checkpoint, resume it, compare with an uninterrupted one."""
     exactly = ("--trainer.deterministic=true", "--last_checkpoint.every_n_train_steps=3")
     whole, killed = folder / "whole", folder / "killed"
     if not trains(fit, whole, *exactly):

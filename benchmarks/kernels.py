@@ -1,9 +1,9 @@
-"""What the Triton kernels come to on a Hopper GPU, which need not be there (seconds).
+"""Lower bounds on the Triton kernels' time on a Hopper GPU, computed without a GPU (seconds).
 
-`python benchmarks/kernels.py` compiles them for compute capability 9.0 as they are launched for
-bfloat16 tokens of ViT-B/16 and 8 frames, counts the instructions that a sequence takes, and divides
-by what an H200 can do: bounds from below, no measurements. A kernel takes at least the longest of
-its row.
+`python benchmarks/kernels.py` compiles the kernels for compute capability 9.0 with the launch
+parameters for bfloat16 tokens of ViT-B/16 and 8 frames, counts the instructions per sequence, and
+divides by the throughput of an H200. The results are lower bounds and not measurements: a kernel
+takes at least the largest time in its row.
 """
 
 import re
@@ -29,9 +29,9 @@ from pks4_lightning.ops.scan.backward_kernel import LANES, scan_backward_kernel
 from pks4_lightning.ops.scan.forward_kernel import scan_forward_kernel
 from tests.helpers.compile_kernels import compile_kernel
 
-# An H200: clock, multiprocessors, and the instructions of a warp that each of these begins per
-# clock, of any kind, of special functions (exponentials, reciprocals) and of shuffles; of its 4.8
-# TB/s, what a kernel can hope for.
+# An H200: clock, multiprocessors, and warp instructions issued per clock and multiprocessor: of any
+# kind, special functions (exponentials, reciprocals), and shuffles. Bandwidth: what a kernel can
+# attain of the nominal 4.8 TB/s.
 CLOCK = 1.755e9
 MULTIPROCESSORS = 132
 PER_CLOCK = {"all": 4.0, "MUFU": 0.5, "SHFL": 1.0}
@@ -57,7 +57,10 @@ def main() -> None:
 
 
 def launches() -> list[tuple[str, Any, dict[str, Any], int, dict[str, Any], tuple[int, int]]]:
-    """List name, kernel, sizes, channels of a program, options; streams of E and N that move."""
+    """List for each kernel: name, kernel, sizes, channels per program, options, streams moved.
+
+    Streams are counted separately by width: E channels, N states.
+    """
     u = torch.empty(1, 1, NUM_STEPS, NUM_CHANNELS, dtype=torch.bfloat16, device="meta")
     A = torch.empty(NUM_CHANNELS, D_STATE, device="meta")
     taps = torch.empty(NUM_CHANNELS, 1, NUM_TAPS, device="meta")
@@ -66,7 +69,7 @@ def launches() -> list[tuple[str, Any, dict[str, Any], int, dict[str, Any], tupl
     conv = conv_triton._sizes(u, taps)
     conv_options = {"num_warps": conv.pop("num_warps")}
     block = conv["BLOCK_E"]
-    # parts of dB and dC for every block of channels, written and read again to be summed
+    # each block of channels writes partial sums of dB and dC, which are read again to be summed
     parts = 2 * 2 * NUM_CHANNELS // LANES
     return [
         ("scan, forward", scan_forward_kernel, forward, forward["BLOCK_E"], scan_options, (4, 2)),
@@ -86,7 +89,7 @@ def describe(
     *,
     num_sequences: int,
 ) -> dict[str, Any]:
-    """Compile one kernel and count what a launch takes at least."""
+    """Compile one kernel and compute lower bounds on the time of a launch."""
     absent = ["boundaries"] if "boundaries" in kernel.arg_names else []
     binary = compile_kernel(kernel, sizes, even=True, absent=absent, **options)
     registers, stack, instructions = _disassemble(binary.asm["cubin"])
@@ -111,7 +114,7 @@ def describe(
 
 
 def _disassemble(cubin: bytes) -> tuple[int, int, list[str]]:
-    """Return registers, bytes of stack, and the operations in the loop over sequences."""
+    """Return the registers, the stack in bytes, and the operations in the loop over sequences."""
     tools = Path(triton.__file__).parent / "backends/nvidia/bin"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
@@ -133,7 +136,7 @@ def _disassemble(cubin: bytes) -> tuple[int, int, list[str]]:
             target = re.search(r"\.(L_x_\d+)", instruction[2])
             if instruction[1].startswith("BRA") and target and target[1] in labels:
                 loops.append((labels[target[1]], len(operations)))
-    # the loop over a clip's patches: the innermost of those that hold almost everything
+    # the loop over a clip's patches: the innermost loop that contains at least half of the longest
     longest = max(end - start for start, end in loops)
     start, end = min(
         (loop for loop in loops if loop[1] - loop[0] > longest / 2),
@@ -143,7 +146,7 @@ def _disassemble(cubin: bytes) -> tuple[int, int, list[str]]:
 
 
 def show(rows: list[dict[str, Any]], num_sequences: int) -> None:
-    """Print one line per kernel, and the two passes of each together."""
+    """Print one line per kernel, and the sum of forward and backward."""
     heads = ["kernel", "registers", "stack", "instructions", "special functions", "shuffles"]
     table = Table(
         *heads,

@@ -1,4 +1,4 @@
-"""What every benchmark says about where its numbers come from, and how it writes them."""
+"""Shared by all benchmarks: arguments, provenance of the numbers, result files."""
 
 import argparse
 import json
@@ -46,10 +46,10 @@ def provenance() -> dict[str, Any]:
 
 
 def clock_name(device: str) -> str:
-    """Name the function of ``time`` that timings on a device are taken with.
+    """Return the name of the function of ``time`` used for timings on a device.
 
-    One thread on a CPU is timed by the processor time it gets, which other people's jobs on the
-    same machine hardly change; anything else by the clock on the wall.
+    A single CPU thread is timed in processor time, which other jobs on the machine hardly affect;
+    everything else in wall-clock time.
     """
     import torch
 
@@ -58,19 +58,19 @@ def clock_name(device: str) -> str:
 
 
 def write_rows(path: Path | None, rows: Any) -> None:
-    """Write the rows with their provenance, if a file was asked for."""
+    """Write the rows with their provenance if a file is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**provenance(), "rows": rows}, indent=2) + "\n")
 
 
 def record_experiment(path: Path | None, results: Path, *command: str) -> None:
-    """Run an experiment of ours; write its means with their provenance, and a copy of its file.
+    """Run a ``pks4`` experiment; write its means with their provenance, and copy its results file.
 
     Args:
-        path: For the means; the results file lies beside it. ``None`` writes neither.
+        path: File for the means; the results file is copied beside it. ``None`` writes neither.
         results: The results.csv of the experiment.
-        command: What follows ``pks4``.
+        command: Arguments of ``pks4``.
     """
     from pks4_lightning.experiments.results import read_results, summarise
 
@@ -89,7 +89,7 @@ def _optional_versions() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux knows it, else what Python says."""
+    """Return the processor's name from /proc/cpuinfo, else from Python's ``platform``."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text().splitlines():

@@ -1,8 +1,8 @@
-"""Every scan that runs here against a float64 loop: `python benchmarks/parity.py` (a minute).
+"""Compare every available scan with a float64 loop: `python benchmarks/parity.py` (a minute).
 
-Output and every gradient, at all lengths and precisions that are trained with, and at a width that
-fills no block of channels. Status 1 if one of them is further from the loop than its precision
-allows. On a GPU this is what the tests of the kernels' interpreter are on a CPU.
+Checks the output and all gradients at the lengths and precisions used in training, and at a width
+that does not fill a block of channels. Exits with status 1 if an error exceeds the tolerance of its
+precision. This checks on a GPU what the tests check with Triton's interpreter on a CPU.
 """
 
 import functools
@@ -20,7 +20,7 @@ from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
 
 NAMES = ["u", "delta", "A", "B", "C", "D", "delta_bias", "gate"]
-# of the worst of output and gradients: one rounding of every stream, and its passing on
+# for the largest error of output and gradients: every stream is rounded once, and it propagates
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}
 
 
@@ -94,7 +94,7 @@ def _inputs(
         name: torch.randn(size, generator=draw) for name, size in zip(NAMES, sizes, strict=True)
     }
     tensors["A"] = -tensors["A"].exp()
-    tensors["delta_bias"] -= 3  # as a scanner starts
+    tensors["delta_bias"] -= 3  # as in a newly initialised scanner
     return {
         name: x.to(device, dtype if x.ndim == 3 else torch.float32) for name, x in tensors.items()
     }

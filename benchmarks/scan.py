@@ -1,9 +1,9 @@
-"""The scan beside other ones: `python benchmarks/scan.py` (half an hour; less with `--steps 8`).
+"""Compare selective scans: `python benchmarks/scan.py` (half an hour; less with `--steps 8`).
 
-Every implementation runs in a process of its own, so that the peak of its memory is its own, and is
-compared with a float64 loop, in value and every gradient, before it is timed. Each gets its inputs
-in the layout that it is made for. `compiled` is the loop written out and given to `torch.compile`:
-a way to write ours, not a peer.
+Every implementation runs in its own process, so that peak memory is measured separately. Before it
+is timed, its output and all gradients are compared with a float64 loop. Each gets its inputs in the
+memory layout that suits it. `compiled` is the unrolled loop under `torch.compile`, an alternative
+implementation of our scan rather than a competing library.
 """
 
 import argparse
@@ -27,23 +27,23 @@ from torch import Tensor
 from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
 
-# tensors of S x T x E x N that an implementation keeps for its backward pass, to know beforehand
-# what does not fit; ours keep none
+# number of S x T x E x N tensors that an implementation saves for its backward pass, to skip what
+# does not fit into memory; ours save none
 MATERIALISED = {"transformers": 6, "mambapy": 6, "naive": 6, "compiled": 2}
 
-# unrolled, so that compiling takes longer for every step: minutes beyond this
+# compile time grows with the unrolled steps: minutes beyond this
 MOST_COMPILED_STEPS = 16
 
 
 def main() -> None:
-    parser = arguments("Time and peak memory of selective scans, side by side.")
+    parser = arguments("Compare time and peak memory of selective scans.")
     parser.add_argument(
         "--sequences", type=int, default=1568, help="clips × patches; 6272 is batch 32 at B/16"
     )
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--channels", type=int, default=1536)
     parser.add_argument("--states", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs; the fastest is reported")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--implementations", nargs="+", default=_available())
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _available() -> list[str]:
-    """Name what can be run here, ours first."""
+    """Return the names of the implementations available here, ours first."""
     names = ["ours", "compiled", "transformers", "naive"]
     if find_spec("mambapy"):
         names.append("mambapy")
@@ -82,7 +82,7 @@ def _available() -> list[str]:
 
 
 def _implementation(name: str) -> Callable[..., Tensor]:
-    """Return a scan of u, delta, A, B, C, D, all tokens first, as the ViT has them."""
+    """Return a scan of u, delta, A, B, C, D, streams shaped (S, T, channels) as in the ViT."""
     if name == "transformers":
         from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
@@ -96,14 +96,14 @@ def _implementation(name: str) -> Callable[..., Tensor]:
     if name == "naive":
         return naive_scan
     if name == "compiled":
-        torch._inductor.config.force_disable_caches = True  # first calls shall be first calls
+        torch._inductor.config.force_disable_caches = True  # first calls are reported, too
         return torch.compile(unrolled_scan, dynamic=False)
     backend = "torch" if name == "ours" else name
     return lambda *inputs: selective_scan(*inputs, backend=backend)
 
 
 def naive_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    """Materialise the decays and the writes of all frames, then loop over time."""
+    """Materialise the decays and inputs of all frames, then loop over time."""
     decay_STEN = torch.exp(delta.unsqueeze(-1) * A)
     write_STEN = (delta * u).unsqueeze(-1) * B.unsqueeze(2)
     x_SEN = torch.zeros_like(write_STEN[:, 0])
@@ -117,7 +117,7 @@ def naive_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
 
 
 def unrolled_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
-    """Write the loop out, nothing of it materialised on purpose, for a compiler to fuse."""
+    """Unrolled loop that materialises nothing, for a compiler to fuse."""
     x_SEN = u.new_zeros(u.shape[0], *A.shape)
     y = []
     for t in range(u.shape[1]):
@@ -128,7 +128,7 @@ def unrolled_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: 
 
 
 def measure(name: str, shape: list[int], dtype: str, repeats: int) -> dict[str, Any]:
-    """Check one implementation, then time it and watch its memory. Runs in the child process."""
+    """Check one implementation, then measure its time and memory. Runs in the child process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scan = _implementation(name)
     check(scan, shape, device)
@@ -177,7 +177,7 @@ def check(scan: Callable[..., Tensor], shape: list[int], device: str) -> None:
 def _inputs(
     shape: list[int], dtype: torch.dtype, device: str, *, like: str = "ours"
 ) -> list[Tensor]:
-    """Draw the same inputs for all, laid out as one of them likes it."""
+    """Draw the same inputs for every implementation, in the memory layout that suits ``like``."""
     num_sequences, num_steps, num_channels, num_states = shape
     draw = {"generator": torch.Generator().manual_seed(0)}
 
@@ -186,7 +186,7 @@ def _inputs(
         if like in {"transformers", "mamba_ssm"}:
             return x.mT.contiguous().mT  # channels before time
         if like in {"ours", "triton"}:
-            return x.transpose(0, 1).contiguous().transpose(0, 1)  # as a ViT has its tokens
+            return x.transpose(0, 1).contiguous().transpose(0, 1)  # the layout of a ViT's tokens
         return x
 
     u, B, C = stream(num_channels), stream(num_states), stream(num_states)
@@ -196,7 +196,7 @@ def _inputs(
 
 
 def _best(run: Callable[[], None], repeats: int, device: str) -> tuple[float, float]:
-    """Return the milliseconds of the fastest run, and of the first one, which does not count."""
+    """Return the time of the fastest run and of the first run (the warm-up), in ms."""
     clock = getattr(time, clock_name(device))
     times = []
     for _ in range(repeats + 1):
@@ -209,7 +209,7 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> tuple[float, fl
 
 
 def _memory(device: str) -> int:
-    """Return the bytes in use, and let the peak start from there."""
+    """Return the bytes in use, and reset the peak."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
@@ -218,12 +218,12 @@ def _memory(device: str) -> int:
 
 
 def _peak(device: str) -> int:
-    """Return the highest memory since: of the allocator on a GPU, else of the whole process."""
+    """Return the peak memory in bytes: of the allocator on a GPU, else of the whole process."""
     return torch.cuda.max_memory_allocated() if device == "cuda" else _resident("VmHWM")
 
 
 def _resident(field: str) -> int:
-    """Read a size of this process, as Linux keeps it."""
+    """Read a field of /proc/self/status, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
@@ -259,7 +259,7 @@ def _memory_available() -> int:
 
 
 def memory_bandwidth() -> float:
-    """Return the bytes per second of a copy that no cache can hold."""
+    """Return the bytes per second of a copy too large for any cache."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     source = torch.ones(2**27 if device == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
@@ -268,7 +268,7 @@ def memory_bandwidth() -> float:
 
 
 def floor_bytes(shape: tuple[int, ...], dtype: str) -> int:
-    """Count what forward and backward must read and write at least."""
+    """Count the bytes that forward and backward must read and write at least."""
     num_sequences, num_steps, num_channels, num_states = shape
     stream = num_sequences * num_steps * num_channels
     matrices = num_sequences * num_steps * num_states
@@ -277,7 +277,7 @@ def floor_bytes(shape: tuple[int, ...], dtype: str) -> int:
 
 
 def _exponent(options: argparse.Namespace) -> float | None:
-    """Fit time ~ T^k to ours, on few sequences from T = 8 to 128."""
+    """Fit time ~ T^k to our scan, on few sequences from T = 8 to 128."""
     points = []
     for num_steps in (8, 16, 32, 64, 128):
         row = _in_a_process("ours", (98, num_steps, options.channels, options.states), options)
@@ -292,7 +292,7 @@ def _exponent(options: argparse.Namespace) -> float | None:
 def _summarise(
     rows: list[dict[str, Any]], exponent: float | None, bandwidth: float
 ) -> dict[str, Any]:
-    """Compare ours with the best of the others, at every length."""
+    """Compare our scan with the best of the others at every length."""
     summary: dict[str, Any] = {"exponent": exponent, "bandwidth_gb_s": round(bandwidth / 1e9, 1)}
     for num_steps in sorted({row["T"] for row in rows}):
         measured = {

@@ -1,7 +1,7 @@
-"""What one more frame of a stream costs: `python benchmarks/stream.py` (minutes).
+"""Cost of one more frame of a stream: `python benchmarks/stream.py` (minutes).
 
-Side by side in one run: a step of the causal classifier at frame 10 and at frame 100, and the
-windows that a classifier without a state would have to run for every answer.
+Compares, in one run, a step of the causal classifier at frame 10 and at frame 100 with the windows
+that a classifier without a state would have to run for every prediction.
 """
 
 import gc
@@ -35,9 +35,9 @@ EARLY, LATE = 10, 100
 
 
 def main() -> None:
-    parser = arguments("Milliseconds per new frame of a stream, beside whole windows.")
+    parser = arguments("Milliseconds per new frame of a stream, compared with whole windows.")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["tiny", "B/16"])
-    parser.add_argument("--repeats", type=int, default=5, help="the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="runs; the median is reported")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -77,7 +77,7 @@ def measure(model: str, device: str, repeats: int) -> dict[str, object]:
 def advance(
     classifier: PKS4Classifier, frame: torch.Tensor, state: StreamState, number: int, until: int
 ) -> tuple[StreamState, int]:
-    """Follow the stream until so many frames have come."""
+    """Advance the stream to the given number of frames."""
     while number < until:
         _, state = classifier.step(frame, state)
         number += 1

@@ -1,11 +1,11 @@
 """Flexible training at demo scale: `python benchmarks/stretch.py` (about 15 minutes on two cores).
 
-From one finished training of the demo's model (`make demo`), every variant in configs/flexible
-trains on for as many optimiser steps. Each is then tested on a grid of lengths and resolutions;
-`none` a second time with its patches stretched as those of static tokens are.
+Starting from one finished training of the demo's model (`make demo`), every variant in
+configs/flexible is trained for the same number of further optimiser steps and then tested on a grid
+of lengths and resolutions; `none` also with patches resized to a fixed grid, as for static tokens.
 
-`--host videomamba_ti` does so on VideoMamba, which StretchySnake was published with, from
-the training that `pks4 compare` leaves of it: no draws against static tokens.
+`--host videomamba_ti` does the same with VideoMamba, for which StretchySnake was published,
+starting from its training in `pks4 compare`, for `none` and `static_tokens` only.
 """
 
 import csv
@@ -31,21 +31,22 @@ VARIANTS = {
     "videomamba_ti": ("none", "static_tokens"),
 }
 STRETCHED = "none, patches stretched"
-# for 8 frames of 48 pixels and patches of 8, in place of 8 of 224 and 16
+# the presets of configs/flexible, scaled from 8 frames of 224 pixels and patches of 16 to 8 of 48
+# and patches of 8
 DRAWN = {"num_frames": [4, 8, 16], "frame_sizes": [24, 36, 48, 72], "grid_sizes": [3, 6, 9]}
 MULTIPLES_OF_8 = {"frame_sizes": [24, 40, 48, 72]}
 OWN_DRAWS = {"spatial": MULTIPLES_OF_8, "static_patch": MULTIPLES_OF_8}
-# no variant draws 24 frames or 60 pixels
+# 24 frames and 60 pixels are not drawn by any variant
 GRID = Grid((4, 8, 24), (24, 36, 48, 60))
 TRAINED_AT = (8, 48)
 
 
 def main():
-    parser = arguments("Train the variants of flexible training, test them at many scales.")
-    parser.add_argument("--host", choices=VARIANTS, default="pks4", help="what is trained")
+    parser = arguments("Train the variants of flexible training and test them at many scales.")
+    parser.add_argument("--host", choices=VARIANTS, default="pks4", help="model to train")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
-    parser.add_argument("--out", type=Path, default=Path("runs/stretch"), help="below the project")
+    parser.add_argument("--jobs", type=int, default=2, help="processes in parallel")
+    parser.add_argument("--out", type=Path, default=Path("runs/stretch"), help="inside the project")
     parser.add_argument(
         "--start",
         type=Path,
@@ -66,7 +67,7 @@ def main():
 
 
 def chain(name, options):
-    """What is left to do for a variant; None if all is done."""
+    """Return the commands of a variant, or None if it is finished."""
     done = options.out / name / "done"
     commands = [training(name, options), testing(name, options)]
     if name == "none":
@@ -111,7 +112,7 @@ def testing(name, options, *more):
 
 
 def draws(name):
-    """What a variant draws, in the demo's sizes."""
+    """Return the settings of a variant's scales, in the demo's sizes."""
     path = ROOT / "configs" / "flexible" / f"{name}.yaml"
     drawn = yaml.safe_load(path.read_text())["data"]["flexible"]
     sizes = DRAWN | OWN_DRAWS.get(name, {})

@@ -1,4 +1,4 @@
-"""The documentation site: `make docs` builds it, and a warning is an error."""
+"""Sphinx configuration of the documentation site (`make docs`; warnings are errors)."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ project = "pks4_lightning"
 author = "the pks4_lightning maintainers"
 release = version = __version__
 html_title = f"pks4_lightning {__version__}"
-highlight_language = "none"  # commands; Python is marked as such
+highlight_language = "none"  # most blocks are commands; Python blocks are marked
 html_theme = "furo"
 html_theme_options = {"source_edit_link": "", "top_of_page_buttons": []}
 html_show_sphinx = False
@@ -27,7 +27,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
-# executed where they lie, and shown with what came out
+# execute notebooks in place, and show their output
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
@@ -42,11 +42,11 @@ PAGES = {
     "benchmarks/results/README.md": "results",
     "pks4_lightning/demo/tiny_clip/weights/README.md": "tiny_tower",
 }
-"""Files of the repository that are pages of the site as well."""
+"""Files of the repository that are also pages of the site."""
 
 
 def _link(target: str, place: PurePosixPath) -> str:
-    """Return a link of a file in the repository as the site has it."""
+    """Convert a link in a file of the repository to the site's link."""
     path, mark, anchor = target.partition("#")
     if not path or "://" in path:
         return target
@@ -63,7 +63,7 @@ def _link(target: str, place: PurePosixPath) -> str:
 
 
 def _read(_app: Any, name: str, source: list[str]) -> None:
-    """Put a repository's file in the place of its stub, and turn links into the site's own."""
+    """Replace a stub by the repository's file, and convert its links."""
     place = PurePosixPath("docs") / f"{name}.md"
     for path, page in PAGES.items():
         if page == name:
@@ -77,7 +77,7 @@ def _read(_app: Any, name: str, source: list[str]) -> None:
 
 
 def _find(app: Any, env: Any, node: Any, shown: Any) -> Any:
-    """Resolve a name by the module that defines it to the package that offers it."""
+    """Resolve a reference to a name's defining module to the package that exports it."""
     *modules, name = node.get("reftarget", "").split(".")
     python = env.get_domain("py")
     for length in range(len(modules) - 1, 0, -1):
@@ -89,6 +89,6 @@ def _find(app: Any, env: Any, node: Any, shown: Any) -> Any:
 
 
 def setup(app: Any) -> None:
-    """Connect the above with Sphinx."""
+    """Register the event handlers with Sphinx."""
     app.connect("source-read", _read)
     app.connect("missing-reference", _find)

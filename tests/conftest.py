@@ -1,4 +1,4 @@
-"""What the tests of several parts share: a tiny data set in SSV2's format, and the command line."""
+"""Shared fixtures: a tiny data set in SSV2's format, and a finished tiny training."""
 
 import logging
 import os
@@ -17,18 +17,18 @@ TINY = ROOT / "tests" / "configs" / "tiny.yaml"
 
 @pytest.fixture(autouse=True)
 def _plain_process(monkeypatch):
-    """One thread (two cores are shared by all tests), no arguments of pytest's own."""
+    """Use one thread (tests run in parallel), and hide pytest's arguments."""
     torch.set_num_threads(1)
     monkeypatch.setattr(sys, "argv", ["pks4"])
     ours = logging.getLogger("pks4_lightning")
     level = ours.level
     yield
-    ours.setLevel(level)  # commands choose how much they say
+    ours.setLevel(level)  # commands set the level
 
 
 @pytest.fixture(scope="session")
 def motion_set(tmp_path_factory):
-    """A folder in SSV2's layout: 16 training, 8 validation and 11 test videos of 8 classes."""
+    """A data set in SSV2's layout: 16 training, 8 validation and 11 test videos of 8 classes."""
     from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 
     return generate_motion_dataset(
@@ -42,7 +42,7 @@ def motion_set(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_args(motion_set):
-    """Arguments of the smallest complete training; a test adds its own folder."""
+    """Arguments of a minimal complete training, to which a test adds its own folder."""
     return ["--config", str(TINY), "--data.root", str(motion_set)]
 
 

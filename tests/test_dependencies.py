@@ -1,4 +1,4 @@
-"""What may be installed: no version known to be harmful, no file but those that were locked."""
+"""Dependencies: no version known to be vulnerable, and only locked files."""
 
 import ast
 import hashlib
@@ -25,7 +25,7 @@ def requirements(*, extra=None):
 
 
 def locked(name):
-    """Return the entries of a lock: the requirement, and the hashes of its files."""
+    """Return the entries of a lock file: the requirement and the hashes of its files."""
     entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
     for entry in entries:
         first, *rest = entry.split(" \\\n")
@@ -33,8 +33,8 @@ def locked(name):
 
 
 def imported():
-    """Return the distributions that the package's files import, each with one of the files."""
-    distributions = packages_distributions() | {"triton": ["torch"]}  # which brings it along
+    """Return the distributions that the package imports, each with one of the importing files."""
+    distributions = packages_distributions() | {"triton": ["torch"]}  # bundled with torch
     found = {}
     for path in (ROOT / "pks4_lightning").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -50,13 +50,13 @@ def imported():
     return found
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+def test_imported_and_declared_packages_are_the_same():
     declared = {canonicalize_name(name) for name in requirements()}
     optional = {"gradio", "mamba-ssm", "onnxruntime", "shtab"}
     for name in optional:
         extras = PROJECT["optional-dependencies"]
         assert any(name in requirements(extra=extra) for extra in extras)
-    optional |= {"trackio"}  # as any other logger's package, left to who wants it
+    optional |= {"trackio"}  # optional, like the packages of other loggers
     files = imported()
     assert {name: files[name] for name in files.keys() - declared - optional} == {}
     assert declared - files.keys() == set()
@@ -86,7 +86,7 @@ def test_the_lock_holds_what_the_project_asks_for():
     for requirement, _ in locked("requirements.lock"):
         versions.setdefault(requirement.name.lower(), []).append(requirement.specifier)
     asked = {**requirements(), **requirements(extra="dev")}
-    del asked["torch"]  # its builds have hashes of their own; constraints.txt pins the version
+    del asked["torch"]  # hashes differ between its builds; constraints.txt pins the version
     for name, requirement in asked.items():
         pins = [next(iter(pin)).version for pin in versions.get(name, [])]
         assert pins, f"{name} is not locked: run make lock"

@@ -1,16 +1,13 @@
-"""Two processes on one machine, connected by gloo, as `torchrun` or Lightning's launchers do it."""
+"""Training, testing and sharding with two processes on one machine, connected by gloo."""
 
 import csv
 import json
-import os
-import subprocess
-import sys
+import shutil
 
 import pytest
 import torch
 
-from pks4_lightning.demo.motion.dataset import generate_motion_dataset
-from tests.conftest import ROOT
+from tests.helpers import score_cases
 from tests.helpers.score_cases import NUM_CROPS, NUM_VIDEOS
 from tests.helpers.two_ranks import TWO, on_two_ranks, pks4_on_two_ranks
 
@@ -42,17 +39,13 @@ def test_ddp_trains_as_one_process_with_the_same_videos_per_step(tiny_args, tmp_
     assert all(t.isfinite().all() for t in saved["state_dict"].values() if t.is_floating_point())
 
 
-@pytest.fixture(scope="session")
-def splits(tmp_path_factory):
-    """A data set of 23 test videos, with annotations of the first few of them as well."""
-    root = generate_motion_dataset(
-        tmp_path_factory.mktemp("splits") / "data",
-        num_train=8,
-        num_val=8,
-        num_test=23,
-        num_workers=0,
-    )
+@pytest.fixture
+def splits(motion_set, tmp_path):
+    """The tiny set, with annotations of its first few test videos as well."""
+    root = tmp_path / "splits"
+    shutil.copytree(motion_set, root)
     entries = json.loads((root / "labels" / "test.json").read_text())
+    assert len(entries) == max(NUM_VIDEOS)
     for num_videos in NUM_VIDEOS:
         path = root / "labels" / f"first_{num_videos}.json"
         path.write_text(json.dumps(entries[:num_videos]))
@@ -60,15 +53,9 @@ def splits(tmp_path_factory):
 
 
 def test_two_ranks_score_as_one_to_the_last_video(splits, trained, tmp_path):
-    script = str(ROOT / "tests" / "helpers" / "score_cases.py")
-    args = [script, str(splits), str(trained / "checkpoints" / "best.ckpt")]
-    on_two_ranks([*args, str(tmp_path / "two"), "2"], tmp_path)
-    subprocess.run(
-        [sys.executable, *args, str(tmp_path / "one"), "1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-    )
+    args = [str(splits), str(trained / "checkpoints" / "best.ckpt")]
+    on_two_ranks(score_cases.__file__, [*args, str(tmp_path / "two"), "2"], tmp_path)
+    score_cases.main(*args, str(tmp_path / "one"), "1")
     for num_videos in NUM_VIDEOS:
         for num_crops in NUM_CROPS:
             case = f"{num_videos}x{num_crops}"

@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be tried without Docker."""
+"""Checks of the Dockerfile that do not need Docker."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def copied():
     return [source for value in values_of("COPY") for source in value.split()[:-1]]
 
 
-def test_what_it_copies_is_there_and_reaches_the_builder():
+def test_copied_files_exist_and_reach_the_builder():
     *ignored, pycache = (ROOT / ".dockerignore").read_text().split()
     assert ignored == ["*", *sorted(f"!{name}" for name in copied())]
     assert pycache == "**/__pycache__"

@@ -1,4 +1,4 @@
-"""Every `pks4` command in README and docs parses: names, options, settings and configurations."""
+"""Every `pks4` command in the README and docs parses, with its settings and configurations."""
 
 import argparse
 import re
@@ -15,7 +15,7 @@ from tests.conftest import ROOT, TINY
 DOCUMENTS = [ROOT / "README.md", ROOT / "REPRODUCTION.md", ROOT / "configs" / "README.md"]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 OF_THE_RUN = ("--ckpt_path", "--print_config")
-"""What Lightning's own command line adds to the settings."""
+"""Settings that Lightning's own command line adds."""
 
 
 def documented_commands():
@@ -29,7 +29,7 @@ def documented_commands():
 
 
 def parse(line):
-    """Parse a command as `pks4` does, up to where it would begin its work."""
+    """Parse a command as `pks4` does, without running it."""
     words = shlex.split(line.partition(": pks4 ")[2], comments=True)
     words = words[: words.index(">")] if ">" in words else words
     words = [str(TINY) if word == "my.yaml" else word for word in words]
@@ -68,6 +68,6 @@ def test_it_parses(line):
         "x: pks4 cost --no_such_option",
     ],
 )
-def test_what_does_not_parse_is_found(line):
+def test_an_invalid_command_is_found(line):
     with pytest.raises((AssertionError, SystemExit, ValueError)):
         parse(line)

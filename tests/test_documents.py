@@ -1,4 +1,4 @@
-"""What the documents point at is there."""
+"""References in the documents exist: tests, files and links."""
 
 import re
 
@@ -53,7 +53,7 @@ def test_every_link_leads_somewhere(page):
             continue
         path, _, anchor = target.partition("#")
         place = (page.parent / path).resolve() if path else page
-        if place == ROOT / "docs" / "index.md":  # the site's first page is the README
+        if place == ROOT / "docs" / "index.md":  # the README is the site's first page
             place = ROOT / "README.md"
         assert place.exists(), f"{target} is not there"
         if anchor:
@@ -61,7 +61,7 @@ def test_every_link_leads_somewhere(page):
 
 
 def anchors(page):
-    """Return the anchors of a document's headings, as Markdown readers make them."""
+    """Return the anchors that Markdown renderers generate for a document's headings."""
     headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.strip().replace(" ", "-") for heading in plain}

@@ -1,4 +1,4 @@
-"""The programs in examples/ run, and show what they say."""
+"""The programs in examples/ run and give the stated results."""
 
 import json
 import runpy
@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def example(monkeypatch):
-    """Load an example as Python does that runs it, and return its `main`."""
+    """Import an example with its folder on the path, as when it is run, and return its `main`."""
     monkeypatch.syspath_prepend(ROOT / "examples")
 
     def load(name):
@@ -27,7 +27,7 @@ def test_a_trained_classifier_is_used_and_exported(example, motion_set, tmp_path
     assert 0 <= example("train")(tmp_path, motion_set, max_epochs=1) <= 1
     assert example("export")(tmp_path, motion_set) < 1e-4
 
-    # commands know from the checkpoint alone how clips were made
+    # the checkpoint alone tells commands how to prepare clips
     checkpoint = tmp_path / "classifier.ckpt"
     model = pks4_lightning.load(checkpoint, device="cpu")
     assert (model.clip.num_frames, model.clip.frame_size, model.clip.resize) == (8, 48, 48)
@@ -47,12 +47,12 @@ def test_videos_in_a_table(example, motion_set, tmp_path, capsys):
     assert "(6, 3, 4, 32, 32)" in capsys.readouterr().out
 
 
-def test_a_module_of_ones_own_trains(example, motion_set):
+def test_a_custom_module_trains(example, motion_set):
     losses = example("own_module")(motion_set, num_steps=4)
     assert losses[0] != losses[-1]
 
 
-def test_a_stream_says_what_the_clip_says(example, motion_set):
+def test_a_stream_predicts_like_the_whole_clip(example, motion_set):
     assert example("streaming")(motion_set) < 1e-5
 
 

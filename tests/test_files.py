@@ -1,4 +1,4 @@
-"""Files that come with the package, and tables that are whole or not there."""
+"""Files shipped with the package, and atomic writing of tables."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 WEIGHTS = "pks4_lightning/demo/tiny_clip/weights"
 
 
-def test_what_comes_with_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
+def test_files_of_the_package_are_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_packaged(WEIGHTS) == str(ROOT / WEIGHTS)
     (tmp_path / WEIGHTS).mkdir(parents=True)

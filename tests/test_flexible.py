@@ -1,4 +1,4 @@
-"""Flexible training through the command line: every shipped variant, on the smallest model."""
+"""Flexible training through the command line: every shipped variant, on a tiny model."""
 
 import json
 import re
@@ -16,12 +16,12 @@ CONFIGS = ROOT / "configs"
 
 FILES = sorted((CONFIGS / "flexible").glob("*.yaml"))
 VARIANTS = ["none", "temporal", "spatial", "static_patch", "static_tokens", "all"]
-# for frames of 32 pixels and patches of 8, in place of 224 and 16
+# scaled to frames of 32 pixels and patches of 8, from 224 and 16
 SMALL = {"num_frames": [1, 2, 6], "frame_sizes": [16, 24, 48], "grid_sizes": [2, 3, 6]}
 
 
 def overrides(name):
-    """Arguments that make the tiny training flexible as a shipped file says."""
+    """Arguments that apply a shipped file's flexible training to the tiny training."""
     path = CONFIGS / "flexible" / f"{name}.yaml"
     drawn = yaml.safe_load(path.read_text())["data"]["flexible"] or {}
     small = [f"--data.flexible.{key}={SMALL[key]}" for key, value in drawn.items() if value]
@@ -45,7 +45,7 @@ def _our_callback_is_allowed():
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def run(request, tiny_args, tmp_path_factory):
-    """Name and folder of a finished training of a variant."""
+    """Name, folder and command line object of a finished training of a variant."""
     folder = tmp_path_factory.mktemp(request.param)
     watch = "--trainer.callbacks=tests.helpers.watch_scales.WatchScales"
     cli = run_cli(
@@ -86,7 +86,7 @@ def test_every_variant_trains_on_what_it_draws(run):
     )
 
 
-def test_the_summary_says_what_the_draws_cost(run):
+def test_the_summary_contains_the_cost_of_the_draws(run):
     name, folder, _ = run
     resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
     means = resolved.get("drawn_on_average")
@@ -101,7 +101,7 @@ def test_the_summary_says_what_the_draws_cost(run):
         "spatial": (4 + 9 + 36) / 3 / 16,
         "static_patch": longer * (4 + 9 + 36) / 3 / 16,
         "static_tokens": longer,
-        # 16 and 24 pixels have the grids of 2 and 2, 3, 6; 48 has them all
+        # possible grids: 2 for 16 pixels; 2, 3 and 6 for 24; all for 48
         "all": longer * (4 + 2 * (4 + 9 + 36) / 3) / 3 / 16,
     }[name]
     assert means["tokens"] == pytest.approx(expected, rel=1e-3)
@@ -163,7 +163,7 @@ def test_two_ranks_draw_what_one_process_draws(tiny_args, tmp_path):
     pks4_on_two_ranks(
         [*args, f"--trainer.default_root_dir={two}", "--trainer.strategy=ddp", *TWO], tmp_path
     )
-    # one process accumulates two micro-batches to the videos of a step, two ranks one each
+    # a step is two micro-batches of one process, or one micro-batch of each of two ranks
     assert scales(one)[::2] == scales(one)[1::2] == scales(two, 0) == scales(two, 1)
     assert len({tuple(scale) for _, *scale in scales(one)}) > 2
 
@@ -198,7 +198,7 @@ def test_a_given_resize_is_kept(trained, tmp_path):
     ],
     ids=["patch", "grid", "grids", "empty", "zero"],
 )
-def test_what_cannot_be_cut_is_refused_before_anything_is_written(
+def test_unsupported_sizes_are_refused_before_anything_is_written(
     tiny_args, tmp_path, capsys, args, sentence
 ):
     folder = tmp_path / "run"
@@ -213,7 +213,7 @@ def test_what_cannot_be_cut_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_shipped_file_fits_on_a_training_and_says_how(path, tmp_path):
+def test_every_shipped_file_applies_to_a_training_and_states_the_command(path, tmp_path):
     header = path.read_text()
     base = re.search(rf"pks4 fit --config (\w+) --config flexible/{path.stem}\b", header)
     assert base

@@ -1,4 +1,4 @@
-"""A classifier in a program says what the command line says."""
+"""A classifier used from Python gives the same results as the command line."""
 
 import csv
 import doctest
@@ -54,14 +54,14 @@ def test_a_file_its_frames_and_a_list_get_the_same_answer(model, videos):
     assert sum(label.score for label in from_file) == pytest.approx(1.0)
     assert model.predict(str(videos[0]), num_best=1) == from_file[:1]
     assert model.predict(videos[:1], num_best=2) == [from_file[:2]]
-    # a file's frames are scaled in its own colours, an array's in RGB
+    # a file's frames are scaled in its own colour space, an array's in RGB
     scores = {label.name: label.score for label in from_file}
     for array in (frames, frames.numpy()):
         for label in model.predict(array, num_best=None):
             assert label.score == pytest.approx(scores[label.name], abs=2e-3)
 
 
-def test_a_list_is_several_videos_and_no_list_of_frames(model, videos):
+def test_a_list_is_a_list_of_videos_not_of_frames(model, videos):
     frames = Video(videos[0]).frames(range(Video(videos[0]).num_frames)).numpy()
     for array, best in zip([frames, frames[:3]], model.predict([frames, frames[:3]]), strict=True):
         assert dict(best) == pytest.approx(dict(model.predict(array)), abs=1e-6)
@@ -84,7 +84,7 @@ def test_batches_change_nothing(model, videos):
 
 
 def test_views_and_precision_are_those_of_the_training(checkpoint, videos, tmp_path):
-    """So that a program says what `pks4 predict` says without being told more."""
+    """Python and `pks4 predict` then give the same results by default."""
     content = torch.load(checkpoint, weights_only=True)
     content["config"]["trainer"]["precision"] = "bf16-mixed"
     content["config"]["data"] |= {"num_clips": 2, "num_crops": 3}
@@ -101,13 +101,13 @@ def test_views_and_precision_are_those_of_the_training(checkpoint, videos, tmp_p
     assert [label.score for label in best] == pytest.approx(written, abs=1e-6)
 
 
-def test_an_export_says_what_its_checkpoint_says(model, checkpoint, videos, tmp_path):
+def test_an_export_predicts_like_its_checkpoint(model, checkpoint, videos, tmp_path):
     assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
     exported = pks4_lightning.load(tmp_path / "export", device="cpu")
     assert exported.predict(videos) == model.predict(videos)
 
 
-def test_the_features_are_what_the_head_reads(model, videos):
+def test_the_features_are_the_inputs_of_the_head(model, videos):
     features = model.features(videos[0])
     with torch.inference_mode():
         logits = model.classifier.head(features)
@@ -128,7 +128,7 @@ def test_half_precision_agrees_roughly(checkpoint, model, videos):
         np.zeros((0, 8, 8, 3), "B"),
     ],
 )
-def test_what_is_no_array_of_frames_is_refused_with_its_shape(model, array):
+def test_arrays_of_another_shape_are_refused_with_their_shape(model, array):
     with pytest.raises(ValueError, match="T x H x W x 3 of uint8"):
         model.predict(array)
 
@@ -144,7 +144,7 @@ def test_the_example_in_the_docstring_is_true(checkpoint, videos, tmp_path, monk
     assert (result.attempted, result.failed) == (7, 0)
 
 
-def test_what_is_not_there_is_named(model, tmp_path):
+def test_a_missing_source_is_named(model, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt"):
         pks4_lightning.load(tmp_path / "nowhere.ckpt")
     with pytest.raises(pks4_lightning.data.VideoDecodeError, match=r"nowhere\.mp4"):

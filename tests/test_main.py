@@ -1,4 +1,4 @@
-"""``pks4``: finding a command, its arguments, its end."""
+"""``pks4``: finding a command, its arguments, its exit status."""
 
 import subprocess
 import sys
@@ -108,7 +108,7 @@ def test_module_is_the_command():
     assert run.stdout.startswith("pks4_lightning ")
 
 
-def test_windows_is_told_what_to_do(monkeypatch, capsys):
+def test_windows_users_get_advice(monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "win32")
     assert main(["fit", "--config", "ssv2"]) == 1
     (line,) = capsys.readouterr().err.splitlines()

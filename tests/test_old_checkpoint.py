@@ -1,4 +1,4 @@
-"""A checkpoint of the first version tests, predicts and resumes, with the numbers it had there."""
+"""A checkpoint of the first version tests, predicts and resumes with the same numbers."""
 
 import csv
 import random
@@ -19,7 +19,7 @@ SETTINGS = Path(__file__).with_name("old_checkpoint.yaml")
 
 
 def old_checkpoint():
-    """Return the checkpoint that the settings describe; see their head."""
+    """Build the checkpoint that old_checkpoint.yaml describes."""
     saved = yaml.safe_load(SETTINGS.read_text())
     generator = torch.Generator().manual_seed(0)
     optimizer = saved.pop("optimizer")
@@ -83,14 +83,14 @@ def drawn(name, shape, generator):
 
 @pytest.fixture
 def old(motion_set, tmp_path):
-    """Arguments that go on from the checkpoint, whose own folders are not there any more."""
+    """Arguments that continue from the checkpoint, whose own folders no longer exist."""
     path = tmp_path / "checkpoints" / "last.ckpt"
     path.parent.mkdir()
     torch.save(old_checkpoint(), path)
     return [f"--ckpt_path={path}", f"--data.root={motion_set}"]
 
 
-# what the first version made of it
+# results of the first version
 SCORES = [0.335184, 0.207638, 0.440269, 0.270501, 0.260279, 0.275071, 0.296109]
 LOSSES = [2.5427365, 2.6451712]
 VIDEOS = [[1, 6, 3, 11], [5, 7, 15, 8]]
@@ -111,7 +111,7 @@ def test_it_tests_and_predicts_as_before(old, motion_set, tmp_path):
     assert best_scores(tmp_path / "predict") == pytest.approx([SCORES[2]], abs=2e-6)
 
 
-# how the paper was read when there was no choice; a checkpoint without a word of it stays so
+# the only reading of the paper in the first version; it applies to checkpoints that state none
 FIRST_READING = {
     "scanner": "mamba",
     "residual": "single",
@@ -125,7 +125,7 @@ FIRST_READING = {
 }
 
 
-def test_it_keeps_the_reading_it_was_trained_with_whatever_the_defaults_become(old):
+def test_it_keeps_the_reading_it_was_trained_with(old):
     path = old[0].removeprefix("--ckpt_path=")
     silent = old_checkpoint()["hyper_parameters"]["classifier"]
     assert FIRST_READING.keys() & silent.keys() == {"residual"}
@@ -136,7 +136,7 @@ def test_it_keeps_the_reading_it_was_trained_with_whatever_the_defaults_become(o
     assert {name: settings[name] for name in FIRST_READING} == FIRST_READING
 
 
-def test_it_goes_on_within_its_epoch_as_before(old, tmp_path, monkeypatch):
+def test_it_resumes_within_its_epoch_as_before(old, tmp_path, monkeypatch):
     steps = []
     training_step = VideoClassificationTask.training_step
 

@@ -1,4 +1,4 @@
-"""What docs/extending.md says of code of one's own, and docs/training.md of early stopping."""
+"""User code as in docs/extending.md, and early stopping as in docs/training.md."""
 
 import json
 import re
@@ -17,7 +17,7 @@ SHORT = ["--trainer.max_epochs=1", "--model.recipe.mix_prob=0"]
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Write a file of the documentation where Python finds it, and let settings name it."""
+    """Write a module from the documentation to the import path, and allow settings to name it."""
 
     def own(name):
         text = (ROOT / "docs" / "extending.md").read_text()
@@ -28,7 +28,7 @@ def own(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(source)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("PKS4_ALLOW_IMPORTS", name)
-        monkeypatch.delitem(sys.modules, name, raising=False)  # of another test
+        monkeypatch.delitem(sys.modules, name, raising=False)  # left by another test
 
     return own
 
@@ -42,7 +42,7 @@ def error_of(arguments, capsys):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_temporal_module_of_ones_own_trains_tests_and_is_exported(
+def test_a_custom_temporal_module_trains_tests_and_is_exported(
     own, tiny_args, tmp_path, monkeypatch, capsys
 ):
     own("my_scanner")
@@ -98,7 +98,7 @@ def test_a_wrong_name_is_one_sentence(own, tiny_args, tmp_path, capsys, name, sa
     assert said in error_of(["fit", *run], capsys)
 
 
-def test_an_augmentation_of_ones_own_changes_training_clips_alone(own, tiny_args, tmp_path):
+def test_a_custom_augmentation_changes_training_clips_alone(own, tiny_args, tmp_path):
     own("my_augmentation")
     logged = {}
     erase = ["--trainer.callbacks=my_augmentation.RandomErasing"]
@@ -120,7 +120,7 @@ def test_an_augmentation_of_ones_own_changes_training_clips_alone(own, tiny_args
     assert (video == video[:, :, :1]).all(), "the same rectangle in all frames"
 
 
-def test_a_logger_of_ones_own_gets_numbers_and_pictures(own, tiny_args, tmp_path):
+def test_a_custom_logger_gets_numbers_and_figures(own, tiny_args, tmp_path):
     own("my_logger")
     logs = tmp_path / "logs"
     given = ["--trainer.logger=my_logger.JsonLines", f"--trainer.logger.folder={logs}"]
@@ -134,7 +134,7 @@ def test_a_logger_of_ones_own_gets_numbers_and_pictures(own, tiny_args, tmp_path
     assert pictures == ["val_clips_2.png", "val_confusion_2.png"]
 
 
-def test_a_loss_of_ones_own_trains_and_is_there_again_in_a_resumed_run(own, tiny_args, tmp_path):
+def test_a_custom_loss_trains_and_is_restored_in_a_resumed_run(own, tiny_args, tmp_path):
     own("my_loss")
     folder = f"--trainer.default_root_dir={tmp_path / 'run'}"
     focal = ["--trainer.callbacks=my_loss.FocalLoss", "--trainer.callbacks.gamma=1.5"]
@@ -149,7 +149,7 @@ def test_a_loss_of_ones_own_trains_and_is_there_again_in_a_resumed_run(own, tiny
     share = logits.softmax(-1).diagonal()
     expected = (-((1 - share) ** 1.5) * share.log()).mean()
     torch.testing.assert_close(cli.model.loss(logits, target), expected)
-    assert float(cli.trainer.callback_metrics["train/loss"]) < 2.08  # log 8: the cross-entropy
+    assert float(cli.trainer.callback_metrics["train/loss"]) < 2.08  # log 8: chance level
 
     again = run_cli(
         ["fit", "--ckpt_path", str(tmp_path / "run" / "checkpoints" / "last.ckpt"),
@@ -172,6 +172,6 @@ def test_a_training_stops_early(tiny_args, tmp_path):
             f"--trainer.default_root_dir={tmp_path}",
         ]
     )
-    assert cli.trainer.current_epoch == 2  # the first sets the mark, the second is no better
+    assert cli.trainer.current_epoch == 2  # the second epoch is not better than the first
     assert cli.model.schedule.total_steps == 18
     assert (tmp_path / "checkpoints" / "best.ckpt").is_file()

@@ -1,4 +1,4 @@
-"""Ways to use a finished training on other data: linear probe, new classes, retrieval."""
+"""Transfer of a finished training to other data: linear probe, new classes, retrieval."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def error(capsys):
 
 @pytest.fixture
 def four_classes(motion_set, tmp_path):
-    """The tiny set with half its classes."""
+    """The tiny data set with half of its classes."""
     root = tmp_path / "four"
     shutil.copytree(motion_set, root)
     names = list(json.loads((root / "labels" / "labels.json").read_text()))[:4]
@@ -113,7 +113,7 @@ def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, 
     ],
     ids=["architecture", "missing", "part"],
 )
-def test_what_cannot_be_a_start_is_refused(tiny_args, trained, tmp_path, capsys, changes, words):
+def test_unsuitable_starts_are_refused(tiny_args, trained, tmp_path, capsys, changes, words):
     start = trained / "checkpoints" / "last.ckpt"
     args = ["fit", *tiny_args, f"--model.init_from={start}", *changes]
     try:
@@ -142,13 +142,13 @@ def test_the_probe_stacks_on_every_set(name, tmp_path):
     assert cli.model.recipe.mix_prob == 0
 
 
-def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
+def test_retrieval_compares_the_inputs_of_the_head(trained, tmp_path, capsys):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     args = ["retrieve", f"--ckpt_path={checkpoint}", "--k=1,3", f"--out={tmp_path}"]
     assert main(args) == 0
     report = json.loads((tmp_path / "retrieval.json").read_text())
     assert (report["num_queries"], report["num_gallery"]) == (11, 16)
-    # the same by hand: validation's middle frames are those of a test with one view
+    # the same by hand: retrieval uses the frames of a test with one view
     cli = run_cli(["test", f"--ckpt_path={checkpoint}", f"--trainer.default_root_dir={tmp_path}"])
     data = cli.datamodule
     data.setup("fit")
@@ -187,7 +187,7 @@ def test_retrieval_finds_by_what_the_head_reads(trained, tmp_path, capsys):
     ],
     ids=["many", "itself"],
 )
-def test_retrieval_refuses_what_makes_no_sense(trained, tmp_path, capsys, args, words):
+def test_retrieval_refuses_impossible_settings(trained, tmp_path, capsys, args, words):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert main(["retrieve", f"--ckpt_path={checkpoint}", f"--out={tmp_path}", *args]) == 1
     assert words in error(capsys)

@@ -1,4 +1,4 @@
-"""What the packages offer by name, and that offering it costs nothing until it is used."""
+"""The public names of the packages, which are imported only on first use."""
 
 import inspect
 import subprocess
@@ -79,7 +79,7 @@ def test_the_public_names_are_these_and_documented(package):
 
 @pytest.mark.parametrize("package", PUBLIC)
 def test_a_public_name_is_no_module_as_well(package):
-    """An import of the module would put it in the name's place."""
+    """Importing such a module would replace the public name."""
     folder = Path(import_module(package).__file__).parent
     modules = {path.stem for path in folder.iterdir() if path.suffix in ("", ".py")}
     assert not modules & set(PUBLIC[package].split())

@@ -1,7 +1,7 @@
-"""One test has one accuracy: for every command, batch size and number of ranks, to the last digit.
+"""Accuracy is identical for every command, batch size and number of ranks, to the last digit.
 
-Under bfloat16 autocast, as every configuration trains: with a head in bfloat16 the scores of this
-model, which are close to each other, would tie.
+Tested under bfloat16 autocast, which every configuration uses. The scores of this model are close
+to each other and would tie with a head in bfloat16.
 """
 
 import csv
@@ -21,7 +21,7 @@ TESTS = {"one by one": "1", "in threes": "3", "all at once": "11"}
 
 @pytest.fixture(scope="module")
 def run(trained, tmp_path_factory):
-    """Run a command on the trained checkpoint, in a folder of its own; return what it logged."""
+    """Run a command on the trained checkpoint in a separate folder; return the logged metrics."""
     folder = tmp_path_factory.mktemp("scores")
 
     def run(command, name, *args):
@@ -35,7 +35,7 @@ def run(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tests(run, trained):
-    """Logged accuracies and the folder of each test of the same videos, two views each."""
+    """Logged accuracies and the folder of each test; all use the same videos and two views."""
     views = ["--data.num_clips=2"]
     logged = {
         name: run("test", name, *views, f"--data.test_batch_size={size}")
@@ -52,7 +52,7 @@ def metrics(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_whatever_the_batches_and_ranks(tests):
+def test_scores_do_not_depend_on_batches_and_ranks(tests):
     logged, folders = tests
     reports = [metrics(folder) for folder in folders.values()]
     assert all(report == reports[0] for report in reports)
@@ -61,7 +61,7 @@ def test_whatever_the_batches_and_ranks(tests):
         assert value == reports[0][f"test/video_{k}"]
 
 
-def test_whatever_file_is_asked(tests, capsys):
+def test_all_files_contain_the_same_scores(tests, capsys):
     _, folders = tests
     folder = folders["in threes"]
     report = metrics(folder)
@@ -84,7 +84,7 @@ def test_whatever_file_is_asked(tests, capsys):
     assert shares == pytest.approx([report["test/video_top1"]] * 3, abs=1e-6)
 
 
-def test_whether_videos_are_tested_or_predicted(tests, run, trained):
+def test_tested_and_predicted_videos_have_the_same_scores(tests, run, trained):
     _, folders = tests
     listed = run.folder / "videos.txt"
     with (folders["in threes"] / "predictions.csv").open(newline="") as file:
@@ -99,7 +99,7 @@ def test_whether_videos_are_tested_or_predicted(tests, run, trained):
     assert [row["top1"] for row in predicted] == [row["top1"] for row in tested]
 
 
-def test_whether_a_split_is_validated_or_tested(run):
+def test_validation_and_test_of_a_split_have_the_same_scores(run):
     validated = run("validate", "validate")
     tested = run("test", "validation videos", "--data.test=labels/validation.json")
     for k in ("top1", "top5"):

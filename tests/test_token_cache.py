@@ -1,4 +1,4 @@
-"""A training on kept tokens, beside the same training on pixels."""
+"""Training on cached tokens compared with the same training on pixels."""
 
 import json
 
@@ -45,12 +45,12 @@ def test_ends_at_the_same_weights_and_answers(tiny_args, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in store.glob("*.safetensors")}
     fit(tiny_args, tmp_path / "other_draws", *cache, "--data.seed", "5")
     assert before == {file: file.stat().st_mtime_ns for file in store.glob("*.safetensors")}
-    # the tower's weights are random here: another seed is another tower
+    # the tower's weights are random here, so another seed gives another tower
     fit(tiny_args, tmp_path / "other_tower", *cache, "--seed_everything", "5")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_clips_come_as_pixels_where_there_is_no_model(motion_set, tmp_path):
+def test_clips_are_pixels_without_a_model(motion_set, tmp_path):
     data = VideoDataModule(
         str(motion_set),
         format="ssv2",
@@ -81,7 +81,7 @@ def test_clips_come_as_pixels_where_there_is_no_model(motion_set, tmp_path):
         (["--model.classifier.route_from", "1"], "set --model.classifier.route_from 2"),
     ],
 )
-def test_what_has_no_tokens_is_refused_in_one_sentence(
+def test_settings_without_tokens_are_refused_in_one_sentence(
     tiny_args, tmp_path, capsys, changes, message
 ):
     cache = ["--data.token_cache", str(tmp_path / "cache")]

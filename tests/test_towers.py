@@ -1,4 +1,4 @@
-"""Other image towers than CLIP through the command line, from folders of Hugging Face's layout."""
+"""Image towers other than CLIP through the command line, from folders in Hugging Face's layout."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ TOWERS = {
     "siglip": ("pooled_t1d", [0.5, 0.5, 0.5]),
     "dinov2 registers": ("token_t1d", [0.485, 0.456, 0.406]),
 }
-"""Route and mean."""
+"""Route and mean by tower."""
 
 
 @pytest.fixture(scope="module", params=TOWERS, ids=lambda name: name.replace(" ", "_"))
 def tower(request, tmp_path_factory):
-    """A folder as `pks4 tower fetch` leaves it, with what to expect of it."""
+    """A folder as written by `pks4 tower fetch`, with the expected route and mean."""
     folder = tmp_path_factory.mktemp("tower")
     case = CASES[request.param]
     fields = {name: value for name, value in case.fields.items() if name != "model_type"}
@@ -41,7 +41,7 @@ def tower(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_folder(tower, tiny_args, tmp_path_factory):
-    """A finished training on the tower; its folder is gone afterwards."""
+    """A finished training on the tower, whose folder is removed afterwards."""
     folder, route, _ = tower
     run = tmp_path_factory.mktemp("run")
     arguments = [
@@ -61,7 +61,7 @@ def run_folder(tower, tiny_args, tmp_path_factory):
     return run
 
 
-def test_it_trains_tests_predicts_and_exports_by_the_towers_own_pictures(
+def test_it_trains_tests_predicts_and_exports_with_the_towers_own_input(
     tower, run_folder, motion_set, tmp_path
 ):
     mean = tower[2]

@@ -1,4 +1,4 @@
-"""The version is stated in four places, which must agree."""
+"""The version is stated in four places that must agree."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""A wheel in an environment of its own does what the README says, far from the source tree."""
+"""An installed wheel works as the README says, away from the source tree."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytest.importorskip("hatchling")
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    """Return the folder of wheel and source archive."""
+    """The folder of wheel and source archive."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -29,7 +29,7 @@ def dist(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pks4(dist, tmp_path_factory):
-    """Run a program of an environment that holds the wheel, and the rest of this one below it."""
+    """Run a program in an environment with the wheel and this environment's other packages."""
     folder = tmp_path_factory.mktemp("wheel")
     python = [sys.executable, "-m"]
     (wheel,) = dist.glob("*.whl")
@@ -81,7 +81,7 @@ def test_the_source_archive_holds_what_its_tests_need(dist):
     assert not left
 
 
-def test_it_is_the_wheel_that_answers(pks4):
+def test_the_wheel_is_the_package_in_use(pks4):
     code = "import pks4_lightning; print(pks4_lightning.PKS4Config, pks4_lightning.__file__)"
     name, _, path = pks4("python", "-c", code).strip().rpartition(" ")
     assert name == "<class 'pks4_lightning.models.config.PKS4Config'>"

@@ -1,4 +1,4 @@
-"""What the page says of an upload, and that the upload is gone afterwards."""
+"""The page's answer to an upload, and the removal of the upload afterwards."""
 
 import re
 import shutil
@@ -33,13 +33,13 @@ def model(trained):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Four seconds."""
+    """A clip of four seconds."""
     return write_clip(tmp_path_factory.mktemp("clip") / "clip", Clip(".mp4", num_frames=100))
 
 
 @pytest.fixture
 def uploads(tmp_path, monkeypatch):
-    """The folder of uploads; other temporary files lie beside it."""
+    """The folder of uploads; other temporary files are beside it."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "uploads").mkdir()
     return tmp_path / "uploads"
@@ -47,7 +47,7 @@ def uploads(tmp_path, monkeypatch):
 
 @pytest.fixture
 def answered(model, uploads):
-    """Upload a file under a name, and return what the page says, step by step."""
+    """Upload a file under a name, and return the states of the page's answer."""
 
     def call(function, *arguments, **options):
         is_answer, value = outcome(partial(function, model), *arguments, **options)
@@ -86,9 +86,7 @@ def test_the_priors_are_drawn_on_the_frames_of_a_view(model, clip):
     (view,) = examine(model, str(clip), "clip.mp4").views
     picture = picture_priors(model, view)
     assert picture.startswith("<svg")
-    assert picture.count("<image") == 4 + 2 * (
-        3 + 1
-    )  # frames; maps of two kinds, and their legends
+    assert picture.count("<image") == 4 + 2 * (3 + 1)  # frames; two kinds of maps, each with legend
     assert all(f">{when:.2f} s</text>" in picture for when in view.seconds)
     assert picture_priors(model, view._replace(frames=view.frames[:1])) is None
 
@@ -139,7 +137,7 @@ def test_a_timeline_that_fails_leaves_the_answer(answered, clip, uploads):
 
 
 def bad_files(folder, clip):
-    """Return files that get no answer, by a part of the sentence that they get."""
+    """Return invalid files by a part of the error message for each."""
     whole = clip.read_bytes()
     contents = {
         "invalid data found": b"hello",
@@ -185,7 +183,7 @@ def test_uploads_of_the_same_content_do_not_take_each_others_file(clip, uploads)
     place.parent.mkdir()
 
     def upload():
-        shutil.copy(clip, place)  # Gradio's place for this content
+        shutil.copy(clip, place)  # where Gradio stores this content
         steps = answer_upload(read, place, "clip.mp4", uploads=uploads, window=2.0)
         next(steps)
         return steps
@@ -196,7 +194,7 @@ def test_uploads_of_the_same_content_do_not_take_each_others_file(clip, uploads)
     everything = f"It has {clip.stat().st_size} bytes."
     first = upload()
     place.unlink()
-    second = upload()  # while the first one waits for its answer
+    second = upload()  # while the first one is still waiting
     for waiting, left in ((first, [place.parent, place]), (second, [])):
         *_, page = waiting
         assert everything in page.answer
@@ -212,7 +210,7 @@ def test_an_upload_whose_page_was_closed_is_removed_too(answered, clip, uploads)
     assert not left_over(uploads)
 
 
-def test_what_is_no_fault_of_the_video_is_told_where_the_page_was_started(capfd):
+def test_internal_errors_are_logged_where_the_page_was_started(capfd):
     def broken():
         raise RuntimeError("a bug")
 
@@ -222,7 +220,7 @@ def test_what_is_no_fault_of_the_video_is_told_where_the_page_was_started(capfd)
     assert "a bug" in capfd.readouterr().err
 
 
-def test_names_of_any_kind_are_letters_and_nothing_more():
+def test_file_names_are_shown_as_plain_text():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     view = ShownView("<i>", [0.0, 1.0], frames)
     answer = Answer(2.0, 50, [Label("<script>", 0.75)], 1, [view])

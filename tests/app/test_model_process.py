@@ -1,4 +1,4 @@
-"""A model in a process of its own outlives what its videos do to it."""
+"""A model in a separate process survives videos that crash or block it."""
 
 import os
 import threading
@@ -52,7 +52,7 @@ def test_a_process_that_ends_is_started_again(model):
 def test_an_error_keeps_the_process(model):
     before = model.call(sleep, 0.0)
     with pytest.raises(NoAnswerError, match="ValueError: see the terminal in which"):
-        model.call(refuse, "x.mp4")  # raised by none of our modules
+        model.call(refuse, "x.mp4")  # not raised by our own modules
     assert model.call(sleep, 0.0) == before
 
 
@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
         ModelProcess(str(tmp_path / "nowhere.ckpt"), device="cpu", time_limit=3.0)
 
 
-def test_after_its_end_nothing_is_started_again(trained):
+def test_a_closed_model_is_not_started_again(trained):
     source = str(trained / "checkpoints" / "best.ckpt")
     with ModelProcess(source, device="cpu", time_limit=3.0) as model:
         process = model.call(sleep, 0.0)

@@ -1,4 +1,4 @@
-"""The whole page, as a person in a browser meets it."""
+"""The whole page, used through a browser."""
 
 import contextlib
 import importlib.util
@@ -36,13 +36,13 @@ ANSWERED = (
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Twelve seconds: long for a model whose windows last four."""
+    """A clip of twelve seconds, three times the model's window of four."""
     return write_clip(tmp_path_factory.mktemp("clips") / "clip", Clip(".mp4", num_frames=300))
 
 
 @pytest.fixture(scope="module")
 def served(trained, tmp_path_factory):
-    """The page's address, and the folder that its temporary files lie in."""
+    """The page's address and the folder of its temporary files."""
     folder = tmp_path_factory.mktemp("temporary")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -58,7 +58,7 @@ def served(trained, tmp_path_factory):
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
-    assert not list(folder.iterdir())  # all that it wrote is gone
+    assert not list(folder.iterdir())  # the app removes everything it wrote
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         pytest.fail("it listens still")
 
@@ -98,7 +98,7 @@ def test_a_clip_is_answered_with_frames_priors_and_timeline(
     assert page.run("document.querySelectorAll('.pks4-classes li').length") == 8
     assert page.run("document.querySelectorAll('.pks4-frames img').length") == 4
     assert page.text("#timeline").startswith("What happens when")
-    # letters in pictures have the page's colour, and nothing is wider than the screen
+    # text in figures has the page's colour, and nothing is wider than the screen
     colours = "getComputedStyle(document.querySelector('{}')).{}"
     letters = page.run(colours.format("#priors text", "fill"))
     assert letters == page.run(colours.format(".pks4-file", "color"))
@@ -108,7 +108,7 @@ def test_a_clip_is_answered_with_frames_priors_and_timeline(
     assert (tmp_path / "page.png").stat().st_size > 20_000
 
 
-def test_nothing_comes_from_elsewhere(served, tabs, clip):
+def test_nothing_is_loaded_from_other_hosts(served, tabs, clip):
     address, _ = served
     page = tabs.open(address)
     page.upload(clip)
@@ -121,13 +121,13 @@ def test_nothing_comes_from_elsewhere(served, tabs, clip):
     with urllib.request.urlopen(address) as answer:
         policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'self';")
-    # what the policy is for: a browser that obeys it
+    # the content security policy that the browser obeys
     blocked = page.run("fetch('https://example.org/x').then(() => 'loaded', () => 'blocked')")
     assert blocked == "blocked"
     assert any("Content Security Policy" in complaint for complaint in page.complaints())
 
 
-def test_a_bad_file_is_one_sentence_and_the_page_goes_on(served, tabs, clip, tmp_path):
+def test_a_bad_file_gives_one_sentence_and_the_page_stays_usable(served, tabs, clip, tmp_path):
     address, folder = served
     page = tabs.open(address)
     damaged, big = tmp_path / "${1+1}{{value}}<i>.mp4", tmp_path / "big.mp4"
@@ -144,7 +144,7 @@ def test_a_bad_file_is_one_sentence_and_the_page_goes_on(served, tabs, clip, tmp
     wait_until_removed(folder)
 
 
-def test_several_at_once_are_all_answered_though_they_upload_the_same(served, tabs, clip):
+def test_simultaneous_uploads_of_the_same_file_are_all_answered(served, tabs, clip):
     address, folder = served
     pages = [tabs.open(address) for _ in range(4)]
     for page in pages:
@@ -158,7 +158,7 @@ def test_several_at_once_are_all_answered_though_they_upload_the_same(served, ta
     wait_until_removed(folder)
 
 
-def test_a_recording_of_the_camera_is_answered(served, tabs):
+def test_a_camera_recording_is_answered(served, tabs):
     address, folder = served
     page = tabs.open(address)
     press = "[...document.querySelectorAll('{}')].find(e => e.innerText.includes('{}')).click()"
@@ -175,8 +175,8 @@ def test_a_recording_of_the_camera_is_answered(served, tabs):
     wait_until_removed(folder)
 
 
-def test_a_client_of_its_own_making_gets_nothing_else(served):
-    """Too much is refused while it comes; files of the machine are neither read nor removed."""
+def test_a_custom_client_cannot_exceed_limits_or_read_files(served):
+    """Uploads that are too large are refused; the machine's files are neither read nor removed."""
     address, folder = served
     boundary = "x" * 20
     body = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'

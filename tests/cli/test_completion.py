@@ -1,4 +1,4 @@
-"""``pks4 --print_shtab``: a script with which a shell completes commands, options and settings."""
+"""``pks4 --print_shtab``: shell completion of commands, options and settings."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The configurations that come with the package: what they say, and how they are found."""
+"""The shipped configurations: their settings, their headers, and how they are found."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pks4_lightning.cli.configs import config_names, find_config, shipped_config
 from pks4_lightning.cli.settings import resolve
 from tests.conftest import ROOT
 
-# What the files came to when each stated all of these settings itself, one column per file.
+# The resolved settings, recorded when each file still stated all of them; one column per file.
 SHIPPED = [
     line.split("\t") for line in (ROOT / "tests/cli/shipped_configs.tsv").read_text().splitlines()
 ]
@@ -34,7 +34,7 @@ def leaves(settings, prefix=""):
 
 
 @pytest.mark.parametrize("name", SHIPPED[0][1:])
-def test_a_file_comes_to_the_settings_it_always_had(name):
+def test_a_file_resolves_to_its_recorded_settings(name):
     settings = resolve([f"--config={name}"])
     column = SHIPPED[0].index(name)
     expected = {row[0]: row[column] for row in SHIPPED[1:]}
@@ -49,12 +49,12 @@ def test_the_table_has_every_file_and_no_other():
 def test_a_file_states_only_what_differs_from_the_defaults(name):
     defaults = dict(leaves(resolve(["--model.classifier.num_classes=1"])))
     stated = dict(leaves(yaml.safe_load(shipped_config(name).read_text())))
-    # settings of a method or network have defaults of their own: its builder refuses unknown ones
+    # the settings of a method or network have other defaults; its builder refuses unknown ones
     assert [key for key, value in stated.items() if value == defaults.get(key, ...)] == []
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_header_says_what_it_is_for_what_it_takes_and_how_it_is_run(name):
+def test_a_header_states_purpose_cost_and_command(name):
     text = shipped_config(name).read_text()
     run = yaml.safe_load(text)["trainer"]["default_root_dir"]
     assert text.splitlines()[0].endswith(".")

@@ -13,7 +13,8 @@ from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
-# no whole configurations: tests/test_flexible.py, tests/test_protocols.py, commands/test_compare.py
+# these are partial; tests/test_flexible.py, tests/test_protocols.py and commands/test_compare.py
+# test them
 OVERRIDES = (
     *(ROOT / "configs" / name for name in ("flexible", "protocols", "towers")),
     *(ROOT / "pks4_lightning" / "demo" / "configs" / name for name in ("methods", "overrides")),
@@ -69,7 +70,7 @@ def test_every_shipped_config_builds(path, tmp_path):
     assert cli.model(video).shape == (1, classifier["num_classes"])
 
 
-def test_training_leaves_what_a_person_looks_for(trained):
+def test_training_writes_the_documented_files(trained):
     files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
     assert {
         "config.yaml",
@@ -171,7 +172,7 @@ def test_every_listed_video_is_accounted_for(trained, motion_set, tmp_path):
 
 @pytest.fixture
 def permuted(motion_set, tmp_path):
-    """The same videos, but the label list numbers the classes in another order."""
+    """The same videos with a label list that numbers the classes in another order."""
     root = tmp_path / "permuted"
     shutil.copytree(motion_set, root)
     path = root / "labels" / "labels.json"
@@ -212,7 +213,7 @@ def test_views_can_be_scored_again(trained, tmp_path, capsys):
     assert scored["all"]["num_videos"] == 11
 
 
-def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, caplog):
+def test_the_command_line_overrides_the_checkpoint_and_logs_it(trained, tmp_path, caplog):
     checkpoint = trained / "checkpoints" / "best.ckpt"
     with caplog.at_level("INFO", logger="pks4_lightning"):
         cli = run_cli(
@@ -230,7 +231,7 @@ def test_command_line_wins_over_the_checkpoint_and_says_so(trained, tmp_path, ca
     assert len(messages) == 2, "besides that only the folder"
 
 
-def test_a_configuration_file_wins_over_the_checkpoint_too(trained, tmp_path, caplog):
+def test_a_configuration_file_overrides_the_checkpoint(trained, tmp_path, caplog):
     file = tmp_path / "other.yaml"
     file.write_text(f"data: {{batch_size: 3}}\ntrainer: {{default_root_dir: {tmp_path}}}\n")
     with caplog.at_level("INFO", logger="pks4_lightning"):
@@ -288,7 +289,7 @@ def test_predict_labels_videos_without_labels(trained, motion_set, tmp_path, cap
     assert "1.webm" in capsys.readouterr().out
 
 
-# the callback that ended the first half is not there in the second
+# Lightning warns because the callback that stopped the first half is absent in the second
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")
 def test_resumed_training_ends_as_an_uninterrupted_one(tiny_args, trained, tmp_path):
     folder = [f"--trainer.default_root_dir={tmp_path}"]
@@ -296,7 +297,7 @@ def test_resumed_training_ends_as_an_uninterrupted_one(tiny_args, trained, tmp_p
     whole = state(tmp_path)
     half = tmp_path / "half"
     folder = [f"--trainer.default_root_dir={half}", "--trainer.limit_val_batches=2"]
-    # the schedule is that of the whole run: it ends early by a step limit outside the schedule
+    # the schedule is that of the whole run: a callback stops training early
     run_cli(["fit", *tiny_args, *folder, "--trainer.max_epochs=2", *stop_after_first_epoch()])
     assert state(half)["epoch"] == 0
     run_cli(["fit", *tiny_args, *folder, "--trainer.max_epochs=2", "--ckpt_path=last"])
@@ -313,7 +314,7 @@ def stop_after_first_epoch():
     ]
 
 
-# Lightning warns for the sake of sharded models
+# the warning concerns sharded models
 @pytest.mark.filterwarnings("ignore:You're using the WeightAveraging callback:UserWarning")
 def test_averaged_weights_are_an_option(tiny_args, tmp_path):
     run_cli(
@@ -369,13 +370,13 @@ def test_differences_name_the_key_and_both_values():
     assert differences(saved, final) == ["data.num_clips: 2 -> 1"]
 
 
-# One sentence, a status that is not zero, nothing half-written.
+# Errors: one sentence, a non-zero status, and no partial output.
 
 
 def refused(capsys, args, status=1):
-    """Run a command that must be refused and return its one sentence."""
+    """Run a command that must fail, and return its error message of one sentence."""
     capsys.readouterr()
-    if status == 2:  # argparse's way of ending
+    if status == 2:  # argparse exits itself
         with pytest.raises(SystemExit, match="2"):
             main(args)
     else:
@@ -472,7 +473,7 @@ def test_undecodable_videos_are_named_and_stop_a_training(
     ],
     ids=["missing", "empty", "text", "foreign"],
 )
-def test_what_is_no_checkpoint_is_refused_by_name(tmp_path, capsys, content, words):
+def test_files_that_are_not_checkpoints_are_refused_by_name(tmp_path, capsys, content, words):
     path = tmp_path / "x.ckpt"
     if isinstance(content, dict):
         torch.save(content, path)

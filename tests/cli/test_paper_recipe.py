@@ -1,4 +1,4 @@
-"""The six configurations of the paper's results, each against the paper and its source (ATM)."""
+"""The six configurations of the paper's results, compared with the paper and its source (ATM)."""
 
 import pytest
 
@@ -49,7 +49,7 @@ AUGMENTATION = {
     "randaugment_std": 0.5,
     "randaugment_probability": 0.5,
 }
-# pulling, pushing, and turning the camera to the left or to the right
+# pulling, pushing and turning the camera, left or right
 LEFT_AND_RIGHT = [[86, 87], [93, 94], [166, 167]]
 SETS = {
     "ssv2": {"classes": 174, "resize": [256, 320], "gray": 0.0, "ops": 4, "flips": LEFT_AND_RIGHT},

@@ -1,4 +1,4 @@
-"""How the parser reads text, whatever was imported before."""
+"""Types of parsed values, independent of what was imported before."""
 
 import pytest
 from lightning.pytorch import Callback
@@ -9,7 +9,7 @@ from pks4_lightning.cli.parser import OneSentenceParser
 class Limited(Callback):
     def __init__(
         self,
-        limit: float | int | None = None,  # the order in which typing's cache may return it
+        limit: float | int | None = None,  # typing's cache may return the union in this order
         share: float = 1.0,
         when: float | str | int = 1,
     ) -> None:
@@ -19,7 +19,7 @@ class Limited(Callback):
 @pytest.mark.parametrize(
     ("text", "expected"), [("1", 1), ("0", 0), ("1.0", 1.0), ("0.5", 0.5), ("null", None)]
 )
-def test_a_whole_number_stays_one_in_whatever_order_a_union_comes(text, expected):
+def test_a_whole_number_stays_one_in_any_order_of_a_union(text, expected):
     parser = OneSentenceParser()
     parser.add_lightning_class_args(Limited, "limited")
     found = parser.parse_args([f"--limited.limit={text}", "--limited.share=1"]).limited
@@ -28,7 +28,7 @@ def test_a_whole_number_stays_one_in_whatever_order_a_union_comes(text, expected
     assert isinstance(found.share, float)
 
 
-def test_so_it_does_in_a_class_that_a_setting_names(monkeypatch):
+def test_a_whole_number_stays_one_in_a_class_given_by_path(monkeypatch):
     monkeypatch.setenv("PKS4_ALLOW_IMPORTS", __name__.partition(".")[0])
     parser = OneSentenceParser()
     parser.add_argument("--callbacks", type=list[Callback])

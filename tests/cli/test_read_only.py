@@ -1,4 +1,4 @@
-"""Places that take no files: one sentence, before any work."""
+"""Folders that cannot be written to are reported in one sentence before any work."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import ROOT, TINY
 
-SLOW = pytest.mark.slow  # a process each
+SLOW = pytest.mark.slow  # starts a process per test
 
 
 def read_only(folder, *command):
-    """Run a command for which a folder, and all below it, is on a file system that is read only."""
+    """Run a command for which a folder and its contents are on a read-only file system."""
     mount = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}"
     script = f'{mount} && cd {folder} && exec "$0" "$@"'
     return subprocess.run(
@@ -31,7 +31,7 @@ def can_mount(folder):
 
 @pytest.fixture(scope="module")
 def place(trained, motion_set, tmp_path_factory):
-    """A folder with a finished run, and a video whose name begins with a dash."""
+    """A folder with a finished run and a video whose name begins with a dash."""
     folder = tmp_path_factory.mktemp("read_only")
     if not can_mount(folder):
         pytest.skip("needs the right to mount a file system")
@@ -58,7 +58,7 @@ def place(trained, motion_set, tmp_path_factory):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_results_without_a_place_are_refused_before_the_work(place, arguments, words):
+def test_unwritable_result_folders_are_refused_before_the_work(place, arguments, words):
     arguments = [each.format(place=place) for each in arguments]
     checkpoint = f"--ckpt_path={place / 'run' / 'checkpoints' / 'best.ckpt'}"
     root = f"--trainer.default_root_dir={place / 'new'}"
@@ -78,7 +78,7 @@ def test_results_without_a_place_are_refused_before_the_work(place, arguments, w
         pytest.param(["cost", "--config", "{config}", "--scaling"], marks=SLOW),
     ],
 )
-def test_pictures_without_a_place_are_refused_before_the_work(command, place, motion_set):
+def test_unwritable_figure_folders_are_refused_before_the_work(command, place, motion_set):
     places = {"videos": motion_set, "config": TINY}
     words = [each.format(**places) for each in command]
     out = place / "new" / "picture.png"
@@ -89,7 +89,7 @@ def test_pictures_without_a_place_are_refused_before_the_work(command, place, mo
     assert not run.stdout
 
 
-def test_no_place_for_temporary_files_is_said(tmp_path):
+def test_a_missing_folder_for_temporary_files_is_reported(tmp_path):
     script = "for place in /tmp /var/tmp; do mount -t tmpfs -o ro tmpfs $place; done"
     if not can_mount(tmp_path):
         pytest.skip("needs the right to mount a file system")

@@ -20,7 +20,7 @@ def test_settings_are_those_that_a_training_runs_with(tiny_args, tmp_path):
     assert set(ran) - set(settings) == {"ckpt_path", "allow_changes"}
 
 
-def test_further_to_the_right_wins(tmp_path):
+def test_later_arguments_override_earlier_ones(tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text("data:\n  num_frames: 6\n  batch_size: 2\n")
     first = resolve(["--config", str(TINY), "--data.batch_size=3", "--config", str(other)])
@@ -35,7 +35,7 @@ def test_a_checkpoint_brings_its_settings(trained, tiny_args):
     assert changed["data"].pop("num_clips") == 5
     same = resolve([*tiny_args, f"--trainer.default_root_dir={trained}"])
     assert same["data"].pop("num_clips") == 1
-    # the architecture that was looked up stays as it was
+    # the classifier differs: the checkpoint's contains the resolved architecture
     assert changed.pop("model")["recipe"] == same.pop("model")["recipe"]
     assert changed == same
 
@@ -57,7 +57,7 @@ def test_resolving_draws_nothing_and_writes_nothing(tmp_path, monkeypatch):
         ([], "model.classifier.num_classes; a configuration sets them"),
     ],
 )
-def test_what_does_not_parse_is_one_sentence(arguments, words):
+def test_parse_errors_are_one_sentence(arguments, words):
     with pytest.raises(ValueError, match=r"^[^\n]*[.?]$") as caught:
         resolve(arguments)
     assert words in str(caught.value)

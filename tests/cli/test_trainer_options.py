@@ -1,4 +1,4 @@
-"""Lightning's options: they work, or one sentence says at the start why not."""
+"""Lightning's options either work or are refused at the start in one sentence."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from pks4_lightning.__main__ import main
 
-# what is refused, and words of the sentence
+# refused options, and words of the error message
 REFUSED = {
     "barebones": (["--trainer.barebones=true"], "--trainer.enable_checkpointing false"),
     "weights": (
@@ -40,7 +40,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_one_sentence_at_the_start(name, tiny_args, tmp_path, capsys):
+def test_unsupported_options_are_refused_at_the_start(name, tiny_args, tmp_path, capsys):
     options, words = REFUSED[name]
     folder = f"--trainer.default_root_dir={tmp_path / 'run'}"
     assert main(["fit", *tiny_args, folder, *options]) == 1
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_one_sentence_at_the_start(name, tiny_args, tmp_pat
     ],
     ids=lambda options: options[0],
 )
-def test_what_fits_trains(options, tiny_args, tmp_path):
+def test_supported_options_train(options, tiny_args, tmp_path):
     folder = f"--trainer.default_root_dir={tmp_path / 'run'}"
     assert main(["fit", *tiny_args, folder, "--trainer.max_epochs=1", *options]) == 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

@@ -1,4 +1,4 @@
-"""``pks4 ablate``: what it prints, what it refuses."""
+"""``pks4 ablate``: output and errors."""
 
 import fcntl
 from pathlib import Path
@@ -16,7 +16,7 @@ TABLE_7 = ["--table", "7", "--trainer.max_epochs", "1"]
 
 @pytest.fixture
 def ablate(tiny_args, tmp_path):
-    """Arguments of the smallest ablation: two rows, one epoch, a tiny tower."""
+    """Arguments of a minimal ablation: two rows, one epoch, a tiny tower."""
     return ["ablate", *tiny_args, "--out", str(tmp_path / "out"), *TABLE_7]
 
 
@@ -107,9 +107,7 @@ def test_without_a_configuration_it_brings_its_own(tmp_path, monkeypatch, capsys
         (["--table", "7", "--data.num_frames", "many"], "data.num_frames"),
     ],
 )
-def test_what_cannot_be_run_is_said_in_one_sentence(
-    tiny_args, tmp_path, capsys, arguments, message
-):
+def test_errors_of_ablate_are_one_sentence(tiny_args, tmp_path, capsys, arguments, message):
     assert main(["ablate", *tiny_args, "--out", str(tmp_path / "out"), *arguments]) in (1, 2)
     error = capsys.readouterr().err
     assert message in error

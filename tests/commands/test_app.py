@@ -1,4 +1,4 @@
-"""What `pks4 app` refuses before it loads a model."""
+"""Arguments that `pks4 app` refuses before it loads a model."""
 
 import importlib.util
 import socket

@@ -1,4 +1,4 @@
-"""``pks4 compare``: every method on one task, a table and a picture."""
+"""``pks4 compare``: all methods on one task, with a table and a figure."""
 
 import fcntl
 import json
@@ -35,7 +35,7 @@ def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert main(args) == 1  # as somebody else trains it
+        assert main(args) == 1  # another process is training this arm
     assert [each["method"] for each in json.loads((out / "comparison.json").read_text())] == [
         "pks4"
     ]
@@ -61,7 +61,7 @@ def test_models_are_trained_tested_and_compared(tiny_args, tmp_path, capsys):
     assert main(args) == 0
     assert (out / "results.csv").stat().st_mtime_ns == changed
 
-    # a second seed, invented
+    # a made-up second seed
     arms = method_arms(["pks4"], resolve(settings))
     trials = plan_trials(arms, out=out, base=settings, seeds=[0, 1])
     both = [replace(results[0], top1=0.5), replace(results[0], top1=0.7, seed=1), results[1]]
@@ -110,7 +110,7 @@ def test_without_a_configuration_it_makes_the_demos_videos(tmp_path, monkeypatch
     assert len(list((tmp_path / "runs/compare/data/videos").iterdir())) == 6
 
 
-def test_a_method_has_what_its_own_configuration_says_and_the_others_have_not(tmp_path):
+def test_a_method_alone_gets_the_settings_of_its_own_configuration(tmp_path):
     (tmp_path / "side4video.yaml").write_text(
         "model: {classifier: {temporal_config: {num_layers: 1, d_side: 8, d_head: 4}}, "
         "recipe: {base_lr: 0.5}}"
@@ -123,7 +123,7 @@ def test_a_method_has_what_its_own_configuration_says_and_the_others_have_not(tm
     assert tsm["recipe"] == resolve(base)["model"]["recipe"]
 
 
-def test_where_pks4_leaves_blocks_frozen_the_others_train_what_their_papers_train():
+def test_other_methods_train_all_parameters_where_pks4_freezes_blocks():
     base = ["--config", "egogestar", "--data.root=x"]
     for arm in method_arms(["pks4", "tsm", "aim", "videomamba_ti"], resolve(base)):
         settings = resolve([*base, *arm.arguments])
@@ -155,7 +155,7 @@ def test_the_demos_methods_are_built_as_their_configurations_say():
         (["--jobs", "0"], "jobs (0) must be at least 1"),
     ],
 )
-def test_what_a_user_can_mend_is_one_sentence(tiny_args, tmp_path, arguments, sentence, capsys):
+def test_user_errors_are_one_sentence(tiny_args, tmp_path, arguments, sentence, capsys):
     assert main(["compare", *tiny_args, "--out", str(tmp_path), *arguments]) == 1
     assert sentence in capsys.readouterr().err
 

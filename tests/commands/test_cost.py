@@ -29,11 +29,11 @@ def cells():
     return paper_cells()
 
 
-def test_the_papers_cells_come_out_as_they_always_did(cells):
-    """The digest is of the first release's `pks4 cost --paper --json | sha256sum`.
+def test_the_papers_cells_equal_those_of_the_first_release(cells):
+    """The digest is that of `pks4 cost --paper --json | sha256sum` in the first release.
 
-    Since then ways of counting and the peers' rows have been added, and the memory of a step has
-    fallen; nothing else has changed.
+    Ways of counting and the peers' rows were added later and are left out here. Since then the
+    memory of a step has fallen; nothing else has changed.
     """
     ours = json.loads(cells_as_json([cell for cell in cells if not cell.is_peer]))
     first = [{key: cell[key] for key in cell if key not in ("counts", "follows")} for cell in ours]
@@ -46,7 +46,7 @@ def test_the_papers_cells_come_out_as_they_always_did(cells):
     assert digest == "1da53033bab9f4ea89c12163d2db4e54ac5156788a01f91799c010156c4cfe52"
 
 
-def test_every_cell_of_pks4_comes_out_but_one_that_is_explained(cells):
+def test_every_cell_of_pks4_holds_but_one_that_is_explained(cells):
     assert [cell for cell in cells if cell.status == "fails"] == []
     ours = [cell for cell in cells if not cell.is_peer]
     explained = [(cell.table, cell.row, cell.column) for cell in ours if cell.status == "explained"]
@@ -54,20 +54,20 @@ def test_every_cell_of_pks4_comes_out_but_one_that_is_explained(cells):
     assert len([cell for cell in ours if cell.status == "holds"]) == 28
 
 
-def test_the_peers_cells_come_out_in_their_way_of_counting_or_are_explained(cells):
+def test_the_peers_cells_hold_in_one_way_of_counting_or_are_explained(cells):
     peers = [cell for cell in cells if cell.is_peer]
     assert len([cell for cell in peers if cell.status == "holds"]) == 31
     explained = [cell for cell in peers if cell.status == "explained"]
     assert len(explained) == 13
     assert {cell.table for cell in explained} == {1, 2, 3, 4}
-    # the printed numbers of Table 1 do not follow from one way of counting
+    # no single counting convention explains the printed numbers of Table 1
     assert {cell.follows for cell in peers if cell.table == 1} == {None, "with attention"}
     ours = {cell.follows for cell in cells if cell.table == 1 and not cell.is_peer}
     assert ours == {None, "without attention"}
 
 
 def test_table_1_counted_alike(cells):
-    """The design's recomputed column has no layer norms, which are 0.2 % at most."""
+    """The expected values leave out layer norms, which account for at most 0.2 %."""
     expected = [454.9, 623.0, 518.6, 444.3, 452.7, 2060.4, 2878.0, 2391.5, 2090.0, 2006.3]
     alike = [
         cell.counts["with attention"]
@@ -75,7 +75,7 @@ def test_table_1_counted_alike(cells):
         if cell.table == 1 and cell.column == "GFLOPs"
     ]
     assert alike == pytest.approx(expected, rel=0.003)
-    # so PKS4's is not the lowest at B/16, but at L/14
+    # PKS4, the last of each five, is the lowest at L/14 but not at B/16
     assert min(alike[:5]) == alike[3]
     assert min(alike[5:]) == alike[9]
 
@@ -105,7 +105,7 @@ def test_the_bidirectional_row_leaves_out_one_output_projection(cells):
 def test_memory_of_table_1_is_half_precision_without_checkpointing_for_b16(cells):
     memory = [cell for cell in cells if "Memory" in cell.column]
     assert [cell.status for cell in memory] == ["estimate"] * 4
-    # ours recomputes what a convolution, SiLU, softplus and a gate would keep
+    # ours recomputes what a convolution, SiLU, softplus and a gate would save
     assert -0.04 < memory[0].deviation <= 0
 
 
@@ -128,7 +128,7 @@ def test_prints_every_way_of_counting_and_what_cannot_be_derived(capsys, monkeyp
     assert "total_compute is not computed: it contains the pre-training" in printed
 
 
-def test_a_cell_that_does_not_come_out_ends_in_status_1(monkeypatch, capsys):
+def test_a_cell_that_fails_ends_in_status_1(monkeypatch, capsys):
     monkeypatch.setattr("pks4_lightning.paper.cells.TOLERANCE", 1e-6)
     assert main(["cost", "--paper", "--table", "2"]) == 1
     assert "Table 2, PKS⁴-B/16 (ours), Total Compute: ours is 2.9428" in capsys.readouterr().err
@@ -177,7 +177,7 @@ def test_another_backbone_is_counted_without_a_network(capsys, backbone, route, 
     assert json.loads(capsys.readouterr().out)["parameters"]["by_part"]["vision tower"] == tower
 
 
-def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
+def test_scaling_needs_no_data_set_and_draws_a_figure(tmp_path, capsys):
     picture = tmp_path / "scaling.png"
     config = str(ROOT / "tests/configs/tiny.yaml")
     assert main(["cost", "--config", config, "--scaling", "--out", str(picture)]) == 0
@@ -202,7 +202,7 @@ def test_scaling_needs_no_data_set_and_draws_a_picture(tmp_path, capsys):
         ([*SSV2, "--data.frame_size", "200"], "must be multiples of 16"),
     ],
 )
-def test_what_a_user_can_mend_is_one_sentence(args, sentence, capsys):
+def test_user_errors_are_one_sentence(args, sentence, capsys):
     assert main(["cost", *args]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("pks4: error: ")

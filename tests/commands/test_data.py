@@ -1,4 +1,4 @@
-"""``pks4 data``: what a person types, and what they read."""
+"""``pks4 data``: commands and their output."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
 
 @pytest.fixture
 def folders(tmp_path):
-    """Class folders, train and val, classes a and b, three videos each, all different."""
+    """Class folders: train and val, classes a and b, three different videos each."""
     seed = 0
     for split in ("train", "val"):
         for name in ("a", "b"):
@@ -58,7 +58,7 @@ def test_a_good_data_set_is_indexed_and_checked(folders, capsys):
     assert matplotlib.image.imread(folders / "check.png").std() > 0.05
 
 
-def test_what_would_falsify_a_score_is_named_and_is_an_error(folders, capsys):
+def test_faults_that_distort_scores_are_errors(folders, capsys):
     shutil.copyfile(folders / "train" / "a" / "0.mp4", folders / "val" / "b" / "0.mp4")
     half = (folders / "val" / "a" / "1.mp4").read_bytes()[:5000]
     (folders / "val" / "a" / "1.mp4").write_bytes(half)
@@ -78,7 +78,7 @@ def test_what_would_falsify_a_score_is_named_and_is_an_error(folders, capsys):
     assert "· 1 of 6 train videos cannot be used (1 unreadable)" in text
 
 
-def test_without_a_manifest_the_check_says_what_it_does_not_know(folders, capsys):
+def test_without_a_manifest_the_check_lists_what_is_unknown(folders, capsys):
     assert check(folders) == 0
     assert "There is no manifest" in capsys.readouterr().out
 
@@ -115,7 +115,7 @@ def test_the_contact_sheet_shows_a_configurations_clips(motion_set, tmp_path, sp
         assert run("show", motion_set, "--config", TINY, *arguments) == 0
     assert f"Drew {4 if split == 'test' else 2} clips of 2 videos" in caplog.text
     picture = matplotlib.image.imread(out)
-    assert picture.shape[0] > (4 if split == "test" else 2) * 130  # a row for every view
+    assert picture.shape[0] > (4 if split == "test" else 2) * 130  # one row per view
     assert picture[..., :3].std() > 0.1
     coloured = np.ptp(picture[..., :3], axis=-1) > 0.1
     assert (coloured.mean() > 0.01) == (split == "test")
@@ -129,7 +129,7 @@ def test_the_contact_sheet_shows_a_configurations_clips(motion_set, tmp_path, sp
         (["check", ROOT / "configs"], "There are no annotations in "),
     ],
 )
-def test_mistakes_are_one_sentence(arguments, sentence, capsys):
+def test_user_errors_are_one_sentence(arguments, sentence, capsys):
     assert run(*arguments) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"pks4: error: {sentence}")

@@ -1,4 +1,4 @@
-"""A table of clips and scenes, made from a flat folder."""
+"""``pks4 data groups``: a table of clips and scenes from a flat folder."""
 
 import csv
 
@@ -13,7 +13,7 @@ SCENES = {"meadow": (60, 150, 40), "wall": (150, 140, 130), "night": (20, 20, 60
 
 
 def write_clip(path, colour, seed):
-    """Two halves of a scene's colour, one lighter, and a square that wanders over them."""
+    """Write a clip of a moving square on a scene's colour, whose upper half is lighter."""
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -36,7 +36,7 @@ def flat(tmp_path_factory):
     return folder
 
 
-def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
+def test_scenes_are_distinguished_and_classes_read_from_names(flat, capsys):
     (flat / "note_without_number.mp4").write_bytes(b"")
     assert main(["data", "groups", str(flat), "--num_groups", "3"]) == 0
     assert "9 videos of 2 classes in 3 groups" in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_scenes_are_told_apart_and_classes_read_off_the_names(flat, capsys):
         (["--num_groups", "30"], "9 videos are too few for 30 groups"),
     ],
 )
-def test_what_makes_no_table_is_said_in_one_sentence(flat, capsys, arguments, message):
+def test_user_errors_are_one_sentence(flat, capsys, arguments, message):
     (flat / "index.csv").unlink(missing_ok=True)
     assert main(["data", "groups", str(flat), *arguments]) == 1
     error = capsys.readouterr().err.splitlines()[-1]

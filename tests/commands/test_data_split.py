@@ -1,4 +1,4 @@
-"""``pks4 data split``: what it writes, the data module finds by itself."""
+"""``pks4 data split``: the data module finds the lists that it writes."""
 
 import csv
 import shutil
@@ -120,7 +120,7 @@ def test_the_refusal_of_a_training_names_the_command(tmp_path):
         DataLayout(str(tmp_path / "empty")).read("train")
 
 
-def test_what_is_there_is_never_replaced(tmp_path, capsys):
+def test_existing_lists_are_never_replaced(tmp_path, capsys):
     touch(tmp_path, "a/1.mp4", "a/2.mp4", "a/3.mp4")
     (tmp_path / "val.csv").write_text("mine")
     assert split(tmp_path) == 1
@@ -148,7 +148,7 @@ def test_what_is_there_is_never_replaced(tmp_path, capsys):
         ),
     ],
 )
-def test_mistakes_are_one_sentence(tmp_path, capsys, arguments, sentence):
+def test_user_errors_are_one_sentence(tmp_path, capsys, arguments, sentence):
     touch(tmp_path, *(f"a/{number}.mp4" for number in range(9)))
     rows = "".join(f"a/{number}.mp4,x,1\n" for number in range(9))
     (tmp_path / "all.csv").write_text("path,label,one\n" + rows)

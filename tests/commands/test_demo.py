@@ -1,4 +1,4 @@
-"""``pks4 demo`` from nothing to its table, small; and again on what is there."""
+"""``pks4 demo`` at a small scale: from an empty folder to its table, and again when finished."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def folder_of_test(out):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The finished demo, made in a folder without configurations or anything else."""
+    """The finished demo, run in an empty folder."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
     return folder / "runs" / "demo"
 
 
-def test_it_ends_with_numbers_and_pictures(finished):
+def test_it_ends_with_numbers_and_figures(finished):
     results = json.loads((finished / "results.json").read_text())
     assert results["pks4"]["parameters"] == 313_304
     assert results["baseline"]["parameters"] == 219_528
@@ -51,7 +51,7 @@ def test_the_results_file_is_that_of_any_experiment(finished):
     assert set(results[0].measures) == {"pair", "direction"}
 
 
-def test_frames_without_order_are_right_on_one_direction_in_two(finished):
+def test_a_model_that_ignores_order_gets_one_direction_in_two_right(finished):
     numbers = json.loads((finished / "results.json").read_text())["baseline"]
     assert numbers["test/video_top1"] == numbers["pair_accuracy"] / 2
 

@@ -1,4 +1,4 @@
-"""The three lines of the README for videos of one's own, without a network or a GPU."""
+"""The README's three commands for the user's own videos, without a network or a GPU."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ LINES = re.search(r"```\n(.*?)```", SECTION, re.DOTALL)[1].splitlines()
 
 @pytest.fixture
 def folders(motion_set, tmp_path):
-    """A folder per class, four videos each, with no word on which to train."""
+    """A folder per class with four videos each, not split into training and test."""
     numbered = json.loads((motion_set / "labels" / "train.json").read_text())
     numbered += json.loads((motion_set / "labels" / "validation.json").read_text())
     numbered += json.loads((motion_set / "labels" / "test.json").read_text())
@@ -44,7 +44,7 @@ def test_three_lines_train_and_label(folders, tmp_path, monkeypatch):
             arguments.append("--data.num_workers=0")
         assert main(arguments) == 0, arguments
     assert [line.split()[1] for line in LINES] == ["data", "fit", "predict"]
-    for command in ("check", "show"):  # the tower's own size and mean, as in the training
+    for command in ("check", "show"):  # with the tower's own size and mean, as in training
         look = ["data", command, str(folders), "--config", "first_look", "--out", f"{command}.png"]
         assert main(look) == 0
     with (tmp_path / "runs/first_look/predict/predictions.csv").open(newline="") as file:

@@ -1,4 +1,4 @@
-"""`pks4 stretch` on the tiny training: 4 frames of 32 pixels, patches of 8; videos of 24 frames."""
+"""`pks4 stretch` on the tiny training: 4 frames of 32 pixels, patches of 8, 24-frame videos."""
 
 import csv
 import json
@@ -63,7 +63,7 @@ def sentence(capsys, args):
     return line
 
 
-def test_every_cell_says_what_pks4_test_says_there(checkpoint, finished, tmp_path):
+def test_every_cell_equals_pks4_test_at_its_scale(checkpoint, finished, tmp_path):
     found = {(row["num_frames"], row["resolution"]): row for row in cells(finished)}
     assert sorted(found) == [(3, 24), (3, 33), (6, 24), (6, 33)]
     for (num_frames, resolution), row in found.items():
@@ -101,7 +101,9 @@ def test_a_table_a_sheet_and_a_map_are_left(checkpoint, finished, capsys):
     assert "32 (for 33)" in capsys.readouterr().out
 
 
-def test_an_interrupted_grid_goes_on_where_it_stopped(checkpoint, tmp_path, monkeypatch, finished):
+def test_an_interrupted_grid_continues_where_it_stopped(
+    checkpoint, tmp_path, monkeypatch, finished
+):
     evaluate, seen = command._evaluate_cell, []
 
     def until_the_third(subject, num_frames, resolution, *rest):
@@ -157,14 +159,14 @@ def test_more_frames_than_videos_have_are_refused(checkpoint, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("text", ["8,x", "0,8", "", "8;16"])
-def test_what_is_no_list_of_numbers_is_refused(checkpoint, text, capsys):
+def test_malformed_lists_of_numbers_are_refused(checkpoint, text, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["stretch", f"--ckpt_path={checkpoint}", f"--frames={text}"])
     said = capsys.readouterr().err
     assert f"--frames takes positive integers such as 8 16, not '{text}'" in said
 
 
-def test_the_budget_buys_the_most_accurate_scale_and_of_equals_the_cheapest():
+def test_the_budget_selects_the_most_accurate_scale_and_the_cheapest_on_ties():
     grid = [
         cell(num_frames=8, gflops=10.0, top1=0.5),
         cell(num_frames=12, gflops=15.0, top1=0.7),

@@ -1,4 +1,4 @@
-"""`pks4 tower fetch` from a hub that this test runs."""
+"""`pks4 tower fetch` from a local hub."""
 
 import http.server
 import json
@@ -21,7 +21,7 @@ COMMIT = "0" * 40
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as a download asks for."""
+    """The part of the Hugging Face hub's API that a download uses."""
 
     files: dict[str, dict[str, bytes]]
 
@@ -59,7 +59,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """The address of a hub with a tower in two parts, a text model and an empty place."""
+    """The address of a hub with a tower in two shards, a text model and an empty repository."""
     folder = tmp_path_factory.mktemp("tower")
     fields = {k: v for k, v in CASES["siglip"].fields.items() if k != "model_type"}
     config = transformers.SiglipVisionConfig(**fields)
@@ -81,7 +81,7 @@ def hub(tmp_path_factory):
 
 
 def fetch(address, name, folder):
-    """Run the command in a process of its own: the hub's address is read at its start."""
+    """Run the command in a new process, because the hub's address is read at import."""
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder.parent / "home")}
     environment["HF_HUB_OFFLINE"] = "0"
     environment["HF_HUB_DISABLE_XET"] = "1"
@@ -111,7 +111,7 @@ def test_a_fetched_tower_is_a_backbone(hub, tmp_path):
         ("lab/nothing", "lab/nothing cannot be downloaded ("),
     ],
 )
-def test_what_is_no_tower_is_refused_before_its_weights_are_fetched(hub, tmp_path, name, sentence):
+def test_models_without_a_tower_are_refused_before_the_download(hub, tmp_path, name, sentence):
     done = fetch(hub[0], name, tmp_path / "out")
     assert done.returncode == 1
     assert sentence in done.stderr
@@ -129,7 +129,7 @@ def test_what_is_no_tower_is_refused_before_its_weights_are_fetched(hub, tmp_pat
         ),
     ],
 )
-def test_offline_it_says_so(monkeypatch, tmp_path, capsys, name, sentence):
+def test_being_offline_is_reported(monkeypatch, tmp_path, capsys, name, sentence):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["tower", "fetch", name, "--out", str(tmp_path / "tower")]) == 1
     assert sentence in capsys.readouterr().err

@@ -15,7 +15,7 @@ TINY = {
 
 @pytest.fixture
 def tiny():
-    """Describe a tiny classifier; options win over its own."""
+    """Build the config of a tiny classifier; options override its own."""
 
     def make(**options):
         own = {"num_classes": 5, "pretrained": False, "backbone_config": dict(TINY)}

@@ -1,4 +1,4 @@
-"""Counts against closed forms, written from the layers' definitions."""
+"""Operation counts compared with closed forms derived from the layers' definitions."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def scanner_matmuls():
     projections = D * 2 * E + E * (R + 2 * N) + R * E + E * D
     convolved_frames = sum(
         T - lag for lag in range(TAPS)
-    )  # zero before the first frame: no product
+    )  # the state before the first frame is zero, so it needs no product
     return P * (T * projections + convolved_frames * E)
 
 
@@ -61,7 +61,7 @@ def test_attention_along_time_is_four_projections_and_two_products_of_all_frames
     assert (part.norm, part.scan) == (5 * P * T * D, 0)
 
 
-def test_priors_alone_cost_what_they_cost_before_the_scanner(tiny):
+def test_priors_cost_the_same_with_and_without_the_scanner(tiny):
     parts = counts(tiny())
     alone = counts(tiny(scanner="none", residual="post_prior"))
     assert alone == {name: part for name, part in parts.items() if name != "KS4 scanner"}
@@ -97,7 +97,7 @@ def test_the_variation_operator_is_its_convolutions(tiny):
 
 def test_the_correlation_adds_its_product_and_the_layers_on_the_scores(tiny):
     scores = P * T * OFFSETS * (WINDOW**2 * H + H * H) * 9
-    # a row of patches with a row of the window, border included, at once
+    # a row of patches is multiplied with a whole row of the window, border included
     product = T * GRID * WINDOW * GRID * OFFSETS * (GRID + WINDOW - 1) * H
     assert counts(tiny())["correlation"].matmuls == operator_matmuls() + scores + product
 

@@ -15,7 +15,7 @@ MIXED = Precision.named("bf16-mixed")
 
 
 def saved_by_a_real_pass(config, clips):
-    """Bytes in storages that a real forward pass on the CPU keeps, without the parameters."""
+    """Bytes of the storages that a real forward pass on the CPU saves, without the parameters."""
     step = TrainingStep(build_classifier(config), clips, FLOAT32)
     own = {p.untyped_storage().data_ptr() for p in step.classifier.parameters()}
     own |= {b.untyped_storage().data_ptr() for b in step.classifier.buffers()}
@@ -57,7 +57,7 @@ def test_checkpointing_and_half_precision_save_memory():
     checkpointed = saved_for_backward(config, num_frames=1, frame_size=224, precision=FLOAT32)
     assert checkpointed.per_clip < plain / 3
     assert plain / 2 < half < plain
-    # the scan keeps its step sizes in float32
+    # the scan saves its step sizes in float32
     assert whole_half == pytest.approx(plain / 2, rel=0.03)
 
 

@@ -12,7 +12,7 @@ def test_cost_is_linear_in_the_length(tiny):
     four, eight, sixteen = scale_num_frames(tiny(), frame_size=32, lengths=(4, 8, 16))
     for part in ("tower", "tower_attention", "priors"):
         assert getattr(eight, part) == pytest.approx(2 * getattr(four, part), rel=1e-3)
-    # exactly a line beyond the convolution's four taps
+    # exactly linear beyond the convolution's four taps
     assert sixteen.scanner - eight.scanner == 2 * (eight.scanner - four.scanner)
 
 
@@ -25,7 +25,7 @@ def test_attention_within_frames_is_quadratic_in_patches_and_the_rest_is_linear(
     assert last.scanner == 16 * first.scanner
 
 
-def test_the_total_is_what_the_counter_says(tiny):
+def test_the_total_equals_the_counters(tiny):
     (point,) = scale_num_frames(tiny(), frame_size=32, lengths=(8,))
     parts = count_flops(describe(tiny()), num_frames=8, frame_size=32)
     assert point.total == sum(flops.all_matmuls for flops in parts.values())

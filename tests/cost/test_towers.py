@@ -1,4 +1,4 @@
-"""The costs of every family of towers."""
+"""Costs of every family of towers."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.helpers.towers import CASES
 
 T, P, D, LAYERS = 4, 16, 16, 3
 POOLED = {"siglip", "aimv2 native"}
-"""Whose head is an attention of one query."""
+"""Towers whose head is an attention with one query."""
 
 
 @pytest.fixture(params=CASES, ids=lambda name: name.replace(" ", "_"))
@@ -39,7 +39,7 @@ def test_parts_add_up_and_attention_counts_every_token(config, name):
 
 
 @pytest.mark.parametrize("name", ["siglip", "dinov3"], indirect=True)
-def test_memory_is_counted_and_leaves_nothing_behind_that_a_real_pass_would_find(config):
+def test_counting_memory_leaves_no_state_that_affects_a_real_pass(config):
     clips = ClipBatch(num_clips=2, num_frames=T, frame_size=32)
     first, again = (peak_of_step(config, clips, Precision()) for _ in range(2))
     assert first == again > 0

@@ -1,6 +1,6 @@
-"""Videos whose pictures say which frame they are: eight bands of black or white, a bit each.
+"""Videos whose frames show their number as eight black or white bands, one per bit.
 
-The contrast fades from left to right, so that mirrored and shifted pictures can be told apart.
+The contrast decreases from left to right, so that mirrored and shifted frames can be distinguished.
 """
 
 import json
@@ -27,7 +27,7 @@ def number_picture(number: int, height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def write_video() -> Callable[..., Path]:
-    """Write a video whose frames are numbered, and return its path."""
+    """Write a video of numbered frames, and return its path."""
 
     def write(
         path: Path,
@@ -84,7 +84,7 @@ SSV2_LABELS = {
 
 @pytest.fixture(scope="session")
 def ssv2_root(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Path:
-    """A tree as Something-Something V2's archives unpack: 7 training, 5 validation videos."""
+    """A tree in the layout of Something-Something V2: 7 training and 5 validation videos."""
     root = tmp_path_factory.mktemp("ssv2")
     (root / "labels").mkdir()
     (root / "labels" / "labels.json").write_text(json.dumps(SSV2_LABELS))

@@ -15,7 +15,7 @@ SPLITS = {"train": 7, "val": 5, "test": 5}
 
 
 def trainer_of(rank, world_size):
-    """What the data module asks a trainer, all ranks on one machine."""
+    """Stand-in with the attributes of a trainer that the data module uses; ranks on one machine."""
     return SimpleNamespace(
         global_rank=rank, world_size=world_size, num_devices=world_size, accumulate_grad_batches=1
     )
@@ -39,7 +39,7 @@ def same(one, other):
     )
 
 
-def test_is_what_training_asks_for(ssv2_root):
+def test_fits_the_protocol_of_training(ssv2_root):
     data = make(ssv2_root)
     data.setup("fit")
     assert isinstance(data, ClipSource)
@@ -129,7 +129,7 @@ def test_fewer_training_videos_than_ranks_are_refused(ssv2_root):
         data.num_train_batches()
 
 
-def test_pixels_come_back_from_what_the_model_sees(ssv2_root):
+def test_pixels_are_recovered_from_model_input(ssv2_root):
     data = make(ssv2_root)
     data.setup("fit")
     batch = batches(data, "val")[0]
@@ -170,7 +170,7 @@ def test_the_model_gets_normalised_floats(ssv2_root):
 
 
 class Recorder(LightningModule):
-    """A model of one weight that notes what it is given."""
+    """A model with one weight that records its batches."""
 
     def __init__(self):
         super().__init__()
@@ -216,7 +216,7 @@ def trainer(tmp_path):
 QUIET = pytest.mark.filterwarnings(
     # Lightning 2.6 on torch 2.13
     "ignore:.*isinstance.treespec, LeafSpec.* is deprecated:FutureWarning",
-    # advice on speed that a test has no use for
+    # advice on speed, irrelevant to a test
     "ignore:.*does not have many workers",
     "ignore:.*number of training batches .* is smaller than the logging interval",
 )
@@ -271,7 +271,7 @@ def test_prediction_needs_no_root_and_no_labels(tmp_path, write_video):
     assert data.videos("predict").labels == (-1,)
 
 
-def test_a_test_says_which_split_it_scores(ssv2_root):
+def test_a_test_logs_which_split_it_scores(ssv2_root):
     data = make(ssv2_root)
     data.setup("test")
     assert data.test_split() == ("val", "labels/validation.json")
@@ -296,7 +296,7 @@ def test_videos_of_a_split_are_listed_by_video_index(ssv2_root):
         (None, "predict", ValueError, "data.predict is not set"),
     ],
 )
-def test_what_is_missing_is_named(root, stage, error, message):
+def test_missing_files_are_named(root, stage, error, message):
     with pytest.raises(error, match=message):
         make(root).setup(stage)
 
@@ -352,7 +352,7 @@ def test_is_built_from_yaml_with_a_sampler_of_pytorchvideo(ssv2_root, read_numbe
     assert batches(data, "train")
     data.setup("test")
     (batch, *_) = batches(data, "test")
-    # video 2001 has 13 frames in 1.3 seconds: two whole half-seconds, five frames each
+    # video 2001 has 13 frames in 1.3 seconds: two clips of half a second, five frames each
     first = batch["video_index"] == 0
     assert first.sum() == 2
     numbers = [read_numbers(clip) for clip in batch["video"][first]]

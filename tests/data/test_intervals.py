@@ -1,4 +1,4 @@
-"""Training and testing on the intervals of long videos, as on clips that were cut out of them."""
+"""Training and testing on intervals of long videos, compared with clips cut out of them."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from tests.conftest import TINY
 
 @pytest.fixture(scope="module")
 def data(motion_set, tmp_path_factory):
-    """A long video made of the training videos, another of the validation's, with their times."""
+    """One long video of all training videos and one of all validation videos, with intervals."""
     root = tmp_path_factory.mktemp("intervals")
     for split, name in (("train", "train"), ("validation", "val")):
         listed = json.loads((motion_set / "labels" / f"{split}.json").read_text())
@@ -49,7 +49,7 @@ def test_clips_are_those_of_the_cut_videos(data, motion_set):
     assert len(long.videos("val")) == 8
     for one, other in zip(long.val_dataloader(), cut.val_dataloader(), strict=True):
         difference = (one["video"].float() - other["video"].float()).abs().mean()
-        assert difference < 4  # encoded once more; another video differs by 40 and more
+        assert difference < 4  # re-encoding; other videos differ by 40 or more
         names = [long.label_names[label] for label in one["label"]]
         expected = [cut.label_names[label] for label in other["label"]]
         assert names == [each.replace("[", "").replace("]", "") for each in expected]

@@ -39,7 +39,7 @@ def videos(data):
 
 
 def answers(model, video, begin):
-    """What the classifier says after each frame of a stream that begins within a video."""
+    """Return the predicted class after each frame of a stream that begins within a video."""
     following = follower(model, "state")
     frames = ((t - begin, frame) for t, frame in video.timed_frames() if t >= begin)
     ticks = at_rate(frames, model.clip.frame_rate)
@@ -47,10 +47,10 @@ def answers(model, video, begin):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # it trains
+@pytest.mark.timeout(1800)  # includes a training
 def test_a_motion_is_recognised_while_it_runs(checkpoint, videos):
     model = pks4_lightning.load(checkpoint, device="cpu")
-    # the place of an object in the very first frame says where it will go; in the midst it does not
+    # an object's place in a video's first frame reveals its direction; in the middle it does not
     for begin in (0.0, 0.9):
         found = [answers(model, Video(videos.path(n)), begin) for n in range(0, len(videos), 2)]
         first, last = (

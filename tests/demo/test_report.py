@@ -1,4 +1,4 @@
-"""Numbers and pictures of finished trials, from files written by hand."""
+"""The demo's report of finished trials, from hand-written files."""
 
 import csv
 import json
@@ -33,17 +33,17 @@ def data(tmp_path_factory):
 
 
 def write_events(folder, points):
-    """Write (seconds, step, tag, value) as one session's event file."""
+    """Write points of (seconds, step, tag, value) as one session's event file."""
     writer = EventFileWriter(str(folder))
     for seconds, step, tag, value in points:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-        # the file itself begins now, so the points must not lie before
+        # the file's own start time is now, so the points must be later
         writer.add_event(Event(wall_time=4e9 + seconds, step=step, summary=summary))
     writer.close()
 
 
 def make_trial(model, seed, folder, data, *, wrong):
-    """Write what a training and a test leave behind; ``wrong`` maps rows to label errors."""
+    """Write the files of a training and a test; ``wrong`` maps rows to label errors."""
     views = {"data": {"num_clips": 1, "num_crops": 1}}
     trial = Trial(Arm(MODELS[model]), seed, (), views, folder / f"{model}{seed}")
     test = trial.test_folder / "test"
@@ -66,7 +66,7 @@ def make_trial(model, seed, folder, data, *, wrong):
     return trial
 
 
-def test_pair_and_direction_are_counted_apart(data, tmp_path):
+def test_pair_and_direction_are_counted_separately(data, tmp_path):
     wrong = {0: OTHER_WAY, 3: OTHER_WAY, 5: OTHER_PAIR}
     trial = make_trial("pks4", 0, tmp_path, data, wrong=wrong)
     numbers = measure(trial, data=data)

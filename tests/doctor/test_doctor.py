@@ -1,4 +1,4 @@
-"""``pks4 doctor`` finds planted faults, one line with its fix for each, and no others."""
+"""``pks4 doctor`` finds exactly the planted faults, and gives a line and a fix for each."""
 
 import json
 import resource
@@ -25,7 +25,7 @@ def _no_network(monkeypatch):
 
 @pytest.fixture
 def sound(monkeypatch):
-    """A machine with room, whatever the one is that the test runs on."""
+    """Simulate a machine with enough resources, independent of the real one."""
     plenty = SimpleNamespace(f_bavail=2**24, f_frsize=4096)
     monkeypatch.setattr(machine.os, "statvfs", lambda _: plenty)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
@@ -34,7 +34,7 @@ def sound(monkeypatch):
 
 
 def report(capsys, *arguments):
-    """Return the status and the findings by check."""
+    """Return the exit status and the findings by check."""
     capsys.readouterr()
     status = main(["doctor", "--json", *arguments])
     rows = json.loads(capsys.readouterr().out)
@@ -112,7 +112,7 @@ def full_disk(monkeypatch, tmp_path):
 def unreachable_hub(monkeypatch, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]  # closed again: nobody answers
+        port = taken.getsockname()[1]  # closed again, so that nothing answers
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
     return "hub", "cannot be reached", "pks4 tower fetch"

@@ -1,4 +1,4 @@
-"""The paper's ablations as settings: each row of the tables is made out of configs/ssv2.yaml."""
+"""The paper's ablations as settings: each row of the tables is derived from configs/ssv2.yaml."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 SSV2 = ("--config", str(ROOT / "configs" / "ssv2.yaml"))
 ARMS = [arm for arm in ablation_arms(TABLES, num_blocks=12) if arm.paper]
 PARTS = ("use_scanner", "use_variation", "use_correlation")
-# what the paper's tables call the settings, from their text
+# the paper's names of the settings
 SAID = {
     5: {
         "Baseline": dict.fromkeys(PARTS, False),
@@ -54,15 +54,15 @@ def plain():
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=ids)
-def test_an_arm_is_what_the_papers_row_says(arm, plain):
+def test_an_arm_has_the_settings_of_the_papers_row(arm, plain):
     given = resolve([*SSV2, *arm.arguments])
     said = SAID[arm.table][arm.name]
     assert given["model"]["classifier"] == plain["model"]["classifier"] | said
-    # the captions of Tables 6 and 8 name one clip, the others go by the text's two
+    # one clip according to the captions of Tables 6 and 8; for the others, two as in the text
     assert given["data"] == plain["data"] | {"num_clips": 1 if arm.table in (6, 8) else 2}
     for group in plain.keys() - {"model", "data"}:
         assert given[group] == plain[group]
-    # and what the tables of costs are computed from
+    # the settings from which the cost tables are computed
     theirs = arm.paper.settings
     assert PKS4Config(**given["model"]["classifier"]) == PKS4Config(**theirs["classifier"])
     for name in ("num_frames", "num_clips", "num_crops"):
@@ -82,7 +82,7 @@ def test_an_arm_has_the_printed_number_of_parameters(arm):
     assert round(params / 1e6, printed_digits(cell)) == printed_number(cell)
 
 
-def test_beside_table_5_stands_a_model_in_which_nothing_passes_between_frames():
+def test_table_5_has_an_extra_row_without_any_exchange_between_frames():
     (arm,) = [arm for arm in ablation_arms(TABLES, num_blocks=12) if arm.paper is None]
     assert (arm.table, arm.arguments) == (5, FRAME_AVERAGING)
     classifier = resolve([*SSV2, *arm.arguments])["model"]["classifier"]
@@ -115,8 +115,8 @@ def test_other_tables_are_refused(table, message):
         ablation_arms([table], num_blocks=12)
 
 
-def test_a_reading_is_the_default_but_for_what_it_is_about(plain):
-    """Each arm differs in fields that no other file sets, and is a classifier that can be built."""
+def test_a_reading_differs_from_the_default_in_its_own_fields_alone(plain):
+    """Each arm changes its own fields only, and its config is valid."""
     default, *others = reading_arms()
     assert default.arguments == ()
     assert len({arm.arguments for arm in others}) == len(others)

@@ -1,4 +1,4 @@
-"""Intervals over clips and seeds: how often they hold the truth, on results that are made up."""
+"""Confidence intervals over clips and seeds, and their coverage on synthetic results."""
 
 import io
 from statistics import NormalDist
@@ -14,7 +14,7 @@ from pks4_lightning.experiments.comparison import (
     student_t_quantile,
 )
 
-# from the tables of Student's distribution
+# from tables of Student's t distribution
 QUANTILES = [(1, 12.7062), (2, 4.3027), (3, 3.1824), (8, 2.3060), (87, 1.9876)]
 
 
@@ -27,8 +27,8 @@ def test_quantiles_are_students(freedom, quantile):
 @pytest.mark.parametrize(
     ("of_seeds", "of_clips"), [(0.0, 0.0), (0.0, 1.0), (0.15, 1.0), (0.3, 0.5)]
 )
-def test_an_interval_holds_the_true_difference_as_often_as_it_says(num_seeds, of_seeds, of_clips):
-    """Two models' answers to 88 clips, drawn from logits with effects of clips and of seeds."""
+def test_intervals_cover_the_true_difference_at_the_stated_rate(num_seeds, of_seeds, of_clips):
+    """Coverage for two models on 88 clips, drawn from logits with random clip and seed effects."""
     rng = np.random.default_rng(0)
     num_clips, repeats = 88, 1000
 
@@ -48,13 +48,13 @@ def test_an_interval_holds_the_true_difference_as_often_as_it_says(num_seeds, of
         found = estimate(difference(0.6, num_clips))
         hits += found.low <= truth <= found.high
         widths.append(found.high - found.low)
-    # a share of 1000 has a standard error of 0.7 %; a little too wide where seeds do not differ
+    # 1000 repeats have a standard error of 0.7 %; intervals are slightly wide without seed effects
     assert 0.925 <= hits / repeats <= 0.999
     assert np.mean(widths) < 0.7
 
 
-def test_clips_alone_would_promise_too_much():
-    """Why seeds count: what one seed does to all clips is not seen between the clips."""
+def test_intervals_over_clips_alone_are_too_narrow():
+    """The effect of a seed is common to all clips, so variation between clips does not show it."""
     rng = np.random.default_rng(0)
     values = 0.5 + rng.normal(0.0, 0.1, (3, 1)) + rng.normal(0.0, 0.1, (3, 200))
     both = estimate(values)
@@ -69,7 +69,7 @@ def test_one_seed_is_students_interval_over_clips():
     assert found == pytest.approx((0.75, 0.75 - half, 0.75 + half), abs=1e-4)
 
 
-def test_no_error_in_88_clips_is_no_proof_that_there_is_none():
+def test_an_interval_without_errors_in_88_clips_has_a_lower_end():
     found = estimate(np.ones((3, 88)))
     assert found.mean == 1.0
     assert found.low == pytest.approx(1 - 3 / 88, abs=1e-3)
@@ -94,7 +94,7 @@ def test_rows_are_compared_with_the_first_pair_by_pair(right):
     assert (average["seeds"], average["clips"]) == (3, 100)
     assert "difference" not in average
     assert full["difference"] == pytest.approx(full["top1"] - average["top1"])
-    # what is hard for one is hard for the other: pairs tell more than two accuracies
+    # clips that are hard for one arm are hard for the other, so paired intervals are narrower
     assert ks4["difference_low"] > 0
     paired = ks4["difference_high"] - ks4["difference_low"]
     assert paired < ks4["top1_high"] - ks4["top1_low"]

@@ -1,4 +1,4 @@
-"""Grouped cross-validation: what is trained on what, and what is chosen by what."""
+"""Grouped cross-validation: the clips used for training, for choosing rates and for testing."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ CLIPS = [
 
 @pytest.fixture(scope="module")
 def clips(motion_set, tmp_path_factory):
-    """A table of the motion set's videos, each class in three groups; and the videos' folder."""
+    """A table of the motion set's videos, each class in three groups."""
     entries = [
         entry
         for split in ("train", "validation", "test")
@@ -43,7 +43,7 @@ def clips(motion_set, tmp_path_factory):
 
 @pytest.fixture
 def validate(clips, motion_set, tmp_path):
-    """Arguments of the smallest cross-validation: one row, two folds, one epoch."""
+    """Arguments of a minimal cross-validation: one row, two folds, one epoch."""
     return [
         *("ablate", "--config", str(TINY), "--table", "6", "--out", str(tmp_path / "out")),
         *("--data.root", str(motion_set / "videos"), "--data.train", str(clips)),
@@ -97,7 +97,7 @@ def test_every_clip_is_tested_once_by_models_that_have_not_seen_its_group(
         (["--folds", "2", "--data.train", "null"], "set --data.train to a table"),
     ],
 )
-def test_what_cannot_be_validated_is_said_in_one_sentence(
+def test_errors_of_cross_validation_are_one_sentence(
     validate, tmp_path, capsys, arguments, message
 ):
     assert main([*validate, *arguments]) == 1

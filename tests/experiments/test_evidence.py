@@ -1,4 +1,4 @@
-"""The arms and tasks of the bench on real clips."""
+"""Arms and tasks of the bench of real clips."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def settings_of(arm, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_arm_is_a_training_of_its_own_on_the_same_tokens(task):
+def test_every_arm_is_a_separate_training_on_the_same_tokens(task):
     seen = {}
     for key, arm in zip(arm_keys(), evidence_arms(arm_keys()), strict=True):
         settings = settings_of(arm, task)
@@ -48,7 +48,7 @@ def test_every_arm_is_a_training_of_its_own_on_the_same_tokens(task):
         seen[key] = config
 
 
-def test_the_first_arm_is_the_model_as_it_is():
+def test_the_first_arm_is_the_unchanged_model():
     (full,) = evidence_arms(["full"])
     assert full.arguments == ()
     assert arm_keys()[0] == "full"
@@ -57,7 +57,7 @@ def test_the_first_arm_is_the_model_as_it_is():
 
 @pytest.fixture
 def gestures(motion_set, tmp_path):
-    """A folder of moving shapes under the names of gestures, each class in three scenes."""
+    """A folder of moving shapes named as gestures, each class in three scenes."""
     classes = TASKS["directions"].classes
     videos = [
         shutil.copy(video, tmp_path)
@@ -85,7 +85,7 @@ def gestures(motion_set, tmp_path):
         (["--task", "motion", "--folds", "5"], "--folds (5) applies to gestures"),
     ],
 )
-def test_what_makes_no_table_is_said_in_one_sentence(gestures, capsys, arguments, message):
+def test_user_errors_are_one_sentence(gestures, capsys, arguments, message):
     out = gestures / "out"
     command = ["evidence", "--data.root", str(gestures), "--out", str(out), *arguments]
     assert main(command) == 1
@@ -102,7 +102,7 @@ def test_a_class_that_a_fold_would_lack_is_refused(gestures):
 
 
 @pytest.mark.timeout(600)
-def test_a_table_a_picture_and_every_answer_come_out_and_nothing_is_done_twice(gestures, capsys):
+def test_evidence_writes_table_figure_and_answers_and_repeats_nothing(gestures, capsys):
     out = gestures / "out"
     command = [
         *("evidence", "--data.root", str(gestures), *TINY_TOWER, "--arms", "average"),
@@ -136,7 +136,7 @@ def test_a_table_a_picture_and_every_answer_come_out_and_nothing_is_done_twice(g
 
 
 def assert_right(rows, answers):
-    """The shares of rows are those of the answers in a file."""
+    """Assert that the rows' accuracies equal those of the predictions in a file."""
     with answers.open(newline="") as file:
         lines = list(csv.DictReader(file))
     for row in rows:
@@ -145,7 +145,7 @@ def assert_right(rows, answers):
         assert row["top1"] == pytest.approx(sum(right) / len(right))
 
 
-def test_accuracy_is_told_by_amplitude():
+def test_accuracy_is_reported_by_amplitude():
     clips = [
         GroupedClip(f"{n}.webm", "left", f"scene {n // 2}", amplitude="6" if n < 4 else "12")
         for n in range(8)
@@ -165,7 +165,7 @@ def test_accuracy_is_told_by_amplitude():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_motion_bench_is_told_by_amplitude(motion_set, tmp_path, capsys):
+def test_the_motion_bench_is_reported_by_amplitude(motion_set, tmp_path, capsys):
     data = generate_cutout_dataset(
         tmp_path / "data",
         sources=motion_set / "videos",
@@ -188,7 +188,7 @@ def test_the_motion_bench_is_told_by_amplitude(motion_set, tmp_path, capsys):
     assert_right(tables[titles[0]], out / "answers.csv")
     with (out / "answers.csv").open(newline="") as file:
         answers = list(csv.DictReader(file))
-    # both directions show the same frames: what averages them answers both alike
+    # both directions have the same frames, so frame averaging predicts the same for both
     average = [line for line in answers if line["row"] == "frame averaging"]
     ordered = sorted(average, key=lambda line: int(Path(line["path"]).stem))
     for one, other in zip(ordered[::2], ordered[1::2], strict=True):

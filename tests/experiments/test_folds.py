@@ -1,4 +1,4 @@
-"""Grouped folds: whole groups, classes evenly, refusals."""
+"""Grouped folds: whole groups, evenly distributed classes, errors."""
 
 import csv
 import random
@@ -10,7 +10,7 @@ from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, read_cl
 
 
 def make_clips(groups_per_class=6, classes="abcd", seed=0):
-    """Clips of scenes, each of which shows some of the classes once or twice."""
+    """Make clips of scenes, each of which contains some of the classes once or twice."""
     draw = random.Random(seed)
     return [
         GroupedClip(f"{label}/{scene}_{number}.mp4", label, f"scene{scene}")
@@ -60,7 +60,7 @@ def test_a_class_that_a_fold_would_lack_is_named():
         grouped_folds([*make_clips(10), *rare], 3)
 
 
-def test_one_fold_is_none():
+def test_a_single_fold_is_refused():
     with pytest.raises(ValueError, match=r"folds \(1\) must be at least 2"):
         grouped_folds(make_clips(), 1)
 
@@ -114,6 +114,6 @@ def test_a_table_that_groups_nothing_is_refused(tmp_path, text, message):
         read_clips(tmp_path / "clips.csv")
 
 
-def test_a_missing_table_is_said(tmp_path):
+def test_a_missing_table_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no table of clips .*nowhere"):
         read_clips(tmp_path / "nowhere.csv")

@@ -1,4 +1,4 @@
-"""Which trainings an experiment has, and which of its rows share one."""
+"""Plan of an experiment: its trainings, and the rows that share one."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def plan(tables, *arguments, out, **settings):
 def test_equal_settings_are_trained_once(tmp_path):
     trials = plan(TABLES, "--data.num_clips", "1", seeds=[0, 1, 2], out=tmp_path)
     assert len(trials) == 3 * (5 + 1 + 2 + 4 + 4)
-    # the full model is a row of every table, and the tower has one place for PKS4 only
+    # the full model is a row of every table, and the tower has only one insertion point
     assert len({trial.folder for trial in trials}) == 3 * (4 + 1 + 1 + 3 + 3)
     assert len(commands_of(trials)) == 3 * 12
 
@@ -39,7 +39,7 @@ def test_seeds_differ_in_nothing_but_the_seed(tmp_path):
     assert one.folder.parent == other.folder.parent
 
 
-def test_a_folder_is_named_for_people_and_found_by_its_settings(tmp_path):
+def test_a_folder_has_a_readable_name_and_is_found_by_its_settings(tmp_path):
     (trial,) = plan_trials([Arm("PKS⁴ (ours)")], base=BASE, out=tmp_path)
     assert trial.folder.parent.name.startswith("pks4-ours-")
     trial.folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Linear probes: what they can read, on features that are made up."""
+"""Linear probes on synthetic features."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ AVERAGE, LATE_MINUS_EARLY, IN_ORDER = PROBES
 
 
 def clips_of(rng, num_clips=150, num_frames=5):
-    """Clips whose class is the direction of a step in time, on top of a clip's own look."""
+    """Make clips whose class is the direction of a step in time, added to a random appearance."""
     labels = rng.integers(0, 2, num_clips)
     look = rng.normal(0.0, 1.0, (num_clips, 1, 40))
     time = np.linspace(-1.0, 1.0, num_frames)[None, :, None]
@@ -23,12 +23,12 @@ def clips_of(rng, num_clips=150, num_frames=5):
     ("probe", "low", "high"),
     [(AVERAGE, 0.3, 0.7), (LATE_MINUS_EARLY, 0.95, 1.0), (IN_ORDER, 0.9, 1.0)],
 )
-def test_only_probes_that_see_order_find_it(probe, low, high):
+def test_only_probes_that_see_order_find_the_direction(probe, low, high):
     frames, labels = clips_of(np.random.default_rng(0))
     folds = np.arange(len(labels)) % 5 + 1
     answers = probe_answers(PROBES[probe](frames), labels, folds, tested=[1, 2, 3, 4, 5])
     assert low <= (answers == labels).mean() <= high
-    # nothing is read where there is nothing to read
+    # with shuffled labels, accuracy is at chance
     shuffled = np.random.default_rng(1).permutation(labels)
     answers = probe_answers(PROBES[probe](frames), shuffled, folds, tested=[1, 2, 3, 4, 5])
     assert 0.3 <= (answers == shuffled).mean() <= 0.7

@@ -1,4 +1,4 @@
-"""Commands side by side: order, failure, locks."""
+"""Parallel commands: order, failure, locks."""
 
 import fcntl
 import time
@@ -10,7 +10,7 @@ from pks4_lightning.experiments.processes import Chain, Command, CommandError, r
 
 @pytest.fixture
 def make_chain(tmp_path):
-    """Build chains of commands that are named; ``done`` holds the names of finished chains."""
+    """Build chains of named commands; ``done`` contains the names of finished chains."""
     done = []
 
     def make(name, *commands):
@@ -51,7 +51,7 @@ def test_a_failure_shows_its_last_lines_and_ends_the_others(make_chain, tmp_path
     assert len(list(data.rglob("*"))) == num_files
 
 
-def test_what_still_runs_is_not_started_again(make_chain, tmp_path):
+def test_a_running_command_is_not_started_again(make_chain, tmp_path):
     chain = make_chain("a", ("--version",))
     chain.lock.parent.mkdir()
     with chain.lock.open("w") as file:
@@ -63,6 +63,6 @@ def test_what_still_runs_is_not_started_again(make_chain, tmp_path):
     assert not (tmp_path / "a1.log").exists()
 
 
-def test_a_command_reads_as_a_person_types_it(tmp_path):
+def test_a_command_is_printed_as_it_would_be_typed(tmp_path):
     command = Command("a", ("fit", "--data.root", "my videos"), tmp_path / "log")
     assert str(command) == "pks4 fit --data.root 'my videos'"

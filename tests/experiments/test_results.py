@@ -1,4 +1,4 @@
-"""The results file, and the tables of ours beside the paper's."""
+"""The results file, and tables of our results beside the paper's."""
 
 import io
 from dataclasses import replace
@@ -42,7 +42,7 @@ def shown(number, results):
     return {line.strip().split("  ")[0]: line for line in lines}
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_results_round_trip(tmp_path):
     write_results(tmp_path / "results.csv", [ONE, OTHER])
     assert read_results(tmp_path / "results.csv") == [ONE, OTHER]
 
@@ -77,7 +77,7 @@ def test_a_value_that_is_no_number_is_named_with_its_line(tmp_path):
         read_results(path)
 
 
-def test_a_missing_file_is_said(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no results .*nowhere.csv"):
         read_results(tmp_path / "nowhere.csv")
 
@@ -101,7 +101,7 @@ def test_a_table_shows_what_an_experiment_asks_for():
     assert line.split() == ["Bidirectional", "72", "90.0", "±", "0.0", "2"]
 
 
-def test_one_seed_has_no_spread_and_no_seed_no_number():
+def test_one_seed_has_no_spread_and_a_row_without_seeds_no_number():
     lines = shown(7, [ONE])
     assert "±" not in lines["Bidirectional"]
     assert "70.0" in lines["Bidirectional"]
@@ -109,7 +109,7 @@ def test_one_seed_has_no_spread_and_no_seed_no_number():
     assert lines["Unidirectional"].count("–") == 5
 
 
-def test_a_place_of_another_tower_names_the_papers():
+def test_a_depth_of_another_tower_names_the_papers():
     lines = shown(6, [])
     assert "66.32" in lines["2 of 4 (paper: 6)"]
     assert "–" in lines["1 of 4"]

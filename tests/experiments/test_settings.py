@@ -1,4 +1,4 @@
-"""Which settings count as others."""
+"""Settings that distinguish trainings, and their hash."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_default_that_is_written_out_is_the_same_setting(base):
 @pytest.mark.parametrize(
     "argument", ["--data.root=there", "--seed_everything=3", "--trainer.default_root_dir=runs/x"]
 )
-def test_places_and_seeds_are_no_settings(base, argument):
+def test_folders_and_seeds_do_not_change_the_hash(base, argument):
     assert hashes(*base) == hashes(*base, argument)
 
 
@@ -53,6 +53,6 @@ def test_views_are_a_setting_of_the_test_alone(base):
     assert training == other_training
 
 
-def test_another_setting_is_another_hash(base):
+def test_a_changed_setting_changes_the_hash(base):
     one, other = hashes(*base), hashes(*base, "--model.classifier.context_frames=2")
     assert not set(one) & set(other)

@@ -1,4 +1,4 @@
-"""The script beside an export makes clips as the package does, of videos of every kind."""
+"""The exported script makes the same clips as the package, from many kinds of videos."""
 
 import inspect
 import json
@@ -47,7 +47,7 @@ def assert_same_clips(model, path, folder, *, num_clips=1, num_crops=1):
     found = torch.from_numpy(read_clips(path, folder))
     assert found.dtype == torch.float32
     expected = model.preprocess(path, num_clips=num_clips, num_crops=num_crops)
-    # the script makes all clips of a crop after each other
+    # the script orders views by crop, then by clip
     expected = expected.unflatten(0, (num_clips, num_crops)).transpose(0, 1).flatten(0, 1)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
@@ -56,7 +56,7 @@ def assert_same_clips(model, path, folder, *, num_clips=1, num_crops=1):
 @pytest.mark.parametrize(("num_clips", "num_crops"), [(1, 1), (2, 3)])
 def test_clips_are_those_of_the_package(model, tmp_path, kind, num_clips, num_crops):
     path = write_clip(tmp_path / "clip", KINDS[kind])
-    for resize in (model.clip.resize, 35, [33, 39]):  # odd numbers of pixels to spare
+    for resize in (model.clip.resize, 35, [33, 39]):  # leaves odd margins around the crop
         views = {"num_clips": num_clips, "num_crops": num_crops}
         assert_same_clips(with_clip(model, resize=resize), path, tmp_path, **views)
 
@@ -86,11 +86,11 @@ def test_pictures_with_metadata_that_pyav_does_not_know_are_upright(tmp_path, ta
         expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     found = clips.picture(frame, 40)
     assert found.shape == expected.shape
-    assert np.abs(found.astype(int) - expected).mean() < 3  # two decoders of JPEG
+    assert np.abs(found.astype(int) - expected).mean() < 3  # different JPEG decoders
 
 
 def test_frames_are_counted_exactly(model):
-    """Their places in the video are fractions, which floating point numbers only come close to."""
+    """Frame positions are fractions that floating point cannot represent exactly."""
     for num_clips, num_frames in ((1, 8), (3, 7), (10, 32)):
         clip = replace(model.clip, num_frames=num_frames)
         spec = clip_preprocessing(Trained(PKS4Config(num_classes=8), {}, clip, num_clips))
@@ -104,12 +104,12 @@ def test_frames_are_counted_exactly(model):
             assert found.tolist() == exact
 
 
-def test_scores_are_a_mean_of_shares_whatever_the_logits():
+def test_scores_are_a_mean_of_softmax_for_any_logits():
     logits = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
     assert scores(logits) == pytest.approx([0.75, 0.25])
 
 
-def test_both_scripts_read_pictures_alike():
+def test_functions_shared_by_both_scripts_are_identical():
     for name in ("load_model", "decode", "orientation", "picture"):
         assert inspect.getsource(getattr(clips, name)) == inspect.getsource(getattr(stream, name))
 

@@ -1,4 +1,4 @@
-"""``pks4 export``: its files run without us and say what ``pks4 predict`` says, or it fails."""
+"""``pks4 export``: its files run without the package and give the same scores, or it fails."""
 
 import csv
 import json
@@ -61,7 +61,7 @@ def export(checkpoint, out, to):
 
 @pytest.fixture(scope="module")
 def exported(checkpoint, tmp_path_factory):
-    """Return the folder of an export, made when it is first asked for."""
+    """Return the folder of an export, created on first use."""
     place = tmp_path_factory.mktemp("export")
 
     def exported(to):
@@ -91,14 +91,14 @@ def test_onnxruntime_without_torch_labels_the_test_videos_as_predict_does(
             assert named(place, found) == pytest.approx(expected, abs=1e-5)
 
 
-SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # a compiler runs for minutes
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # compiling takes minutes
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize(
     "to", ["onnx", pytest.param("torch", marks=SLOW), pytest.param("aoti", marks=SLOW)]
 )
-def test_each_way_is_proved_and_its_script_labels_a_video(to, exported, videos, predicted):
+def test_each_way_is_verified_and_its_script_labels_a_video(to, exported, videos, predicted):
     place = exported(to)
     parity = json.loads((place / "parity.json").read_text())
     assert 0 <= parity["max_abs_difference"] < 1e-5 < parity["largest_logit"]
@@ -115,7 +115,7 @@ def test_each_way_is_proved_and_its_script_labels_a_video(to, exported, videos, 
 
 
 def test_a_program_holds_no_operator_of_ours(exported):
-    """So that it loads where this package is not."""
+    """Otherwise it could not be loaded without this package."""
     program = torch.export.load(exported("torch") / "model.pt2")
     graphs = [part.graph for part in program.graph_module.modules() if hasattr(part, "graph")]
     called = {str(node.target) for graph in graphs for node in graph.nodes}
@@ -124,7 +124,7 @@ def test_a_program_holds_no_operator_of_ours(exported):
 
 
 def shifted(program):
-    """Return a program whose logits are off by a little."""
+    """Return a program whose logits are slightly wrong."""
     with torch.no_grad():
         program.state_dict["classifier.head.bias"].add_(0.001)
     return program
@@ -147,7 +147,7 @@ def test_a_wrong_export_fails_and_leaves_the_earlier_one(
     assert list(tmp_path.iterdir()) == [out], "nothing else is left"
 
 
-def test_what_cannot_be_exported_is_said_in_a_sentence(checkpoint, tmp_path, monkeypatch, capsys):
+def test_unsupported_exports_are_refused_in_one_sentence(checkpoint, tmp_path, monkeypatch, capsys):
     (tmp_path / "notes.txt").touch()
     assert export(checkpoint, tmp_path, "torch") == 1
     assert "holds other files, such as notes.txt" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a traced classifier computes, for classifiers of every reading."""
+"""Traced classifiers of every reading compute the same as the originals."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ TOWER = {
     ],
     ids=str,
 )
-def test_a_graph_says_what_the_classifier_says_for_any_number_of_clips(settings):
+def test_a_graph_equals_the_classifier_for_any_number_of_clips(settings):
     torch.manual_seed(0)
     sizes = {"insert_after": 2, "window_size": 3, "d_prior": 4, "d_state": 4}
     config = PKS4Config(num_classes=5, pretrained=False, backbone_config=TOWER, **sizes, **settings)

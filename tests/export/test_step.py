@@ -1,4 +1,4 @@
-"""``pks4 export --step``: a causal classifier's step, in files that run without us."""
+"""``pks4 export --step``: a causal classifier's step, in files that run without the package."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def published(folder, **settings):
     config = PKS4Config(**sizes | settings)
     classifier = build_classifier(config)
     if settings.get("causal"):
-        torch.nn.init.normal_(classifier.pks4.scanner.out_proj.weight, std=0.3)  # it is zero
+        torch.nn.init.normal_(classifier.pks4.scanner.out_proj.weight, std=0.3)  # zero by default
     clip = ClipInput(
         label_names=list("abcdefgh"), num_frames=4, resize=36, frame_size=32,
         mean=[0.5] * 3, std=[0.25] * 3,
@@ -60,7 +60,7 @@ def causal(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(causal, tmp_path_factory):
-    """Return the folder of an export, made when it is first asked for."""
+    """Return the folder of an export, created on first use."""
     place = tmp_path_factory.mktemp("exports")
 
     def exported(to):
@@ -72,17 +72,17 @@ def exported(causal, tmp_path_factory):
     return exported
 
 
-SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # compilers take their time
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]  # compiling takes minutes
 WAYS = [
     "torch",
     pytest.param("onnx", marks=SLOW),
     pytest.param("aoti", marks=SLOW),
-]  # compilers take their time
+]  # compiling takes minutes
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("to", WAYS)
-def test_each_way_is_proved_over_whole_streams(to, exported):
+def test_each_way_is_verified_over_whole_streams(to, exported):
     place = exported(to)
     parity = json.loads((place / "parity.json").read_text())
     assert 0 <= parity["max_abs_difference"] < 1e-5 < parity["largest_logit"]
@@ -95,7 +95,7 @@ def test_each_way_is_proved_over_whole_streams(to, exported):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("to", WAYS)
-def test_a_script_without_us_follows_streams_as_we_do(to, causal, exported, tmp_path):
+def test_a_standalone_script_follows_streams_like_the_package(to, causal, exported, tmp_path):
     model = pks4_lightning.load(causal, device="cpu")
     torch.manual_seed(1)
     frames = torch.randn(2, 3, 12, 32, 32)
@@ -113,7 +113,7 @@ def test_a_script_without_us_follows_streams_as_we_do(to, causal, exported, tmp_
     )
     followed, answers = json.loads(run.stdout)
 
-    for number, logits in enumerate(answers):  # all frames so far are what a whole clip would be
+    for number, logits in enumerate(answers):  # compare with the clip of all frames so far
         whole = model.logits(frames[:, :, : number + 1])
         torch.testing.assert_close(torch.tensor(logits), whole, rtol=0, atol=1e-5)
 
@@ -138,7 +138,7 @@ def test_a_script_without_us_follows_streams_as_we_do(to, causal, exported, tmp_
     ],
     ids=str,
 )
-def test_what_cannot_be_followed_is_refused_in_a_sentence(settings, said, tmp_path, capsys):
+def test_classifiers_without_a_step_are_refused_in_one_sentence(settings, said, tmp_path, capsys):
     checkpoint = published(tmp_path / "published", **settings)
     given = ["--ckpt_path", str(checkpoint), "--to", "torch", "--out", str(tmp_path / "out")]
     assert main(["export", "--step", *given]) == 1

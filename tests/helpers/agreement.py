@@ -1,4 +1,4 @@
-"""Whether the index, the reader and FFmpeg say the same of a file."""
+"""Comparison of the index, the reader and FFmpeg on a file."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ __all__ = ["disagreements"]
 
 
 def disagreements(path: Path) -> list[str]:
-    """Compare verdicts, numbers of frames and pictures; return what differs, in words."""
+    """Compare verdicts, frame counts and frames; return the differences as sentences."""
     expected = decode_as_ffmpeg_does(path)
     record = probe_file(path.parent, path.name)
     fault, frames = _read(path)
@@ -40,7 +40,7 @@ def disagreements(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> tuple[str, np.ndarray]:
-    """Return the fault that the reader finds, if any, and all frames."""
+    """Return the reader's fault, if any, and all frames."""
     try:
         video = Video(path)
         try:

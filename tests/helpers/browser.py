@@ -1,4 +1,4 @@
-"""Drives Chromium through its debugging pipe; nothing but the browser has to be installed."""
+"""Control Chromium through its debugging pipe, which needs only the browser."""
 
 import base64
 import fcntl
@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-_READS, _WRITES = 3, 4  # the file descriptors that Chromium reads commands from and answers on
+_READS, _WRITES = 3, 4  # file descriptors on which Chromium reads commands and writes answers
 _OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe",
@@ -27,7 +27,7 @@ def find_chromium():
 
 @contextmanager
 def browser():
-    """Start Chromium, and give a way to open pages."""
+    """Start Chromium and yield a `Browser`."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         theirs_in, ours_out = map(_out_of_the_way, os.pipe())
         ours_in, theirs_out = map(_out_of_the_way, os.pipe())
@@ -66,7 +66,7 @@ class Browser:
         self.events = []
 
     def open(self, address, *, width=1200, height=900, dark=False):
-        """Open a page in a tab of its own."""
+        """Open a page in a new tab."""
         target = self.send("Target.createTarget", {"url": "about:blank"})["targetId"]
         attached = self.send("Target.attachToTarget", {"targetId": target, "flatten": True})
         page = Tab(self, attached["sessionId"])
@@ -80,7 +80,7 @@ class Browser:
         return page
 
     def send(self, method, params=None, session=None):
-        """Send a command, and wait for its result."""
+        """Send a command and wait for its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params or {}}
         if session:
@@ -105,24 +105,24 @@ class Browser:
 
 
 class Tab:
-    """A page."""
+    """A tab with a page."""
 
     def __init__(self, browser, session):
         self._browser, self._session = browser, session
 
     def send(self, method, params=None):
-        """Send a command about this page."""
+        """Send a command to this page."""
         return self._browser.send(method, params, self._session)
 
     def run(self, script):
-        """Return the value of an expression in the page."""
+        """Evaluate an expression in the page, and return its value."""
         given = {"expression": script, "returnByValue": True, "awaitPromise": True}
         answer = self.send("Runtime.evaluate", given)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, script, *, seconds=60):
-        """Wait until an expression is true in the page, and return it."""
+        """Wait until an expression is true in the page, and return its value."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
             assert time.monotonic() < end, f"in vain: {script}\n{self.text()}"
@@ -130,11 +130,11 @@ class Tab:
         return value
 
     def text(self, selector="body"):
-        """Return what a part of the page says."""
+        """Return the text of an element."""
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
     def upload(self, *files, selector="input[type=file]"):
-        """Choose files in a form, as a person does in its dialogue."""
+        """Choose files in a form's file dialogue."""
         self.wait_for(f"!!document.querySelector({json.dumps(selector)})")
         found = self.send("Runtime.evaluate", {
             "expression": f"document.querySelector({json.dumps(selector)})"
@@ -144,7 +144,7 @@ class Tab:
         })  # fmt: skip
 
     def screenshot(self, path):
-        """Keep a picture of the whole page."""
+        """Save a screenshot of the whole page."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
         shot = self.send("Page.captureScreenshot", {
             "captureBeyondViewport": True,
@@ -153,8 +153,8 @@ class Tab:
         Path(path).write_bytes(base64.b64decode(shot["data"]))
 
     def requests(self):
-        """Return the addresses that this page has asked for."""
-        self.run("0")  # what was reported before comes first
+        """Return the addresses that this page has requested."""
+        self.run("0")  # flushes the events reported so far
         return [
             event["params"]["request"]["url"]
             for event in self._browser.events
@@ -163,7 +163,7 @@ class Tab:
         ]
 
     def complaints(self):
-        """Return the errors that the browser has noted."""
+        """Return the errors in the browser's log."""
         self.run("0")
         entries = [
             event["params"]["entry"]
@@ -180,7 +180,7 @@ class Tab:
 
 
 def _out_of_the_way(descriptor):
-    """Move a descriptor above those that Chromium's are put on."""
+    """Move a descriptor above those reserved for Chromium."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(descriptor)
     return moved

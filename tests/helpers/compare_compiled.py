@@ -1,6 +1,6 @@
-"""Compare compiled classifiers with themselves before.
+"""Compare compiled classifiers with eager ones.
 
-`compare_compiled.py BACKEND TOWER...`, settings behind a tower: `"clip with scanner=gru"`.
+`compare_compiled.py BACKEND TOWER...`; settings follow a tower: `"clip with scanner=gru"`.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tests.helpers.towers import CASES
 
 
 def compare(backend, case, **settings):
-    # positions that are drawn anew in every pass could not be compared
+    # DINOv3 rescales positions randomly in every pass, which cannot be compared
     drawn = {"pos_embed_rescale": None} if case.fields["model_type"] == "dinov3_vit" else {}
     own = {
         "class_route": "token_t1d" if case.has_class_token else "tsm",

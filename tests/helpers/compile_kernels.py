@@ -1,4 +1,4 @@
-"""Compile the Triton kernels for a GPU that need not be there: `python compile_kernels.py`."""
+"""Compile the Triton kernels for a Hopper GPU, without one: `python compile_kernels.py`."""
 
 import torch
 import triton.language as tl
@@ -14,7 +14,8 @@ from pks4_lightning.ops.scan.forward_kernel import scan_forward_kernel
 HOPPER = GPUTarget("cuda", 90, 32)
 STREAMS = {"u", "x", "delta", "gate", "y", "dy", "du", "dx", "ddelta", "dgate"}
 COUNTS = {"first", "last", "num_sequences", "num_patches", "num_steps", "E", "ROW"}
-# strides of the steps in 14 x 14 patches of ViT-B/16: of E, of N; the gate is half of a projection
+# strides of time in streams of E and N channels, for the 14 x 14 patches of ViT-B/16; the gate is
+# half of a projection
 OF_E, OF_N = 196 * 1536, 196 * 16
 STEPS = {
     scan_forward_kernel: (OF_E, OF_E, OF_N, OF_N, 2 * OF_E, OF_E),
@@ -31,7 +32,7 @@ OPTIONAL = {
 
 
 def compile_kernel(kernel, sizes=None, *, even=False, absent=(), **options):
-    """Compile for bfloat16 streams, 16-byte aligned; `absent` optional arguments are None."""
+    """Compile for 16-byte aligned bfloat16 streams; the arguments in `absent` are None."""
     flags = {"WHOLE_T": even, "WHOLE_E": even, "SOFTPLUS": "bias" not in absent}
     constants = {"STEPS": STEPS[kernel], **SIZES, **flags, **(sizes or {}), **dict.fromkeys(absent)}
     wide = "*fp64" if constants["ACC"] == tl.float64 else "*fp32"
@@ -56,13 +57,13 @@ def compile_kernel(kernel, sizes=None, *, even=False, absent=(), **options):
 
 
 def launched_sizes(choose, num_steps=8):
-    """The sizes of a launch at the width of ViT-B/16."""
+    """Return the sizes of a launch at the width of ViT-B/16."""
     u = torch.empty(1, 1, num_steps, 1536, dtype=torch.bfloat16, device="meta")
     return choose(u, torch.empty(1536, 16, device="meta"))
 
 
 def check_that_threads_share_states_as_meant():
-    """Count the exchanges between threads, which depend on how tensors are laid out."""
+    """Count the exchanges between threads, which depend on the layout of tensors."""
     forward, backward = (
         compile_kernel(kernel, launched_sizes(choose), even=True, absent=absent).asm["ptx"]
         for kernel, choose, absent in (
@@ -70,13 +71,13 @@ def check_that_threads_share_states_as_meant():
             (scan_backward_kernel, scan_triton._backward_sizes, ["boundaries"]),
         )
     )
-    # 32 threads side by side hold all states of their channels; the first step sums B times C
+    # the 32 threads of a warp hold all states of their channels; the first step sums B times C
     assert forward.count("shfl.sync") == 4
-    # Two neighbours share two channels. Each step tells a pair its two writes, twice, and its
-    # output gradients, and sums over its states twice; where there is a state before it, also its
-    # step sizes, by two exchanges and by one, and a third sum.
+    # Two neighbouring threads share two channels. Each step exchanges their two inputs, twice, and
+    # their output gradients, and sums over the states twice. A step with a previous state also
+    # exchanges the step sizes, in two shuffles and in one, and sums a third time.
     assert backward.count("shfl.sync") == 8 * (2 + 2 + 2 + 1 + 1) + 7 * (2 + 1 + 1)
-    # what a product with ones sums for a step goes through shared memory once
+    # the sums that a step computes as a product with ones pass through shared memory once
     assert backward.count("bar.sync") == 2 * 8
 
 

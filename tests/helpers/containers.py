@@ -1,8 +1,8 @@
-"""Draws and writes healthy video files of every kind that people have.
+"""Draw and write valid video files of many kinds.
 
-A file is a ``Recipe``: container, codec and picture groups; which tracks there are beside the
-video, and in what order; even or uneven times; the whole file, or what ``-c copy`` leaves of it
-when it begins with another packet than the first. PyAV writes them; nothing of the package is used.
+A ``Recipe`` describes a file: container, codec and GOP structure; the other tracks and their order;
+constant or variable frame rate; a whole file, or one cut by ``-c copy`` at a packet other than the
+first. The files are written with PyAV alone, without the package.
 """
 
 import random
@@ -39,7 +39,7 @@ PIXELS = {
     "mjpeg": ("yuvj420p", "yuvj422p"),
 }
 X264_WAYS = ("open-gop=1", "intra-refresh=1", "b-pyramid=strict", "interlaced=1", "ref=4")
-# reference pictures hidden between those that are shown
+# hidden reference frames between the shown ones
 LOOKING_AHEAD = {"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "12"}
 
 MP4 = frozenset({".mp4", ".mov"})
@@ -65,7 +65,7 @@ EVEN_CODECS = frozenset({"mpeg2video", "mpeg1video", "libsvtav1"})
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a file is made of."""
+    """Description of a file."""
 
     suffix: str
     codec: str
@@ -77,22 +77,22 @@ class Recipe:
     b_frames: int = 0
     options: dict[str, str] = field(default_factory=dict)
     stamps: tuple[int, ...] = ()
-    """When frames are shown, in 25ths of a second; one after the other where empty."""
+    """Presentation times of frames, in 25ths of a second; consecutive if empty."""
     start: int = 0
-    """Added to all of them. What an MP4 file has before 0 is cut off by its edit list."""
+    """Added to all times. An MP4 file's edit list cuts off frames before 0."""
     tracks: tuple[str, ...] = ("video",)
     timecode: bool = False
-    """A track of its own says when it was recorded, as those of QuickTime cameras do."""
+    """Whether a separate track contains the recording time, as in files of QuickTime cameras."""
     cut: int = 0
-    """Packets of the video that are left out at its beginning, by copying the others."""
+    """Number of the video's first packets left out, by copying the others."""
     faststart: bool = False
-    """The table of samples of an MP4 file stands in front."""
+    """Whether an MP4 file's sample table is at its beginning."""
     joined: bool = False
-    """The file stands there twice, one behind the other."""
+    """Whether the file is concatenated with itself."""
 
 
 def draw_recipe(number: int) -> Recipe:
-    """Draw a recipe; the number decides."""
+    """Draw the recipe with this number (deterministic)."""
     draw = random.Random(f"recipe {number}")
     suffix = draw.choice(list(CODECS))
     codec = draw.choice(CODECS[suffix])
@@ -126,7 +126,7 @@ def draw_recipe(number: int) -> Recipe:
 
 
 def flip(draw: random.Random, probability: float = 0.4) -> bool:
-    """Toss a coin."""
+    """Return True with the given probability."""
     return draw.random() < probability
 
 
@@ -136,7 +136,7 @@ def _draw_options(recipe: Recipe, draw: random.Random) -> dict[str, str]:
         return LOOKING_AHEAD
     if codec == "libx264" and flip(draw, 0.5):
         way = draw.choice(X264_WAYS)
-        # fields have half the lines, and every colour plane has a whole number of them
+        # fields have half the lines, which must be a whole number in every colour plane
         return {} if "interlaced" in way and recipe.height % 16 else {"x264-params": way}
     if codec == "libx265" and flip(draw, 0.5):
         way = f"open-gop=1:keyint={recipe.gop}:log-level=none:pools=none"
@@ -147,7 +147,7 @@ def _draw_options(recipe: Recipe, draw: random.Random) -> dict[str, str]:
 
 
 def write_file(path: Path, recipe: Recipe) -> Path:
-    """Write a file; its suffix is the recipe's."""
+    """Write a file with the recipe's suffix, and return its path."""
     path = path.with_suffix(recipe.suffix)
     whole = path.with_stem(f"{path.stem}-whole") if recipe.cut else path
     with av.open(str(whole), "w", options=_options(recipe)) as container:
@@ -170,9 +170,9 @@ def _options(recipe: Recipe) -> dict[str, str]:
 
 
 def decode_as_ffmpeg_does(path: Path) -> list[np.ndarray]:
-    """All frames of a file by PyAV alone, without seeking, as RGB; what fails is passed over."""
+    """Decode all frames of a file with PyAV alone, without seeking, as RGB; skip errors."""
     frames: list[np.ndarray] = []
-    # a file of one picture is too short to show what it is
+    # a file with a single frame is too short to be recognised
     likely = "mpegts" if path.suffix == ".ts" else None
     try:
         container = av.open(str(path), format=likely, metadata_errors="replace")
@@ -194,7 +194,7 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame]:
     except av.error.InvalidDataError:
         return []
     except av.error.BlockingIOError:
-        # the rest of a packet that failed is still in the decoder
+        # the decoder still contains the rest of a packet that failed
         packet.stream.codec_context.flush_buffers()
         return _decode(packet)
 
@@ -205,7 +205,7 @@ def _time(packet: av.Packet) -> float:
 
 
 def _film(container):
-    """The video of a file, which may also have a cover, and a track that is a single picture."""
+    """Return the video stream of a file that may also contain a cover and a still image."""
     films = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
     return max(films, key=lambda stream: Disposition.default in stream.disposition, default=None)
 
@@ -258,7 +258,7 @@ def _add_video(container, recipe: Recipe):
 
 
 def _encode(track: str, stream, recipe: Recipe) -> Iterator[av.Packet]:
-    """Give the packets of a track."""
+    """Yield the packets of a track."""
     seconds = recipe.num_frames / 25
     if track == "video":
         for number in range(recipe.num_frames):
@@ -296,7 +296,7 @@ def _encode(track: str, stream, recipe: Recipe) -> Iterator[av.Packet]:
 
 
 def jpeg(height: int, width: int) -> bytes:
-    """An encoded picture."""
+    """Encode an image."""
     codec = av.CodecContext.create("mjpeg", "w")
     codec.height, codec.width, codec.pix_fmt = height, width, "yuvj420p"
     codec.time_base = Fraction(1, 25)
@@ -305,7 +305,7 @@ def jpeg(height: int, width: int) -> bytes:
 
 
 def _copy(source: Path, target: Path, cut: int) -> None:
-    """Copy all tracks, without the first packets of the video."""
+    """Copy all tracks without the video's first packets."""
     with av.open(str(source)) as whole, av.open(str(target), "w") as container:
         copies = {}
         for stream in whole.streams:

@@ -1,4 +1,4 @@
-"""Damaged video files: six base clips, each broken in 39 ways."""
+"""Damaged video files: six base clips, each damaged in 39 ways."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ BASES = {
 
 
 def write_clip(path: Path, base: str, *, seed: int = 0) -> Path:
-    """Write a clip of a moving texture in the way of one of the bases."""
+    """Write a clip of a moving texture in the format of one of the bases."""
     codec, pixels, options, container_options = BASES[base]
     draw = np.random.default_rng(seed)
     texture = draw.integers(0, 256, (12, 12, 3)).repeat(16, 0).repeat(16, 1).astype(np.uint8)
@@ -40,7 +40,7 @@ def write_clip(path: Path, base: str, *, seed: int = 0) -> Path:
 
 
 def mutations(seed: int = 0) -> dict[str, Callable[[bytes], bytes]]:
-    """Return the 39 ways to break a file, by name."""
+    """Return 39 functions that damage a file, by name."""
     ways: dict[str, Callable[[bytes], bytes]] = {}
     for size in (0, 1, 16, 100, 406):
         ways[f"first_{size}_bytes"] = lambda data, size=size: data[:size]
@@ -65,7 +65,7 @@ def mutations(seed: int = 0) -> dict[str, Callable[[bytes], bytes]]:
 
 
 def damaged_files(folder: Path, originals: Path, *, seed: int = 0) -> Iterator[Path]:
-    """Write every base clip below ``originals``, broken in every way, and yield the paths."""
+    """Write every base clip in ``originals``, damaged in every way, and yield the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for base in BASES:
         data = (originals / base).read_bytes()
@@ -76,8 +76,8 @@ def damaged_files(folder: Path, originals: Path, *, seed: int = 0) -> Iterator[P
 
 
 def all_frames(path: Path) -> list[bytes] | None:
-    """Decode a file as forgivingly as FFmpeg does; ``None`` if it raises."""
-    # not as a bare stream of pictures: an AVI whose header is gone passes for one
+    """Decode a file as leniently as FFmpeg; return ``None`` if it raises."""
+    # no bare image streams, because an AVI file without header is mistaken for one
     options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
     try:
         with av.open(str(path), options=options, metadata_errors="replace") as container:

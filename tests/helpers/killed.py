@@ -1,4 +1,4 @@
-"""Kills a command in the midst of its work, as a cluster or an empty battery does."""
+"""Kill a command while it is working."""
 
 import multiprocessing
 import time
@@ -8,9 +8,9 @@ from pks4_lightning.__main__ import main
 
 
 def kill_within(arguments: list[str], file: Path, num_bytes: int, *, timeout: float = 120) -> None:
-    """Run a ``pks4`` command until a file has so many bytes, and kill it without notice.
+    """Run a ``pks4`` command until a file has ``num_bytes`` bytes, then kill it with SIGKILL.
 
-    It runs in a fork, which spares it the start; one thread has nothing to hang on.
+    The command runs in a fork to save start-up time, which is safe because it has a single thread.
     """
     process = multiprocessing.get_context("fork").Process(target=main, args=(arguments,))
     process.start()

@@ -1,6 +1,6 @@
-"""Makes the video files that tests need, of every container, rhythm and pixel format.
+"""Video files for tests, with various containers, time stamps and pixel formats.
 
-Every picture says which frame it is: ten bands of black or white, a bit each, which survive any
+Every frame shows its number as ten black or white bands, one per bit, which survive any
 compression.
 """
 
@@ -23,9 +23,9 @@ FAST = {
 
 @dataclass
 class Clip:
-    """What a file is made of.
+    """Description of a file.
 
-    ``stamps`` are in hundredths of a second; ``None`` puts frames 4 apart, from ``offset`` on.
+    ``stamps`` are in hundredths of a second; ``None`` spaces frames by 4, starting at ``offset``.
     """
 
     suffix: str
@@ -45,7 +45,7 @@ class Clip:
 
 
 def picture(number: int, height: int, width: int) -> np.ndarray:
-    """Return a picture: its bands, over a pattern that wanders two pixels to the left per frame."""
+    """Return a frame: its bands, over a pattern that moves two pixels to the left per frame."""
     bands = np.array([200 if (number >> bit) & 1 else 55 for bit in range(BITS)])
     rows = bands[np.arange(height) * BITS // height]
     pattern = np.random.default_rng(0).normal(0, 1, (height + 8, width + 8, 3))
@@ -56,14 +56,14 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
 
 
 def read_number(pixels: np.ndarray) -> int:
-    """Read the number of an RGB or gray picture of any size."""
+    """Read the number of an RGB or gray frame of any size."""
     rows = [(2 * bit + 1) * pixels.shape[0] // (2 * BITS) for bit in range(BITS)]
     bright = pixels[rows].reshape(BITS, -1).mean(axis=1) > 127
     return sum(int(bit) << place for place, bit in enumerate(bright))
 
 
 def write_clip(path: Path, clip: Clip) -> Path:
-    """Write a clip; the path's suffix is the clip's."""
+    """Write a clip to the path with the clip's suffix, and return that path."""
     path = path.with_suffix(clip.suffix)
     codec = clip.codec or CODECS[clip.suffix]
     options = {"bf": str(clip.b_frames), **FAST.get(codec, {}), **clip.options}
@@ -74,7 +74,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
         if codec == "mpeg4":
             stream.codec_context.max_b_frames = clip.b_frames
         stream.bit_rate = 400_000
-        # AVI counts in frames; the others may show a frame at any time
+        # AVI counts frames; the other containers have arbitrary time stamps
         ticks = 1 if clip.suffix == ".avi" else 4
         stream.codec_context.time_base = Fraction(1, 25 * ticks)
         if clip.full_range:
@@ -103,7 +103,7 @@ def _write_sound(container, stream, seconds: float) -> None:
 
 
 def without_stamps(path: Path) -> Path:
-    """Copy a clip's H.264 data into an AVI file, which has no place for the times of pictures."""
+    """Copy a clip's H.264 data into an AVI file, which cannot store presentation times."""
     target = path.with_name(path.stem + "-no-stamps.avi")
     with av.open(str(path)) as source, av.open(str(target), "w") as container:
         stream = source.streams.video[0]
@@ -123,7 +123,7 @@ def without_stamps(path: Path) -> Path:
 
 
 def cut_out(path: Path, first: int) -> Path:
-    """Copy a clip's packets from this one on, as tools do that cut without encoding anew."""
+    """Copy a clip's packets from ``first`` on, like tools that cut without re-encoding."""
     target = path.with_name(f"{path.stem}-from-{first}{path.suffix}")
     with av.open(str(path)) as source, av.open(str(target), "w") as container:
         stream = source.streams.video[0]
@@ -139,7 +139,7 @@ def cut_out(path: Path, first: int) -> Path:
 
 
 def decode_in_order(path: Path) -> list[np.ndarray]:
-    """All frames of a file by PyAV alone, decoded from the beginning, as RGB."""
+    """Decode all frames of a file from the beginning with PyAV alone, as RGB."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1

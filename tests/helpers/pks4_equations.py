@@ -1,7 +1,7 @@
-"""PKS^4's module as its equations read, for every reading of them: the oracle of `PKS4Module`.
+"""The equations of PKS^4's module in every reading: the oracle of `PKS4Module`.
 
 Written from the paper's Equations 5 and 12-25 and the definitions of the controls, on named
-weights; of our own code only the naive scan is used, which has an oracle itself.
+weights. The only part of our own code is the naive scan, which is tested against another oracle.
 """
 
 import math
@@ -17,14 +17,14 @@ EPS = 1e-5  # of both norms
 
 
 def pks4_by_equations(weights, patches, *, residual, offsets=(-1, 0, 1), ends="zero", window=3):
-    """Return the patches after the module, BatchNorm with the statistics of the batch.
+    """Return the patches after the module, with BatchNorm in training mode.
 
     Args:
-        weights: Names of the module's parameters to tensors. What is absent is switched off.
+        weights: The module's parameters by name. Parts whose parameters are absent are off.
         patches: B T D H W.
-        residual: What the scan is added to.
-        offsets: Neighbouring frames of both operators.
-        ends: What the variation operator sees of neighbours that are not there.
+        residual: Tensor to which the scan is added.
+        offsets: Frame offsets of both operators.
+        ends: Variation of frames beyond the clip.
         window: Side of the correlation's window.
     """
     priors = patches
@@ -57,7 +57,7 @@ def part_of(weights, prefix):
 
 
 def frame_by_frame(layer, x, weights):
-    """Apply a layer of pictures to all leading axes at once: they share its statistics."""
+    """Apply a 2-D layer to all leading axes at once, so that they share its batch statistics."""
     y = layer(x.flatten(0, -4), weights)
     return y.unflatten(0, x.shape[:-3])
 
@@ -71,13 +71,13 @@ def conv_norm_relu(x, weights):
 
 
 def neighbour(x, t, tau):
-    """Frame t + tau, zero beyond the clip, and whether it is there."""
+    """Return frame t + tau (zero beyond the clip) and whether it exists."""
     inside = 0 <= t + tau < x.shape[1]
     return (x[:, t + tau] if inside else torch.zeros_like(x[:, t])), inside
 
 
 def correlations(x, offsets, window):
-    """Equation 15: cosines with the patches of a window, one displacement at a time."""
+    """Equation 15: cosine similarity with the patches of a window, one displacement at a time."""
     unit = x / x.norm(dim=2, keepdim=True).clamp_min(1e-6)
     radius = window // 2
     frames = []
@@ -102,7 +102,7 @@ def correlations(x, offsets, window):
 
 
 def variations(x, offsets, ends):
-    """Equation 17; a neighbour that is not there differs by nothing, or is zero."""
+    """Equation 17; a frame beyond the clip gives no difference, or counts as zero."""
     frames = []
     for t in range(x.shape[1]):
         of_frame = []
@@ -124,7 +124,7 @@ def aggregate(x, weights):
 
 
 def along_time(grid, weights):
-    """Apply what scans to every patch location by itself."""
+    """Apply the scanner or its control to every patch location separately."""
     x = grid.permute(0, 3, 4, 1, 2).flatten(0, 2)  # S T D
     centred = x - x.mean(-1, keepdim=True)
     normed = centred / (centred.square().mean(-1, keepdim=True) + EPS).sqrt()
@@ -172,7 +172,7 @@ def gru(x, weights):
 
 
 def attention(x, weights):
-    """ "Attention Is All You Need", Equation 1 and Section 3.5, in one head."""
+    """Single-head attention: "Attention Is All You Need", Equation 1 and Section 3.5."""
     width = x.shape[-1]
     sines = (width + 1) // 2
     positions = torch.zeros_like(x[0])

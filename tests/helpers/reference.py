@@ -1,4 +1,4 @@
-"""Slow, independent oracles. Each one is written from the formula, not from our code."""
+"""Slow, independent oracles, written from the formulas and not from our code."""
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ def selective_scan_closed_form(u, delta, A, B, C, D=None):
     """Selective scan as one masked T x T kernel instead of a recurrence."""
     num_steps = u.shape[1]
     log_decay_STEN = (delta.unsqueeze(-1) * A).cumsum(dim=1)
-    # masked before the exponential: afterwards the gradient would be inf * 0
+    # masked before the exponential; masked afterwards, the gradient would be inf * 0
     future_TR = torch.ones(num_steps, num_steps, dtype=torch.bool).triu(diagonal=1)
     between_STREN = log_decay_STEN.unsqueeze(2) - log_decay_STEN.unsqueeze(1)
     kernel_STREN = between_STREN.masked_fill(future_TR[None, :, :, None, None], -torch.inf).exp()
@@ -58,7 +58,7 @@ def local_correlation_loop(x, context_frames, window_size):
 
 
 def temporal_variation_loop(x, context_frames):
-    """PKS^4, Equation 17, with zero where the neighbour is not in the clip."""
+    """PKS^4, Equation 17, with zero for neighbours beyond the clip."""
     half = context_frames // 2
     differences = x.new_zeros(x.shape[0], x.shape[1], context_frames + 1, *x.shape[2:])
     for t in range(x.shape[1]):
@@ -69,10 +69,10 @@ def temporal_variation_loop(x, context_frames):
 
 
 def clip_block_with_class_route(block, tokens, before_attention, before_mlp):
-    """One CLIP block, PKS^4's Equations 10-11, with Equation 6 at both places of the class token.
+    """One CLIP block by PKS^4's Equations 10-11, with Equation 6 at both places of the class token.
 
     Args:
-        block: A transformers CLIP encoder layer, for its weights alone.
+        block: A transformers CLIP encoder layer, used for its weights only.
         tokens: B T L D.
         before_attention: Taps over (previous, same, next) frame, D x 3.
         before_mlp: Same, before the MLP.
@@ -114,7 +114,7 @@ def clip_block_with_class_route(block, tokens, before_attention, before_mlp):
 
 
 def patch_tokens_of_resized_weights(frames, weights, patch_size):
-    """FlexiViT, Equation 3, with the whole 2-D resize matrix and weights of the patches' size."""
+    """FlexiViT, Equation 3, with the full 2-D resize matrix applied to the weights."""
     size = weights.shape[-1]
     pixels = torch.eye(size**2, dtype=weights.dtype).view(-1, 1, size, size)
     columns = F.interpolate(
@@ -126,11 +126,11 @@ def patch_tokens_of_resized_weights(frames, weights, patch_size):
 
 
 def videomamba_loop(weights, video):
-    """VideoMamba, Figure 3 and Equations 1-4, token by token: the class token's vector.
+    """The class token's vector of VideoMamba (Figure 3, Equations 1-4), token by token.
 
     Args:
-        weights: Names to tensors, those of our network.
-        video: B C T H W, of the size that the position embeddings are made for.
+        weights: The parameters of our network by name.
+        video: B C T H W, at the size of the position embeddings.
     """
     kernel = weights["embedding.patches.weight"]
     positions, times = (

@@ -1,4 +1,4 @@
-"""Inputs for scans, and the gradients of every one of them."""
+"""Inputs for scans, and the gradients of all inputs."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Tiny towers of every family, and their blocks written out by hand from transformers' code."""
+"""Tiny towers of every family, and their blocks written out by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,13 +49,13 @@ def aimv2_block(block, x, *, enter=same, normed=same, middle=same):
 
 @dataclass(frozen=True)
 class Case:
-    """A tiny tower: its architecture, what transformers calls it, and what to expect of it."""
+    """A tiny tower: its architecture, its class in transformers, and its expected properties."""
 
     fields: dict[str, Any]
     model_class: str
     block: Callable[..., torch.Tensor]
     num_prefix: int
-    """Class token and registers."""
+    """Number of class and register tokens."""
     blocks: str
     has_class_token: bool = True
     d_frame: int = 16
@@ -147,15 +147,15 @@ CASES = {
     "aimv2": _aimv2(use_head=False),
     "aimv2 native": _aimv2(is_native=True),
 }
-"""By name: every family, and what its members differ in."""
+"""All families and their variants, by name."""
 
 
 def plain_vectors(case, classifier, video):
-    """What transformers' own model gives for every frame, with the classifier's weights.
+    """Return the vector of every frame from transformers' own model, with a classifier's weights.
 
     Args:
         case: The tower.
-        classifier: Whose backbone's weights are used.
+        classifier: Classifier whose backbone provides the weights.
         video: B C T H W.
     """
     import transformers

@@ -1,7 +1,7 @@
-"""Tests of the Triton convolution, run by test_triton.py in a process of their own.
+"""Tests of the Triton convolution, run by test_triton.py in a separate process.
 
-On a machine without a GPU that process interprets the kernels. Uninitialised memory is filled with
-NaN, and the stream lies between NaN, so that a value left out or read beyond the end shows.
+On a machine without a GPU, that process interprets the kernels. Uninitialised memory is filled with
+NaN and the stream is surrounded by NaN, to detect values not written and reads out of bounds.
 """
 
 import pytest
@@ -80,7 +80,7 @@ def test_rounds_once_from_float32(dtype):
     assert by_triton(**inputs).dtype == dtype
 
 
-def test_takes_halves_of_tokens_as_a_vit_lays_them_out_and_answers_in_kind():
+def test_takes_and_returns_halves_of_tokens_in_the_layout_of_a_vit():
     inputs = make_inputs(3, sizes=(6, 10, 4))
     clips = {**inputs, "x": inputs["x"].unflatten(0, (2, 3))}
     clips["weight"], clips["bias"] = clips["weight"][:5], clips["bias"][:5]

@@ -1,7 +1,7 @@
-"""Tests of the Triton scan, run by test_triton.py in a process of their own.
+"""Tests of the Triton scan, run by test_triton.py in a separate process.
 
-On a machine without a GPU that process interprets the kernels. Uninitialised memory is filled with
-NaN, and inputs lie between NaN, so that a value left out or read beyond the end shows.
+On a machine without a GPU, that process interprets the kernels. Uninitialised memory is filled with
+NaN and inputs are surrounded by NaN, to detect values not written and reads out of bounds.
 """
 
 import pytest
@@ -61,7 +61,7 @@ def between_nan(x):
         (19, (2, 5, 16)),
         (16, (1, 4, 20)),
         (131, (1, 2, 2)),
-        # VideoMamba's tokens of 8 frames; more than a minute in the interpreter
+        # VideoMamba's tokens for 8 frames; takes over a minute in the interpreter
         pytest.param(1569, (1, 2, 2), marks=pytest.mark.slow),
     ],
     ids=lambda value: str(value).replace(" ", ""),
@@ -132,7 +132,7 @@ def test_token_major_views_are_read_and_written_in_place():
 def test_offsets_beyond_32_bits():
     inputs = fused_inputs(2, torch.float16, sizes=(3, 3, 2))
     expected = by_triton(**inputs)
-    torch.use_deterministic_algorithms(False)  # nothing shall fill these four gigabytes
+    torch.use_deterministic_algorithms(False)  # avoids filling these four gigabytes
     far = torch.empty(2**31 + 64, dtype=torch.float16, device=DEVICE).as_strided(
         (3, 2, 3), (2**30, 3, 1)
     )

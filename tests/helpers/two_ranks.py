@@ -1,13 +1,19 @@
-"""Two processes on one machine, connected by gloo, as `torchrun` or Lightning's launchers do it."""
+"""Two processes on one machine, connected by gloo as by `torchrun` or Lightning's launchers."""
 
+import multiprocessing
 import os
+import runpy
 import socket
-import subprocess
 import sys
 
 from tests.conftest import ROOT
 
 TWO = ["--trainer.devices=2", "--trainer.num_nodes=1"]
+
+# Ranks are forked from a process that has imported the package once: the imports take longer than
+# the work of a tiny model.
+_RANKS = multiprocessing.get_context("forkserver")
+_RANKS.set_forkserver_preload(["pks4_lightning.cli.lightning_cli"])
 
 
 def free_port():
@@ -18,39 +24,57 @@ def free_port():
 
 def pks4_on_two_ranks(args, cwd):
     """Run one command as two ranks; return their outputs."""
-    return on_two_ranks(["-m", "pks4_lightning", *args], cwd)
+    return on_two_ranks(None, args, cwd)
 
 
-def on_two_ranks(python_args, cwd):
-    """Run Python as two ranks, the way a cluster's launcher does; return their outputs."""
+def on_two_ranks(script, args, cwd):
+    """Run a script, or `pks4` for None, as two ranks, as a cluster's launcher does.
+
+    Returns:
+        What each rank printed.
+    """
     common = {
-        **os.environ,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": "2",
         "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
         "TORCHELASTIC_RUN_ID": "test",
         "GROUP_RANK": "0",
         "LOCAL_WORLD_SIZE": "2",
     }
-    command = [sys.executable, *python_args]
+    logs = [cwd / f"rank{rank}_{common['MASTER_PORT']}.log" for rank in range(2)]
     ranks = [
-        subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        _RANKS.Process(
+            target=_run,
+            args=(script, args, cwd, log, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}),
         )
-        for rank in range(2)
+        for rank, log in enumerate(logs)
     ]
     try:
-        outputs = [rank.communicate(timeout=200)[0] for rank in ranks]
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            rank.join(timeout=200)
     finally:
         for rank in ranks:
             rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(outputs)
+            rank.join()
+    outputs = [log.read_text() for log in logs]
+    assert [rank.exitcode for rank in ranks] == [0, 0], "\n".join(outputs)
     return outputs
+
+
+def _run(script, args, cwd, log, environment):
+    """Run in the new process, with its output in a file."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(cwd)
+    os.environ.update(environment)
+    sys.path.insert(0, str(ROOT))
+    sys.argv = [str(script or "pks4"), *map(str, args)]
+    if script is None:
+        from pks4_lightning.__main__ import main
+
+        sys.exit(main(sys.argv[1:]))
+    runpy.run_path(str(script), run_name="__main__")

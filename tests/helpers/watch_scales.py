@@ -1,4 +1,4 @@
-"""A callback that writes down which scale every micro-batch of a training has."""
+"""A callback that records the scale of every micro-batch of a training."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `pks4 share` publishes is read as it was, runs nothing and names no path of the machine."""
+"""Folders from `pks4 share` load with the same results, run no code and contain no local paths."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ FILES = {"weights.safetensors", "classifier.json", "config.json", "README.md"}
 
 
 class Mark:
-    """Pickled, it writes a file where it is read."""
+    """When unpickled, it writes a file."""
 
     def __init__(self, path):
         self.path = path
@@ -63,7 +63,7 @@ def error_of(arguments, capsys):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_card_holds_what_the_test_found(shared, metrics):
+def test_the_card_contains_the_test_results(shared, metrics):
     assert {path.name for path in shared.iterdir()} == FILES
     said = json.loads(metrics.read_text())
     card = ModelCard.load(shared / "README.md")
@@ -103,7 +103,7 @@ def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metri
     assert b"/tmp" not in (shared / "weights.safetensors").read_bytes()[:5000]
 
 
-def test_a_shared_folder_says_what_its_checkpoint_says(shared, checkpoint, video):
+def test_a_shared_folder_predicts_like_its_checkpoint(shared, checkpoint, video):
     ours, theirs = (pks4_lightning.load(each, device="cpu") for each in (checkpoint, shared))
     assert theirs.predict(video) == ours.predict(video)
 
@@ -122,7 +122,7 @@ def test_transformers_reads_it_without_code_from_the_folder(shared, video, tmp_p
     assert list(model.config.id2label.values()) == ours.label_names
 
     with torch.no_grad():
-        model.classifier.head.bias += 1  # as if it had been trained further
+        model.classifier.head.bias += 1  # as if trained further
     model.save_pretrained(tmp_path / "saved")
     again = AutoModelForVideoClassification.from_pretrained(tmp_path / "saved").eval()
     with torch.no_grad():
@@ -133,7 +133,7 @@ def test_transformers_reads_it_without_code_from_the_folder(shared, video, tmp_p
 def test_no_pickle_is_read(shared, video, tmp_path):
     mark = tmp_path / "mark"
     pickle.loads(pickle.dumps(Mark(mark)))
-    mark.unlink()  # which is there: the pickle works
+    mark.unlink()  # loading the pickle in the test created it
     folder = tmp_path / "with pickles"
     shutil.copytree(shared, folder)
     for name in ("pytorch_model.bin", "best.ckpt", "weights.pkl"):
@@ -150,7 +150,7 @@ def test_no_pickle_is_read(shared, video, tmp_path):
 
 @pytest.fixture
 def hub(shared, tmp_path, monkeypatch):
-    """A cache of the hub that holds one repository in two revisions, and no network."""
+    """A hub cache with one repository in two revisions, without a network."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     repo = tmp_path / "cache" / "models--me--tiny"

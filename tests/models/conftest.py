@@ -25,7 +25,7 @@ def tiny_fields() -> dict:
 
 @pytest.fixture
 def make_classifier(randomise) -> Callable[..., PKS4Classifier]:
-    """Build a tiny classifier, by default with random parameters everywhere."""
+    """Build a tiny classifier; by default all its parameters are random."""
 
     def make(*, fresh: bool = False, **settings) -> PKS4Classifier:
         config = {
@@ -45,7 +45,7 @@ def make_classifier(randomise) -> Callable[..., PKS4Classifier]:
 
 @pytest.fixture
 def randomise() -> Callable[[torch.nn.Module], torch.nn.Module]:
-    """Set every parameter to a value from a fixed draw, none at a start that hides a path."""
+    """Set all parameters to fixed random values, because some initial values block gradients."""
 
     @torch.no_grad()
     def draw(module, seed=0):
@@ -64,7 +64,7 @@ def randomise() -> Callable[[torch.nn.Module], torch.nn.Module]:
 
 @pytest.fixture
 def draw() -> Callable[..., torch.Tensor]:
-    """Standard normal values from a generator of their own."""
+    """Standard normal values from a separate generator."""
 
     def normal(*shape, seed=0, dtype=torch.float32):
         generator = torch.Generator().manual_seed(seed)

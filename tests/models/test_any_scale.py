@@ -1,4 +1,4 @@
-"""One classifier for clips of any length and size, cut into patches of any size."""
+"""A classifier accepts clips of any length and size, and patches of any size."""
 
 import pytest
 import torch

@@ -4,7 +4,7 @@ import torch
 from pks4_lightning.models.causal_start import as_causal_start
 
 
-def test_each_tap_keeps_its_weight_for_the_past_and_the_future_goes_furthest_back():
+def test_weights_of_the_future_move_before_those_of_the_past():
     name = "class_route.0.before_mlp.weight"
     previous, same, following = 1.0, 2.0, 3.0
     weights = {name: torch.tensor([[[previous, same, following]]]), "head.bias": torch.ones(2)}
@@ -27,9 +27,9 @@ def test_each_offset_keeps_its_distance_in_the_order(make_classifier, context):
 
 
 def test_a_static_clip_looks_the_same_to_a_started_classifier(make_classifier, draw):
-    # of frames that are all alike, and far from the clip's ends, it does not matter which is meant
+    # for identical frames far from the clip's ends, the offset does not matter
     both_ways = make_classifier(context_frames=4).double().eval()
-    both_ways.pks4.scanner.dt_proj.bias.data.fill_(3.0)  # a scan that forgets quickly
+    both_ways.pks4.scanner.dt_proj.bias.data.fill_(3.0)  # a scan with a short memory
     causal = make_classifier(context_frames=4, causal=True).double().eval()
     causal.load_state_dict(as_causal_start(both_ways.state_dict()))
     frame = draw(1, 3, 1, 32, 32, dtype=torch.float64)

@@ -29,7 +29,7 @@ L14 = {
 }
 
 
-# torch imports deprecated parts of itself when its compiler is first loaded
+# torch's compiler imports deprecated modules when it is first loaded
 COMPILER_WARNINGS = pytest.mark.filterwarnings(
     "ignore:.*torch.jit.*is deprecated:DeprecationWarning"
 )
@@ -159,7 +159,7 @@ def test_every_row_of_the_ablations_runs_and_every_parameter_learns(
     F.cross_entropy(classifier(video), torch.tensor([0, 3])).backward()
     for name, parameter in classifier.named_parameters():
         assert parameter.grad is not None, name
-        # a constant added to every key changes no attention weight; a frame varies not from itself
+        # a constant added to all keys does not change attention; a frame does not vary from itself
         blind = ".variation." if settings.get("context_frames") == 0 else "k_proj.bias"
         if blind not in name and "k_proj.bias" not in name:
             assert parameter.grad.abs().sum() > 0, name
@@ -222,7 +222,7 @@ def test_the_hooks_of_a_copy_call_the_copy(make_classifier, video, class_route, 
         for part in (classifier.pks4, classifier.class_route):
             for parameter in part.parameters():
                 parameter.zero_()
-    # another number of frames: the twin must not read it from the original
+    # another number of frames, which the twin must not read from the original
     classifier(video[:, :, :1])
     torch.testing.assert_close(twin(video), before, rtol=0, atol=0)
     assert calls == ["original", "twin"]
@@ -308,14 +308,14 @@ ALL_COMPILED = [
     ids=["aot_eager", "aot_eager, all", "inductor, all"],
 )
 def test_compiled_in_one_graph_equals_eager_forward_and_backward(backend, cases):
-    # in a process of its own: shapes that are checked at run time would break the graph
+    # in a separate process, because run-time shape checks would break the graph
     script = ROOT / "tests" / "helpers" / "compare_compiled.py"
     run = subprocess.run([sys.executable, script, backend, *cases], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
 def test_a_seed_draws_the_module_before_the_backbone(make_classifier):
-    """The order of the first release; another one would give every seed other initial weights."""
+    """The order of the first release; another order would change the initial weights of a seed."""
     torch.manual_seed(0)
     alone = PKS4Module(16, window_size=3, d_prior=4, d_state=4)
     torch.manual_seed(0)
@@ -332,7 +332,7 @@ def test_compile_is_asked_of_the_classifier_and_keeps_its_keys(make_classifier):
 
 
 # logits of make_classifier().eval() for `video`, printed with torch.set_printoptions(precision=6);
-# renew them only together with the reason why the model's numbers moved
+# update them only with an explanation of why the model's numbers changed
 GOLDEN = [
     [0.043167, 0.104939, -0.469092, -0.535383, -0.070904],
     [-1.099167, -0.062628, -0.779843, -0.848099, 0.854950],
@@ -346,7 +346,7 @@ def test_logits_are_those_recorded(make_classifier, video):
 
 @pytest.fixture
 def one_process(tmp_path):
-    """A process group of this process alone."""
+    """A process group of a single process."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
     )
@@ -385,7 +385,7 @@ class TestWithoutTheOriginalWeights:
         ours = build_classifier(config).backbone.state_dict()
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
-    def test_loading_reports_what_came_and_what_is_new(self, config, caplog):
+    def test_loading_reports_loaded_and_new_parameters(self, config, caplog):
         with caplog.at_level(logging.INFO, logger="pks4_lightning"):
             build_classifier(config)
         loaded, new = caplog.messages

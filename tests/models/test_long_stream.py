@@ -1,4 +1,4 @@
-"""Ten thousand frames of a stream: what it keeps does not grow, what it says stays right."""
+"""A stream of ten thousand frames: the state does not grow, and the logits stay accurate."""
 
 import logging
 
@@ -32,7 +32,7 @@ def test_ten_thousand_frames(make_classifier):
         bytes_of_state.add(sum(part.nbytes for part in pytree.tree_leaves(exact)))
         if first >= NUM_FRAMES // 5:
             resident.append(resident_bytes())
-    late = drift[NUM_FRAMES // 10 // CHUNK :]  # before, few frames make up the mean
+    late = drift[NUM_FRAMES // 10 // CHUNK :]  # before that, the mean is over few frames
     growth = max(resident) - resident[0]
     logger.info("%s bytes of state, %d resident bytes more", bytes_of_state, growth)
     logger.info("drift: %.2g at first, then %.2g at most, %.2g", drift[0], max(late), drift[-1])

@@ -67,7 +67,7 @@ def test_patches_keep_their_place_on_the_grid(randomise, tokens):
     module = randomise(make_module()).eval()
     grid = tokens[:, :, 1:].reshape(2, 5, *GRID, D)
     mirrored = torch.cat([tokens[:, :, :1], grid.flip(3).reshape(2, 5, 6, D)], dim=2)
-    # with kernels that do not tell left from right, a mirrored picture gives a mirrored answer
+    # with symmetric kernels, a mirrored frame gives a mirrored output
     for layer in module.modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3):
             with torch.no_grad():

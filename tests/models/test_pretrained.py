@@ -71,9 +71,7 @@ def test_an_export_keeps_its_reading_and_an_older_one_the_first(trained, tmp_pat
         ("../towers/my/b16/", "b16"),
     ],
 )
-def test_an_export_says_nothing_of_the_folders_it_comes_from(
-    trained, tmp_path, backbone, published
-):
+def test_an_export_contains_no_source_paths(trained, tmp_path, backbone, published):
     content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     content["hyper_parameters"]["classifier"]["backbone"] = backbone
     torch.save(content, tmp_path / "x.ckpt")
@@ -85,7 +83,7 @@ def test_an_export_says_nothing_of_the_folders_it_comes_from(
     load_classifier(out)
 
 
-def test_they_are_used_without_lightning(exported):
+def test_exported_weights_are_used_without_lightning(exported):
     code = (
         "import sys, torch\n"
         "from pks4_lightning.models.pretrained import load_classifier\n"

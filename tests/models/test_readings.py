@@ -1,4 +1,4 @@
-"""Every reading of the module against its equations, and what must hold for all of them."""
+"""Every reading of the module compared with its equations, and properties of all readings."""
 
 import math
 
@@ -25,7 +25,7 @@ D, GRID = 6, (2, 3)
 SIZES = {"d_prior": 4, "window_size": 3, "d_state": 3, "context_frames": 2}
 BARE = {"use_correlation": False, "use_variation": False}
 
-# settings of the module, and what they come to in the equations
+# settings of the module, and the corresponding arguments of the equations
 READINGS = {
     **{
         f"{scanner}, {residual}": ({"scanner": scanner, "residual": residual}, {})
@@ -59,7 +59,7 @@ READINGS = {
 
 @pytest.mark.parity
 @pytest.mark.parametrize("reading", READINGS)
-def test_is_what_the_equations_say_forward_and_in_every_gradient(randomise, draw, reading):
+def test_equals_the_equations_forward_and_in_every_gradient(randomise, draw, reading):
     settings, in_equations = READINGS[reading]
     module = randomise(PKS4Module(D, **{**SIZES, **settings})).double()
     patches = draw(2, 4, D, *GRID, dtype=torch.float64).requires_grad_()
@@ -89,7 +89,7 @@ def test_is_what_the_equations_say_forward_and_in_every_gradient(randomise, draw
 def test_post_prior_with_a_zero_start_is_the_identity_and_every_prior_learns_at_once(
     make_classifier, draw, scanner
 ):
-    """Under ``single`` the priors' first gradient is zero; here it is that of the projection."""
+    """With ``single``, the priors' first gradient is zero; here it reaches their last layer."""
     settings = {"scanner": scanner, "residual": "post_prior", "prior_init": "zero"}
     classifier = make_classifier(fresh=True, class_route="none", **settings).train()
     video = draw(2, 3, 4, 32, 32)
@@ -147,7 +147,7 @@ def test_controls_are_as_large_as_the_scanner(scanner, backbone, insert_after):
 
 @pytest.mark.parity
 def test_attention_along_time_is_pytorchs_multi_head_attention(randomise, draw):
-    width = 128  # two heads
+    width = 128  # the width of two heads
     ours = randomise(TemporalAttention(width, num_parameters=4 * width**2 + 2 * width)).double()
     theirs = torch.nn.MultiheadAttention(width, 2, bias=False, batch_first=True).double()
     theirs.in_proj_weight.data, theirs.out_proj.weight.data = (
@@ -229,7 +229,7 @@ def test_under_autocast_comparisons_are_those_of_float32_only_where_it_is_asked_
 
 
 def test_float32_comparisons_in_a_classifier_of_half_precision(make_classifier, draw):
-    """Where the weights themselves are in bfloat16, float32 begins behind the reduction."""
+    """With bfloat16 weights, computation is in float32 only after the reduction."""
     video = draw(2, 3, 3, 32, 32)
     classifier = make_classifier(prior_precision="fp32").eval()
     exact = classifier(video)

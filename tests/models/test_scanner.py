@@ -71,7 +71,7 @@ def test_starts_as_mamba_does():
     step = F.softplus(scanner.dt_proj.bias)
     assert 0.001 * 0.999 <= step.min() < 0.003
     assert 0.03 < step.max() <= 0.1 * 1.001
-    # log-uniform: half of the steps below the geometric mean
+    # log-uniform: half of the step sizes are below the geometric mean
     assert 0.3 < (step < math.sqrt(0.001 * 0.1)).float().mean() < 0.7
 
 
@@ -102,7 +102,7 @@ def test_patches_of_a_clip_are_scanned_as_sequences_where_they_lie(scanner, draw
 
 
 class _Copies(TorchDispatchMode):
-    """Note the sizes of streams that are copied as they are."""
+    """Record the sizes of copied streams."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A stream's answers are those that whole clips get: after every frame, at any chunking."""
+"""Streaming gives the same logits as whole clips, after every frame and for any chunking."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def make_stream(make_classifier):
 
 
 def follow(classifier, frames, chunks, exists=None):
-    """Answers after every frame, and the state after the last one."""
+    """Return the logits after every frame, and the state after the last one."""
     state = classifier.initial_state(len(frames))
     answers = []
     for start, end in zip([0, *chunks], [*chunks, frames.shape[2]], strict=True):
@@ -68,7 +68,7 @@ def test_every_prefix_gets_the_answer_of_its_whole_clip(make_stream, frames, rou
     ],
     ids=str,
 )
-def test_so_does_every_ablation(make_stream, frames, settings):
+def test_every_prefix_gets_its_answer_in_every_ablation(make_stream, frames, settings):
     classifier = make_stream(**settings)
     answers, _ = follow(classifier, frames, (1, 7))
     for t in (1, 2, 3, 8, NUM_FRAMES):
@@ -166,7 +166,7 @@ def test_a_published_classifier_without_a_route_answers_with_a_delay(make_stream
     assert answers[:, :delay].isnan().all()
     ends = torch.cat([answers[:, delay:], classifier.flush(state)], dim=1)
     assert ends.shape[1] == NUM_FRAMES
-    # the embedding of a frame is what it adds to the running mean of the whole clip
+    # logits are the head's output for the running mean of frame vectors
     whole = classifier.frame_vectors(frames, None)
     means = classifier.head(whole.cumsum(1) / torch.arange(1, NUM_FRAMES + 1).view(1, -1, 1))
     torch.testing.assert_close(ends, means, rtol=0, atol=1e-12)
@@ -189,7 +189,7 @@ def test_a_causal_classifier_has_nothing_to_flush(make_stream, frames):
         ({"class_route": "none", "scanner": "attention"}, "scanner mamba, gru or none"),
     ],
 )
-def test_what_cannot_follow_a_stream_names_the_setting(make_stream, settings, setting):
+def test_unsupported_streaming_names_the_setting(make_stream, settings, setting):
     classifier = make_stream(causal=False, **settings)
     with pytest.raises(ValueError, match=setting):
         classifier.initial_state()
@@ -228,10 +228,10 @@ def test_a_stream_keeps_its_precision_under_autocast(make_stream, frames):
     assert (low[:, -1] - high[:, -1]).abs().max() < 1e-2 * high.abs().max()
 
 
-def test_training_on_prefixes_gets_the_answers_of_a_stream(make_stream, frames):
+def test_training_on_prefixes_gives_the_logits_of_a_stream(make_stream, frames):
     classifier = make_stream()
     answers, _ = follow(classifier, frames, ())
     classifier.answers_prefixes = True
     assert classifier(frames).shape == (2, 5)
-    classifier.training = True  # and nothing else, such as the statistics of a batch
+    classifier.training = True  # submodules such as BatchNorm stay in evaluation mode
     torch.testing.assert_close(classifier(frames), answers, rtol=0, atol=1e-12)

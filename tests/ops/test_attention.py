@@ -6,7 +6,7 @@ from pks4_lightning.ops.attention import attention
 
 def make_inputs(dtype, num_tokens=7):
     draw = torch.Generator().manual_seed(0)
-    shape = (4, 2, 3, num_tokens, 8)  # queries, keys, values, and the gradient of the result
+    shape = (4, 2, 3, num_tokens, 8)  # queries, keys, values, and the gradient of the output
     return torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype).unbind()
 
 

@@ -206,11 +206,11 @@ def test_every_frame_is_copied_once_however_many_frames_compare_with_it():
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (-1, 0), (0, -1), (2, -2)])
-def test_the_peak_follows_a_shift_of_the_picture(down, right):
+def test_the_peak_follows_a_shift_of_the_frame(down, right):
     frame = make_features(16, 9, 9)
     clip = torch.stack([frame, frame.roll((down, right), dims=(1, 2))]).unsqueeze(0)
     scores = local_correlation(clip, offsets=(-1, 0, 1), window_size=5)
-    # offset +1 of the first frame, away from the border that the roll tears open
+    # offset +1 of the first frame, away from the border, where the roll wraps around
     peaks = scores[0, 0, 2, :, 2:-2, 2:-2].argmax(0)
     assert (peaks == (down + 2) * 5 + right + 2).all()
 

@@ -9,7 +9,7 @@ SIZES = [1, 5, 6, 8, 12, 14, 16, 18, 24, 28, 48]
 
 
 def pictures(count, side, *, seed=0):
-    """Pictures whose amplitude falls with frequency as in photographs, of unit variance."""
+    """Random images of unit variance with the 1/f amplitude spectrum of photographs."""
     generator = torch.Generator().manual_seed(seed)
     frequency = torch.fft.fftfreq(side).square()
     frequency = (frequency[:, None] + frequency).clamp_min(side**-2).sqrt()
@@ -23,7 +23,7 @@ def bicubic(x, size):
 
 
 def errors(patch_size):
-    """Relative error of the tokens of 16×16 patches that come resized to another size."""
+    """Relative error of the tokens of resized 16×16 patches: ours, and with bicubic weights."""
     patches = F.unfold(pictures(16, 128), 16, stride=16).transpose(1, 2).reshape(-1, 1, 16, 16)
     weights = pictures(64, 16, seed=1)
     expected = F.conv2d(patches, weights)
@@ -69,14 +69,14 @@ def test_gradients_are_exact(patch_size):
 
 
 @pytest.mark.parametrize("patch_size", [18, 24, 28, 48])
-def test_patches_that_were_enlarged_give_the_very_tokens(patch_size):
+def test_enlarged_patches_give_the_same_tokens(patch_size):
     ours, plain = errors(patch_size)
     assert ours < 1e-14
     assert plain > 0.2
 
 
 @pytest.mark.parametrize(("patch_size", "most"), [(14, 0.035), (12, 0.055), (8, 0.11), (6, 0.15)])
-def test_patches_that_were_reduced_give_nearly_the_same_tokens(patch_size, most):
+def test_reduced_patches_give_nearly_the_same_tokens(patch_size, most):
     ours, plain = errors(patch_size)
     assert most / 2 < ours < most
     assert plain == pytest.approx(1 - (patch_size / 16) ** 2, abs=0.05), "scaled with the area"

@@ -17,7 +17,7 @@ def test_a_plane_over_the_grid_stays_one(grid_size):
     plane = torch.stack([rows + 0.5, columns + 0.5], dim=-1).flatten(0, 1) / side
     ours = resize_grid_positions(plane, grid_size).view(*grid_size, 2)
     assert ours.mean((0, 1)).tolist() == pytest.approx([0.5, 0.5])
-    # rows follow rows, columns follow columns
+    # the plane's slope along rows and columns is kept
     assert (ours[..., 0].diff(dim=0) > 0).all()
     assert ours[..., 0].diff(dim=1).abs().max() < 1e-6 if grid_size[1] > 1 else True
     assert (ours[..., 1].diff(dim=1) > 0).all()

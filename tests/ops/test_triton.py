@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="the triton package is not installed")
 
 
 def run_alone(tmp_path, *arguments, **environment):
-    """Run Python by itself: kernels are interpreted or compiled for the life of a process."""
+    """Run Python in a new process, because Triton interprets or compiles for a whole process."""
     inherited = {name: x for name, x in os.environ.items() if not name.startswith("TRITON_")}
     cache = {"TRITON_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -51,5 +51,5 @@ def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
     assert "skipped" not in out
 
 
-def test_kernels_compile_for_a_gpu_that_is_not_there(tmp_path):
+def test_kernels_compile_for_a_gpu_without_one(tmp_path):
     run_alone(tmp_path, ROOT / "tests" / "helpers" / "compile_kernels.py")

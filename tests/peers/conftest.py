@@ -17,7 +17,7 @@ SMALL = {
 
 @pytest.fixture
 def make_peer(randomise):
-    """Build a tiny classifier around a peer, by default with random parameters everywhere."""
+    """Build a tiny classifier with a peer; by default all its parameters are random."""
 
     def make(temporal, *, fresh=False, temporal_config=None, tower=None, **settings):
         config = PKS4Config(

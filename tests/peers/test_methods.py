@@ -1,4 +1,4 @@
-"""Each method against its own formulas, written out by hand and without hooks."""
+"""Each method compared with its formulas, written out by hand without hooks."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def tower_without_hooks(classifier, fields=TINY):
 
 
 class Names:
-    """The same parts of both families."""
+    """Common names for the parts of both families of towers."""
 
     def __init__(self, classifier, fields):
         tower = tower_without_hooks(classifier, fields)
@@ -53,7 +53,7 @@ on_both_families = pytest.mark.parametrize("fields", [TINY, VIT], ids=["CLIP", "
 
 
 def convolve_time(x, layer):
-    """A depthwise 3-D convolution (3, 1, 1) of B T P D, as the papers have it."""
+    """A depthwise 3-D convolution with kernel (3, 1, 1) of B T P D, as in the papers."""
     weight, bias = layer.conv.weight.unsqueeze(-1), layer.conv.bias
     clips = x.permute(0, 3, 1, 2).unsqueeze(-1)
     y = F.conv3d(clips, weight, bias, padding=(1, 0, 0), groups=len(weight))

@@ -1,4 +1,4 @@
-"""What holds for every method around an image tower."""
+"""Properties of every method that adapts an image tower."""
 
 import copy
 import gc
@@ -129,7 +129,7 @@ def test_adapters_alone_are_those_of_the_papers(settings, expected):
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_operations_are_those_of_the_closed_forms(settings, num_frames, expected):
-    """The closed forms have no layer norms, which are 0.2 % at most."""
+    """The closed forms leave out layer norms, which account for at most 0.2 %."""
     classifier = describe(PKS4Config(num_classes=174, **{"backbone": B, **settings}))
     flops = total_flops(count_flops(classifier, num_frames=num_frames, frame_size=224))
     assert flops.all_matmuls / 1e9 == pytest.approx(expected, rel=0.003)
@@ -181,9 +181,9 @@ def test_all_that_trains_and_nothing_else_gets_a_gradient(
         if trains:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
-            # behind the last attention nobody reads patches
+            # patches are not used after the last attention
             reaches = "blocks.2.before_mlp" not in name
-            # a bias of keys moves all scores alike: no more than rounding
+            # a key bias shifts all scores equally, so its gradient is only rounding error
             assert parameter.grad.any() == reaches or name.endswith("k_proj.bias"), name
         else:
             assert parameter.grad is None, name
@@ -333,7 +333,7 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
         ),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_a_sentence(settings, sentence):
+def test_unsupported_settings_are_refused_in_one_sentence(settings, sentence):
     tower = {name: TINY[name] for name in TINY if name != "projection_dim"}
     if settings.get("backbone_config", {}).get("model_type"):
         settings = {

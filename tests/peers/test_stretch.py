@@ -1,4 +1,4 @@
-"""StretchySnake on VideoMamba, its own host: every variant, exactness, gradients, the grid."""
+"""StretchySnake on VideoMamba, for which it was published: variants, exactness, gradients, grid."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_temporal_embeddings_are_interpolated_linearly_and_none_is_lost(make, dr
         own = embedding.temporal_embedding.clone()
         embedding.temporal_embedding.zero_()
         added = tokens - embedding(video)[:, 1:].unflatten(1, (8, 16))
-    middles = (torch.arange(8, dtype=torch.float64) + 0.5) / 2 - 0.5  # in frames of the own clip
+    middles = (torch.arange(8, dtype=torch.float64) + 0.5) / 2 - 0.5  # in original frames
     before = middles.clamp(0, 3).floor().long().clamp(max=2)
     share = (middles.clamp(0, 3) - before).unsqueeze(1)
     expected = (1 - share) * own[before] + share * own[before + 1]
@@ -146,7 +146,7 @@ def test_a_grid_is_tested_beside_another_checkpoint(network_args, tmp_path):
     cells = json.loads((tmp_path / "grid" / "results.json").read_text())["cells"]
     assert len(cells) == 12
     cost = {(cell["num_frames"], cell["resolution"]): cell["gflops"] for cell in cells}
-    # the same tokens at every resolution: what grows is the resize of patches, twice as many frames
-    # are twice the tokens but for the class token
+    # the number of tokens is the same at every resolution and, except for the class token,
+    # proportional to the frames; only the resize of patches grows with resolution
     assert cost[4, 32] / cost[2, 32] == pytest.approx(2, rel=0.05)
     assert (tmp_path / "grid" / "heat_map.png").is_file()

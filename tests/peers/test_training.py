@@ -1,4 +1,4 @@
-"""Every method trains, resumes, tests, predicts and is exported as PKS⁴ is."""
+"""Every method trains, resumes, tests, predicts and is exported like PKS⁴."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_a_stream_is_followed_in_windows(make_peer):
         follower(model, "state")
 
 
-def test_a_network_is_fed_what_it_was_published_with():
+def test_a_network_gets_the_input_it_was_published_with():
 
     config = PKS4Config(num_classes=5, network="videomamba_m", pretrained=True)
     preprocessing = preprocessing_of(config)

@@ -11,7 +11,7 @@ from tests.helpers.reference import videomamba_loop
 
 @pytest.fixture
 def make(randomise):
-    """Build a tiny network with random parameters everywhere."""
+    """Build a tiny network whose parameters are all random."""
 
     def network(**settings):
         sizes = {"num_layers": 2, "image_size": 16, "patch_size": 4, "num_frames": 3, "d_state": 4}
@@ -44,12 +44,12 @@ def test_long_clips_equal_a_loop_over_the_tokens(make, draw, num_frames):
     video = draw(1, 3, num_frames, 28, 28, dtype=torch.float64)
     with torch.no_grad():
         for direction in (network.layers[0].mixer.ahead, network.layers[0].mixer.back):
-            direction.dt_proj.bias.sub_(4.0)  # small steps and slow decays: states that last
+            direction.dt_proj.bias.sub_(4.0)  # small steps and slow decay, so that states persist
             direction.A_log.sub_(4.0)
         ours = network.eval()(video)
         theirs = videomamba_loop(dict(network.named_parameters()), video)
         video[:, :, -1] = 0
-        assert (network(video) - ours).abs().max() > 1e-3  # the last tokens reach the first
+        assert (network(video) - ours).abs().max() > 1e-3  # the last tokens affect the first
     torch.testing.assert_close(ours, theirs)
 
 
@@ -102,13 +102,13 @@ def test_every_token_is_seen_in_both_directions(randomise, draw):
 def test_any_length_size_and_patch_train_every_parameter(
     make, draw, num_frames, frame_size, patch_size, checkpointing
 ):
-    # a block that stochastic depth leaves out for all clips has no gradient
+    # a block that stochastic depth drops for all clips has no gradient
     network = make(gradient_checkpointing=checkpointing, drop_path_rate=0.0)
     network(draw(2, 3, num_frames, frame_size, frame_size), patch_size).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        # the class token comes first: forwards, what it reads out last has no past
+        # the class token is first, so its forward scan in the last layer has no history
         assert parameter.grad.any() or name == "layers.1.mixer.ahead.A_log", name
 
 
@@ -145,7 +145,7 @@ def test_the_residual_stream_stays_in_float32_under_autocast(make, draw):
 
 
 def published_names(network, *, wrapper=None, image=False):
-    """The network's weights as VideoMamba's own code names and shapes them."""
+    """Return the network's weights with the names and shapes of VideoMamba's own code."""
     theirs = {}
     for name, tensor in network.state_dict().items():
         head, dot, part = name.partition(".mixer.")

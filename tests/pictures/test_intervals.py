@@ -1,4 +1,4 @@
-"""Pictures of accuracies with their intervals."""
+"""Figures of accuracies with confidence intervals."""
 
 import pytest
 

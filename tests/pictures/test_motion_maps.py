@@ -61,13 +61,13 @@ def test_step_sizes_of_a_control_are_refused():
 def test_a_static_clip_does_not_change():
     still = clip(num_frames=1).expand(-1, -1, 7, -1, -1)
     maps = motion_maps(classifier(class_route="none"), still)
-    # between frames whose neighbours are all there: the correlation knows the ends of a clip
+    # only frames with all neighbours: the correlation depends on the ends of a clip
     assert maps.variation[:, 2:4].max() < 1e-5
     assert maps.variation[:, 1].max() > 1e-5
     assert (maps.displacement[:, -1] == 0).all()
 
 
-def test_nothing_stays_behind_in_the_classifier():
+def test_no_hooks_stay_in_the_classifier():
     model = classifier()
     hooks = [len(module._forward_hooks) for module in model.modules()]
     motion_maps(model, clip())

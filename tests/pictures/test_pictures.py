@@ -1,4 +1,4 @@
-"""Curves, contact sheets, confusion matrices: what is drawn, and what is refused."""
+"""Curves, contact sheets and confusion matrices: contents and errors."""
 
 import io
 
@@ -12,7 +12,7 @@ from pks4_lightning.pictures.style import COLOURS
 
 
 def render(figure):
-    """Draw for real: warnings about glyphs and layout are errors here."""
+    """Render a figure; warnings about glyphs and layout are errors here."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -23,7 +23,7 @@ def texts(figure):
 
 
 def make_clips(num_clips, num_frames):
-    """Each frame is filled with its own number."""
+    """Make clips whose frames are filled with their number."""
     values = np.arange(num_clips * num_frames, dtype=np.uint8).reshape(num_clips, num_frames)
     return np.broadcast_to(values[..., None, None, None], (num_clips, num_frames, 8, 8, 3))
 
@@ -83,7 +83,7 @@ def test_names_are_written_out_up_to_forty_classes(num_classes, labelled):
     render(figure)
 
 
-def test_every_class_of_a_large_set_is_named_where_the_picture_is_for_a_screen():
+def test_every_class_of_a_large_set_is_named_in_figures_for_screens():
     names = [f"Pretending to put something {k} behind something else" for k in range(174)]
     figure = confusion_matrix_figure(np.eye(174, dtype=int), names, with_all_names=True)
     axes = figure.axes[0]
@@ -94,7 +94,7 @@ def test_every_class_of_a_large_set_is_named_where_the_picture_is_for_a_screen()
     figure.draw_without_rendering()
     cell = axes.get_window_extent().height / 174
     name = axes.get_yticklabels()[0].get_window_extent()
-    assert name.height / 2 < cell < 2 * name.height  # lines of small print, one below the other
+    assert name.height / 2 < cell < 2 * name.height  # small text, line below line
     assert figure.get_window_extent().x0 <= name.x0
 
 

@@ -1,4 +1,4 @@
-"""Names beside points: all inside the axes, over no mark, name or line."""
+"""Labels of points stay inside the axes and overlap no mark, label or line."""
 
 import itertools
 

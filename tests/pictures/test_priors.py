@@ -1,4 +1,4 @@
-"""A square that moves over the patch grid, and what is drawn of it."""
+"""Maps and figure of the priors for a square that moves over the patch grid."""
 
 import io
 
@@ -23,9 +23,9 @@ TOWER = {
 
 
 def moving_square(down, right):
-    """Features of a square that moves so many patches per frame: 1 T M Y X, and its corners.
+    """Return features (1 T M Y X) of a square moving by (down, right) per frame, and its corners.
 
-    Every patch of the background has a direction of its own, and so has every patch of the square.
+    All patches of the background and of the square have mutually orthogonal features.
     """
     num_patches, num_parts = GRID * GRID, SIDE * SIDE
     features = torch.zeros(1, FRAMES, num_patches + num_parts, GRID, GRID)
@@ -49,7 +49,7 @@ def test_the_squares_patches_are_found_where_they_went(down, right):
         assert (maps.correlation[of_square][..., 2 + down, 2 + right] == 1.0).all()
         assert (maps.correlation[of_square].sum(axis=(-2, -1)) == 1.0).all()
         changed = np.zeros((GRID, GRID), bool)
-        for corner_top, corner_left in corners[t : t + 2]:  # what it leaves, and where it comes to
+        for corner_top, corner_left in corners[t : t + 2]:  # patches left and entered
             changed[corner_top : corner_top + SIDE, corner_left : corner_left + SIDE] = True
         np.testing.assert_allclose(maps.variation[0, t], np.where(changed, np.sqrt(2), 0), 1e-6)
         assert not maps.displacement[0, t][~changed].any()
@@ -68,10 +68,10 @@ def test_the_figure_frames_a_patch_that_changes_and_colours_its_window():
     for t, (top, left) in enumerate(corners[:-1]):
         (framed,) = shown[t].patches
         x, y = (round(GRID * each) for each in framed.get_xy())
-        assert (y, x) == (top, left)  # the first of the patches that change most
+        assert (y, x) == (top, left)  # the first of the patches with the largest change
         field = np.asarray(windows[t].images[1].get_array().filled(np.nan))
         assert np.nanmax(field) == field[top, left + 2] == 1.0
-        assert np.isnan(field[GRID - 1, GRID - 1])  # no part of the window
+        assert np.isnan(field[GRID - 1, GRID - 1])  # outside the window
         assert (np.asarray(variation[t].images[1].get_array()) == maps.variation[0, t]).all()
     assert not shown[-1].patches
     (framed,) = prior_figure(frames, maps, patch=(0, 8)).axes[0].patches
@@ -101,8 +101,8 @@ def classifier(**options):
 
 
 @pytest.mark.parametrize("options", [{}, {"scanner": "none", "residual": "post_prior"}], ids=str)
-def test_they_are_what_the_operators_compute(options):
-    """The operators' own comparisons, of the neighbour one frame later."""
+def test_maps_equal_what_the_operators_compute(options):
+    """The maps are the operators' comparisons with the next frame."""
     model = classifier(**options)
     computed = {}
     encoder = model.pks4.prior_encoder

@@ -20,7 +20,7 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_classes_stand_in_the_order_in_which_they_come():
+def test_classes_are_in_order_of_appearance():
     scores = np.zeros((4, 30))
     scores[[0, 1, 2, 3], [7, 7, 3, 9]] = 0.9
     scores[1, 5] = 0.3
@@ -47,6 +47,6 @@ def test_many_classes_are_twelve_and_a_brief_segment_has_no_name_in_it():
     assert len(bar.patches) == 30
 
 
-def test_nothing_is_no_timeline():
+def test_an_empty_timeline_is_refused():
     with pytest.raises(ValueError, match="at least one moment"):
         timeline_figure(np.zeros(1), np.zeros((0, 3)), [], names=NAMES, title="")

@@ -24,7 +24,7 @@ def result(table, row, seed, top1):
 RESULTS = [result(6, "1 of 4", 0, 0.5), result(6, "1 of 4", 1, 0.7), result(8, "0", 0, 0.6)]
 
 
-def test_points_of_the_paper_are_its_rows_and_ours_stand_beside_them():
+def test_points_are_the_papers_rows_and_ours():
     points = paper_points(1, "training_memory", computed={PKS4_B16: 22.0})
     assert len(points) == 10 + 1
     beside = [(point.cost, point.top1) for point in points if point.name == PKS4_B16]
@@ -65,7 +65,7 @@ def test_costs_are_read_from_either_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{}", "no json", '[{"table": 1}]'])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
+def test_an_unrelated_file_is_refused(tmp_path, content):
     path = tmp_path / "costs.json"
     path.write_text(content)
     with pytest.raises(ValueError, match="does not hold the paper's cells"):
@@ -74,7 +74,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         read_costs(tmp_path / "nothing.json", table=1, column="GFLOPs")
 
 
-def test_an_empty_picture_is_refused():
+def test_an_empty_figure_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         trade_off_figure({})
     with pytest.raises(ValueError, match="at least one"):

@@ -1,6 +1,6 @@
-"""Faults of numbers and memory, which ``launcher.start(..., prepare=...)`` plants.
+"""Numerical and memory faults to plant with ``launcher.start(..., prepare=...)``.
 
-Each notes in the run's folder that it has happened, and to which videos.
+Each fault records in the run's folder that it has happened, and for which videos.
 """
 
 import json
@@ -18,7 +18,7 @@ NAN = float("nan")
 
 
 def plant_nan(folder, where, step, rank=0):
-    """Make input, loss or gradient of an optimiser step's last micro-batch bad, on one rank."""
+    """Put a NaN into input, loss or gradient of a step's last micro-batch, on one rank."""
     folder, own_rank = Path(folder), int(os.environ.get("RANK", "0"))
     plain_step = VideoClassificationTask.training_step
 
@@ -39,7 +39,7 @@ def plant_nan(folder, where, step, rank=0):
 
 
 def _keep_weights(folder, rank, step):
-    """Save the parameters before the step, and those that the run ends with."""
+    """Save the parameters before the step and at the end of the run."""
 
     def save(task, name):
         parameters = {
@@ -60,7 +60,7 @@ def _keep_weights(folder, rank, step):
 
 
 def plant_out_of_memory(folder, most, step, rank=0):
-    """From an optimiser step on, let a forward pass of more clips than that run out of memory."""
+    """From a step on, make forward passes of more than ``most`` clips run out of memory."""
     if int(os.environ.get("RANK", "0")) != rank:
         return
     now = {"step": 0}
@@ -81,7 +81,7 @@ def plant_out_of_memory(folder, most, step, rank=0):
 
 
 def plant_out_of_memory_in_validation(folder):
-    """Let the first validation run out of memory."""
+    """Make the first validation run out of memory."""
     plain_forward = PKS4Classifier.forward
 
     def forward(classifier, video, patch_size=None):

@@ -1,7 +1,4 @@
-"""What the tests of checkpoints do in a process of their own: save, live on a small disk, obey.
-
-Functions for the launcher's ``prepare``.
-"""
+"""Functions for the launcher's ``prepare`` in the tests of checkpoint files."""
 
 import ctypes
 import itertools
@@ -12,7 +9,7 @@ import torch
 
 
 def save_for_ever(folder, megabytes):
-    """Save one checkpoint after another; the number of the last one that was done is in a file."""
+    """Save one checkpoint after another; a file contains the number of the last complete one."""
     from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO
 
     torch.set_num_threads(1)
@@ -28,9 +25,9 @@ def save_for_ever(folder, megabytes):
 
 
 def obey_permissions():
-    """Give up the rights by which root writes into folders that are read-only."""
+    """Give up root's capabilities to ignore file permissions."""
     libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the third version of the call; this process
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of the interface; this process
     rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
     if os.geteuid() == 0:
         assert libc.capget(header, rights) == 0
@@ -40,7 +37,7 @@ def obey_permissions():
 
 
 def enter(holder):
-    """Enter the namespaces of another process, so that its mounts are seen."""
+    """Enter the namespaces of another process, so that its mounts are visible."""
     libc = ctypes.CDLL(None, use_errno=True)
     namespaces = [os.open(f"/proc/{holder}/ns/{kind}", os.O_RDONLY) for kind in ("user", "mnt")]
     for namespace in namespaces:

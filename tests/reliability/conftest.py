@@ -1,7 +1,7 @@
-"""Launched processes, how often a test repeats, and where the full counts are written down.
+"""Fixtures for launching processes, repeating tests and recording full counts.
 
-By default every test runs a small number of times. ``make test-reliability`` sets ``PKS4_FULL=1``:
-then the numbers are those that the project promises, and the outcome of each goes into
+By default every test repeats a few times. ``make test-reliability`` sets ``PKS4_FULL=1``: tests
+then repeat as often as the project promises, and write their outcomes to
 ``benchmarks/results/reliability.json``.
 """
 
@@ -26,7 +26,7 @@ def _launcher():
 
 @pytest.fixture
 def launcher(_launcher, tmp_path):
-    """Starts commands; what a test leaves running is ended after it."""
+    """Starts commands, and ends after a test those still running."""
     _launcher.folder = tmp_path
     yield _launcher
     _launcher.clear()
@@ -34,13 +34,13 @@ def launcher(_launcher, tmp_path):
 
 @pytest.fixture
 def times():
-    """How often to repeat: ``times(4, full=25)``."""
+    """Return the number of repetitions: ``times(4, full=25)``."""
     return lambda few, *, full: full if FULL else few
 
 
 @pytest.fixture
 def record(request):
-    """Write down an outcome of a full run: ``record("torn checkpoints", kills=40, torn=0)``."""
+    """Record an outcome of a full run: ``record("torn checkpoints", kills=40, torn=0)``."""
 
     def write(name, **numbers):
         if not FULL:

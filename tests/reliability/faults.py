@@ -1,6 +1,6 @@
 """Faults and delays that a launched command plants in itself before it runs; see `launch.py`.
 
-Each writes a file when it happens, so that a test can wait for it and know that it did.
+Each writes a file when it happens, so that a test can wait for it.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.reliability.traces import trace
 
 
 def mark(folder, what):
-    """Say that something happens, by one more byte in a file."""
+    """Record an event by appending a byte to a file."""
     with Path(folder, what).open("a") as file:
         file.write(".")
 
@@ -27,7 +27,7 @@ def on_this_rank(rank):
 
 
 def before(owner, method, action):
-    """Have a method do something with its object first."""
+    """Patch a method to call ``action`` with its object first."""
     original = getattr(owner, method)
 
     def acting(itself, *args, **kwargs):
@@ -38,7 +38,7 @@ def before(owner, method, action):
 
 
 def announce_stages(folder, seconds):
-    """Mark the stages as rank 0 passes them, and stay in each for a moment."""
+    """Mark the stages that rank 0 passes, and pause in each."""
 
     def announced(stage):
         def action(task):
@@ -55,18 +55,18 @@ def announce_stages(folder, seconds):
 
 
 def announce_and_trace(folder, seconds, path):
-    """Announce the stages, and write down what each batch and step is."""
+    """Announce the stages, and trace each batch and step."""
     trace(path)
     announce_stages(folder, seconds)
 
 
 def as_installed():
-    """Be started by the installed script, as Lightning then starts the other ranks."""
+    """Pretend to be the installed script, which Lightning then starts for the other ranks."""
     sys.argv[0] = str(Path(sys.executable).with_name("pks4"))
 
 
 def at_step(step, action):
-    """Do something in the forward pass of a training step, counted from 1."""
+    """Call ``action`` at the beginning of a training step, counted from 1."""
     done = [0]
 
     def acting(_task):
@@ -102,7 +102,7 @@ def rank_killed(folder, rank, step):
 
 
 def rank_stopped(folder, rank, step):
-    """SIGSTOP a rank, as a debugger or a frozen container does."""
+    """SIGSTOP a rank, like a debugger or a frozen container."""
 
     def action():
         mark(folder, "fired")
@@ -124,7 +124,7 @@ def exception_in_forward(folder, rank, step):
 
 
 class SleepingDataset(VideoDataset):
-    """A dataset that at some video never returns, in whichever process it decodes."""
+    """A dataset that hangs at some video, in the process that decodes it."""
 
     fault = None
 
@@ -143,14 +143,14 @@ def sleep_for_ever():
 
 
 def sleep_in_dataset(folder, rank, step):
-    """Stay in the dataset for ever at a video of some step."""
+    """Hang in the dataset at a video of some step."""
     stages.VideoDataset = SleepingDataset
     if on_this_rank(rank):
         SleepingDataset.fault = folder, 4 * step
 
 
 def sleep_in_worker(folder, rank, step):
-    """The same in a data worker, which gets the fault along with the data set."""
+    """Hang in a data worker, which receives the fault with the dataset."""
     sleep_in_dataset(folder, rank, step)
     original = SleepingDataset.__init__
 
@@ -163,7 +163,7 @@ def sleep_in_worker(folder, rank, step):
 
 
 def undecodable(rank):
-    """Have the first three training videos of a rank not decode."""
+    """Make decoding of the first three training videos of a rank fail."""
     original = VideoDataset._decode
     failed = []
 

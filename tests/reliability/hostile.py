@@ -1,4 +1,4 @@
-"""Files that would harm whoever opens them carelessly: each leaves a mark if its code runs."""
+"""Malicious files: each leaves a mark if its code runs."""
 
 import io
 import os
@@ -14,7 +14,7 @@ MODULE = "evil_canary"
 
 
 def plant_module(folder):
-    """Write a module that leaves a mark when it is imported; return the mark's path."""
+    """Write a module that leaves a mark when imported; return the mark's path."""
     mark = folder / "mark"
     (folder / f"{MODULE}.py").write_text(
         f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n"
@@ -25,12 +25,12 @@ def plant_module(folder):
 
 
 def let_modules_in(folder):
-    """Make a launched command find the module of :func:`plant_module`."""
+    """Make the module of :func:`plant_module` importable in a launched command."""
     sys.path.insert(0, folder)
 
 
 class Calls:
-    """Pickles as the call of a function."""
+    """An object that pickles as a function call."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -40,7 +40,7 @@ class Calls:
 
 
 def hostile_checkpoints(good, folder, mark):
-    """Return the 12 hostile files, by name, most of them made from a good checkpoint."""
+    """Return the 12 hostile files by name, most of them made from a good checkpoint."""
     touch = Calls(os.system, f"touch {mark}")
     (folder / "hubconf.py").write_text(f"import os\nos.system('touch {mark}')\ndef model(): pass\n")
     hub = Calls(torch.hub._load_local, str(folder), "model")
@@ -76,11 +76,11 @@ def hostile_checkpoints(good, folder, mark):
 
 
 NUMEL = 1234567
-"""Elements of the tensor that two of the files lie about: found by this number."""
+"""Number of elements of the tensor that two of the files misdeclare; unique, to find it."""
 
 
 def _declare_more(name, content):
-    """Let the pickle speak of a tensor, and of a storage, of a trillion elements."""
+    """Make the pickle declare a tensor and a storage of a trillion elements."""
     small = b"J" + NUMEL.to_bytes(4, "little")
     large = b"\x8a\x06" + (2**40).to_bytes(6, "little")
     if name.endswith("data.pkl"):
@@ -90,7 +90,7 @@ def _declare_more(name, content):
 
 
 def _store_less(name, content):
-    """Cut the large tensor's bytes off after the first hundred."""
+    """Truncate the large tensor to its first hundred bytes."""
     return content[:100] if len(content) == 4 * NUMEL else content
 
 
@@ -105,7 +105,7 @@ def _rewrite_with_large_tensor(checkpoint, target, change):
 
 
 def _legacy_tar(target, content):
-    """Write the format that torch had before 0.1.10: a tar of pickles."""
+    """Write torch's format before 0.1.10, a tar of pickles."""
     with tarfile.open(target, "w") as archive:
         for name in ("sys_info", "pickle", "storages", "tensors"):
             payload = pickle.dumps(content)
@@ -116,10 +116,10 @@ def _legacy_tar(target, content):
 
 
 class PeakMemory:
-    """By how much the process's memory grew at most inside the ``with`` block, in MB."""
+    """Peak growth of the process's memory inside the ``with`` block, in MB."""
 
     def __enter__(self):
-        Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is used now
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         self._start = self._read("VmRSS")
         self.growth = 0.0
         return self

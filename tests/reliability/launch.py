@@ -1,4 +1,4 @@
-"""Commands that run as processes of their own, so that a test can kill them at any moment."""
+"""Run commands as separate processes that a test can kill at any moment."""
 
 import json
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Launched:
-    """One running ``pks4`` command. What it prints is in ``output``."""
+    """A running ``pks4`` command, whose output is in the file ``output``."""
 
     def __init__(self, pid, output):
         self.pid = pid
@@ -27,7 +27,7 @@ class Launched:
         return self.output.read_text(errors="replace")
 
     def wait(self, timeout=120):
-        """Return the exit status, -9 after a SIGKILL; fail if it is still running by then."""
+        """Return the exit status (-9 after a SIGKILL); fail if still running at the timeout."""
         if not self.ended.wait(timeout):
             raise AssertionError(
                 f"still running after {timeout} s, with {len(self.family())} processes:\n"
@@ -36,7 +36,7 @@ class Launched:
         return self.status
 
     def wait_until(self, condition, timeout=120):
-        """Wait until a condition holds; fail if the process ends before, or at the timeout."""
+        """Wait until a condition holds; fail if the process ends first, or at the timeout."""
         deadline = time.monotonic() + timeout
         while not condition():
             if self.ended.is_set():
@@ -47,16 +47,16 @@ class Launched:
             time.sleep(0.005)
 
     def send(self, number):
-        """Send a signal to the process alone."""
+        """Send a signal to the process, but not to its children."""
         if not self.ended.is_set():
             os.kill(self.pid, number)
 
     def family(self):
-        """Return the live processes of the command: itself, and all it has started."""
+        """Return the live processes of the command: itself and all that it has started."""
         return [pid for pid, session in _sessions() if session == self.pid]
 
     def kill_family(self, timeout=10):
-        """Kill what is left of the command; fail if that does not end it."""
+        """Kill all processes of the command; fail if that does not end them."""
         deadline = time.monotonic() + timeout
         while family := self.family():
             assert time.monotonic() < deadline, family
@@ -67,7 +67,7 @@ class Launched:
 
 
 class Launcher:
-    """Starts commands, with their outputs in ``folder``."""
+    """Starts commands, with their output in ``folder``."""
 
     def __init__(self):
         self.folder = None
@@ -97,7 +97,7 @@ class Launcher:
                 if "status" not in message:
                     self._pids.append(message["pid"])
                     self._answered.notify_all()
-                    # its end can be reported at once: it must be known by then
+                    # the process must be registered before its end can be reported
                     self._answered.wait_for(lambda: not self._pids, timeout=10)
                     continue
                 for process in self.launched:
@@ -109,11 +109,12 @@ class Launcher:
         """Start ``pks4 ARGS``.
 
         Args:
-            args: The arguments, the command first.
-            cwd: Where it runs; a folder of the test's own by default.
-            env: Additions to the environment.
-            prepare: ``module:function`` that the new process calls before the command, with
-                ``given``: the place to plant a fault.
+            args: The command and its arguments.
+            cwd: Working directory; the test's own folder by default.
+            env: Additional environment variables.
+            prepare: ``module:function`` that the new process calls with ``given`` before the
+                command, to plant a fault.
+            given: Arguments of ``prepare``.
         """
         output = self.folder / f"output_{len(self.launched)}.txt"
         output.touch()
@@ -135,7 +136,7 @@ class Launcher:
         return process
 
     def start_ranks(self, *args, world_size=2, **options):
-        """Start the same command once per rank, as ``torchrun`` on one machine does."""
+        """Start the same command once per rank, like ``torchrun`` on one machine."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -154,7 +155,7 @@ class Launcher:
         ]
 
     def clear(self):
-        """End what is left of the commands."""
+        """End all commands that are still running."""
         for process in self.launched:
             process.kill_family()
             process.ended.wait(10)
@@ -168,12 +169,12 @@ class Launcher:
 
 
 def _sessions():
-    """Yield every live process with its session's number."""
+    """Yield the id and the session id of every live process."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # a killed process holds its files and locks until the last of its threads has ended
+        # a killed process keeps its files and locks until its last thread has ended
         if fields[0] not in "ZX" or int(fields[17]) > 1:
             yield int(folder.name), int(fields[3])

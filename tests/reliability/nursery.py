@@ -1,4 +1,4 @@
-"""The process that all launched commands are forked from: it has paid for the imports once.
+"""The process from which launched commands are forked, so that imports happen only once.
 
 Run as a script by ``launch.py``. It reads one JSON object per line from standard input, forks, and
 answers with a line ``{"pid": ...}``; when a child ends it writes ``{"pid": ..., "status": ...}``.
@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-import pks4_lightning.cli.lightning_cli  # noqa: F401 - imported before the forks, for their sake
+import pks4_lightning.cli.lightning_cli  # noqa: F401 - imported once, before forking
 
 
 def say(**message):
@@ -22,7 +22,7 @@ def say(**message):
 
 
 def serve():
-    """Fork on request; return the request in a child, and None in the end."""
+    """Fork on request; return the request in a child, and None at the end of input."""
     waiting = b""
     while True:
         readable, _, _ = select.select([0], [], [], 0.02)
@@ -46,9 +46,9 @@ def serve():
 
 
 def become(request):
-    """Turn this fork into the process that was asked for."""
+    """Turn this fork into the requested process."""
     os.setsid()
-    # tests may run where it is ignored, as jobs in the background of a script do
+    # SIGINT may be ignored here, as in background jobs of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
     output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)

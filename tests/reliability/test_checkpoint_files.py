@@ -1,4 +1,4 @@
-"""Checkpoints after kills, on full disks, in read-only folders, and with bits that flipped."""
+"""Checkpoints after kills, on full disks, in read-only folders, and with flipped bits."""
 
 import os
 import random
@@ -19,14 +19,14 @@ from pks4_lightning.training.checkpoints.reading import load_checked, read_check
 from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
 
 FAULTS = "tests.reliability.checkpoint_faults"
-# a checkpoint that takes longer than a step
+# writing a checkpoint takes longer than a step
 SAVES_OFTEN = [
     "--model.classifier.backbone_config.hidden_size=256",
     "--model.classifier.backbone_config.intermediate_size=512",
     "--last_checkpoint.every_n_train_steps=1",
     "--trainer.max_epochs=400",
 ]
-# 16 steps in an epoch, and a checkpoint after each: it is what is written next at any moment
+# 16 steps per epoch with a checkpoint after each, so that checkpoints are written all the time
 SHORT_STEPS = [
     "--data.batch_size=1",
     "--model.recipe.reference_batch=1",
@@ -44,7 +44,7 @@ def leftovers(folder):
 
 @pytest.fixture
 def other_disk():
-    """A folder on another file system than the tests': where temporary files are often kept."""
+    """A folder on another file system than the tests, as is common for temporary files."""
     folder = Path("/dev/shm")
     if not folder.is_dir():
         pytest.skip("there is no second file system")
@@ -53,7 +53,7 @@ def other_disk():
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 3 MB that is mounted for one process alone, and for those that enter it."""
+    """A disk of 3 MB, mounted only for one process and for those that enter its namespace."""
     folder = tmp_path / "disk"
     folder.mkdir()
     script = f"mount -t tmpfs -o size=3m none {folder} && echo ready && exec sleep 600"
@@ -127,7 +127,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_each_time(
     last = folder / "checkpoints" / "last.ckpt"
     kills, steps = times(3, full=12), [0]
 
-    def has_gone_on():  # read while it is being replaced: it is whole at any moment
+    def has_gone_on():  # reads during replacement: the file is always complete
         return last.is_file() and read_checkpoint(last)["global_step"] > steps[-1]
 
     for _ in range(kills):
@@ -245,7 +245,7 @@ def test_every_flipped_bit_is_detected(trained, times, tmp_path, record):
     assert missed == []
 
 
-def test_every_bit_of_the_seal_itself_is_guarded(tmp_path):
+def test_every_flipped_bit_of_the_seal_is_detected(tmp_path):
     WholeCheckpointIO().save_checkpoint(checkpoint(), tmp_path / "x.ckpt")
     content = (tmp_path / "x.ckpt").read_bytes()
     bits = range(8 * len(content) - 8 * 150, 8 * len(content))
@@ -288,7 +288,7 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_named(tmp_path
     assert "last.ckpt cannot be read as a checkpoint" in caplog.text
 
 
-def test_a_run_goes_on_from_best_where_last_is_damaged(trained, tmp_path, tiny_args, capsys):
+def test_a_run_continues_from_best_if_last_is_damaged(trained, tmp_path, tiny_args, capsys):
     folder = tmp_path / "checkpoints"
     shutil.copytree(trained / "checkpoints", folder)
     args = ["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}", "--ckpt_path=auto"]
@@ -324,7 +324,7 @@ def test_a_plain_checkpoint_is_taken_but_not_called_verified(trained, tmp_path, 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("place", ["weight", "optimiser"])
-def test_what_is_not_finite_is_never_written(tmp_path, value, place):
+def test_non_finite_values_are_never_written(tmp_path, value, place):
     plugin, path = WholeCheckpointIO(), tmp_path / "last.ckpt"
     plugin.save_checkpoint(checkpoint(1), path)
     bad = torch.tensor([0.0, value])

@@ -1,4 +1,4 @@
-"""One rank of two dies, stops, sleeps or raises: nothing is left running, and the cause is said."""
+"""One of two ranks dies, stops, hangs or raises: all processes end, and the cause is reported."""
 
 import re
 import signal
@@ -9,11 +9,11 @@ import pytest
 FAULTS = "tests.reliability.faults"
 TIMEOUT = 15
 PATIENCE = 90
-"""Seconds; much longer than it takes, because the machine may be busy with other tests."""
+"""Seconds, with a large margin for a busy machine."""
 
 
 def statuses_of(ranks):
-    """Wait for all; fail if a process is left, a data worker or a rank that is stopped."""
+    """Wait for all ranks; fail if a process (a data worker or a stopped rank) is left."""
     statuses = [rank.wait(PATIENCE) for rank in ranks]
     deadline = time.monotonic() + 30
     while left := [pid for rank in ranks for pid in rank.family()]:
@@ -64,7 +64,7 @@ def test_a_stalled_run_names_the_video_that_a_worker_is_at(launcher, tiny_args, 
         "fit",
         *tiny_args,
         f"--trainer.default_root_dir={tmp_path / 'run'}",
-        "--watchdog.timeout=30",  # starting a worker may take long on a busy machine
+        "--watchdog.timeout=30",  # starting a worker can be slow on a busy machine
         "--data.num_workers=1",
         "--data.worker_timeout=1000",
         prepare=f"{FAULTS}:sleep_in_worker",

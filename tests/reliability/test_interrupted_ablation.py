@@ -1,4 +1,4 @@
-"""A sweep of ablations is killed or ended, and goes on where it stopped."""
+"""A killed or terminated sweep of ablations continues where it stopped."""
 
 import signal
 
@@ -12,7 +12,7 @@ PATIENCE = 400
 
 @pytest.fixture
 def ablate(tiny_args, tmp_path):
-    """Arguments of the smallest sweep: two rows, one epoch, a tiny tower."""
+    """Arguments of a minimal sweep: two rows, one epoch, a tiny tower."""
     out = ["--out", str(tmp_path / "out")]
     return ["ablate", *tiny_args, *out, "--table", "7", "--trainer.max_epochs", "1"]
 
@@ -26,7 +26,7 @@ def times_of(folder):
 
 
 @pytest.mark.timeout(900)
-def test_a_killed_sweep_goes_on_where_it_stopped(launcher, ablate, tmp_path):
+def test_a_killed_sweep_continues_where_it_stopped(launcher, ablate, tmp_path):
     out = tmp_path / "out"
     ablate = [*ablate, "--trainer.max_epochs=12"]
     process = launcher.start(*ablate)

@@ -1,4 +1,4 @@
-"""The tools of the tests beside this one: a command that runs, ends, is killed, leaves nothing."""
+"""Tests of the launcher: commands run, end and can be killed, and leave no process behind."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Weights and labels that do not belong together are refused by name."""
+"""Weights or labels that do not fit are refused by name."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def prefixed(weights):
         weights[f"module.{name}"] = weights.pop(name)
 
 
-# what each must be told: the tensor's name, and what is wrong with it
+# changes, and what the message must say: the tensor's name and the difference
 MUTATIONS = [
     (
         renamed,
@@ -47,7 +47,7 @@ MUTATIONS = [
 
 
 def sentence(capsys, args):
-    """Run a command and return the sentence it was refused with, or nothing."""
+    """Run a command and return its error message, or an empty string."""
     capsys.readouterr()
     status = main(args)
     lines = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Bad numbers and full memory: no update by them, a sentence that helps, nothing bad on disk."""
+"""NaN and out-of-memory faults: no bad update, a helpful message, no bad file."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 import yaml
 
 KS4_ONLY = [
-    "--model.classifier.use_correlation=false",  # no BatchNorm left
+    "--model.classifier.use_correlation=false",  # leaves no BatchNorm
     "--model.classifier.use_variation=false",
 ]
 
@@ -27,12 +27,12 @@ def folder(tmp_path):
 
 @pytest.fixture
 def fit(tiny_args, folder):
-    """Arguments of a training of 10 optimiser steps."""
+    """Arguments of a training with 10 optimiser steps."""
     return ["fit", *tiny_args, "--trainer.max_epochs=5", f"--trainer.default_root_dir={folder}"]
 
 
 def tensors(value):
-    """Yield every tensor and number of a nested structure."""
+    """Yield all tensors and numbers of a nested structure."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, float):
@@ -81,7 +81,7 @@ class TestNaN:
         assert (report["step"], report["epoch"], report["not_finite"]) == (7, 3, what)
         planted = json.loads((folder / "planted.json").read_text())
         assert len(set(planted)) == 4
-        # of two micro-batches a loss says which it was, a gradient does not
+        # a loss identifies the micro-batch, a gradient does not
         assert len(report["batches"]) == (2 if where == "gradient" else 1)
         assert report["batches"][-1]["videos"] == planted
         record(f"NaN in the {where}", updates_by_it=0, files_with_it=0, videos_named=len(planted))
@@ -112,7 +112,7 @@ class TestNaN:
         assert_files_are_finite(folder)
 
         batches = yaml.safe_load((folder / "not_finite.yaml").read_text())["batches"]
-        # ranks share one gradient, so it names the videos of both
+        # the ranks share one gradient, so the message names the videos of both
         assert [batch["rank"] for batch in batches] == ([1] if where == "loss" else [0, 1])
         assert batches[-1]["videos"] == json.loads((folder / "planted.json").read_text())
         record(
@@ -146,7 +146,7 @@ class TestOutOfMemory:
             for run in (folder, plain)
         )
         difference = max(float((halved[name] - whole[name]).abs().max()) for name in whole)
-        # Adam's division makes more of the gradients' rounding
+        # Adam's division amplifies the gradients' rounding errors
         assert difference < 1e-4
         record("memory runs out at step 5: 8 -> 2 x 4", largest_difference_of_weights=difference)
 

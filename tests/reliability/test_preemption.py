@@ -1,4 +1,4 @@
-"""Signals at any time: all ranks end within seconds, with status 143, and save what is due."""
+"""Signals at any time: all ranks end within seconds with status 143, and save a checkpoint."""
 
 import os
 import random
@@ -21,12 +21,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def long_run(tiny_args, folder):
-    """Arguments of a training that a test ends."""
+    """Arguments of a training that runs until a test ends it."""
     return ["fit", *tiny_args, "--trainer.max_epochs=500", f"--trainer.default_root_dir={folder}"]
 
 
 def catches(process, number):
-    """Whether a process has a handler for a signal."""
+    """Return whether a process has a handler for a signal."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def catches(process, number):
 
 
 def wait_for_stage(processes, folder, stage, rng, most=6):
-    """Wait until a random moment in a stage."""
+    """Wait for a random moment in a stage."""
     if stage == "start-up":
         for process in processes:
             process.wait_until(lambda process=process: catches(process, signal.SIGTERM))
@@ -49,7 +49,7 @@ def wait_for_stage(processes, folder, stage, rng, most=6):
 
 
 def end_of(processes, folder, stage):
-    """Return the seconds until all are gone; check how they ended and what they left."""
+    """Return the seconds until all have ended; check statuses, leftover processes and files."""
     start = time.monotonic()
     statuses = [process.wait(60) for process in processes]
     seconds = time.monotonic() - start
@@ -120,7 +120,7 @@ def test_a_run_stopped_in_every_stage_and_resumed_ends_as_one_that_was_not(
             assert process.wait() == 143, process.text()
         stopped.finish()
         assert stopped.fingerprint() == whole.fingerprint()
-        # a stop comes before the loss of its batch is written down
+        # a stop precedes the trace of its batch's loss
         (made,), (expected,) = stopped.traces(), whole.traces()
         assert made.items() <= expected.items()
         assert {what for what in expected.keys() - made.keys() if what[0] != "loss"} == set()
@@ -134,7 +134,7 @@ def test_one_process_saves_and_ends(launcher, tiny_args, tmp_path, stage):
     )
     wait_for_stage([process], tmp_path, stage, random.Random(stage))
     process.send(signal.SIGUSR1)
-    process.send(signal.SIGTERM)  # once more changes nothing
+    process.send(signal.SIGTERM)  # a second signal changes nothing
     end_of([process], tmp_path, stage)
 
 
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_a_run(launcher, tiny_args, tmp_path):
     )
     wait_for_stage([process], tmp_path, "train", random.Random(0))
     process.send(signal.SIGINT)
-    # an interrupt that Python raises in a destructor is lost; the note of it is not
+    # status 143 if the interrupt was raised in a destructor, where Python discards it
     assert process.wait() in (1, 143), process.text()
     assert process.family() == []
 
@@ -204,9 +204,7 @@ FAULTS = "tests.reliability.faults"
     [("sleep_in_dataset", 0, 0), ("sleep_in_dataset", 3, 0), ("sleep_in_worker", 3, 1)],
     ids=["before the first batch", "between batches", "a worker"],
 )
-def test_a_run_that_waits_for_a_batch_ends_all_the_same(
-    launcher, tiny_args, tmp_path, fault, step, workers
-):
+def test_a_run_that_waits_for_a_batch_ends(launcher, tiny_args, tmp_path, fault, step, workers):
     process = launcher.start(
         *long_run(tiny_args, tmp_path / "run"),
         f"--data.num_workers={workers}",
@@ -218,23 +216,23 @@ def test_a_run_that_waits_for_a_batch_ends_all_the_same(
     process.wait_until((tmp_path / "fired").exists)
     process.send(signal.SIGTERM)
     assert process.wait(30) == 143, process.text()
-    # a batch that was ready before the worker fell asleep may end the run the usual way
+    # a batch prefetched before the worker hung may end the run in the usual way
     said = (
         "Stopped by SIGTERM" if workers else "Stopped by SIGTERM: no batch arrived within 8 seconds"
     )
     assert said in process.text()
-    # the processes that started the worker end when they see that the trainer has
+    # the worker's parent processes end once they notice that the trainer has ended
     deadline = time.monotonic() + 30
     while left := process.family():
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
 
-def test_a_run_that_waits_for_another_rank_ends_all_the_same(launcher, tiny_args, tmp_path):
+def test_a_run_that_waits_for_another_rank_ends(launcher, tiny_args, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # nothing listens there: the main thread stays in the library that connects
+    # nothing listens on this port, so the main thread blocks while connecting
     ranks = {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     process = launcher.start(
         *long_run(tiny_args, tmp_path / "run"),

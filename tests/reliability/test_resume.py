@@ -1,4 +1,4 @@
-"""A training that is killed at any moment and continued ends as if it had not been, bit for bit."""
+"""A training killed at any moment and resumed equals an uninterrupted one, bit for bit."""
 
 import hashlib
 import random
@@ -14,17 +14,17 @@ pytestmark = pytest.mark.timeout(3600)  # 25 chains are 75 launches
 
 SMALL = [
     "--data.batch_size=2",
-    "--model.recipe.reference_batch=4",  # two micro-batches per step
+    "--model.recipe.reference_batch=4",  # gives two micro-batches per step
     "--model.classifier.backbone_config.attention_dropout=0.1",
     "--trainer.limit_val_batches=1",
     "--trainer.enable_progress_bar=false",
     "--trainer.logger=false",
-    "--last_checkpoint.every_n_train_steps=3",  # 4 steps per epoch: the places differ
+    "--last_checkpoint.every_n_train_steps=3",  # with 4 steps per epoch, so that positions vary
 ]
 
 
 class Run:
-    """One training, in as many launches as it takes."""
+    """One training, possibly in several launches."""
 
     def __init__(self, launcher, folder, args, *, ranks=1):
         self.launcher, self.folder, self.args, self.ranks = launcher, folder, args, ranks
@@ -36,14 +36,14 @@ class Run:
         if self.ranks > 1:
             args += [f"--trainer.devices={self.ranks}", "--trainer.strategy=ddp"]
         if self.last.is_file():
-            args = ["fit", "--ckpt_path", self.last]  # which brings the settings along
+            args = ["fit", "--ckpt_path", self.last]  # contains the settings
         given = {"prepare": "tests.reliability.traces:trace", "path": str(self.trace)} | given
         if self.ranks == 1:
             return [self.launcher.start(*args, **given)]
         return self.launcher.start_ranks(*args, world_size=self.ranks, **given)
 
     def finish(self):
-        """Let a launch end; return how long it trained, in seconds."""
+        """Launch and let it end; return its training time in seconds."""
         first = self.traced() + 1
         processes = self.launch()
         self.wait_for_trace(processes, first)
@@ -53,7 +53,7 @@ class Run:
         return time.monotonic() - start
 
     def kill(self, *, traced, delay):
-        """Kill a launch some seconds after so many bytes of its trace; say if it ran until then."""
+        """Kill a launch ``delay`` seconds after ``traced`` bytes of trace; return if alive."""
         end = self.traced() + traced
         processes = self.launch()
         self.wait_for_trace(processes, end)
@@ -77,11 +77,11 @@ class Run:
         processes[0].wait_until(has_come)
 
     def traces(self):
-        """Return the videos and loss of every batch and the rates of every step, of each rank."""
+        """Return for each rank the videos and loss of every batch, and the rates of every step."""
         return [read_trace(self.trace, rank) for rank in range(self.ranks)]
 
     def fingerprint(self):
-        """Return a hash of each thing that another step would depend on."""
+        """Return hashes of all state on which the next step depends."""
         saved = torch.load(self.last, weights_only=True)
         parts = {
             "steps": saved["global_step"],
@@ -113,9 +113,9 @@ def _bytes(value):
 
 
 def killed_and_continued(run, size, seconds, draw):
-    """Kill a training twice, at random times, and let it end; return how many kills hit it.
+    """Kill a training twice at random times and let it end; return the number of kills that hit.
 
-    Times are drawn as places in the trace, and a delay: another job on the machine moves both.
+    Times are drawn as a position in the trace plus a delay, so that they scale with machine load.
     """
     first, second = sorted(draw.randrange(1, size) for _ in range(2))
     num_hits = run.kill(traced=first, delay=draw.uniform(0, seconds))
@@ -129,7 +129,7 @@ def killed_and_continued(run, size, seconds, draw):
 
 @pytest.fixture(scope="module")
 def whole(_launcher, tiny_args, tmp_path_factory):
-    """A training of 48 steps that nothing interrupts, its trace's size, how long a step takes."""
+    """An uninterrupted training of 48 steps: hashes, traces, their size, seconds per step."""
     _launcher.folder = tmp_path_factory.mktemp("whole")
     run = Run(_launcher, _launcher.folder / "run", [*tiny_args, *SMALL, "--trainer.max_epochs=12"])
     seconds = run.finish()
@@ -194,7 +194,7 @@ def test_so_it_does_in_every_variant(launcher, tiny_args, tmp_path, times, recor
 
 
 SHARED = [
-    # what a batch's statistics or a rank's draws would tell apart
+    # removes what depends on the batch's statistics or a rank's random draws
     "--model.classifier.use_variation=false",
     "--model.classifier.use_correlation=false",
     "--model.recipe.mix_prob=0",
@@ -231,7 +231,7 @@ def test_a_step_is_the_same_however_many_ranks_workers_and_passes_share_it(
 
 
 def steps(run, passes):
-    """Return the videos of each step, and its loss; Lightning has divided it by the passes."""
+    """Return the videos and the loss of each step (Lightning divides losses by the passes)."""
     videos, losses = [], []
     traces = run.traces()
     batches = [number for kind, number in traces[0] if kind == "loss"]

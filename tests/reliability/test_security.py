@@ -1,4 +1,4 @@
-"""Files from the internet do no harm: checkpoints, configurations, backbone weights."""
+"""Malicious checkpoints, configurations and backbone weights run no code."""
 
 import ast
 import json
@@ -48,9 +48,9 @@ CALLBACK = "lightning.pytorch.callbacks.LambdaCallback"
 
 @pytest.fixture
 def mark(tmp_path, monkeypatch):
-    """A file that must not appear; with the module, importable, that would write it."""
+    """A file that must not appear; the module that would write it is importable."""
     monkeypatch.syspath_prepend(tmp_path)
-    # whoever sets this asks torch to run what checkpoints hold
+    # this variable makes torch run code in checkpoints
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     path = plant_module(tmp_path)
     yield path
@@ -59,7 +59,7 @@ def mark(tmp_path, monkeypatch):
 
 
 def settings_with(name, mark):
-    """Return the places of a configuration that a class or a function can be named at."""
+    """Return settings that name a class or a function, at each possible place."""
     filled = json.loads(json.dumps(PAYLOADS[name]).replace("MARK", str(mark)))
     harm = {"class_path": name, "init_args": filled}
     return {
@@ -84,7 +84,7 @@ def settings_with(name, mark):
 
 
 def refused(args, capsys):
-    """Run a command that must end with one sentence; return it."""
+    """Run a command that must fail; return its error message of one sentence."""
     try:
         status = main(args)
     except SystemExit as end:
@@ -120,7 +120,7 @@ def from_command_line(settings, args, folder, good, monkeypatch):
 
 
 def from_environment(settings, args, folder, good, monkeypatch):
-    monkeypatch.setenv("JSONARGPARSE_DEFAULT_ENV", "true")  # off unless asked for
+    monkeypatch.setenv("JSONARGPARSE_DEFAULT_ENV", "true")  # off by default
     for part, values in settings.items():
         for key, value in values.items():
             monkeypatch.setenv(f"PL_FIT__{part}__{key}".upper(), json.dumps(value))
@@ -139,7 +139,7 @@ def test_settings_run_nothing(
     count = 0
     for turn, name in enumerate(PAYLOADS, start=ROUTES.index(route)):
         places = list(settings_with(name, mark).items())
-        # by default one place, each in its turn
+        # by default one place per test, in turn
         for place, settings in [*places, *places][turn % 4 :][: times(1, full=4)]:
             with monkeypatch.context() as patched:
                 sentence = refused(route(settings, args, tmp_path, good, patched), capsys)
@@ -175,13 +175,13 @@ def test_the_environment_can_let_in_only_named_modules(value, tiny_args, monkeyp
 
 @pytest.fixture(scope="module")
 def hostile(trained, tmp_path_factory):
-    """The 12 hostile checkpoints, and the mark that none of them may leave."""
+    """The 12 hostile checkpoints, and the mark that none may leave."""
     folder = tmp_path_factory.mktemp("hostile")
     mark = plant_module(folder)
     return hostile_checkpoints(trained / "checkpoints" / "last.ckpt", folder, mark), mark
 
 
-READABLE = ("instantiator", "class_path")  # only the parser knows that these settings are none
+READABLE = ("instantiator", "class_path")  # detected only by the parser
 
 
 def test_hostile_checkpoints_run_nothing(
@@ -192,7 +192,7 @@ def test_hostile_checkpoints_run_nothing(
     monkeypatch.syspath_prepend(mark.parent)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     monkeypatch.chdir(tmp_path)
-    read_checkpoint(trained / "checkpoints" / "last.ckpt")  # what a first reading alone allocates
+    read_checkpoint(trained / "checkpoints" / "last.ckpt")  # warm-up of allocations
     worst = {"processor seconds": 0.0, "megabytes": 0.0}
     for name, path in files.items():
         for command in ("read", "test", "fit"):
@@ -266,7 +266,7 @@ def test_a_checkpoints_settings_are_plain_values(part, settings, reason, tmp_pat
 
 LETTERS = "abcdefghij"
 TENFOLD = [(new, ", ".join([f"*{old}"] * 10)) for old, new in pairwise(LETTERS)]
-BOMBS = {  # and what is said about them
+BOMBS = {  # and words of the error message
     "call": ("a: !!python/object/apply:os.system ['touch MARK']", "could not determine"),
     "object": (f"a: !!python/object/new:{MODULE}.Canary []", "could not determine"),
     "name": (f"a: !!python/name:{MODULE}.Canary", "could not determine"),
@@ -291,7 +291,7 @@ BOMBS = {  # and what is said about them
 
 def test_yaml_bombs_are_refused(mark, tmp_path, capsys, record):
     path = tmp_path / "bomb.yaml"
-    refused(["fit", "--config", "nowhere.yaml"], capsys)  # so that all is imported
+    refused(["fit", "--config", "nowhere.yaml"], capsys)  # warm-up: imports everything
     worst = {"processor seconds": 0.0, "megabytes": 0.0}
     for name, (text, reason) in BOMBS.items():
         path.write_text(text.replace("MARK", str(mark)))
@@ -308,7 +308,7 @@ def test_yaml_bombs_are_refused(mark, tmp_path, capsys, record):
     record("hostile YAML is refused", files=len(BOMBS), commands=2, marks=0, **worst)
 
 
-def test_honest_aliases_are_no_bomb(tmp_path):
+def test_ordinary_aliases_are_accepted(tmp_path):
     path = tmp_path / "honest.yaml"
     path.write_text("a: &few [1, 2]\nb: {c: *few}\nd: {<<: {e: 3}, f: *few}")
     assert load_config(path) == {"a": [1, 2], "b": {"c": [1, 2]}, "d": {"e": 3, "f": [1, 2]}}
@@ -330,7 +330,7 @@ def test_hostile_backbone_weights_run_nothing(mark, tmp_path, capsys, tiny_args)
     build_backbone(TINY_CLIP, weights=None).save_pretrained(folder)
     honest = (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
     torch.save(load_file(honest), folder / "pytorch_model.bin")
-    build_backbone(TINY_CLIP, weights=str(folder))  # tensors alone may come in this format
+    build_backbone(TINY_CLIP, weights=str(folder))  # this format is allowed for pure tensors
     torch.save(
         {**load_file(honest), "bias": Calls(os.system, f"touch {mark}")},
         folder / "pytorch_model.bin",

@@ -1,4 +1,4 @@
-"""``scripts/slurm.sh`` under a SLURM of forty lines: what it is told, and how it goes on."""
+"""``scripts/slurm.sh`` under a simulated SLURM: signals, requeueing and cancellation."""
 
 import json
 import os
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def sbatch(tmp_path, tiny_args):
-    """Submit the script; return the exit status of each of its runs, and what they said."""
+    """Submit the script; return the exit status of each of its runs, and their output."""
     programs = {"sbatch": SBATCH, "srun": SRUN, "scontrol": SCONTROL, "pks4": PKS4}
     (tmp_path / "bin").mkdir()
     for name, text in programs.items():

@@ -1,4 +1,4 @@
-"""What a launched training writes down of itself; called in the new process, before the command."""
+"""Traces of a launched training; `trace` is called in the new process before the command."""
 
 import os
 
@@ -6,7 +6,7 @@ from pks4_lightning.training.task import VideoClassificationTask
 
 
 def trace(path):
-    """Append a line per batch (its videos, its loss) and per step (its rates) to a file a rank."""
+    """Append a line per batch (videos, loss) and per step (rates) to one file per rank."""
     file = os.open(f"{path}.{os.environ.get('RANK', 0)}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     place = [""]
@@ -17,11 +17,11 @@ def trace(path):
         os.write(file, f"batch {place[0]} {videos}\n".encode())
 
     def on_before_backward(self, loss):
-        # at the end of the batch it would be too late: a checkpoint may have been saved by then
+        # before the end of the batch, when a checkpoint may already have been saved
         os.write(file, f"loss {place[0]} {loss.item().hex()}\n".encode())
 
     def on_before_zero_grad(self, optimizer):
-        # called before the backward pass, with the rates of the step that is made next
+        # called before the backward pass, with the rates of the coming step
         rates = ",".join(float(group["lr"]).hex() for group in optimizer.param_groups)
         os.write(file, f"step {self.global_step} {rates}\n".encode())
 
@@ -31,7 +31,7 @@ def trace(path):
 
 
 def read_trace(path, rank=0):
-    """Return what each batch and step was; fail if it was something else when it was made again."""
+    """Return the batches and steps; fail if a repeated one differs from its first run."""
     seen = {}
     for line in path.with_name(f"{path.name}.{rank}").read_text().splitlines():
         kind, number, value = line.split(" ")

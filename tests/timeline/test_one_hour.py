@@ -1,4 +1,4 @@
-"""A recording of one hour: as little memory at its end as after a tenth of it."""
+"""Labelling a recording of one hour: memory does not grow after its first tenth."""
 
 import logging
 import threading

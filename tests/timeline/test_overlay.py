@@ -68,7 +68,7 @@ def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score
 
 
 @pytest.mark.parametrize("name", ["out.avi", "in.mp4"])
-def test_what_cannot_be_written_is_refused_with_its_name(tmp_path, name):
+def test_unwritable_overlays_are_refused_by_name(tmp_path, name):
     source = write_clip(tmp_path / "in", Clip(".mp4", num_frames=3))
     with pytest.raises(ValueError, match=name):
         write_overlay(source, tmp_path / name, lambda _: [])

@@ -8,7 +8,7 @@ ROWS = np.arange(70, dtype=np.float32).reshape(10, 7)
 
 @pytest.mark.parametrize("shape", [(10,), (10, 7), (10, 2, 3, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_rows_come_back_as_any_reader_of_arrays_reads_them(tmp_path, shape, dtype):
+def test_rows_are_readable_by_numpy(tmp_path, shape, dtype):
     rows = np.random.default_rng(0).normal(size=shape).astype(dtype)
     file = RowFile(tmp_path / "deep" / "a.npy", block=4)
     for first in range(0, 10, 4):
@@ -21,7 +21,7 @@ def test_rows_come_back_as_any_reader_of_arrays_reads_them(tmp_path, shape, dtyp
     assert list(file.path.parent.iterdir()) == [file.path]
 
 
-def test_a_file_that_was_torn_anywhere_goes_on_with_whole_blocks(tmp_path):
+def test_a_truncated_file_is_continued_after_its_whole_blocks(tmp_path):
     path, part = tmp_path / "a.npy", tmp_path / "a.npy.part"
     whole = RowFile(path, block=3)
     whole.append(ROWS[:3])

@@ -18,7 +18,7 @@ def scores(*of_the_first):
 
 
 def test_a_moment_is_the_mean_of_the_windows_that_show_it():
-    # each moment lies as far from the centre of the one window as from that of the other
+    # each moment is equally far from the centres of its two windows
     moments = find_moments(SPANS, scores(0.9, 0.8, 0.7, 0.1, 0.1, 0.3))
     assert moments.edges.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert moments.scores[:, 0] == pytest.approx([0.9, 0.85, 0.75, 0.4, 0.1, 0.2, 0.3])
@@ -33,7 +33,7 @@ def test_the_nearer_a_windows_centre_the_more_it_counts(window, stride):
     spans[-1] = (
         spans[-1][0],
         max(spans[-2][1], spans[-1][0]) + 0.3 * stride,
-    )  # ends with the video
+    )  # the last window ends with the video
     rows = rng.dirichlet(np.ones(4), 30)
     moments = find_moments(spans, rows)
     for start, end, found in zip(moments.edges, moments.edges[1:], moments.scores, strict=False):

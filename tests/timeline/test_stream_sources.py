@@ -11,7 +11,7 @@ from tests.helpers.media import Clip, read_number, write_clip
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """25 numbered frames in a second."""
+    """A clip of 25 numbered frames in one second."""
     return str(write_clip(tmp_path_factory.mktemp("source") / "clip", Clip(".mp4", num_frames=25)))
 
 
@@ -43,7 +43,7 @@ def test_a_rate_above_the_files_shows_frames_again(path):
     assert [number_of(tick.frame) for tick in ticks[:5]] == [0, 0, 1, 1, 2]
 
 
-def test_a_slow_listener_gets_the_newest_frames_and_the_count_of_what_it_missed(path):
+def test_a_slow_listener_gets_the_newest_frames_and_the_number_of_dropped_ones(path):
     with open_source(path) as source, latest_at_rate(as_live(source.frames), 25.0) as ticks:
         seen = []
         for tick in ticks:
@@ -55,7 +55,7 @@ def test_a_slow_listener_gets_the_newest_frames_and_the_count_of_what_it_missed(
     assert sum(tick.dropped for tick in seen) >= 10
 
 
-def test_a_source_that_breaks_off_says_so_to_the_listener():
+def test_an_interrupted_source_raises_in_the_listener():
     def frames():
         yield 0.0, av.VideoFrame(16, 16)
         raise VideoDecodeError.of("camera", "it was interrupted")
@@ -76,7 +76,7 @@ def test_a_source_that_breaks_off_says_so_to_the_listener():
         ("rtsp://127.0.0.1:9/x", "refused"),
     ],
 )
-def test_what_cannot_be_opened_is_one_sentence_with_its_name(source, reason):
+def test_unusable_sources_are_reported_in_one_sentence_with_their_name(source, reason):
     with pytest.raises(VideoDecodeError, match=reason) as caught, open_source(source):
         pass
     assert source in str(caught.value)

@@ -1,4 +1,4 @@
-"""Every window is computed once, whatever stops the pass and whatever the file had promised."""
+"""Every window is computed once, also after interruptions and for files that end early."""
 
 from functools import partial
 
@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """60 numbered frames at 25 frames a second."""
+    """A clip of 60 numbered frames at 25 frames per second."""
     return write_clip(tmp_path_factory.mktemp("pass") / "clip", Clip(".mp4", b_frames=2))
 
 
@@ -42,7 +42,7 @@ def shown(windows):
     return [list(window.frames) for window in windows]
 
 
-def test_a_video_that_ends_before_it_promised_has_the_windows_of_what_it_has(model, path, tmp_path):
+def test_a_video_that_ends_early_has_the_windows_of_its_actual_length(model, path, tmp_path):
     promised = Video(path, num_frames=80)
     assert len(PLAN(promised)) > len(PLAN(Video(path)))
     rows = RowFile(tmp_path / "rows.npy", block=4)
@@ -51,7 +51,7 @@ def test_a_video_that_ends_before_it_promised_has_the_windows_of_what_it_has(mod
     assert rows.finish().tolist() == shown(windows)
 
 
-def test_windows_that_are_there_are_not_computed_again(model, path, tmp_path):
+def test_finished_windows_are_not_computed_again(model, path, tmp_path):
     whole = PLAN(Video(path))
     computed = []
 

@@ -8,7 +8,7 @@ from tests.helpers.media import Clip, read_number, write_clip
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """60 numbered frames at 25 frames a second, 2.4 seconds, some of which refer to later ones."""
+    """A clip of 60 numbered frames at 25 frames per second (2.4 seconds), with B-frames."""
     return write_clip(tmp_path_factory.mktemp("windows") / "clip", Clip(".mp4", b_frames=2))
 
 
@@ -54,20 +54,20 @@ def test_frames_are_those_that_are_asked_for_by_number(video):
     ("window", "stride", "reason"),
     [(0.0, 1.0, "--window is 0"), (1.0, -1.0, "--stride is -1"), (0.01, 1.0, "at least one frame")],
 )
-def test_what_is_no_window_is_refused_with_its_value(video, window, stride, reason):
+def test_invalid_windows_are_refused_with_their_value(video, window, stride, reason):
     with pytest.raises(ValueError, match=reason):
         plan_windows(Video(video), num_frames=2, window=window, stride=stride)
 
 
 def test_ticks_follow_an_even_clock_to_the_end_of_the_video(video):
-    windows = plan_ticks(Video(video), num_frames=4, window=1.0)  # a tick lasts 6.25 frames
+    windows = plan_ticks(Video(video), num_frames=4, window=1.0)  # a tick is 6.25 frames
     assert [w.frames for w in windows] == [(3, 9, 15, 21), (28, 34, 40, 46), (53, 59, 59, 59)]
     assert num_ticks(Video(video), 0.25) == 10  # the last one begins at 2.25 of 2.4 seconds
     with pytest.raises(ValueError, match="at least one frame"):
         plan_ticks(Video(video), num_frames=4, window=0.01)
 
 
-def test_ticks_of_an_uneven_video_show_what_is_on_screen(tmp_path):
+def test_ticks_of_an_uneven_video_show_the_current_frame(tmp_path):
     stamps = [0, 4, 7, 30, 31, 60, 64, 68, 90, 100]
     uneven = write_clip(tmp_path / "uneven", Clip(".mkv", num_frames=10, stamps=stamps))
     windows = plan_ticks(Video(uneven), num_frames=2, window=0.4)

@@ -1,4 +1,4 @@
-"""Each thing that is taken from Lightning's privates does what it is taken for."""
+"""Every use of Lightning's private attributes behaves as expected."""
 
 import signal
 from datetime import timedelta
@@ -52,7 +52,7 @@ def train(folder, *watchers, **settings):
 
 
 class AfterBatch(Callback):
-    """Asks something after every training batch."""
+    """Calls a function after every training batch, and records the results."""
 
     def __init__(self, ask):
         self.ask, self.answers = ask, []
@@ -141,7 +141,7 @@ def test_the_list_of_ranks_that_end_the_first_is_emptied():
     ranks.append("a process")
     internals.forget_other_ranks(trainer)
     assert ranks == []
-    assert trainer.strategy.launcher.procs is ranks  # which the thread watches
+    assert trainer.strategy.launcher.procs is ranks  # the list that Lightning watches
     internals.forget_other_ranks(Trainer(accelerator="cpu"))  # has no launcher
 
 

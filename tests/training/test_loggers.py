@@ -1,4 +1,4 @@
-"""Numbers and pictures of a run reach whichever logger it has."""
+"""Numbers and figures of a run reach its logger."""
 
 import logging
 import sqlite3
@@ -21,7 +21,7 @@ def fit(tiny_args, tmp_path, *logger):
 
 
 class Calls:
-    """Stands in for the client of a logger's service."""
+    """Stand-in for the client of a logger's service."""
 
     def __init__(self):
         self.made = []
@@ -31,7 +31,7 @@ class Calls:
 
 
 class WithoutMlflow(MLFlowLogger):
-    """Lightning's logger without the package that its constructor asks for."""
+    """Lightning's logger without the package that its constructor requires."""
 
     run_id = "run"
 
@@ -44,7 +44,7 @@ class WithoutMlflow(MLFlowLogger):
 
 
 class WithoutWandb(WandbLogger):
-    """The same."""
+    """Lightning's logger without the package that its constructor requires."""
 
     def __init__(self):
         self.made = []
@@ -61,7 +61,7 @@ def test_each_service_gets_a_figure_as_it_takes_them(tmp_path):
     assert wandb.made == [("val/confusion", [figure], 7)]
 
 
-def test_a_logger_that_takes_no_pictures_is_named(tmp_path, caplog):
+def test_a_logger_without_figures_is_named(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="pks4_lightning")
     loggers = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path)]
     trainer = Trainer(logger=loggers, accelerator="cpu", default_root_dir=tmp_path)
@@ -101,7 +101,7 @@ def test_mlflow_in_files(tiny_args, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_trackio_on_this_machine(tiny_args, tmp_path, monkeypatch):
-    # it reads the folder when it is imported
+    # trackio reads the folder at import
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     pytest.importorskip("trackio")
     name = "pks4_lightning.training.trackio_logger.TrackioLogger"

@@ -59,7 +59,7 @@ class TestPrefixLoss:
         ours.train()
         for module in ours.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()  # statistics of a prefix are none of the whole clip's
+                module.eval()  # batch statistics of a prefix differ from those of the whole clip
         given = batch()
         of_prefixes = [
             F.cross_entropy(
@@ -98,13 +98,13 @@ class TestLoss:
 
     def test_reaches_every_parameter(self):
         ours = task().train()
-        # the zero output projection shields what lies before it until the first step
+        # a zero output projection blocks the gradients of preceding layers until the first step
         torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
         ours.training_step(batch(), 0).backward()
         without = [n for n, p in ours.named_parameters() if p.grad is None or not p.grad.any()]
         assert without == []
 
-    def test_mixture_depends_on_the_batch_number_and_not_on_what_was_drawn_before(self):
+    def test_mixture_depends_on_the_batch_number_not_on_earlier_draws(self):
         ours = task()
         first = ours.training_step(batch(), 3)
         torch.rand(100)
@@ -117,7 +117,7 @@ class TestLoss:
 class TestTrainingAfterInsertion:
     LATE = replace(CONFIG, route_from=2)
 
-    def test_leaves_the_tower_up_to_there_as_it_is_and_keeps_nothing_of_it(self):
+    def test_leaves_the_tower_up_to_there_unchanged_and_saves_no_activations_of_it(self):
         ours = task(self.LATE, trains="after_insertion")
         torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
         ours.train()
@@ -173,12 +173,12 @@ def test_accuracy_is_exact_over_uneven_batches():
     assert ours.test_metrics.compute()["test/video_top1"] == torch.tensor(4 / 7)
 
 
-def test_the_data_module_is_what_the_task_asks_for():
+def test_the_data_module_fits_the_tasks_protocol():
     assert isinstance(VideoDataModule("."), ClipSource)
 
 
 def test_plain_values_rebuild_the_task():
-    """As a checkpoint stores them."""
+    """A checkpoint stores such values."""
     saved = {}
     ours = task(base_lr=0.5)
     ours.on_save_checkpoint(saved)
@@ -191,7 +191,7 @@ def test_plain_values_rebuild_the_task():
 
 
 def test_embeddings_and_routes_may_train_as_in_atm():
-    """ATM's pattern gives every block its layer, misses the embeddings, and spares no route."""
+    """ATM's layer decay covers blocks but not embeddings; its weight decay includes routes."""
     settings = {}
     for name, recipe in {
         "ours": {},

@@ -1,4 +1,4 @@
-"""``pks4 features``: every row shows the frames that its number says."""
+"""``pks4 features``: every row is computed from the frames that its index stands for."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def checkpoint(trained):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """100 numbered frames in four seconds."""
+    """A clip of 100 numbered frames in four seconds."""
     folder = tmp_path_factory.mktemp("features")
     return write_clip(folder / "clip", Clip(".mp4", num_frames=100, b_frames=2))
 
@@ -37,7 +37,7 @@ def features(checkpoint, *arguments):
 
 
 class NumberReader(VideoClassifier):
-    """Its vector of a clip are the numbers that the frames show."""
+    """A classifier whose vector of a clip contains the numbers shown in its frames."""
 
     def __init__(self):
         super().__init__(own_patch_size=8, grid_size=None)
@@ -67,7 +67,7 @@ def test_rows_read_back_by_the_formula_show_the_frames_of_their_window(clip, tmp
     rows = np.load(tmp_path / "clip.npy")
     assert len(rows) == said["database"]["clip"]["num_rows"] == 10
     for i, numbers in enumerate(rows):
-        centre = (i * stride + 0.5 * length) / fps  # seconds, as ActionFormer has it
+        centre = (i * stride + 0.5 * length) / fps  # seconds, by ActionFormer's formula
         if i < len(rows) - 1:  # the last window ends with the video
             assert numbers.mean() / 25 == pytest.approx(centre, abs=0.04)
         assert numbers.min() >= round(25 * 0.36 * i)
@@ -79,7 +79,7 @@ def test_rows_read_back_by_the_formula_show_the_frames_of_their_window(clip, tmp
 
 
 @pytest.mark.parametrize("kind", ["window", "frame", "patch"])
-def test_rows_are_what_the_classifier_makes_of_these_frames(checkpoint, clip, tmp_path, kind):
+def test_rows_equal_the_classifiers_vectors_of_these_frames(checkpoint, clip, tmp_path, kind):
     out = tmp_path / "out"
     assert features(checkpoint, clip, "--kind", kind, "--window", 0.8, "--out", out) == 0
     said = json.loads((out / "features.json").read_text())
@@ -125,7 +125,7 @@ def test_rows_past_the_end_are_left_out(checkpoint, clip, tmp_path):
     assert len(np.load(tmp_path / "clip.npy")) == 11  # a row begins every 0.375 of 4 seconds
 
 
-def test_a_kill_in_the_midst_and_a_resume_leave_what_one_run_does(checkpoint, clip, tmp_path):
+def test_a_killed_and_resumed_command_writes_what_one_run_does(checkpoint, clip, tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     windows = ["--window", "0.4", "--stride", "0.01"]
     assert features(checkpoint, clip, *windows, "--out", whole) == 0
@@ -172,14 +172,14 @@ def test_every_video_once_and_failures_are_listed(checkpoint, clip, motion_set, 
         (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
+def test_errors_are_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
     assert features(checkpoint, clip, "--out", tmp_path / "out", *changes) == 1
     (line,) = (x for x in capfd.readouterr().err.splitlines() if x.startswith("pks4: error: "))
     assert reason in line
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_a_classifier_without_vectors_of_frames_says_so(tmp_path):
+def test_a_classifier_without_frame_vectors_is_refused(tmp_path):
     shown = ClipInput(
         label_names=["a"], num_frames=4, resize=64, frame_size=64, mean=[0.0] * 3, std=[1.0] * 3
     )

@@ -1,4 +1,4 @@
-"""``pks4 predict``: from what is named to files that are whole, whatever happens."""
+"""``pks4 predict``: targets, output files, resumption and errors."""
 
 import csv
 import io
@@ -61,9 +61,7 @@ def test_several_paths_in_every_format_and_what_is_missing(checkpoint, videos, t
             assert (label["name"], f"{label['score']:.6f}") == (row[f"top{k}"], row[f"score{k}"])
 
 
-def test_an_export_or_what_a_training_starts_from_does_as_well(
-    checkpoint, export, videos, tmp_path
-):
+def test_exports_and_starting_weights_predict_as_well(checkpoint, export, videos, tmp_path):
     assert predict(checkpoint, tmp_path / "checkpoint", *videos) == 0
     for number, source in enumerate((export, export / "weights.safetensors")):
         assert predict(source, tmp_path / str(number), *videos) == 0
@@ -136,14 +134,14 @@ def test_a_random_head_labels_nothing(command, tiny_args, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_prediction_that_broke_off_goes_on_and_nothing_is_replaced(
+def test_an_interrupted_prediction_resumes_and_nothing_is_replaced(
     checkpoint, videos, tmp_path, capsys
 ):
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert predict(checkpoint, whole, *videos) == 0
     assert predict(checkpoint, part, *videos, "gone.mp4") == 0
     content = (part / "predictions.csv").read_bytes()
-    (part / "predictions.csv").write_bytes(content[:-150])  # as a kill within an append leaves it
+    (part / "predictions.csv").write_bytes(content[:-150])  # as left by a kill during an append
     assert 0 < content[:-150].count(b"\r\n") - 1 < len(videos)
     capsys.readouterr()
     assert predict(checkpoint, part, *videos) == 1
@@ -164,7 +162,7 @@ def test_a_prediction_that_broke_off_goes_on_and_nothing_is_replaced(
         (["--format=json"], "format csv, but it is now json"),
     ],
 )
-def test_predictions_are_continued_by_what_began_them(
+def test_predictions_are_continued_with_the_same_settings_alone(
     checkpoint, videos, tmp_path, capsys, change, words
 ):
     assert predict(checkpoint, tmp_path, videos[0]) == 0
@@ -177,7 +175,7 @@ def test_predictions_are_continued_by_what_began_them(
     assert [row["video_path"] for row in rows(tmp_path)] == videos[:2]
 
 
-def test_nothing_scored_is_no_success(checkpoint, tmp_path, capsys):
+def test_a_run_without_scores_fails(checkpoint, tmp_path, capsys):
     (tmp_path / "not.mp4").write_bytes(b"this is no video")
     assert predict(checkpoint, tmp_path / "out", tmp_path / "not.mp4") == 1
     assert f"No video could be scored; {tmp_path}/out/failed.csv gives the reasons." in sentence(
@@ -188,13 +186,13 @@ def test_nothing_scored_is_no_success(checkpoint, tmp_path, capsys):
     assert not (tmp_path / "out" / "predictions.csv").exists()
 
 
-def test_where_nothing_can_be_written_nothing_is_decoded(checkpoint, videos, tmp_path, capsys):
+def test_an_unwritable_folder_is_refused_before_decoding(checkpoint, videos, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert predict(checkpoint, tmp_path / "file" / "out", videos[0]) == 1
     assert "Choose another folder with --out." in sentence(capsys)
 
 
-def test_a_list_comes_on_standard_input(checkpoint, videos, tmp_path, monkeypatch):
+def test_a_list_is_read_from_standard_input(checkpoint, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(videos[:2])))
     assert predict(checkpoint, tmp_path, "-") == 0
     assert [row["video_path"] for row in rows(tmp_path)] == videos[:2]

@@ -1,4 +1,4 @@
-"""``pks4 predict --window``: what happens when, however often the command is stopped."""
+"""``pks4 predict --window``: scores and segments, also of an interrupted command."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def checkpoint(trained):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Four seconds with sound."""
+    """A clip of four seconds with sound."""
     folder = tmp_path_factory.mktemp("long")
     return write_clip(folder / "clip", Clip(".mp4", num_frames=100, b_frames=2, sound=4.0))
 
@@ -36,7 +36,7 @@ def rows_of(table):
 
 
 def content(folder):
-    """All files but the journal, whose lines a kill may leave twice."""
+    """All files except the journal, in which a kill may duplicate lines."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "videos.jsonl"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -105,7 +105,7 @@ def test_several_videos_and_one_that_is_none(checkpoint, clip, tmp_path, form):
         assert text.index(json.dumps(str(clip))[1:-1]) < text.index(json.dumps(str(again))[1:-1])
 
 
-def test_a_kill_in_the_midst_and_a_resume_leave_what_one_run_does(checkpoint, clip, tmp_path):
+def test_a_killed_and_resumed_command_writes_what_one_run_does(checkpoint, clip, tmp_path):
     windows = ["--window", 0.4, "--stride", 0.01]  # 361 windows in 23 batches
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert predict(checkpoint, clip, *windows, "--out", whole) == 0
@@ -126,7 +126,7 @@ def test_a_kill_in_the_midst_and_a_resume_leave_what_one_run_does(checkpoint, cl
     assert (part / "scores" / "clip.npy").stat().st_mtime_ns == before
 
 
-def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, capfd):
+def test_segments_are_continued_with_the_same_settings_alone(checkpoint, clip, tmp_path, capfd):
     given = [clip, "--window", 1.0, "--out", tmp_path]
     assert predict(checkpoint, *given) == 0
     capfd.readouterr()
@@ -153,14 +153,14 @@ def test_segments_are_continued_by_what_began_them(checkpoint, clip, tmp_path, c
         (["gone.mp4", "--window", "1", "--overlay", "x.mp4"], "a single video, but 2 are given"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
+def test_errors_are_one_sentence(checkpoint, clip, tmp_path, capfd, changes, reason):
     out = tmp_path / "out"
     assert predict(checkpoint, clip, *changes, "--out", out) == 1
     assert reason in sentence(capfd)
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_nothing_but_noise_is_no_success(checkpoint, tmp_path, capfd):
+def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):
     (tmp_path / "not.mp4").write_bytes(b"this is no video")
     out = tmp_path / "out"
     assert predict(checkpoint, tmp_path / "not.mp4", "--window", 1.0, "--out", out) == 1

@@ -1,4 +1,4 @@
-"""A stream's answers are those of whole clips, and every frame that is left out is counted."""
+"""``pks4 stream``: predictions equal those for whole clips, and dropped frames are counted."""
 
 import json
 
@@ -13,7 +13,7 @@ from pks4_lightning.data.video.video import Video
 
 @pytest.fixture(scope="module")
 def trainings(tiny_args, tmp_path_factory):
-    """Checkpoints of a causal classifier, and of one that waits for later frames."""
+    """Checkpoints of a causal classifier and of one that needs later frames."""
     folder = tmp_path_factory.mktemp("streams")
     settings = {"causal": "causal=true", "delayed": "class_route=none"}
     for name, setting in settings.items():
@@ -64,7 +64,7 @@ def test_any_other_classifier_is_followed_in_windows(trained, clip, tmp_path, ca
     assert main([*arguments, "--mode", "state"]) == 1
 
 
-def test_a_rate_of_the_training_is_that_of_all_that_follows(tiny_args, clip, tmp_path, caplog):
+def test_inference_uses_the_frame_rate_of_the_training(tiny_args, clip, tmp_path, caplog):
     settings = ["--data.frame_rate=6", "--data.flexible.num_frames=[2,4]", "--trainer.max_epochs=1"]
     run_cli(["fit", *tiny_args, *settings, f"--trainer.default_root_dir={tmp_path}"])
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
@@ -109,7 +109,7 @@ def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):
         (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(trainings, clip, capfd, changes, reason):
+def test_errors_are_one_sentence(trainings, clip, capfd, changes, reason):
     given = ["stream", "--ckpt_path", str(trainings["causal"]), "--source", str(clip)]
     assert main([*given, *changes]) == 1
     error = capfd.readouterr().err.strip().splitlines()[-1]

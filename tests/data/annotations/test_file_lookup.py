@@ -13,7 +13,7 @@ def touch(root, *names):
         (root / name).touch()
 
 
-def test_finds_files_and_folders_of_pictures(tmp_path):
+def test_finds_files_and_folders_of_images(tmp_path):
     touch(tmp_path, "a/1.mp4", "a/2/00001.jpg", "a/x.mp4/00001.jpg")
     index = FolderIndex(tmp_path)
     assert index.find("a/1.mp4") == "a/1.mp4"
@@ -24,7 +24,7 @@ def test_finds_files_and_folders_of_pictures(tmp_path):
         assert index.find(absent) is None
 
 
-def test_a_forgiving_index_minds_neither_case_nor_suffix(tmp_path):
+def test_a_lenient_index_ignores_case_and_suffix(tmp_path):
     touch(tmp_path, "Jump/v_Jump.mp4")
     assert FolderIndex(tmp_path, forgiving=True).find("jump/V_jump.avi") == "Jump/v_Jump.mp4"
 

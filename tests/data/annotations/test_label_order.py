@@ -1,4 +1,4 @@
-"""A checkpoint's classes and the data's: the same names in the same order, or matched by name."""
+"""A checkpoint's classes and the data's must agree in order, or be matched by name."""
 
 import json
 
@@ -10,7 +10,7 @@ NAMES = ["Holding something", "Pulling something", "Throwing something"]
 
 
 def make(root, order=(0, 1, 2), **options):
-    """A data set whose labels.json numbers the classes in another order."""
+    """Make a data set whose labels.json numbers the classes in another order."""
     root.mkdir(exist_ok=True)
     numbers = {NAMES[index]: str(position) for position, index in enumerate(order)}
     (root / "labels.json").write_text(json.dumps(numbers))
@@ -26,7 +26,7 @@ def make(root, order=(0, 1, 2), **options):
 
 
 def accuracy(data, split, answers):
-    """Of a model that gives these answers, by the number of its output."""
+    """Accuracy of a model with these predictions (indices of its outputs)."""
     videos = data.videos(split)
     right = [
         answers[path] == label for path, label in zip(videos.paths, videos.labels, strict=True)
@@ -50,7 +50,7 @@ def test_remapped_data_score_as_the_data_of_the_checkpoint(tmp_path, order):
     assert other.videos("test").missing_labels == trained.videos("val").missing_labels
 
 
-def test_splits_read_before_and_after_are_numbered_alike(tmp_path):
+def test_splits_read_before_and_after_remapping_are_numbered_alike(tmp_path):
     data = make(tmp_path / "data", (2, 0, 1), remap_labels=True)
     data.setup("validate")
     data.match_labels(NAMES)

@@ -165,7 +165,7 @@ def test_a_missing_annotation_file_is_named(tmp_path):
         DataLayout(str(tmp_path), train="mine.json").read("train")
 
 
-def test_an_empty_root_says_what_was_looked_for(tmp_path):
+def test_an_empty_root_is_reported_with_the_expected_files(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"looked for train, COIN.json, train.xml, .*; set data.train"
     ):

@@ -1,4 +1,4 @@
-"""Paths from annotation files: what leaves the folder of the videos is refused by name."""
+"""Paths in annotation files that leave the folder of the videos are refused by name."""
 
 import os
 import socket
@@ -46,7 +46,7 @@ _hooked = False
 
 @pytest.fixture
 def opened():
-    """Every path that Python opens; a hook cannot be taken away, so there is one for all tests."""
+    """All paths that Python opens. An audit hook cannot be removed, so all tests share one."""
     global _hooked
     if not _hooked:
         sys.addaudithook(

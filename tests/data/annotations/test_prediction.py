@@ -1,4 +1,4 @@
-"""What may be named to be predicted, and how much of it."""
+"""Targets of prediction: videos, folders, lists, patterns and standard input."""
 
 import io
 import sys

@@ -109,7 +109,7 @@ def test_rows_that_kinetics_repeats_count_once(tmp_path):
     assert len(read_entries(file, FORMATS["kinetics"])) == 2
 
 
-def test_a_clip_that_kinetics_labels_twice_counts_twice_and_is_said(tmp_path, caplog):
+def test_a_clip_that_kinetics_labels_twice_counts_twice_and_is_reported(tmp_path, caplog):
     file = write(tmp_path / "train.csv", KINETICS + "archery,1bYBlzj-jsk,4,14,train\n")
     assert [entry.label for entry in read_entries(file, FORMATS["kinetics"])][1:] == [
         "abseiling",

@@ -1,4 +1,4 @@
-"""Dealing videos into splits: by class, by group, by a seed."""
+"""Splitting of videos into training, validation and test: by class, by group and by seed."""
 
 import random
 from collections import Counter
@@ -33,7 +33,7 @@ def test_every_class_is_dealt_by_the_shares(count, expected):
     assert dealt == {"a": expected, "b": (800, 100, 100)}
 
 
-def test_no_group_is_parted_and_classes_stay_even():
+def test_groups_are_kept_whole_and_classes_stay_even():
     draw = random.Random(0)
     groups = [f"person {draw.randrange(40)}" for _ in range(2_000)]
     labels = [draw.choice("abcde") for _ in groups]

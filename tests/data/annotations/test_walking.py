@@ -1,4 +1,4 @@
-"""What lies below a folder: videos, folders of pictures, and what is left out and said so."""
+"""Search of a folder for videos and folders of images; skipped files are reported."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def touch(root, *names):
     return root
 
 
-def test_videos_and_folders_of_pictures_are_found(tmp_path):
+def test_videos_and_folders_of_images_are_found(tmp_path):
     touch(tmp_path, "a/1.MP4", "a/x/00001.jpg", "a/x/00002.jpg", "b/2.mp4", "b/thumb.jpg",
           "a/.3.mp4", ".hidden/4.mp4", "notes.txt")  # fmt: skip
     walked = walk(tmp_path)
@@ -39,7 +39,7 @@ def test_every_video_is_read_or_counted(tmp_path, suffix):
     ]
 
 
-def test_what_is_left_out_of_class_folders_is_said(tmp_path, caplog):
+def test_files_left_out_of_class_folders_are_reported(tmp_path, caplog):
     touch(tmp_path, "train/wave/1.mp4", "train/wave/2.rmvb", "train/jump/x/3.rmvb",
           "train/jump/about.txt", "train/jump/LICENSE", "val/wave/4.mp4")  # fmt: skip
     (tmp_path / "train" / "nod").mkdir()

@@ -8,7 +8,7 @@ from tests.helpers.media import Clip, write_clip
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """60 frames at 25 frames a second."""
+    """A video of 60 frames at 25 frames per second."""
     return Video(write_clip(tmp_path_factory.mktemp("rate") / "clip", Clip(".mp4")))
 
 
@@ -17,8 +17,8 @@ def frames(sampler, video, *, seed=0):
     return [view.frames for view in views]
 
 
-def test_frames_are_as_far_apart_as_the_rate_says_and_lie_in_the_middle(video):
-    # 1.2 seconds from the first to the last frame, of 2.36 that the video has
+def test_frames_are_spaced_by_the_rate_and_centred(video):
+    # the clip spans 1.2 of the video's 2.36 seconds
     assert frames(RateClipSampler(7, rate=5.0), video) == [(14, 19, 24, 29, 34, 39, 44)]
 
 
@@ -36,7 +36,7 @@ def test_training_clips_begin_anywhere_and_keep_the_interval(video):
     assert all(clip[-1] - clip[0] in (29, 30, 31) for clip in drawn)
 
 
-def test_a_short_video_goes_on_with_its_last_frame(video):
+def test_a_short_video_repeats_its_last_frame(video):
     (clip,) = frames(RateClipSampler(8, rate=2.5, begins_anywhere=True), video)
     assert clip == (0, 10, 20, 30, 40, 50, 59, 59)
 
@@ -52,6 +52,6 @@ def test_an_uneven_video_is_followed_by_the_clock(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-def test_what_is_no_rate_is_refused(rate):
+def test_invalid_rates_are_refused(rate):
     with pytest.raises(ValueError, match="frame_rate is"):
         RateClipSampler(8, rate=rate)

@@ -113,7 +113,7 @@ class TestDraws:
 
 class TestSteps:
     def test_all_requests_of_an_optimiser_step_share_its_draw(self):
-        # 7 micro-batches of 6 requests, 3 per step: steps of 3, 3 and 1 micro-batches
+        # 7 micro-batches of 6 requests, 3 per step: the steps have 3, 3 and 1 micro-batches
         scales = StepScales(
             draws=draws(), requests_per_batch=6, batches_per_epoch=7, accumulation=3
         )
@@ -268,7 +268,7 @@ def test_a_batch_of_the_largest_draw_must_fit_into_memory():
     ("resize", "expected"),
     [(256, 128), ((256, 320), (128, 160)), (224, 112), ((240, 224), (120, 112))],
 )
-def test_the_picture_is_scaled_along_with_its_crop(resize, expected):
+def test_the_frame_is_scaled_along_with_its_crop(resize, expected):
     assert scaled_resize(resize, old=224, new=112) == expected
     assert scaled_resize(resize, old=224, new=224) == resize
 

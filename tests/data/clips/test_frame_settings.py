@@ -12,11 +12,11 @@ def given(**settings):
     return FrameSettings(**{**nothing, **settings})
 
 
-def test_what_is_left_open_is_the_models_and_what_is_given_stays():
+def test_missing_settings_are_taken_from_the_model():
     assert given().completed(SIGLIP, is_known=True) == SIGLIP
     smaller = given(frame_size=224).completed(SIGLIP, is_known=True)
     assert smaller == SIGLIP._replace(size=224)
-    otherwise = given(mean=CLIP_MEAN).completed(SIGLIP)  # only usual for such a model
+    otherwise = given(mean=CLIP_MEAN).completed(SIGLIP)  # SIGLIP is only a default here
     assert otherwise == SIGLIP._replace(mean=CLIP_MEAN)
     rounded = (0.4815, 0.4578, 0.4082)
     clip = FrameInput(CLIP_MEAN, CLIP_STD, 224)
@@ -35,7 +35,7 @@ def test_frames_are_scaled_with_a_margin(size, resize):
     assert given(resize=(400, 500)).resize_for(size) == (400, 500)
 
 
-def test_a_data_module_takes_over_what_its_model_wants():
+def test_a_data_module_adopts_the_settings_of_its_model():
     data = VideoDataModule(std=(0.5, 0.5, 0.5))
     assert (data.frame_size, data.scales.resize) == (224, 256)
     assert (data.normalisation.mean, data.normalisation.std) == (CLIP_MEAN, SIGLIP.std)

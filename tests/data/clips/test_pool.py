@@ -11,7 +11,7 @@ def test_a_pool_spreads_its_frames_over_the_video(tmp_path, write_video, read_nu
     assert read_numbers(pooled.frames([0, 1, 2, 3, 4])) == [0, 10, 20, 30, 40]
     assert read_numbers(pooled.frames([4, 1])) == [40, 10]
     assert pooled.times.tolist() == [video.times[number] for number in (0, 10, 20, 30, 40)]
-    # a sampler of pytorchvideo's asks for spans of seconds
+    # pytorchvideo's samplers return intervals in seconds
     assert pooled.frames_between(0.9, 2.1) == range(1, 3)
     with pytest.raises(IndexError, match="with 5 frames"):
         pooled.frames([5])

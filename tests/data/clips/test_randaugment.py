@@ -1,4 +1,4 @@
-"""RandAugment: every operation against its formula, and how operations are drawn."""
+"""RandAugment: every operation compared with its formula, and the sampling of operations."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ GREY = 128
 
 
 def pictures(num=1, seed=0):
-    """Noise that is smooth in places, has a dark corner, and does not fill the range."""
+    """Images of blocky noise with a dark corner and a reduced range of values."""
     draw = np.random.default_rng(seed)
     coarse = draw.integers(20, 230, size=(num, HEIGHT // 4, WIDTH // 4, 3))
     fine = coarse.repeat(4, axis=1).repeat(4, axis=2) + draw.integers(
@@ -36,7 +36,7 @@ def blended(base, x, sign):
 
 
 def smoothed(x):
-    """A mean over 3 × 3 pixels in which the middle counts five times; the border stays."""
+    """Mean over 3 × 3 pixels with weight five for the centre; the border is left unchanged."""
     inner = sum(
         np.roll(x, (dy, dx), (0, 1)) * (5 if dy == dx == 0 else 1)
         for dy in (-1, 0, 1)
@@ -64,7 +64,7 @@ def equalized(x):
 
 
 def warped(x, source):
-    """Take every pixel from a place of the picture, bilinearly; positions of corners are whole."""
+    """Sample the image bilinearly at ``source``; integer coordinates are pixel corners."""
     out = np.full_like(x, GREY)
     for row in range(HEIGHT):
         for column in range(WIDTH):
@@ -97,14 +97,14 @@ FORMULAS = {
     "equalize": lambda x, _: equalized(x),
     "invert": lambda x, _: 255 - x,
     "rotate": turned,
-    "posterize": lambda x, _: x // 64 * 64,  # 4 - int(2.8) bits are left
+    "posterize": lambda x, _: x // 64 * 64,  # keeps 4 - int(2.8) bits
     "solarize": lambda x, _: np.where(x < 256 - 179, x, 255 - x),
     "solarize_add": lambda x, _: np.where(x < 128, np.minimum(x + 77, 255), x),
     "color": lambda x, sign: blended(luma(x)[..., None], x, sign),
     "contrast": lambda x, sign: blended(np.floor(luma(x).mean() + 0.5), x, sign),
     "brightness": lambda x, sign: blended(0, x, sign),
     "sharpness": lambda x, sign: blended(np.floor(smoothed(x) + 0.5), x, sign),
-    # from the top left corner: the first row and column stay where they are
+    # relative to the top left corner
     "shear_x": lambda x, s: warped(x, lambda u, v: (u + 0.3 * STRENGTH * s * v, v)),
     "shear_y": lambda x, s: warped(x, lambda u, v: (u, v + 0.3 * STRENGTH * s * u)),
     "translate_x": lambda x, s: warped(x, lambda u, v: (u + 0.45 * STRENGTH * s * WIDTH, v)),
@@ -148,7 +148,7 @@ def test_the_greatest_strength_can_be_drawn(name):
 
 
 def draws(augmentation, monkeypatch, *, num=3000):
-    """Return what is carried out in many draws: name, strength and sign of each operation."""
+    """Return the name, strength and sign of each operation applied in many draws."""
     done = []
     for name in OPERATIONS:
 

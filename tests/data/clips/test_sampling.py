@@ -12,7 +12,7 @@ from pks4_lightning.data.clips.sampling import (
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
 from pks4_lightning.data.video.video import Video
 
-from pytorchvideo.data.clip_sampling import (  # isort: skip - importable once ours has been
+from pytorchvideo.data.clip_sampling import (  # isort: skip - importable only after our compatibility module
     ConstantClipsPerVideoSampler,
     RandomClipSampler,
     RandomMultiClipSampler,
@@ -26,7 +26,7 @@ def draw(seed=0):
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory, write_video):
-    """Forty frames, ten per second."""
+    """A video of forty frames, ten per second."""
     return Video(write_video(tmp_path_factory.mktemp("clips") / "clip.mp4", 40))
 
 
@@ -40,7 +40,7 @@ def test_training_takes_one_random_frame_per_segment(video_frames):
         for t, frame in enumerate(frames):
             assert t * video_frames // 8 <= frame < (t + 1) * video_frames // 8
         seen.update(frames)
-    # with 400 draws of one frame in 38, a frame that can be drawn stays unseen once in 2e4 tests
+    # a possible frame (one in 38) is missing from 400 draws with probability 2e-5
     assert len(seen) >= 0.99 * video_frames
 
 

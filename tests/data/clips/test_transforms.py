@@ -41,7 +41,7 @@ def test_random_crops_have_the_areas_and_ratios_asked_for():
     assert max(shares) == pytest.approx(0.6, abs=0.01)
     assert min(ratios) == pytest.approx(0.5, abs=0.02)
     assert max(ratios) == pytest.approx(2.0, abs=0.05)
-    # uniform in the logarithm: narrower than square as often as wider
+    # log-uniform: ratios below and above 1 are equally frequent
     assert sum(ratio < 1 for ratio in ratios) / len(ratios) == pytest.approx(0.5, abs=0.04)
     assert sum(tops) / len(tops) == pytest.approx(0.5, abs=0.03)
 

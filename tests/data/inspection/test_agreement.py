@@ -1,4 +1,4 @@
-"""One way to read a file: the index, the reader and FFmpeg agree on whatever people have."""
+"""The index, the reader and FFmpeg agree on generated files of many kinds."""
 
 import av
 import pytest
@@ -8,14 +8,14 @@ from tests.helpers.containers import draw_recipe, write_file
 
 
 def disagreeing(folder, numbers):
-    """Return what disagrees, by number, and how many files there were."""
+    """Return the disagreements by file number, and the number of files."""
     found, num_files = {}, 0
     for number in numbers:
         recipe = draw_recipe(number)
         try:
             path = write_file(folder / f"clip{number}", recipe)
         except av.error.ArgumentError:
-            continue  # its muxer refuses to begin so
+            continue  # the muxer does not support this start
         num_files += 1
         if sentences := disagreements(path):
             found[number] = (recipe, sentences)
@@ -36,7 +36,7 @@ def test_index_reader_and_ffmpeg_agree_on_very_many_files(tmp_path):
     assert num_files >= 1900
 
 
-def test_the_draws_are_of_all_kinds():
+def test_draws_cover_all_kinds_of_files():
     recipes = [draw_recipe(number) for number in range(90)]
     assert len({(recipe.suffix, recipe.codec) for recipe in recipes}) >= 30
     tracks = {track for recipe in recipes for track in recipe.tracks}

@@ -1,4 +1,4 @@
-"""The indexer on whole, damaged, crashing and endless files."""
+"""The indexer on whole and damaged files, and on files that crash or block a process."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_equal_time_stamps_have_equal_digests(originals):
 
 
 def probe_all_damaged(folder, originals, seed):
-    """Return for each damaged file whether its pictures differ, and its record."""
+    """Return for each damaged file whether its frames differ, and its record."""
     whole = {base: all_frames(originals / base) for base in BASES}
     results = []
     for path in damaged_files(folder, originals, seed=seed):
@@ -82,13 +82,13 @@ def test_most_damage_is_named_without_knowing_the_originals(originals, tmp_path)
     assert len(results) == 6 * len(mutations()) == 234
     assert named_share(results) >= 0.85
     assert all(record.reason for _, record in results if record.status != "ok")
-    # what decodes to the same pictures is not called damaged
+    # files that decode to the same frames are not reported as damaged
     assert [record for differs, record in results if not differs and record.status != "ok"] == []
     assert any(not differs for differs, _ in results)
 
 
 @pytest.mark.slow
-def test_most_damage_is_named_whatever_the_seed(originals, tmp_path):
+def test_most_damage_is_named_for_any_seed(originals, tmp_path):
     results = []
     for seed in range(1, 9):
         results += probe_all_damaged(tmp_path / str(seed), originals, seed=seed)
@@ -124,7 +124,7 @@ def test_all_damage_is_named_where_the_originals_were_indexed(originals, tmp_pat
     assert all(entry["reason"] for entry in listed)
 
 
-def test_what_is_wrong_is_told_apart(tmp_path, originals, write_video):
+def test_kinds_of_faults_are_distinguished(tmp_path, originals, write_video):
     data = (originals / "vp9.webm").read_bytes()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "page.mp4").write_text("<html></html>" * 100)
@@ -164,10 +164,10 @@ def probe(root, path):
 """
 
 
-def test_crashes_and_endless_files_cost_a_process_each_and_nothing_else(
+def test_crashing_and_endless_files_end_only_their_own_process(
     clips, tmp_path_factory, monkeypatch
 ):
-    # a module that new processes import: what happens there happens to a process of the indexer's
+    # a module imported by the indexer's processes, so that its faults happen there
     folder = tmp_path_factory.mktemp("module")
     (folder / "faulty_probe.py").write_text(PROBE)
     monkeypatch.syspath_prepend(folder)
@@ -183,16 +183,16 @@ def test_crashes_and_endless_files_cost_a_process_each_and_nothing_else(
     assert bad["3.mp4"].reason == "its decoder ended with SIGSEGV"
     assert bad["6.mp4"].reason == "its decoder ended with exit status 9"
     assert bad["5.mp4"].reason == "decoding took more than 3 seconds"
-    # they are looked at again; the others are not
+    # they are probed again; the others are not
     assert {record.status for record in index(clips).values()} == {"ok"}
     sys.modules.pop("faulty_probe")
 
 
-def test_an_interrupted_index_goes_on_where_it_stopped(clips):
+def test_an_interrupted_index_continues_where_it_stopped(clips):
     whole = index(clips)
     manifest = default_manifest(clips)
     lines = manifest.read_text().splitlines()
-    # as if killed in the sixth file: the records carry a mark that only kept ones still have
+    # as if killed in the sixth file; the changed records show which were kept
     marked = [json.dumps(json.loads(line) | {"codec": "kept"}) for line in lines[:5]]
     unfinished = manifest.with_name("manifest.unfinished.jsonl")
     unfinished.write_text("\n".join([*marked, lines[5][:40]]))
@@ -204,11 +204,11 @@ def test_an_interrupted_index_goes_on_where_it_stopped(clips):
     assert read_manifest(manifest) == records
 
 
-def test_files_that_an_earlier_reader_looked_at_are_looked_at_again(clips):
+def test_files_probed_by_an_earlier_version_are_probed_again(clips):
     index(clips)
     manifest = default_manifest(clips)
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
-    # as versions did that counted frames in another way, and called whole files damaged
+    # as written by earlier versions, which counted frames differently and reported false damage
     for line in lines:
         line |= {"num_frames": 3, "status": "truncated", "reason": "wrong"}
         del line["reader"], line["mirrored"], line["pixel_aspect"]
@@ -232,7 +232,7 @@ def test_a_changed_file_is_quarantined_until_it_is_back_or_accepted(clips):
     assert records["4.mp4"].sha256 == records["5.mp4"].sha256
 
 
-def test_verifying_finds_damage_that_left_size_and_time_alone(clips):
+def test_verifying_finds_damage_that_keeps_size_and_time(clips):
     index(clips)
     file = clips / "2.mp4"
     stat = file.stat()

@@ -121,7 +121,7 @@ def test_randaugment_sees_the_whole_frame_before_the_crop(videos, monkeypatch):
     make(videos, augmentation=whole)[1]
     monkeypatch.undo()
     assert [shape for shape, _ in seen] == [(4, 64, 96, 3)] * 3
-    assert seen[0] == seen[1] != seen[2]  # a function of the clip's seed
+    assert seen[0] == seen[1] != seen[2]  # determined by the clip's seed
     plain = make(videos, augmentation=whole)[0]["video"]
     torch.testing.assert_close(255 - inverted.int(), plain.int(), atol=1, rtol=0)
 
@@ -133,7 +133,7 @@ def test_validation_clips_are_not_changed(videos, monkeypatch):
 
 def test_as_many_clips_as_asked_lose_their_colour(videos, monkeypatch):
     where = "pks4_lightning.data.loading.dataset.grayscale"
-    monkeypatch.setattr(where, torch.zeros_like)  # the videos are gray as they are
+    monkeypatch.setattr(where, torch.zeros_like)  # the videos are already gray
     augmentation = Augmentation(grayscale=0.3)
     dataset = make(videos, augmentation=augmentation, frame_size=16)
     requests = [VideoRequest(2, epoch, 0, valid=True) for epoch in range(200)]
@@ -157,8 +157,8 @@ def test_repeats_that_share_frames_decode_once_and_crop_anew(videos, monkeypatch
     other = dataset[VideoRequest(0, 0, 2, valid=True, frames_of=2)]
     assert len(decoded) == 2
     assert decoded[0] != decoded[1]
-    assert torch.equal(dataset[repeats[1]]["video"], second)  # whatever came in between
-    # of its own frames, the second repeat decodes others
+    assert torch.equal(dataset[repeats[1]]["video"], second)  # independent of requests in between
+    # with frames of its own, the second repeat decodes other frames
     assert not torch.equal(dataset[VideoRequest(0, 0, 1, valid=True)]["video"], second)
     assert other["video_index"].tolist() == [0]
 

@@ -1,4 +1,4 @@
-"""What happens to videos that cannot be decoded: nothing is lost, nothing is hidden."""
+"""Videos that cannot be decoded are counted and reported, in training and in tests."""
 
 import multiprocessing
 import os
@@ -29,7 +29,7 @@ SMALL = {"num_frames": 4, "frame_size": 32, "resize": 36}
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_workers():
-    """Let the server of all processes import what the loader's workers need, before it starts."""
+    """Preload the fork server with the modules that the loader's workers need."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
         ["pks4_lightning.data.loading.dataset"]
     )
@@ -43,7 +43,7 @@ def dataset(videos, *, substitute=False, sampler=None, **options):
 
 @pytest.fixture
 def videos(tmp_path):
-    """Five videos, of which the one with index 2 is text and the one with index 4 is gone."""
+    """Five videos: the one with index 2 is a text file, the one with index 4 is missing."""
     names = [f"{number}.mp4" for number in range(5)]
     for number in (0, 1, 3):
         write_clip(tmp_path / names[number], "bframes.mp4", seed=number)
@@ -84,7 +84,7 @@ def test_in_training_a_function_of_the_request_chooses_the_substitute(videos):
             assert views["video_index"].tolist() == views["label"].tolist() == [expected]
             assert views["valid"].tolist() == [True]
             assert views["video_path"] == [videos.path(expected)]
-            # every file that failed on the way is named
+            # every file that failed in between is named
             lines = views["failure"][0].splitlines()
             assert len(lines) == 1 + tried.index(expected)
             assert videos.path(2) in lines[0]
@@ -101,7 +101,7 @@ def test_where_nothing_can_be_decoded_the_first_video_is_named(tmp_path):
         dataset(gone, substitute=True)[1]
 
 
-def test_one_failure_is_borne_and_a_share_of_more(caplog):
+def test_one_failure_and_a_small_share_of_failures_are_tolerated(caplog):
     count = FailureCount(0.01)
     count.add(["", "Cannot decode video 'a': x."])
     count.add(["Cannot decode video 'a': x."])
@@ -120,7 +120,7 @@ def test_one_failure_is_borne_and_a_share_of_more(caplog):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Class folders: train/a and train/b with four videos each, the same again in val."""
+    """Class folders: train/a and train/b with four videos each, and the same in val."""
     for split in ("train", "val"):
         for name in ("a", "b"):
             folder = tmp_path / split / name
@@ -209,7 +209,7 @@ def test_files_that_changed_after_indexing_are_not_used_and_copies_are(folders, 
     assert all("it has changed since it was indexed" in seen["failure"][i] for i in (1, 2))
 
 
-def test_a_manifest_of_files_by_index_survives_the_way_to_a_worker(folders):
+def test_a_manifest_of_files_by_index_can_be_pickled_for_workers(folders):
     index(folders)
     records = read_manifest(default_manifest(folders))
     paths = sorted(records)
@@ -222,7 +222,7 @@ def test_a_manifest_of_files_by_index_survives_the_way_to_a_worker(folders):
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """The six base clips, and 60 others."""
+    """The six base clips and 60 others."""
     folder = tmp_path_factory.mktemp("originals")
     for base in BASES:
         write_clip(folder / base, base)
@@ -266,11 +266,11 @@ def test_an_epoch_over_damaged_files_completes_and_names_them(tmp_path, original
         if not torch.equal(clips[name], expected[name.partition("-")[0]])
     ]  # fmt: skip
     assert len(failed) >= 0.85 * (len(failed) + len(unnoticed))
-    # an index of the damaged files quarantines more: it looks at all frames
+    # an index of the damaged files quarantines more, because it decodes all frames
     index(tmp_path, "val")
     more, clips = run()
     assert failed < more < damaged
-    # and one made while they were whole tells all
+    # an index made before the damage finds all of it
     for name in damaged:
         base = next(base for base in BASES if name.startswith(f"{base.partition('.')[0]}-"))
         shutil.copyfile(originals / base, folder / name)

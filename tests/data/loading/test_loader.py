@@ -1,4 +1,4 @@
-"""Workers that stall or die: the video they were at is named, in time, and none is left behind."""
+"""Workers that stall or die: the current video is named in time, and no process is left behind."""
 
 import gc
 import multiprocessing
@@ -17,7 +17,7 @@ from pks4_lightning.data.loading.loader import DataWorkerError, video_loader
 from pks4_lightning.data.loading.sampler import VideoSampler
 from pks4_lightning.data.loading.worker_activity import OpenFiles
 
-# a clip sampler that workers import: what happens in it happens in a worker
+# a clip sampler imported by the workers, so that its faults happen there
 SAMPLER = """
 import os, signal, time
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
@@ -45,7 +45,7 @@ def faulty_sampler(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory, write_video):
-    """Ten videos of 8 frames, but for the one with index 5: 13."""
+    """Ten videos of 8 frames, except index 5, which has 13."""
     folder = tmp_path_factory.mktemp("videos")
     names = [f"{number}.mp4" for number in range(10)]
     for number, name in enumerate(names):
@@ -89,7 +89,7 @@ def test_the_video_that_a_worker_failed_at_is_named(
     assert words in str(caught.value)
     assert user_error(caught.value) == str(caught.value)
     assert "\n" not in str(caught.value)
-    # clips that a dead worker had ready may be lost with it
+    # a worker's finished clips may be lost when it dies
     assert seen == [[0, 1], [2, 3]][: len(seen)]
     del batches, caught
     gc.collect()
@@ -105,7 +105,7 @@ def test_workers_that_are_ended_between_two_videos_end_the_epoch_with_a_sentence
     deadline = time.monotonic() + 60
     while whole.dataset.open_files.slots() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)  # the last clips are on their way
+    time.sleep(0.5)  # wait for the last clips
     for worker in multiprocessing.active_children():
         worker.kill()
         worker.join()
@@ -123,7 +123,7 @@ def test_without_faults_every_video_comes_in_every_epoch(videos, faulty_sampler)
     assert batches.dataset.open_files.slots() == []
 
 
-def test_the_shared_file_goes_with_the_loader_and_not_with_a_workers_copy():
+def test_the_shared_file_is_removed_with_the_loader_alone():
     files = OpenFiles(2, timeout=1.0)
     path = Path(files._name)
     copy = pickle.loads(pickle.dumps(files))
@@ -136,7 +136,7 @@ def test_the_shared_file_goes_with_the_loader_and_not_with_a_workers_copy():
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("num_videos", [1, 7])
-def test_every_video_comes_once_per_epoch_whatever_ranks_and_workers(
+def test_every_video_occurs_once_per_epoch_for_any_ranks_and_workers(
     videos, num_videos, world_size, num_workers
 ):
     some = replace(videos, paths=videos.paths[:num_videos], labels=videos.labels[:num_videos])

@@ -15,7 +15,7 @@ def test_bytes_in_flight_are_those_of_the_batches():
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no shared memory to look at")  # noqa: PTH112
-def test_more_than_the_shared_memory_holds_is_refused_with_the_way_out():
+def test_batches_larger_than_shared_memory_are_refused_with_a_remedy():
     needed = {"train": 2**60, "val": 2**59}
     with pytest.raises(ValueError, match="The train and val batches of 4 workers") as caught:
         check_shared_memory(needed, num_workers=4, ranks=1)
@@ -26,7 +26,7 @@ def test_more_than_the_shared_memory_holds_is_refused_with_the_way_out():
 
 
 def mounted_small(*command):
-    """Run a command where shared memory is as small as Docker's."""
+    """Run a command with as little shared memory as Docker's default."""
     script = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$0" "$@"'
     return ["unshare", "-m", "sh", "-c", script, *command]
 

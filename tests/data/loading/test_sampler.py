@@ -96,7 +96,7 @@ def test_nothing_to_sample_from_is_an_error():
 
 
 def test_seeds_are_stable_and_tell_their_parts_apart():
-    # a golden number: seeds must not change between versions of Python
+    # a recorded value: seeds must not change between versions of Python
     assert stable_seed("clip", 0, 1, 2, 3) == 1111224518963374398
     assert stable_seed(1, 23) != stable_seed(12, 3)
     assert stable_seed("1") != stable_seed(1)
@@ -117,7 +117,7 @@ def test_a_resumed_epoch_goes_on_with_the_right_request(world_size, num_repeats,
             state = first.state_dict(position=position)
             resumed = VideoSampler(13, rank=rank, world_size=world_size, **options)
             resumed.load_state_dict(state)
-            resumed.set_epoch(2)  # as the trainer does before every epoch
+            resumed.set_epoch(2)  # the trainer calls this before every epoch
             assert list(resumed) == whole[rank][position:]
             assert list(resumed) == whole[rank]
             resumed.set_epoch(3)
@@ -156,7 +156,7 @@ def test_balanced_classes_come_equally_often(world_size):
         )
         seen = [r.video_index for rank in ranks for r in rank if r.valid]
         assert Counter(LABELS[index] for index in seen) == {0: 13, 1: 13, 2: 13, 5: 13}
-        for label in (0, 1, 2):  # the videos of a class take turns
+        for label in (0, 1, 2):  # the videos of a class are used in turn
             times = [seen.count(index) for index, own in enumerate(LABELS) if own == label]
             assert max(times) - min(times) <= 1
 
@@ -174,7 +174,7 @@ def test_classes_that_cannot_share_an_epoch_evenly_take_turns_at_it():
     assert {min(count, key=count.get) for count in counts} == {0, 1, 2}
 
 
-def test_a_video_that_comes_again_in_an_epoch_has_other_draws():
+def test_a_repeated_video_in_an_epoch_has_other_draws():
     ranks = requests(len(LABELS), world_size=2, shuffle=True, balanced_labels=LABELS, num_repeats=2)
     drawn = [(r.video_index, r.repeat) for rank in ranks for r in rank]
     assert len(set(drawn)) == len(drawn) == 2 * len(LABELS)

@@ -1,4 +1,4 @@
-"""Clips as kept tokens: the same draws as decoded clips, each view computed once."""
+"""Clips as cached tokens: the same draws as for decoded clips, each view computed once."""
 
 import itertools
 import threading
@@ -24,7 +24,7 @@ CHANGES = Augmentation(
 
 
 def encode(video):
-    """A stand-in for frozen blocks, which see every frame by itself: means of 16 × 16 pixels."""
+    """Stand-in for frozen blocks, which process frames separately: means of 16 × 16 pixels."""
     frames = F.avg_pool2d(video.float().transpose(1, 2).flatten(0, 1), 16)
     return frames.flatten(2).transpose(1, 2).unflatten(0, (-1, video.shape[2]))
 
@@ -42,7 +42,7 @@ class Counted:
 
 @pytest.fixture
 def videos(tmp_path, write_video):
-    """Three videos, two of them longer than the pool."""
+    """Three videos, two of which are longer than the pool."""
     folder = tmp_path / "videos"
     for name, num_frames in (("a.mp4", 40), ("b.mp4", 16), ("c.mp4", 6)):
         write_video(folder / name, num_frames)
@@ -51,7 +51,7 @@ def videos(tmp_path, write_video):
 
 @pytest.fixture
 def make(videos, tmp_path):
-    """Make a dataset of pixels, or of tokens that are kept in a folder."""
+    """Make a dataset of pixels, or of tokens cached in a folder."""
 
     def build(*, stage="train", kind=TokenDataset, terms=1, **options):
         training = stage == "train"
@@ -82,7 +82,7 @@ def requests(num_epochs=8):
 
 
 @pytest.mark.parametrize("stage", ["train", "test"])
-def test_a_clip_is_what_would_have_been_decoded(make, stage):
+def test_a_cached_clip_equals_the_decoded_one(make, stage):
     pixels, tokens = make(stage=stage, kind=VideoDataset), make(stage=stage)
     tokens.fill(encode)
     labels = set()
@@ -113,7 +113,7 @@ def test_training_sees_a_view_again_and_every_run_the_same(make):
     assert shown[0] == shown[1]
 
 
-def test_what_is_there_is_not_computed_again(make):
+def test_cached_tokens_are_not_computed_again(make):
     interrupted = Counted(most=4)
     with pytest.raises(KeyboardInterrupt):
         make().fill(interrupted)
@@ -127,7 +127,7 @@ def test_what_is_there_is_not_computed_again(make):
         make(stage=stage).fill(Counted(most=0))
 
 
-def test_what_tokens_depend_on_makes_them_anew(make, videos, write_video, tmp_path):
+def test_changes_that_affect_tokens_recompute_them(make, videos, write_video, tmp_path):
     make().fill(encode)
     other = Counted()
     make(terms=2).fill(other)
@@ -138,7 +138,7 @@ def test_what_tokens_depend_on_makes_them_anew(make, videos, write_video, tmp_pa
     assert replaced.calls == V
 
 
-def test_of_two_that_fill_at_a_time_one_waits(make):
+def test_concurrent_fills_compute_tokens_once(make):
     counts = [Counted(), Counted()]
     threads = [threading.Thread(target=make().fill, args=(each,)) for each in counts]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Files as cameras, editors and downloads leave them: whole ones are read, broken ones named."""
+"""Files from cameras, editors and downloads: whole ones are read, damaged ones are named."""
 
 import struct
 from fractions import Fraction
@@ -47,7 +47,7 @@ def test_a_missing_end_is_named_by_reader_and_index(tmp_path, suffix):
 
 
 def shorten_edit(path, milliseconds):
-    """Let an MP4 file's edit list end early, as an editor that trims without encoding does."""
+    """Shorten an MP4 file's edit list, like an editor that trims without re-encoding."""
     data = bytearray(path.read_bytes())
     place = data.index(b"elst") + 12
     data[place : place + 4] = struct.pack(">I", milliseconds)
@@ -64,7 +64,7 @@ def test_an_end_that_an_edit_list_cuts_off_is_not_missing(tmp_path, gop):
 
 
 @pytest.mark.parametrize("last_gap", [1, 9])
-def test_avi_chunks_without_a_picture_are_no_frames_and_no_damage(tmp_path, last_gap):
+def test_avi_chunks_without_a_frame_are_neither_frames_nor_damage(tmp_path, last_gap):
     stamps = (0, 1, 4, 5, 6, 15, 16, 17, 17 + last_gap)
     path = write_file(tmp_path / "clip", Recipe(".avi", "mpeg4", 9, stamps=stamps))
     with av.open(str(path)) as container:
@@ -73,14 +73,14 @@ def test_avi_chunks_without_a_picture_are_no_frames_and_no_damage(tmp_path, last
     assert index(path) == ("ok", 9)
 
 
-def test_frames_of_avi_come_as_shown_though_it_tells_only_how_they_are_stored(tmp_path):
+def test_frames_of_avi_are_in_presentation_order(tmp_path):
     path = write_clip(tmp_path / "clip", Clip(".avi", 24, codec="libx264", b_frames=3))
     assert numbers(path) == list(range(24))
     assert [read_number(f) for f in Video(path).frames([17, 2, 3]).numpy()] == [17, 2, 3]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".flv"])
-def test_times_of_decoding_in_the_place_of_times_of_showing_mislead_nobody(tmp_path, suffix):
+def test_decoding_times_instead_of_presentation_times_are_handled(tmp_path, suffix):
     path = write_file(tmp_path / "clip", Recipe(suffix, "libx264", 30, gop=10, b_frames=2))
     wrong = path.with_stem("wrong")
     with av.open(str(path)) as source, av.open(str(wrong), "w") as out:
@@ -95,7 +95,7 @@ def test_times_of_decoding_in_the_place_of_times_of_showing_mislead_nobody(tmp_p
 
 
 def packed(path):
-    """Pack a B-frame behind the P-frame that it needs, and a placeholder after them, as XviD."""
+    """Pack each B-frame with the P-frame that it needs, followed by a placeholder, like XviD."""
     target = path.with_name("packed.avi")
     with av.open(str(path)) as source, av.open(str(target), "w") as out:
         stream = source.streams.video[0]
@@ -167,7 +167,7 @@ def test_frames_of_another_size_are_scaled_to_the_first(tmp_path, name, codec, o
     frames = Video(path).frames(range(20)).numpy()
     assert frames.shape == (20, 48, 64, 3)
     assert [read_number(frame) for frame in frames] == list(range(20))
-    # whichever frames are asked for, and in whatever way
+    # independent of the frames requested and of the access pattern
     np.testing.assert_array_equal(Video(path).frames([15, 19]), frames[[15, 19]])
     np.testing.assert_array_equal(Video(path).frames([3, 12]), frames[[3, 12]])
     in_turn = dict(Video(path).in_order([4, 14]))
@@ -175,7 +175,7 @@ def test_frames_of_another_size_are_scaled_to_the_first(tmp_path, name, codec, o
     assert Video(path).frames([15], 24).shape == (1, 24, 32, 3)
 
 
-def test_the_first_frame_tells_the_size_where_the_header_lies(tmp_path):
+def test_the_first_frame_determines_the_size_if_the_header_is_wrong(tmp_path):
     path = write_clip(tmp_path / "clip", Clip(".webm", 6, codec="libvpx"))
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\xb0\x81\x60", b"\xb0\x81\x20", 1))
@@ -218,9 +218,9 @@ def test_a_hole_in_a_transport_stream_is_named_and_a_join_is_not(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".MPG"])
-def test_mpeg_pictures_that_hardly_show_their_container_are_read(tmp_path, suffix):
+def test_single_mpeg_frames_with_little_or_no_container_are_read(tmp_path, suffix):
     path = write_file(tmp_path / "clip", Recipe(".ts", "mpeg2video", 1, width=96, height=64))
-    if suffix == ".MPG":  # without any container
+    if suffix == ".MPG":  # a bare stream without a container
         with av.open(str(path), format="mpegts") as container:
             bare = b"".join(bytes(packet) for packet in container.demux(video=0) if packet.size)
         path = path.with_name(f"bare{suffix}")

@@ -40,7 +40,7 @@ def fill(folder, template, first, count):
 
 @pytest.mark.parametrize("first", [0, 1, 37])
 @pytest.mark.parametrize("template", ["{:05d}.jpg", "img_{:05d}.jpg", "frame{}.png", "{:06d}.jpeg"])
-def test_frames_come_in_the_order_of_their_numbers(tmp_path, template, first):
+def test_frames_are_in_the_order_of_their_numbers(tmp_path, template, first):
     video = FrameFolder(fill(tmp_path, template, first, 12))
     assert video.num_frames == 12
     frames = video.frames([11, 0, 5, 5])
@@ -90,7 +90,7 @@ def test_a_template_chooses_among_series(tmp_path):
         FrameFolder(tmp_path, template="flow_y_{:05d}.jpg")
 
 
-def test_the_promised_number_of_frames_is_held_to(tmp_path):
+def test_a_folder_must_contain_the_promised_frames(tmp_path):
     fill(tmp_path, "{:05d}.jpg", 1, 4)
     assert FrameFolder(tmp_path, num_frames=3).num_frames == 3
     with pytest.raises(VideoDecodeError, match="holds 4 of the 5 frames that its list gives"):
@@ -98,7 +98,7 @@ def test_the_promised_number_of_frames_is_held_to(tmp_path):
 
 
 @pytest.mark.parametrize("template", ["00001.jpg", "{:05d}.mp4", "a/{:05d}.jpg", "{}{}.jpg", ""])
-def test_a_template_names_one_picture_by_its_number(template):
+def test_a_template_names_one_image_by_its_number(template):
     with pytest.raises(ValueError, match=r"data.frame_template is .* one field for its number"):
         check_frame_template(template)
 
@@ -111,7 +111,7 @@ def test_a_template_names_one_picture_by_its_number(template):
         (lambda _: b"ffconcat version 1.0\nfile 'secret.mp4'\n\xff\xd9", r"'00002.jpg' cannot be"),
     ],
 )
-def test_a_damaged_picture_is_named(tmp_path, damage, message):
+def test_a_damaged_image_is_named(tmp_path, damage, message):
     fill(tmp_path, "{:05d}.jpg", 1, 3)
     file = tmp_path / "00002.jpg"
     file.write_bytes(damage(file.read_bytes()))
@@ -128,7 +128,7 @@ def test_a_bomb_is_not_decoded(tmp_path):
         FrameFolder(tmp_path).frames([0])
 
 
-def test_pictures_of_several_sizes_are_refused(tmp_path):
+def test_images_of_several_sizes_are_refused(tmp_path):
     write_picture(tmp_path / "1.png", (9, 9, 9))
     write_picture(tmp_path / "2.png", (9, 9, 9), width=48)
     with pytest.raises(VideoDecodeError, match="not all of the same size"):
@@ -166,7 +166,7 @@ def open_clips(videos):
 
 
 @pytest.mark.parametrize("listed", [(), (12, 9)])
-def test_a_data_set_reads_folders_of_pictures(tmp_path, listed):
+def test_a_data_set_reads_folders_of_images(tmp_path, listed):
     for name in "ab":
         fill(tmp_path / name, "img_{:05d}.jpg", 1, 12)
         (tmp_path / name / "flow_00001.jpg").touch()
@@ -189,7 +189,7 @@ def test_a_folder_that_lacks_frames_fails_by_name(tmp_path):
     assert "4 of the 5 frames that its list gives" in batch["failure"][0]
 
 
-def test_prediction_takes_folders_of_pictures(tmp_path):
+def test_prediction_takes_folders_of_images(tmp_path):
     fill(tmp_path / "in/a", "{:05d}.jpg", 1, 3)
     fill(tmp_path / "in/b", "{:05d}.jpg", 1, 3)
     assert list_for_prediction(str(tmp_path / "in")).paths == ("a", "b")

@@ -1,4 +1,4 @@
-"""Files made to harm: refused by name, before they cost memory or open other files."""
+"""Malicious files are refused by name before they use much memory or open other files."""
 
 import os
 import subprocess
@@ -89,7 +89,7 @@ def test_other_files_dressed_as_videos_are_refused(tmp_path, monkeypatch, kind, 
     "name",
     ["concat:secret.mp4", "subfile,,start,0,end,0,,:secret.mp4", "file:secret.mp4", "crypto:x"],
 )
-def test_protocols_are_names_of_files_and_nothing_else(tmp_path, monkeypatch, name):
+def test_protocols_in_names_are_treated_as_file_names(tmp_path, monkeypatch, name):
     write_clip(tmp_path / "secret", Clip(".mp4", 3))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VideoDecodeError, match="there is no such file"):
@@ -99,7 +99,7 @@ def test_protocols_are_names_of_files_and_nothing_else(tmp_path, monkeypatch, na
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_is_no_regular_file_is_refused_unopened(tmp_path, kind):
+def test_special_files_are_refused_unopened(tmp_path, kind):
     path = tmp_path / "clip.mp4"
     if kind == "pipe":
         os.mkfifo(path)
@@ -131,7 +131,7 @@ def test_rare_codecs_are_refused_by_name(tmp_path, codec, pix_fmt, suffix):
         Video(path)
 
 
-def test_files_larger_than_what_is_kept_of_them_are_read_again(tmp_path, monkeypatch):
+def test_files_larger_than_the_cache_are_read_again(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "clip", Clip(".mp4", 60, b_frames=2))
     whole = Video(path).frames([3, 30, 59])
     monkeypatch.setattr(stream_module, "_KEPT_BYTES", path.stat().st_size // 2)

@@ -1,4 +1,4 @@
-"""Pictures are turned and mirrored as FFmpeg's player and Pillow do, in all eight ways."""
+"""Frames are rotated and mirrored as in FFmpeg's player and Pillow, in all eight orientations."""
 
 import io
 
@@ -13,7 +13,7 @@ from pks4_lightning.data.video.orientation import Orientation, exif_orientation
 from pks4_lightning.data.video.video import Video
 from tests.helpers.media import picture
 
-# what FFmpeg's filters transpose, hflip and vflip do, by the turn and flips of the display matrix
+# the effect of FFmpeg's filters transpose, hflip and vflip, by rotation and flips of the matrix
 TURNED = {
     (0, False, False): lambda p: p,
     (0, True, False): lambda p: p[:, ::-1],
@@ -42,10 +42,10 @@ def write(path, turn):
 
 @pytest.mark.parametrize(
     ("turn", "suffix"),
-    # Matroska has no place for a reflection
+    # Matroska cannot store a reflection
     [(turn, ".mp4") for turn in TURNED] + [(turn, ".mkv") for turn in TURNED if turn[1:] == PLAIN],
 )
-def test_a_display_matrix_is_applied_as_players_do(tmp_path, turn, suffix):
+def test_a_display_matrix_is_applied_like_in_players(tmp_path, turn, suffix):
     path = write(tmp_path / f"clip{suffix}", turn)
     stored = Video(path, apply_rotation=False).frames([0, 2]).numpy()
     assert stored.shape == (2, 48, 80, 3)
@@ -80,13 +80,13 @@ def encoded(pixels, kind, orientation):
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(10))
-def test_pictures_are_turned_as_pillow_turns_them(tmp_path, kind, orientation):
+def test_images_are_rotated_like_in_pillow(tmp_path, kind, orientation):
     data = encoded(picture(5, 40, 64), kind, orientation)
     (tmp_path / f"1.{kind}").write_bytes(data)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     frame = FrameFolder(tmp_path).frames([0])[0].numpy()
     assert frame.shape == expected.shape
-    # two decoders of JPEG and of WebP; another way round differs by over 20 levels
+    # JPEG and WebP decoders differ slightly; a wrong orientation differs by over 20 levels
     assert np.abs(frame.astype(int) - expected).mean() < (0.1 if kind == "png" else 6)
 
 
@@ -100,7 +100,7 @@ def test_a_tag_in_xmp_alone_counts_and_a_damaged_one_does_not():
         assert exif_orientation(data[:place] + damage + data[place + 12 :]) == Orientation()
 
 
-def test_the_mirrored_case_is_told_apart_from_the_turned_one():
+def test_all_eight_orientations_differ():
     frame = picture(9, 48, 80)
     ways = [Orientation(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
     assert len({way.apply(frame).tobytes() for way in ways}) == 8

@@ -1,4 +1,4 @@
-"""Pixels of every format that data sets hold, in every size, beside any sound."""
+"""Decoding of all pixel formats that occur in data sets, at any size and with any sound."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def luma(pixels):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("scaled", [False, True])
-def test_pictures_look_like_what_was_written(tmp_path, name, scaled):
+def test_decoded_frames_look_like_the_written_ones(tmp_path, name, scaled):
     clip = FORMATS[name]
     size = (2 * clip.height + 1, 2 * clip.width - 1) if scaled else (clip.height, clip.width)
     frames = Video(write_clip(tmp_path / "clip", clip)).frames([0, 4, 8], size if scaled else None)
@@ -41,7 +41,7 @@ def test_pictures_look_like_what_was_written(tmp_path, name, scaled):
             written = torch.nn.functional.interpolate(written, size, mode="bilinear")
         error = luma(frame) - written[0, 0].numpy()
         assert abs(error.mean()) < 2
-        # the edges between the bands are smeared by scaling, the pattern by compression
+        # scaling blurs the edges between the bands, compression blurs the pattern
         assert np.abs(error).mean() <= 6
 
 

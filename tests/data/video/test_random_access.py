@@ -1,4 +1,4 @@
-"""Frame k by random access is frame k by decoding from the beginning, whatever the file."""
+"""Random access to frame k gives the same frame as decoding from the beginning."""
 
 import random
 
@@ -79,7 +79,7 @@ def test_random_access_gives_the_frames_of_decoding_in_order(tmp_path, name):
     for wanted in alone + clips:
         for number, frame in zip(wanted, video.frames(wanted).numpy(), strict=True):
             np.testing.assert_array_equal(frame, in_order[number], f"frame {number} of {wanted}")
-    # what was not needed was not decoded, where the packets say what is needed
+    # where packets carry enough information, unneeded frames were not decoded
     assert (video._places is None) == (name in FROM_THE_BEGINNING)
 
 
@@ -98,11 +98,11 @@ def test_a_cut_out_of_a_longer_file_begins_with_its_first_whole_frame(tmp_path, 
 
 
 def test_the_grid_is_large_enough():
-    # whichever processes share the tests of the grid
+    # counted here because the tests of the grid may run in different processes
     assert sum(-(-clip.num_frames // 2) + 8 * NUM_CLIPS for clip in CLIPS.values()) >= 2000
 
 
-# heads as the formats' bitstream specifications write them: key and shown, shown, hidden
+# frame headers from the bitstream specifications: shown keyframe, shown frame, hidden frame
 HEADS = {
     "libvpx": ([0x10], [0x11], [0x01]),
     "libvpx-vp9": ([0x82, 0], [0x86, 0], [0x84, 0]),
@@ -110,7 +110,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("codec", HEADS)
-def test_hidden_pictures_have_no_number(tmp_path, codec):
+def test_hidden_frames_have_no_number(tmp_path, codec):
     path = write_clip(tmp_path / "clip", Clip(".webm", num_frames=2, codec=codec))
     with av.open(str(path)) as container:
         reader = PacketReader(container.streams.video[0].codec_context)
@@ -120,14 +120,14 @@ def test_hidden_pictures_have_no_number(tmp_path, codec):
     assert reader.describe(superframe, keep=False).is_shown == (codec == "libvpx-vp9")
 
 
-def test_a_container_s_mark_alone_is_no_place_to_begin(tmp_path):
+def test_a_containers_keyframe_mark_alone_is_no_entry_point(tmp_path):
     video = Video(make(tmp_path, "intra refresh"))
     marked = [packet.data.is_keyframe for packet in video.stream.packets]
     assert sum(marked) > 1
     assert [packet.is_entry for packet in video.stream.packets] == [True] + [False] * 59
 
 
-def test_pictures_that_no_other_needs_are_not_decoded(tmp_path):
+def test_unreferenced_frames_are_not_decoded(tmp_path):
     video = Video(make(tmp_path, "mp4-gop250-bf3-even"))
     everything = [frame.pts for frame in video._decoder.everything()]
     places = video._places[:]
@@ -146,7 +146,7 @@ def test_runs_begin_at_the_last_entry_that_serves():
     assert plan_runs(closed, [1]) == [Run(0, 1)]
     assert plan_runs(closed, [0, 5]) == [Run(0, 0), Run(4, 5)]
     assert plan_runs(closed, [1, 2, 5]) == [Run(0, 2), Run(4, 5)]
-    # 2 and 3 follow the entry 4 in the file and are shown before it
+    # 2 and 3 are stored after entry 4 and shown before it
     leading = packets((0, True), (1, False), (4, True), (2, False), (3, False), (5, False))
     assert plan_runs(leading, [3]) == [Run(0, 3)]
     assert plan_runs(leading, [2, 4]) == [Run(0, 4)]

@@ -9,7 +9,7 @@ from tests.helpers.media import Clip, read_number, write_clip
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """60 numbered frames at 25 frames a second, 2.4 seconds."""
+    """A video of 60 numbered frames at 25 frames per second (2.4 seconds)."""
     return write_clip(tmp_path_factory.mktemp("span") / "clip", Clip(".mp4", b_frames=2))
 
 
@@ -18,7 +18,7 @@ def path(tmp_path_factory):
     [
         (Span(0.4, 1.2), range(10, 30)),
         (Span(0.41, 1.2), range(11, 30)),
-        (Span(2.0, 3.0), range(50, 60)),  # cut at the video's end
+        (Span(2.0, 3.0), range(50, 60)),  # clipped to the video's end
         (Span(1.01, 1.02), range(25, 26)),  # between two frames: the one on screen
         (Span(7, 9, "frames"), range(7, 9)),
         (Span(50, 80, "frames"), range(50, 60)),
@@ -41,8 +41,8 @@ def test_an_interval_outside_of_the_video_is_one_sentence(path, span):
     assert "lies outside the video, which has" in str(caught.value)
 
 
-def test_a_video_that_ends_early_is_cut_anew(path):
-    video = Video(path, num_frames=70)  # promises more than decoding gives
+def test_the_span_of_a_video_that_ends_early_is_shortened(path):
+    video = Video(path, num_frames=70)  # more than decoding gives
     part = SpanOfVideo(video, Span(50, 70, "frames"))
     with pytest.raises(FewerFramesError):
         part.frames([15])

@@ -1,4 +1,4 @@
-"""Decoding for days: no memory, files or threads are lost, and no worker waits for ever."""
+"""Long decoding leaks no memory, files or threads, and no worker hangs."""
 
 import gc
 import os
@@ -56,12 +56,12 @@ def test_decoding_loses_no_memory_files_or_threads(tmp_path):
     finally:
         gc.enable()
     assert after[0] - before[0] < 10
-    # also with Python's garbage collector at rest: nothing here waits for it
+    # also with the garbage collector disabled
     assert after[1:] == before[1:]
 
 
 def decode_with_threads(path):
-    """Leave a decoder with threads of its own to the garbage collector."""
+    """Leave a multi-threaded decoder to the garbage collector."""
     container = av.open(str(path))
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"

@@ -117,7 +117,7 @@ MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 def turn(path, degrees):
-    """Patch the display matrix of an mp4: players turn the pictures clockwise."""
+    """Patch the display matrix of an mp4 file, so that players rotate the frames clockwise."""
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 44
     a, b, c, d = MATRICES[degrees]
@@ -130,7 +130,7 @@ def turn(path, degrees):
 
 
 @pytest.mark.parametrize("degrees", sorted(MATRICES))
-def test_turns_pictures_as_players_do(tmp_path, write_video, degrees):
+def test_rotates_frames_like_players(tmp_path, write_video, degrees):
     path = write_video(tmp_path / "clip.mp4", 4)
     upright = Video(path).frames([1, 3]).numpy()
     turned = turn(path, degrees)
@@ -147,7 +147,7 @@ def test_scales_after_turning(tmp_path, write_video):
 
 
 def with_empty_packets(path, num_empty):
-    """Append packets without a picture (MPEG-4's "not coded"), as AVI files have them."""
+    """Append packets without a frame (MPEG-4's "not coded"), as in AVI files."""
     longer = path.with_name("longer.avi")
     with av.open(str(path)) as source, av.open(str(longer), "w") as target:
         stream = source.streams.video[0]
@@ -246,7 +246,7 @@ def test_sound_alone_is_no_video(tmp_path):
         Video(path)
 
 
-def test_the_error_survives_the_way_out_of_a_worker():
+def test_the_error_keeps_its_message_outside_the_worker():
     error = VideoDecodeError("Cannot decode video 'a.mp4': it is gone.")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     wrapped = "Caught VideoDecodeError in DataLoader worker process 0.\nOriginal Traceback:\n  x\n"

@@ -1,4 +1,4 @@
-"""The motion bench's videos: time reversal, splits by source, determinism, what makes no set."""
+"""The motion bench's videos: time reversal, splits by source, determinism and errors."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ SMALL = CutoutSettings(size=32, num_frames=5, amplitudes=(6, 12), radius=(4.0, 6
 
 @pytest.fixture(scope="module")
 def sources(motion_set, tmp_path_factory):
-    """Nine videos of the demo set in six groups, as `pks4 data groups` lists them."""
+    """Nine videos of the demo set in six groups, with a table as written by `pks4 data groups`."""
     folder = tmp_path_factory.mktemp("sources")
     names = [shutil.copy(video, folder) for video in sorted((motion_set / "videos").iterdir())[:9]]
     with (folder / "index.csv").open("w", newline="") as file:
@@ -33,7 +33,7 @@ def sources(motion_set, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bench(sources, tmp_path_factory):
-    """A small set: 8 training and 16 test videos."""
+    """A small data set: 8 training and 16 test videos."""
     return generate_cutout_dataset(
         tmp_path_factory.mktemp("bench") / "set",
         sources=sources,
@@ -75,7 +75,7 @@ def test_test_scenes_come_in_both_directions_and_training_scenes_once(bench):
 
 @pytest.mark.parametrize("num_frames", [8, 16])
 def test_both_directions_are_tested_on_the_same_frames(num_frames):
-    """What answers from an unordered set of frames is right about one of the two at most."""
+    """A model that ignores the order of frames gets at most one of the two right."""
     length = CutoutSettings().num_frames
     sampler = CentredSegmentClipSampler(num_frames)
     chosen = sampler.select_frames(length, 0, None)
@@ -92,14 +92,14 @@ def test_training_and_test_are_made_of_other_groups(sources):
     assert len(found.train) > len(found.test) >= 2
 
 
-def test_equal_seeds_give_equal_bytes_and_what_is_there_stays(sources, bench, tmp_path):
+def test_equal_seeds_give_equal_bytes_and_existing_videos_stay(sources, bench, tmp_path):
     again = tmp_path / "again"
     options = {"sources": sources, "num_train": 8, "num_test": 16, "settings": SMALL}
     generate_cutout_dataset(again, **options, num_workers=0)
     whole = bytes_of(again)
     assert whole == bytes_of(bench)
 
-    # as after a kill: no list, no mark, some videos
+    # as after a kill: some videos, without the list and the mark of completion
     (again / "dataset.json").rename(again / "dataset.unfinished.json")
     for path in [again / "annotations.csv", *sorted((again / "videos").iterdir())[:3]]:
         path.unlink()
@@ -113,7 +113,7 @@ def test_equal_seeds_give_equal_bytes_and_what_is_there_stays(sources, bench, tm
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_the_named_object_goes_as_far_as_the_table_says_and_the_others_jitter(sources, axis):
+def test_the_named_object_moves_by_the_stated_amplitude_and_the_others_jitter(sources, axis):
     found = find_sources(sources, num_frames=5)
     for number in range(5):
         scene = draw_scene(
@@ -135,8 +135,8 @@ def test_the_named_object_goes_as_far_as_the_table_says_and_the_others_jitter(so
         assert np.hypot(*(scene.camera[-1] - scene.camera[0])) <= SMALL.drift[1]
 
 
-def test_the_camera_moves_all_alike_and_a_cutout_covers_what_is_behind_it():
-    """A cut-out at rest stays on the same piece of a background at rest."""
+def test_the_camera_moves_everything_and_a_cutout_covers_its_background():
+    """A cut-out that rests relative to the background stays on the same part of it."""
     ramp = np.broadcast_to(np.arange(60)[:, None, None] * 2, (60, 60, 3)).astype(np.uint8)
     drift = np.array([[-2.5, 1.25], [2.5, -1.25]])
     disc = np.zeros((8, 8, 4))
@@ -173,7 +173,7 @@ def test_one_command_makes_it(sources, tmp_path):
         (5, "aaaab", "leave fewer than 2 videos to train or to test on"),
     ],
 )
-def test_folders_that_make_no_set_are_refused_in_one_sentence(
+def test_unusable_folders_are_refused_in_one_sentence(
     sources, tmp_path, capsys, videos, groups, message
 ):
     for path in sorted(sources.glob("*.webm"))[:videos]:

@@ -1,4 +1,4 @@
-"""The demo set: time reversal, determinism, the layout of the folder, what happens to old ones."""
+"""The demo set: time reversal, determinism, the layout of the folder, existing folders."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_the_camera_moves_background_and_bystanders_alike(number):
     (bystander,) = scene.bystanders
     way = np.hypot(np.ptp(bystander.x), np.ptp(bystander.y))
     assert HARD.clutter.drift[0] <= way <= HARD.clutter.drift[1]
-    # the background one frame later is the one before it, moved as the bystander has moved
+    # the background moves with the bystander
     ahead, behind = scene.background[-1], scene.background[0]
     x, y = (path[-1] - path[0] for path in (bystander.x, bystander.y))
     grid = np.arange(20, 60)
@@ -106,7 +106,7 @@ def test_the_camera_moves_background_and_bystanders_alike(number):
 
 
 def read_between(picture, rows, columns):
-    """Read a picture at fractional rows and columns, bilinearly."""
+    """Sample an image bilinearly at fractional rows and columns."""
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
     upper = (1 - right) * picture[top, left] + right * picture[top, left + 1]
@@ -115,7 +115,7 @@ def read_between(picture, rows, columns):
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_the_motion_of_a_hard_class_is_that_against_what_rests(number):
+def test_the_motion_of_a_hard_class_is_relative_to_the_background(number):
     scene = draw_scene("left_right", np.random.default_rng(number), HARD)
     (left,), (bystander,) = scene.sprites, scene.bystanders
     relative = left.x - bystander.x
@@ -124,7 +124,7 @@ def test_the_motion_of_a_hard_class_is_that_against_what_rests(number):
     assert np.ptp(left.y - bystander.y) == pytest.approx(0, abs=1e-9)
 
 
-def test_only_what_a_class_is_named_after_is_named():
+def test_a_hard_clip_has_one_placeholder():
     assert len(make_clip(0, number=1, seed=0, settings=HARD).placeholders) == 1
 
 
@@ -216,7 +216,7 @@ def label_of(folder, entry):
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_every_held_out_scene_stands_once_in_each_direction(small_set, split):
-    """What ignores the order of frames is right about the direction of exactly one in two."""
+    """A model that ignores the order of frames gets exactly half of the directions right."""
     entries = json.loads((small_set / "labels" / f"{split}.json").read_text())
     by_frames = {}
     for entry in entries:

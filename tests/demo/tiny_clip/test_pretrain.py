@@ -1,4 +1,4 @@
-"""The tiny stand-in for CLIP: its pictures, its training, the folder that is shipped."""
+"""The tiny stand-in for CLIP: its images, its training, the shipped folder."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ def stills():
     return draw(64)
 
 
-def test_answers_fit_their_pictures(stills):
+def test_answers_fit_their_images(stills):
     assert stills.picture.shape == (64, 3, 48, 48)
     assert stills.is_pair.tolist() == [0.0, 1.0] * 32
     single, two = stills.is_pair == 0, stills.is_pair == 1
@@ -34,7 +34,7 @@ def test_answers_fit_their_pictures(stills):
 
 
 def test_cover_and_offset_point_at_the_object(stills):
-    """The colourful part of a picture of one object is where the answers say."""
+    """In images of one object, the colourful region matches cover and offset."""
     pictures = stills.picture.float()
     colourful = ((pictures.amax(1) - pictures.amin(1)) > 60).float()
     shares = torch.nn.functional.avg_pool2d(colourful, 8).flatten(1)
@@ -49,20 +49,20 @@ def test_cover_and_offset_point_at_the_object(stills):
     torch.testing.assert_close(pointed_at[single], middle, atol=1e-5, rtol=0)
 
 
-def test_pictures_depend_on_seed_and_number_alone(stills):
+def test_images_depend_on_seed_and_number_alone(stills):
     again, others = draw(8), draw(8, seed=1)
     torch.testing.assert_close(again.picture, stills.picture[:8], rtol=0, atol=0)
     torch.testing.assert_close(again.offset, stills.offset[:8], rtol=0, atol=0)
     assert not torch.equal(others.picture, again.picture)
 
 
-def test_equal_seeds_teach_equal_towers():
+def test_equal_seeds_train_equal_towers():
     towers = [pretrain(seed=seed, num_steps=2, num_stills=64)[0].state_dict() for seed in (3, 3, 4)]
     assert all(torch.equal(towers[0][name], towers[1][name]) for name in towers[0])
     assert any(not torch.equal(towers[0][name], towers[2][name]) for name in towers[0])
 
 
-def test_teaching_lowers_the_loss(stills):
+def test_pretraining_lowers_the_loss(stills):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         reader = StillReader(CLIPVisionModelWithProjection(tiny_clip_config()))
@@ -94,7 +94,7 @@ def test_three_steps_write_a_loadable_folder(tmp_path, caplog):
     assert "exists" in caplog.text
 
 
-def test_too_few_pictures_are_refused(tmp_path, caplog):
+def test_too_few_images_are_refused(tmp_path, caplog):
     assert main(["--out", str(tmp_path / "tower"), "--stills", "63"]) == 1
     assert "num_stills (63)" in caplog.text
     assert not list(tmp_path.iterdir())
@@ -116,8 +116,8 @@ def test_shipped_folder_loads_strictly_and_has_the_documented_shape():
     assert "not CLIP" in (tiny_clip_folder() / "README.md").read_text()
 
 
-def test_shipped_tower_knows_where_a_new_object_is():
-    """A linear reading of the projection finds x and y, as the folder's README claims."""
+def test_shipped_tower_encodes_the_position_of_a_new_object():
+    """A linear probe of the projection finds x and y, as the folder's README claims."""
     tower = CLIPVisionModelWithProjection.from_pretrained(tiny_clip_folder()).eval()
     reader = StillReader(tower)
     fresh = draw(600, seed=123)

@@ -7,7 +7,7 @@ from pks4_lightning.models.towers.attention import register_attention
 
 @pytest.mark.parity
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_takes_what_transformers_gives(dropout, draw):
+def test_accepts_the_arguments_of_transformers(dropout, draw):
     ours = ALL_ATTENTION_FUNCTIONS[register_attention()]
     theirs = ALL_ATTENTION_FUNCTIONS["sdpa"]
     module = torch.nn.Identity()
@@ -16,7 +16,7 @@ def test_takes_what_transformers_gives(dropout, draw):
     mask = torch.ones(7, 7, dtype=torch.bool).tril()
     outputs = []
     for attend in (ours, theirs):
-        torch.manual_seed(0)  # of the dropout
+        torch.manual_seed(0)  # for dropout
         output, _ = attend(module, query, key, value, mask, scaling=0.3, dropout=dropout)
         outputs.append(output)
     assert torch.equal(*outputs)

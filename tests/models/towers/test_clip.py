@@ -28,8 +28,8 @@ TEXT = {
 
 @pytest.fixture
 def whole_clip(tmp_path, tiny_fields, randomise):
-    """A folder with both towers, as on the hub, and the model it was written from."""
-    # only the top of the config tells the projection's width, as in some hub models
+    """A folder with both towers, as on the hub, and the model from which it was written."""
+    # the projection's width is only given at the top level of the config, as in some hub models
     vision = {**tiny_fields, "projection_dim": 77}
     config = CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=8)
     model = randomise(CLIPModel(config))
@@ -129,7 +129,7 @@ def test_a_model_that_is_not_clip_is_refused(tmp_path):
         ("/no/such/folder", r"'/no/such/folder' is neither a local folder nor a hub id; point"),
     ],
 )
-def test_a_backbone_that_is_nowhere_is_reported_at_once_with_the_way_out(
+def test_a_missing_backbone_is_reported_at_once_with_a_remedy(
     monkeypatch, tmp_path, backbone, sentence
 ):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -140,7 +140,7 @@ def test_a_backbone_that_is_nowhere_is_reported_at_once_with_the_way_out(
     assert time.perf_counter() - start < 5
 
 
-def test_an_empty_folder_is_reported_with_what_it_lacks(tmp_path):
+def test_an_empty_folder_is_reported_with_its_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"contains none of config\.json"):
         load(str(tmp_path))
 
@@ -168,7 +168,7 @@ def test_hooks_fire_once_at_the_right_block_with_the_right_shape(tiny_fields, dr
         point.block.register_forward_hook(
             lambda _, args, y, index=index: fired.append((index, tuple(args[0].shape), y.shape))
         )
-    # the first block must see the embeddings, whatever transformers calls its parts
+    # the first block must receive the embeddings, independent of names in transformers
     embedded = []
     tower.vision_model.pre_layrnorm.register_forward_hook(lambda _, _args, y: embedded.append(y))
     points[0].block.register_forward_pre_hook(
@@ -190,5 +190,5 @@ def test_attention_is_that_of_transformers(tiny_fields, draw):
     tower.set_attn_implementation("sdpa")
     assert torch.equal(ours, tower(images).image_embeds)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not torch.equal(rounded, tower(images).image_embeds)  # ours attends in float32
+        assert not torch.equal(rounded, tower(images).image_embeds)  # our attention is in float32
     torch.testing.assert_close(rounded.float(), ours, rtol=0.1, atol=0.02)

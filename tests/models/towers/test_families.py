@@ -1,4 +1,4 @@
-"""Every family of towers, held to transformers' own code: tokens, blocks, sizes, decay, counts."""
+"""Every family of towers compared with transformers: tokens, blocks, sizes, decay, counts."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def case(request):
 
 @pytest.fixture
 def make(make_classifier, case):
-    """Build a classifier on the case's tower, with the route that fits it."""
+    """Build a classifier on the case's tower, with a suitable route."""
 
     def build(**settings):
         route = "token_t1d" if case.has_class_token else "tsm"
@@ -49,7 +49,7 @@ def blocks_of(case, classifier):
     return classifier.backbone.get_submodule(case.blocks)
 
 
-def test_the_cases_are_all_families():
+def test_the_cases_cover_all_families():
     assert {case.fields["model_type"] for case in CASES.values()} == {
         f.model_type for f in FAMILIES
     }
@@ -65,7 +65,7 @@ def test_a_new_module_changes_nothing_and_the_tower_is_transformers_own(make, ca
     handle.remove()
     classifier.pks4.remove()
     logits = classifier(video)
-    # AIMv2's tokens lie otherwise in memory without the module, and its norms sum them otherwise
+    # without the module, AIMv2's tokens have another layout, so its norms sum in another order
     atol = 1e-7 if "aimv2" in case.fields["model_type"] else 0
     torch.testing.assert_close(with_module, logits, rtol=0, atol=atol)
     pooled = plain_vectors(case, classifier, video).mean(1)
@@ -74,11 +74,11 @@ def test_a_new_module_changes_nothing_and_the_tower_is_transformers_own(make, ca
 
 
 def test_tokens_of_the_trunk_stand_for_pixels(make, case, video):
-    """Also behind a forward pass of pixels, which leaves another grid and other blocks' tokens."""
+    """Also after a forward pass of pixels, which leaves another grid and other blocks' tokens."""
     route = "token_t1d" if case.has_class_token else "tsm"
     classifier = make(class_route=route, route_from=3).eval()
     tokens = classifier.trunk_tokens(video)
-    # AIMv2's tokens lie otherwise in memory, and its norms sum them otherwise
+    # AIMv2's tokens have another memory layout, so its norms sum in another order
     atol = 1e-6 if "aimv2" in case.fields["model_type"] else 0
     for _ in range(2):
         torch.testing.assert_close(classifier(tokens), classifier(video), rtol=0, atol=atol)
@@ -123,7 +123,7 @@ def test_hooks_equal_the_block_written_out_forward_and_backward(make, case, draw
     results = []
     for run in (lambda x: block(x, attention_mask=None, **positions), None):
         tokens = draw(2 * T, case.num_prefix + 4, 16).requires_grad_()
-        torch.manual_seed(0)  # of dropped paths and activations
+        torch.manual_seed(0)  # for dropped paths and activations
         if run is None:
             route.remove()
             y = case.block(block, tokens, **by_hand, **positions)
@@ -153,8 +153,8 @@ def test_class_token_and_registers_never_reach_the_prior_encoder(make, case, dra
     assert not torch.equal(after[:, case.num_prefix :], before[:, case.num_prefix :])
 
 
-def test_every_parameter_learns_but_those_that_nothing_reads(make, case, video):
-    # a norm and a constant query make dropping paths drop gradients, too
+def test_every_parameter_that_is_used_learns(make, case, video):
+    # dropping paths would drop gradients, too
     classifier = make(backbone_config={**case.fields, **_without_dropping(case)})
     classifier(video).square().sum().backward()
     frozen = {name for name, p in classifier.named_parameters() if not p.requires_grad}
@@ -163,7 +163,7 @@ def test_every_parameter_learns_but_those_that_nothing_reads(make, case, video):
         if name in frozen:
             continue
         assert parameter.grad is not None, name
-        # a constant added to every key changes no attention weight
+        # a constant added to all keys does not change attention
         if "k_proj.bias" not in name:
             assert parameter.grad.any(), name
 
@@ -198,7 +198,7 @@ def test_every_parameter_is_in_one_group_of_its_depth_and_decay(make, case):
             assert group["lr"] == 0.5**4, name
         else:
             assert group["lr"] == 1.0, name
-        # one vector for all, or one for each position
+        # vectors, or one vector per position
         spared = parameter.ndim <= 1 or parameter.shape[0] == 1 or "position_embedding" in name
         assert (group["weight_decay"] == 0) == (spared or name.endswith("A_log")), name
 
@@ -233,7 +233,7 @@ def test_other_sizes_are_taken_by_the_towers_rule(make, case, draw, size):
     classifier = make(class_route="none", **BASELINE).eval()
     video = draw(1, 3, 2, *size)
     if case.any_size == "fixed":
-        # its own grid is all it takes: larger patches, not more of them
+        # only its own grid is accepted: larger frames need larger patches
         assert classifier.grid_size == 4
         with pytest.raises(ValueError, match=r"must be cut into 4x4 patches"):
             classifier(video, patch_size=8)
@@ -352,5 +352,5 @@ def test_published_towers_are_described_without_a_network(backbone):
     assert resolve_backbone_config(described) == described
 
 
-def test_a_default_of_transformers_that_moves_is_noticed():
+def test_a_changed_default_of_transformers_is_noticed():
     assert SiglipVisionConfig().layer_norm_eps == 1e-6

@@ -1,4 +1,4 @@
-"""What is read from a tower's files, and what is refused."""
+"""Reading a tower's files, and the errors for unusable ones."""
 
 import json
 import logging
@@ -108,7 +108,7 @@ def test_overrides_win_and_must_be_fields_of_the_family(tower):
     ],
     ids=["unknown", "text", "naflex", "audio", "untyped", "oblong", "nonsense"],
 )
-def test_what_is_no_tower_is_refused_in_one_sentence(tmp_path, config, sentence):
+def test_folders_without_a_tower_are_refused_in_one_sentence(tmp_path, config, sentence):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=sentence) as refusal:
         backbone_fields(str(tmp_path), overrides=None, from_scratch=False)
@@ -118,7 +118,7 @@ def test_what_is_no_tower_is_refused_in_one_sentence(tmp_path, config, sentence)
 @pytest.mark.parametrize(
     ("text", "sentence"), [("{", "cannot be read as JSON"), ("[]", "not a JSON object")]
 )
-def test_a_file_that_is_no_description_is_named(tmp_path, text, sentence):
+def test_an_invalid_config_file_is_named(tmp_path, text, sentence):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=rf"config\.json .*{sentence}"):
         backbone_fields(str(tmp_path), overrides=None, from_scratch=False)
@@ -138,7 +138,7 @@ class TestPreprocessing:
         ],
         ids=["square", "crop", "number", "numbers", "no crop", "parts of patches", "unsaid"],
     )
-    def test_the_size_is_that_of_what_comes_out_in_whole_patches(self, tower, file, size):
+    def test_the_size_is_that_of_the_processed_image_in_whole_patches(self, tower, file, size):
         assert preprocessing_of(describe(tower(preprocessor={**IMAGENET, **file}))).size == size
 
     @pytest.mark.parametrize("name", ["preprocessor_config.json", "processor_config.json"])
@@ -156,13 +156,13 @@ class TestPreprocessing:
         ("case", "mean"),
         [("clip", OPENAI_MEAN), ("siglip", [0.5] * 3), ("dinov2", IMAGENET["image_mean"])],
     )
-    def test_without_a_file_nothing_is_known_and_the_familys_is_taken(self, tower, case, mean):
+    def test_without_a_file_the_familys_preprocessing_is_used(self, tower, case, mean):
         config = describe(tower(case))
         assert resolve_backbone_config(config).preprocessing is None
         assert list(preprocessing_of(config).mean) == mean
         assert preprocessing_of(config).size == 32
 
-    def test_what_is_given_wins(self, tower):
+    def test_given_settings_override_the_file(self, tower):
         file = {**IMAGENET, "size": {"height": 48, "width": 48}}
         config = describe(tower(preprocessor=file), preprocessing={"size": 64})
         assert resolve_backbone_config(config).preprocessing == {

@@ -1,4 +1,4 @@
-"""A tower that was trained on pictures, where one lies beside the repository."""
+"""A pretrained tower, if there is one beside the repository."""
 
 import json
 
@@ -26,7 +26,7 @@ def reference():
 
 
 def sixth_frame(path, preprocessing):
-    """Frame 5, its centred square, made as large as the tower's pictures and normalised."""
+    """Return frame 5, centre-cropped to a square, resized to the tower's input and normalised."""
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
         frame = next(frame for index, frame in enumerate(frames) if index == 5)
@@ -42,7 +42,7 @@ def sixth_frame(path, preprocessing):
 
 
 @torch.no_grad()
-def test_its_vectors_of_real_frames_are_the_published_ones(reference):
+def test_vectors_of_real_frames_equal_the_published_ones(reference):
     config = PKS4Config(num_classes=5, backbone=str(TOWER), class_route="none")
     classifier = build_classifier(config).eval()
     seen = []
@@ -50,6 +50,6 @@ def test_its_vectors_of_real_frames_are_the_published_ones(reference):
     assert len(reference) >= 6
     for name, expected in reference.items():
         frame = sixth_frame(CLIPS / name, preprocessing_of(config))
-        classifier(frame.unsqueeze(2))  # a clip of one frame; the module is new and changes nothing
+        classifier(frame.unsqueeze(2))  # a clip of one frame; a new module changes nothing
         (vector,) = seen.pop()
         torch.testing.assert_close(vector, torch.tensor(expected), rtol=0, atol=1e-4, msg=name)

@@ -48,7 +48,7 @@ def test_takes_one_half_of_a_projection():
     assert_all_close(results["op"], results["theirs"])
 
 
-def test_takes_tokens_as_a_vit_lays_them_out_and_answers_in_kind():
+def test_takes_and_returns_tokens_in_the_layout_of_a_vit():
     inputs = make_inputs(6)
     clips = {**inputs, "x": inputs["x"].unsqueeze(0)}
 
@@ -113,5 +113,5 @@ def test_counts_two_operations_for_every_tap_on_a_frame_of_the_clip(num_steps, p
         y = causal_conv_silu(**inputs)
         forward = counter.get_total_flops()
         y.sum().backward()
-    assert forward == 2 * products * 3 * 5  # three sequences of five channels
+    assert forward == 2 * products * 3 * 5  # three sequences and five channels
     assert counter.get_total_flops() == 4 * forward

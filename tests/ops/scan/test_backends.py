@@ -41,7 +41,7 @@ def test_bias_and_gate_equal_the_formula_forward_and_in_every_gradient(absent):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("absent", [[], ["delta_bias"], ["gate"], ["D", "delta_bias", "gate"]])
-def test_so_does_the_scan_that_is_written_out_for_other_programs(absent):
+def test_the_portable_scan_equals_the_formula_and_its_gradients(absent):
     inputs = {name: x for name, x in fused_inputs().items() if name not in absent}
     with portable_ops():
         assert scan_backend(CPU) == "portable"
@@ -64,13 +64,13 @@ def test_sequences_may_lie_on_several_axes():
         torch.testing.assert_close(y[number], selective_scan(**clip), rtol=0, atol=0)
 
 
-def test_takes_tokens_as_a_vit_lays_them_out_and_answers_in_kind():
+def test_takes_and_returns_tokens_in_the_layout_of_a_vit():
     inputs = {n: x.float() for n, x in fused_inputs().items()}
     clips = {n: x.unsqueeze(0) if x.ndim == 3 else x for n, x in inputs.items()}
     wide = {n: torch.cat([x, x], -1) if x.ndim == 4 else x for n, x in clips.items()}
 
     def token_major(**wide):
-        """Time before patches, and every stream one half of a projection."""
+        """Time before patches; every stream is one half of a projection."""
         halves = {
             n: x.transpose(1, 2).contiguous().chunk(2, -1)[0].transpose(1, 2) if x.ndim == 4 else x
             for n, x in wide.items()
@@ -96,7 +96,7 @@ def test_a_small_step_survives_a_bfloat16_projection():
     torch.testing.assert_close(y.flatten(), F.softplus(1 + bias))
 
 
-def test_a_cpu_runs_the_plain_scan_and_says_so_once(caplog):
+def test_a_cpu_runs_the_plain_scan_and_logs_it_once(caplog):
     with caplog.at_level(logging.INFO, logger=module.__name__):
         assert scan_backend(CPU) == "torch"
         selective_scan(**make_inputs(2))
@@ -108,7 +108,7 @@ def test_a_cpu_runs_the_plain_scan_and_says_so_once(caplog):
 
 def test_a_gpu_runs_triton_where_it_imports_then_mamba_ssm_then_the_plain_scan(monkeypatch):
     gpu = torch.device("cuda")
-    monkeypatch.setitem(sys.modules, "pks4_lightning.ops.triton_streams", None)  # does not import
+    monkeypatch.setitem(sys.modules, "pks4_lightning.ops.triton_streams", None)  # import fails
     assert scan_backend(gpu) == "torch"
     module._resolve.cache_clear()
     monkeypatch.setattr(module, "_has_mamba_scan", lambda: True)
@@ -134,13 +134,13 @@ def test_the_environment_decides_where_the_caller_does_not(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["triton", "mamba_ssm"])
-def test_a_backend_that_cannot_run_is_refused_with_the_way_out(backend):
+def test_a_backend_that_cannot_run_is_refused_with_a_remedy(backend):
     pytest.importorskip("triton", reason="the triton package is not installed")
     with pytest.raises(ValueError, match=f"'{backend}' cannot run here: cpu is not a GPU.*'torch'"):
         selective_scan(**make_inputs(2), backend=backend)
 
 
-def test_mamba_ssm_without_its_cuda_scan_is_not_there(monkeypatch):
+def test_mamba_ssm_without_its_cuda_scan_is_not_available(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: name == "mamba_ssm")
     with pytest.raises(ValueError, match="mamba_ssm is not installed with its CUDA scan"):
         scan_backend(torch.device("cuda"), "mamba_ssm")
@@ -172,7 +172,7 @@ def test_export_keeps_the_scan_as_one_operator():
 
 @pytest.fixture
 def mamba_ssm(monkeypatch):
-    """A stand-in for the package, by the formula; returns the sizes of batches it was given."""
+    """Stand-in for the package, using the formula; a list of the batch sizes it receives."""
     batches = []
 
     def selective_scan_fn(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=False):
@@ -208,7 +208,7 @@ def test_mamba_ssm_gets_its_layout_in_slabs_that_do_not_overflow(
     inputs = fused_inputs(dtype=torch.float32)
     inputs = {name: x for name, x in inputs.items() if name not in absent}
     expected = run(selective_scan_naive, inputs)
-    # four steps are two chunks
+    # splits four steps into two chunks
     monkeypatch.setattr(scan_mamba, "_STEPS_PER_CHUNK", 2)
     monkeypatch.setattr(scan_mamba, "_MAX_STATES", slab * 2 * inputs["A"].numel())
     assert_all_close(run(by_mamba, inputs), expected)

@@ -42,7 +42,7 @@ def test_chunks_of_any_length_give_the_same(monkeypatch, chunk):
 @pytest.mark.parametrize("num_steps", [129, 211, 1569], ids=lambda T: f"T{T}")
 def test_long_sequences_equal_a_loop_forward_and_in_every_gradient(num_steps):
     inputs = make_inputs(num_steps, sizes=(2, 2, 3))
-    inputs["delta"] *= 0.1  # states that last from piece to piece
+    inputs["delta"] *= 0.1  # states that persist from piece to piece
     assert_all_close(run(scan, inputs), run(selective_scan_naive, inputs))
 
 
@@ -93,9 +93,9 @@ def test_memory_of_the_states_is_bounded(monkeypatch, what):
             module.scan_forward(*inputs, bias, gate)
         else:
             module.scan_backward(inputs[0], *inputs, bias, gate)
-    # one frame's states of all sequences would be 1 MiB
-    largest_stream = max(x.nbytes for x in inputs)  # the output, and the gradients, have its size
-    # backwards, five of ten tensors of states belong to a step
+    # the states of all sequences for one frame would be 1 MiB
+    largest_stream = max(x.nbytes for x in inputs)  # the size of the output and of the gradients
+    # in the backward pass, five of ten state tensors belong to a step
     assert 2**15 < largest.num_bytes <= max(2 * 2**16, largest_stream) < 2**20
 
 
@@ -119,7 +119,7 @@ def test_a_very_negative_log_decay_forgets_and_gives_finite_gradients():
 
 def test_the_bias_of_a_half_precision_step_size_is_added_in_float32():
     inputs = make_inputs(4, torch.float32)
-    # near the start of training: bfloat16 would round these by up to 0.01
+    # typical of the start of training; bfloat16 would round these by up to 0.01
     bias = -3 - 2 * torch.rand(E, generator=torch.Generator().manual_seed(2))
     half, single = (
         scan(**{**inputs, "delta": torch.zeros(3, 4, E, dtype=dtype)}, delta_bias=bias)

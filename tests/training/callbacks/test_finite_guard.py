@@ -15,7 +15,7 @@ from pks4_lightning.training.callbacks.finite_guard import (
 
 
 class Watch(pl.Callback):
-    """Notes what every optimiser step left: weights, rate, scale, whether it was skipped."""
+    """Records after every optimiser step: weights, rates, scale, whether it was skipped."""
 
     def __init__(self):
         self.steps = []
@@ -35,7 +35,7 @@ class Watch(pl.Callback):
 
 
 def fit_in_half_precision(tiny_args, folder, *, start, guard, steps=12, backoff=0.5):
-    """Train the tiny model under fp16 autocast, its gradients scaled by ``start`` at first."""
+    """Train the tiny model under fp16 autocast, with an initial loss scale of ``start``."""
     cli = run_cli(tiny_args, run=False)
     scaler = GradScaler("cpu", init_scale=start, growth_interval=10_000, backoff_factor=backoff)
     watch = Watch()

@@ -1,4 +1,4 @@
-"""Progress as lines in a log, and as a file beside the run."""
+"""Progress as lines in a log and as a file in the run's folder."""
 
 import itertools
 import logging
@@ -23,7 +23,7 @@ def lines(caplog):
     ]
 
 
-def test_a_training_says_how_far_it_is(tiny_args, tmp_path, lines):
+def test_a_training_logs_its_progress(tiny_args, tmp_path, lines):
     run_cli(["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}"])
     share, note = read_progress(tmp_path / "progress.json")
     assert share == 1.0
@@ -40,13 +40,13 @@ def test_a_run_that_leaves_nothing_behind_writes_no_file(tiny_args, tmp_path):
     assert not (tmp_path / "progress.json").exists()
 
 
-def test_what_has_not_begun_is_at_nothing(tmp_path):
+def test_progress_is_zero_before_the_start(tmp_path):
     assert read_progress(tmp_path / "progress.json") == (0.0, "")
     write_progress(tmp_path / "progress.json", 0.25, "epoch 1/4")
     assert read_progress(tmp_path / "progress.json") == (0.25, "epoch 1/4")
 
 
-def test_a_place_that_takes_no_file_ends_no_run(tmp_path):
+def test_an_unwritable_progress_file_does_not_end_the_run(tmp_path):
     (tmp_path / "folder").write_text("a file")
     write_progress(tmp_path / "folder" / "progress.json", 0.5, "")
 
@@ -66,7 +66,7 @@ def test_a_run_resumed_within_an_epoch_counts_its_own_batches_and_seconds(
         patch.setattr(VideoClassificationTask, "training_step", signalled)
         with pytest.raises(SystemExit, match="143"):
             main(args)
-    clock = itertools.count(1_000_000, 10)  # a machine that has been up for long; 10 s a glance
+    clock = itertools.count(1_000_000, 10)  # uptime is long; each reading adds 10 s
     monkeypatch.setattr(
         "pks4_lightning.training.callbacks.line_progress.time",
         SimpleNamespace(monotonic=lambda: next(clock)),

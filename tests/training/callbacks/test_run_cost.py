@@ -1,4 +1,4 @@
-"""What a training writes down about its time and memory."""
+"""A training's record of its time and memory."""
 
 import json
 import shutil
@@ -13,11 +13,11 @@ def cost_of(folder):
     return json.loads((folder / "checkpoints" / "cost.json").read_text())
 
 
-def test_a_training_says_what_it_took(trained):
+def test_a_training_records_its_time_and_memory(trained):
     cost = cost_of(trained)
     assert cost["epochs"] == 2
     assert cost["seconds"] > 0
-    # torch alone takes more than this
+    # torch alone uses more
     assert 50 < cost["peak_memory_mb"] <= peak_memory_mb(torch.device("cpu")) + 1
 
 

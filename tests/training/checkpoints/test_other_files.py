@@ -1,4 +1,4 @@
-"""``--ckpt_path`` with everything but a checkpoint: named for what it is, in one sentence."""
+"""``--ckpt_path`` with other files than checkpoints: identified in one sentence."""
 
 import gzip
 import io
@@ -89,7 +89,7 @@ def test_other_files_are_named(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("suffix", CODECS)
-def test_videos_are_named_whatever_they_are_called(suffix, tmp_path, capsys):
+def test_videos_are_recognised_with_any_suffix(suffix, tmp_path, capsys):
     clip = write_clip(tmp_path / "clip", Clip(suffix=suffix, codec=CODECS[suffix]))
     named = clip.rename(tmp_path / "clip.ckpt")
     assert "it is a video; `pks4 predict" in sentence(named, capsys)
@@ -102,7 +102,7 @@ def test_weights_without_settings_are_named(tmp_path, capsys):
     )
 
 
-def test_folders_are_named_with_what_is_in_them(trained, tmp_path, capsys):
+def test_folders_are_named_with_their_checkpoints(trained, tmp_path, capsys):
     assert "a folder without checkpoints" in sentence(tmp_path, capsys)
     best = trained / "checkpoints" / "best.ckpt"
     assert f"such as {best}." in sentence(trained, capsys)

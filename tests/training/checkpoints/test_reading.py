@@ -54,7 +54,7 @@ def test_other_labels_are_refused_by_name(data, words):
         check_label_names(saved=["a", "b"], data=data)
 
 
-def test_what_is_saved_comes_back(tmp_path):
+def test_saved_values_round_trip(tmp_path):
     tensors = {
         "empty": torch.zeros(0, 3),
         "half": torch.ones(2, dtype=torch.bfloat16),

@@ -43,7 +43,7 @@ def classifier(backbone=None, **options):
             **options,
         )
     )
-    # the zero output projection would shield what lies before it
+    # a zero output projection would block the gradients of preceding layers
     nn.init.normal_(built.pks4.scanner.out_proj.weight, std=0.1)
     return built.train()
 
@@ -59,7 +59,7 @@ def gradients(model, run, video):
 
 
 def needs_memory_for(model, most):
-    """Let memory run out in every forward pass of more than ``most`` clips; count them."""
+    """Make forward passes of more than ``most`` clips run out of memory; list their sizes."""
     tried = []
 
     def allocate(_module, args):
@@ -88,8 +88,8 @@ class TestInPasses:
             gradients(model, lambda m, v: m(v), clips(4)),
         )
 
-    def test_with_batchnorm_is_what_micro_batches_accumulate(self):
-        """Gradient and running statistics: the recomputation adds nothing to these."""
+    def test_with_batchnorm_equals_accumulated_micro_batches(self):
+        """Gradients and running statistics are equal: recomputation does not update statistics."""
         accumulating, ours = classifier(), classifier()
         video, label = clips(8), torch.arange(8) % K
         for part in (slice(0, 4), slice(4, 8)):
@@ -119,7 +119,7 @@ class TestInPasses:
         model = classifier()
 
         def most_bytes(run):
-            """Peak of what torch's allocator hands out over a forward and backward pass."""
+            """Return the peak of allocated bytes over a forward and backward pass."""
             model.zero_grad()
             video = clips(8, num_frames=16)
             with profile(profile_memory=True) as profiled:
@@ -145,9 +145,9 @@ class TestAuto:
         whole = gradients(model, lambda m, v: m(v), clips(8))
         passes = ChunkedForward("auto")
         gradients(model, passes, clips(8))
-        tried = needs_memory_for(model, 4)  # as of the second step: another program takes memory
+        tried = needs_memory_for(model, 4)  # memory becomes scarce at the second step
         ours = gradients(model, passes, clips(8))
-        # the attempt, the rehearsal, two passes, and their recomputation
+        # the attempt, the trial pass, two passes and their recomputation
         assert tried == [8, 4, 4, 4, 4, 4]
         assert (ours - whole).abs().max() < 1e-6 * whole.abs().max().clamp_min(1)
 
@@ -173,8 +173,8 @@ class TestAuto:
         passes(model, clips(8)[:, :, :1])
         assert tried[0] == 8, "shorter clips may fit"
 
-    def test_leaves_no_trace_of_what_failed(self):
-        """Running statistics and random draws are those of a run that knew the number."""
+    def test_leaves_no_trace_of_failed_attempts(self):
+        """Running statistics and random draws equal those of a run with a fixed number."""
         known, ours = (classifier(backbone=DROPOUT) for _ in range(2))
         torch.manual_seed(5)
         chunked_forward(known, clips(8), 4)
@@ -233,7 +233,7 @@ class TestAuto:
             torch.testing.assert_close(logits, model(video))
         assert passes.at_once == at_once
 
-    def test_rehearses_nothing_without_training(self):
+    def test_makes_no_trial_pass_without_training(self):
         model = classifier().eval()
         tried = needs_memory_for(model, 8)
         ChunkedForward("auto")(model, clips(8))

@@ -12,7 +12,7 @@ def test_balanced_weights_make_every_class_count_alike():
     weights = class_weights("balanced", LABELS, num_classes=5)
     totals = torch.tensor(LABELS).bincount(minlength=5) * weights
     torch.testing.assert_close(totals, torch.tensor([4.0, 0.0, 4.0, 4.0, 0.0]))
-    assert totals.sum() == len(LABELS)  # 1 on average over the videos
+    assert totals.sum() == len(LABELS)  # the mean over videos is 1
 
 
 def test_weights_may_be_given_or_not():
@@ -31,7 +31,7 @@ def test_weights_that_are_not_one_per_class_are_refused():
 def test_a_classs_part_of_the_loss_is_multiplied_by_its_weight():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 4, generator=generator)
-    target = torch.rand(3, 4, generator=generator).softmax(-1)  # as a mixture has them
+    target = torch.rand(3, 4, generator=generator).softmax(-1)  # soft labels, as from mixing
     weights = torch.tensor([1.0, 0.5, 2.0, 0.0])
     smoothed = 0.9 * target + 0.1 / 4
     parts = -smoothed * logits.log_softmax(-1)

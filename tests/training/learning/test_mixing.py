@@ -10,7 +10,7 @@ LABEL = torch.tensor([0, 1, 2, 3])
 
 
 def clips():
-    """Clip b is b everywhere, so a pixel tells whose it is."""
+    """Clips filled with their index, so that a pixel identifies its clip."""
     return torch.arange(B, dtype=torch.float32)[:, None, None, None, None].expand(
         B, 3, T, SIZE, SIZE
     )
@@ -66,7 +66,7 @@ def test_switched_off_gives_one_hot_labels(recipe):
     assert torch.equal(target, torch.nn.functional.one_hot(LABEL, K).float())
 
 
-def test_both_kinds_come_up_when_both_are_on():
+def test_both_kinds_occur_when_both_are_on():
     whole = {bool(mix(Recipe(), seed)[0][0].unique().numel() == 1) for seed in range(20)}
     assert whole == {True, False}, "mixup leaves a clip uniform, cutmix does not"
 
@@ -75,7 +75,7 @@ def test_both_kinds_come_up_when_both_are_on():
 def test_shares_are_drawn_from_betas_distribution(alpha):
     recipe = Recipe(mixup_alpha=alpha, cutmix_alpha=0.0)
     shares = np.array([float(mix(recipe, seed)[1][0, 0]) for seed in range(1500)])
-    # Beta(a, a) has the variance 1 / (4 (2 a + 1))
+    # the variance of Beta(a, a) is 1 / (4 (2 a + 1))
     assert shares.mean() == pytest.approx(0.5, abs=0.03)
     assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
 
@@ -83,11 +83,11 @@ def test_shares_are_drawn_from_betas_distribution(alpha):
 @pytest.mark.parametrize(
     ("paths", "num_twins"),
     [
-        ("aabb", 0),  # two clips of two videos: a with b
-        ("aabbcc", 1),  # of three: b with itself
+        ("aabb", 0),  # a is mixed with b
+        ("aabbcc", 1),  # b is mixed with itself
         ("aa", 1),
-        ("abcba", 2),  # drawn twice, as balanced classes may
-        ("abc", 0),  # a clip alone in the middle stays as it is
+        ("abcba", 2),  # videos drawn twice, as with balanced classes
+        ("abc", 0),  # the middle clip is not mixed
         ("a", 0),
     ],
 )

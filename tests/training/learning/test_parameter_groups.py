@@ -49,7 +49,7 @@ def classifier():
     return build()
 
 
-def test_the_tower_may_learn_more_slowly_than_what_is_new():
+def test_the_tower_may_have_a_lower_rate_than_new_parameters():
     found = groups(tower_rate=0.3)
     assert found["head.w"]["lr"] == 1.0
     assert found["block2.w"]["lr"] == pytest.approx(0.3 * 0.5)
@@ -137,7 +137,7 @@ def test_layers_count_from_the_pixels(classifier):
     assert sorted(set(blocks)) == [1, 2, 3]
 
 
-def test_what_is_new_or_after_the_blocks_learns_at_the_full_rate(classifier):
+def test_new_parameters_and_those_after_the_blocks_have_the_full_rate(classifier):
     ids = layer_ids(classifier)
     full = {name for name, depth in ids.items() if depth is None}
     expected = {name for name in ids if name.startswith(("pks4.", "class_route.", "head."))} | {
@@ -150,7 +150,7 @@ def test_what_is_new_or_after_the_blocks_learns_at_the_full_rate(classifier):
 
 def test_synchronised_batch_norm_keeps_every_parameter_in_its_group(classifier):
     ids, spared = layer_ids(classifier), no_weight_decay_names(classifier)
-    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(classifier)  # as Lightning does
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(classifier)  # like Lightning
     options = {"lr": 1.0, "layer_decay": 0.5, "weight_decay": 0.05}
     groups = parameter_groups(
         converted.named_parameters(), layer_ids=ids, no_decay=spared, **options

@@ -11,7 +11,7 @@ def test_warm_up_is_linear_from_zero():
     assert [lr_factor(step, **SCHEDULE) for step in (0, 5, 10)] == [0.0, 0.25, 0.5]
 
 
-def test_peak_stands_at_the_end_of_the_warm_up():
+def test_the_peak_is_at_the_end_of_the_warm_up():
     assert lr_factor(20, **SCHEDULE) == 1.0
     assert all(lr_factor(step, **SCHEDULE) < 1 for step in range(100) if step != 20)
 

@@ -8,7 +8,7 @@ FROZEN = Recipe(trains="after_insertion", mix_prob=0.0)
 CONFIG = PKS4Config(num_classes=2)
 
 
-def test_a_head_alone_does_with_tokens_as_well():
+def test_a_head_can_be_trained_on_tokens():
     check_tokens(FROZEN, CONFIG, is_sharded=False)
     check_tokens(Recipe(trains="head", mixup_alpha=0, cutmix_alpha=0), CONFIG, is_sharded=False)
 
@@ -20,6 +20,6 @@ def test_a_head_alone_does_with_tokens_as_well():
         (CONFIG, True, r"the whole classifier on every rank: choose another trainer\.strategy"),
     ],
 )
-def test_a_classifier_that_cannot_start_in_its_midst_is_refused(config, is_sharded, message):
+def test_a_classifier_that_cannot_start_from_tokens_is_refused(config, is_sharded, message):
     with pytest.raises(ValueError, match=message):
         check_tokens(FROZEN, config, is_sharded=is_sharded)

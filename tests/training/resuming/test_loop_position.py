@@ -1,4 +1,4 @@
-"""A plain trainer, stopped in every hook of every batch, goes on with just what was still to do."""
+"""A plain Trainer, stopped in any hook of any batch, resumes with exactly the remaining work."""
 
 from itertools import count
 
@@ -18,7 +18,7 @@ class StopHereError(Exception):
 
 
 class Line(LightningModule):
-    """One weight, and a loader that can begin within an epoch; writes down what it does."""
+    """A module with one layer and a resumable loader that records its events."""
 
     def __init__(self):
         super().__init__()
@@ -63,7 +63,7 @@ class Resumable(DataLoader):
 
 
 class Watch(Callback):
-    """Writes down validations and ends of epochs; stops at one call of one hook, with a file."""
+    """Records validations and ends of epochs; saves and stops at one call of one hook."""
 
     def __init__(self, path, hook=None, call=None):
         self.path, self.hook, self.call = path, hook, call
@@ -145,18 +145,18 @@ def train(folder, settings, *, stop=(None, None), resume=None):
     ],
     ids=lambda settings: ",".join(f"{k}={v}" for k, v in settings.items()) or "default",
 )
-def test_stopped_in_any_hook_it_does_what_was_still_to_do(tmp_path, settings, hook):
+def test_stopped_in_any_hook_it_resumes_with_the_remaining_work(tmp_path, settings, hook):
     whole, _ = train(tmp_path, settings)
     for call in count():
         first, stopped = train(tmp_path, settings, stop=(hook, call))
         saved = stopped and torch.load(tmp_path / "saved.ckpt", weights_only=True)
-        # with its steps done a trainer does nothing, not even the validation that was broken off
+        # after its last step, a trainer does nothing, not even an interrupted validation
         if not stopped or saved["global_step"] == settings.get("max_steps"):
             break
         second, _ = train(tmp_path, settings, resume=tmp_path / "saved.ckpt")
         together = first + second
         if hook == "on_train_batch_end":
-            # with nothing to validate, an epoch is over when its last batch is
+            # without validation, an epoch ends with its last batch
             assert only(together, "epoch ends") <= only(whole, "epoch ends")
             together, expected = (without(x, "epoch ends") for x in (together, whole))
             assert together == expected, f"{hook} {call}"

@@ -1,4 +1,4 @@
-"""Resuming through the command line, in one process: what is refused, and what may change."""
+"""Resuming through the command line in one process: refused and allowed changes."""
 
 import random
 import shutil
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def copy(trained, tmp_path):
-    """The checkpoint of a finished training of 2 epochs, and a folder to go on in."""
+    """Arguments with a copy of a finished training's checkpoint (2 epochs) and its folder."""
     (tmp_path / "checkpoints").mkdir()
     path = shutil.copy(trained / "checkpoints" / "last.ckpt", tmp_path / "checkpoints")
     return ["--ckpt_path", str(path), f"--trainer.default_root_dir={tmp_path}"]
@@ -34,7 +34,7 @@ def draws():
 
 def test_all_generators_go_on_from_a_state_that_loads_safely(tmp_path):
     random.gauss(0, 1)
-    np.random.normal()  # noqa: NPY002 - the global generator is meant
+    np.random.normal()  # noqa: NPY002 - tests the global generator
     torch.randn(1)
     torch.save(random_state(CPU), tmp_path / "state.pt")
     expected = draws(), draws()
@@ -51,7 +51,7 @@ class Batches:
     batch_size = 4
 
 
-def test_a_place_is_counted_in_the_batches_of_the_run_that_takes_it_up():
+def test_a_position_is_counted_in_batches_of_the_resuming_run():
     run = {"epoch": 3, "num_videos": 16, "validation": "none"}
     assert place(run, Batches, world_size=1).batches == 4
     assert place(run, Batches, world_size=2).batches == 2
@@ -79,9 +79,7 @@ def test_another_run_is_refused_by_name(copy, tiny_args, capsys, change, words):
     assert "Traceback" not in error
 
 
-def test_a_checkpoint_that_does_not_say_where_its_run_stood_is_refused(
-    copy, tiny_args, tmp_path, capsys
-):
+def test_a_checkpoint_without_the_state_of_its_run_is_refused(copy, tiny_args, tmp_path, capsys):
     checkpoint = saved(tmp_path)
     del checkpoint["run"]
     torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
@@ -104,7 +102,7 @@ def test_a_training_can_be_extended_with_new_rates(copy, tiny_args, tmp_path):
         )  # fmt: skip
         assert group["initial_lr"] == pytest.approx(2 * old["initial_lr"])
     assert after["config"]["trainer"]["max_epochs"] == 4
-    # what was allowed once is asked for again
+    # permission applies to a single run
     assert main(["fit", *tiny_args, *copy, "--trainer.max_epochs=6"]) == 1
 
 
@@ -117,7 +115,7 @@ def test_new_rates_hold_from_the_first_step_on(copy, tiny_args, monkeypatch):
     monkeypatch.setattr(VideoClassificationTask, "on_before_zero_grad", on_before_zero_grad)
     new = ["--trainer.max_epochs=4", "--model.recipe.base_lr=0.064", "--allow_changes=true"]
     run_cli(["fit", *tiny_args, *copy, *new])
-    # 8 steps of which 2 warm up to 0.002, the fifth to the eighth of them
+    # steps 5 to 8 of a schedule of 8, of which 2 warm up to 0.002
     floor = 1e-6 / 0.064
     cosine = [floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * k / 6)) for k in range(2, 6)]
     assert rates == pytest.approx([0.002 * factor for factor in cosine])

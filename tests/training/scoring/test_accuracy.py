@@ -10,12 +10,12 @@ from pks4_lightning.training.scoring.metrics import accuracies
 def test_views_are_averaged_in_float64_and_rounded_once():
     views = np.array([[1.0, 0.0], [2**-25, 0.0], [2**-25, 1.0]], np.float32)
     means = mean_over_views(views, np.array([7, 7, 7]))
-    # in float32 the small ones would be lost, one after the other
+    # in float32, adding the small ones would round them away
     assert means.scores[0, 0] == np.float32((1 + 2**-24) / 3)
     assert means.scores.dtype == np.float32
 
 
-def test_of_equal_scores_the_lower_class_is_the_better():
+def test_ties_go_to_the_lower_class():
     scores = np.array([[0.25, 0.25, 0.5, 0.0]] * 4, np.float32)
     label = np.arange(4)
     assert_array_equal(in_top_k(scores, label, 1), [False, False, True, False])
@@ -24,14 +24,14 @@ def test_of_equal_scores_the_lower_class_is_the_better():
     assert in_top_k(scores, label, 4).all()
 
 
-def test_a_score_that_is_no_number_is_wrong():
+def test_nan_scores_count_as_wrong():
     scores = np.array([[np.nan] * 3, [0.5, np.nan, 0.2]])
     assert_array_equal(in_top_k(scores, np.array([0, 1]), 1), [False, False])
 
 
-def test_a_runs_metric_is_the_reports():
+def test_the_metric_of_a_run_equals_the_report():
     generator = np.random.default_rng(0)
-    scores = generator.integers(4, size=(50, 9)).astype(np.float32)  # full of ties
+    scores = generator.integers(4, size=(50, 9)).astype(np.float32)  # with many ties
     label = generator.integers(9, size=50)
     metrics = accuracies("val/")
     for rows in (slice(0, 33), slice(33, 50)):
@@ -49,13 +49,13 @@ def test_wilsons_interval(num_right, num_videos, interval):
     assert wilson_interval(num_right, num_videos) == pytest.approx(interval, abs=1e-6)
 
 
-def test_an_interval_of_nothing_is_everything():
+def test_the_interval_of_no_videos_is_everything():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 @pytest.mark.parametrize("num_videos", [8, 40, 400])
-def test_intervals_cover_the_truth_as_often_as_they_say(num_videos, confidence):
+def test_intervals_cover_the_truth_at_their_confidence(num_videos, confidence):
     generator = np.random.default_rng(0)
     truth = generator.random(20_000)
     truth[-200:] = np.repeat([0.0, 1.0], 100)
@@ -66,4 +66,4 @@ def test_intervals_cover_the_truth_as_often_as_they_say(num_videos, confidence):
     covered = (bounds[right, 0] <= truth) & (truth <= bounds[right, 1])
     assert covered.mean() == pytest.approx(confidence, abs=0.015)
     assert covered[truth > 0.9].mean() > confidence - 0.02
-    assert covered[-200:].all()  # where all videos are wrong, or right
+    assert covered[-200:].all()  # where all videos are wrong or all right

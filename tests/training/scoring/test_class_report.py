@@ -12,7 +12,7 @@ NAMES = ["open", "close, slowly", "fold", "tear"]
 
 @pytest.fixture
 def report():
-    """Nothing is a fold, nothing is taken for a tear."""
+    """A report with no "fold" videos and no "tear" predictions."""
     return ClassReport(np.array([[3, 1, 0, 0], [2, 2, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]]))
 
 
@@ -31,14 +31,14 @@ def test_figures_of_a_class(report):
 def test_macro_f1_is_torchmetrics():
     generator = np.random.default_rng(0)
     scores = generator.random((60, 12))
-    scores[:, 10:] = 0  # never the answer
-    label = generator.integers(11, size=60)  # 11 is never the truth either
+    scores[:, 10:] = 0  # never predicted
+    label = generator.integers(11, size=60)  # 11 is also never the label
     ours = ClassReport(confusion_counts(scores, label)).macro_f1
     theirs = MulticlassF1Score(12, average="macro")(torch.tensor(scores), torch.tensor(label))
     assert ours == pytest.approx(float(theirs))
 
 
-def test_files_say_it_by_name(report, tmp_path):
+def test_files_contain_the_figures_by_name(report, tmp_path):
     report.write(tmp_path, NAMES)
     with (tmp_path / "per_class.csv").open(newline="") as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}
@@ -60,6 +60,6 @@ def test_files_say_it_by_name(report, tmp_path):
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_of_nothing_there_is_nothing_to_average():
+def test_a_report_without_videos_has_no_averages():
     report = ClassReport(np.zeros((3, 3), int))
     assert (report.mean_accuracy, report.macro_f1) == (0.0, 0.0)

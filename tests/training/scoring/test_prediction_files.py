@@ -21,7 +21,7 @@ def opened(folder, file_format, num_best=2):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_what_is_appended_is_read_again(tmp_path, file_format):
+def test_appended_predictions_are_read_again(tmp_path, file_format):
     file = opened(tmp_path, file_format)
     file.append(SIX[:2])
     file.append(SIX[2:3])
@@ -30,7 +30,7 @@ def test_what_is_appended_is_read_again(tmp_path, file_format):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_a_file_cut_off_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path, file_format):
+def test_a_truncated_file_keeps_its_whole_lines_and_is_continued(tmp_path, file_format):
     file = opened(tmp_path, file_format)
     file.append(SIX)
     whole = file.path.read_bytes()
@@ -65,7 +65,7 @@ def test_other_programs_read_the_files_while_they_grow(tmp_path):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_what_is_no_prediction_is_named(tmp_path, file_format):
+def test_invalid_prediction_files_are_named(tmp_path, file_format):
     file = opened(tmp_path, file_format)
     file.append(SIX[:3])
     with pytest.raises(ValueError, match=r"predictions\..*not a prediction"):

@@ -10,9 +10,9 @@ def scores_of(queries, query_labels, gallery, labels, ks=(1, 5, 10)):
 
 
 def test_scores_of_known_neighbours():
-    # one query along the first axis; gallery videos at growing angles: classes 1, 0, 1, 0, 0
+    # queries along the first axis; gallery videos at increasing angles, of classes 1, 0, 1, 0, 0
     angles = np.deg2rad([5, 10, 15, 20, 90])
-    lengths = np.array([1.0, 9.0, 0.1, 3.0, 100.0])  # cosine does not look at lengths
+    lengths = np.array([1.0, 9.0, 0.1, 3.0, 100.0])  # cosine similarity ignores lengths
     gallery = np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths[:, None]
     labels = np.array([1, 0, 1, 0, 0])
     queries = np.array([[2.0, 0.0], [7.0, 0.0]])
@@ -22,13 +22,13 @@ def test_scores_of_known_neighbours():
     scores = scores_of(queries, np.array([0, 2]), gallery, labels, ks=(1, 2, 3, 5))
     assert scores == {
         "recall@1": 0.0,
-        "knn@1": 0.0,  # the nearest is of class 1
-        "recall@2": 0.5,  # class 2 is nowhere
-        "knn@2": 0.0,  # one vote each: the nearest decides
+        "knn@1": 0.0,  # the nearest has class 1
+        "recall@2": 0.5,  # class 2 is not in the gallery
+        "knn@2": 0.0,  # a tie: the nearest decides
         "recall@3": 0.5,
         "knn@3": 0.0,
         "recall@5": 0.5,
-        "knn@5": 0.5,  # three of five
+        "knn@5": 0.5,  # three of five votes
     }
 
 

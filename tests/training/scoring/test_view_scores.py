@@ -16,7 +16,7 @@ NUM_VIDEOS, NUM_VIEWS, K = 20, 6, 8
 def views():
     generator = np.random.default_rng(0)
     scores = generator.dirichlet(np.ones(K), size=NUM_VIDEOS * NUM_VIEWS).astype(np.float32)
-    order = generator.permutation(NUM_VIDEOS * NUM_VIEWS)  # ranks come in any order
+    order = generator.permutation(NUM_VIDEOS * NUM_VIEWS)  # ranks gather views in any order
     label = generator.integers(K, size=NUM_VIDEOS)
     return ViewScores(
         scores=scores[order],
@@ -28,7 +28,7 @@ def views():
 
 
 def by_hand(views, chosen):
-    """Mean scores of each video, one loop at a time."""
+    """Mean scores of each video, computed in a loop."""
     means = []
     for video in range(NUM_VIDEOS):
         rows = [
@@ -81,7 +81,7 @@ def test_file_brings_everything_back(views, tmp_path):
 TESTED = {"split": "test", "annotations": "test.csv"}
 
 
-def test_what_is_missing_or_failed_counts_as_wrong():
+def test_missing_and_failed_videos_count_as_wrong():
     scores = np.eye(6, dtype=np.float32)[[0, 1, 2, 0]]
     result = VideoResult(np.arange(4), np.array([0, 1, 2, 5]), scores)
     report = report_scores(result, **TESTED, num_missing=2, num_failed=4)
@@ -106,7 +106,7 @@ def test_a_test_without_a_scored_video_is_reported_all_the_same():
         ("val", "Test on the validation split, labels/test.json, as there is no test split with"),
     ],
 )
-def test_a_report_says_which_split_was_scored(split, title):
+def test_a_report_names_the_split(split, title):
     scores = np.eye(3, dtype=np.float32)
     result = VideoResult(np.arange(3), np.arange(3), scores)
     where = {"split": split, "annotations": "labels/test.json"}
@@ -127,7 +127,7 @@ def test_command_scores_again(views, tmp_path, capsys):
     assert "all" in capsys.readouterr().out
 
 
-def test_without_a_choice_every_view_stands_alone_as_well(views):
+def test_by_default_every_view_is_also_scored_alone(views):
     assert [row["views"] for row in rescore(views, None)] == ["all", *map(str, range(NUM_VIEWS))]
 
 

@@ -1,4 +1,4 @@
-"""Annotations with times, from tables and from the exports of annotation tools."""
+"""Annotations of time intervals, from tables and from the exports of annotation tools."""
 
 import json
 
@@ -151,7 +151,7 @@ def test_files_of_the_usual_names_are_found_by_themselves(root):
     assert layout.read("val").spans == (Span(4, 6, "frames"), Span(8, 9, "frames"))
 
 
-def test_a_column_tells_the_splits_apart(root):
+def test_a_column_separates_the_splits(root):
     rows = ["run.mp4,0,1,go,train", "run.mp4,1,2,go,validation", "run.mp4,2,3,go,train"]
     (root / "train.csv").write_text("\n".join(["video,start,end,label,split", *rows]))
     layout = DataLayout(str(root), train="train.csv", val="train.csv")
@@ -159,7 +159,7 @@ def test_a_column_tells_the_splits_apart(root):
     assert layout.read("val").spans == (Span(1, 2),)
 
 
-def test_some_of_them_keep_their_intervals(root):
+def test_a_selection_of_videos_keeps_its_intervals(root):
     (root / "train.csv").write_text(CASES["intervals"][1])
     videos = DataLayout(str(root), train="train.csv").read("train")
     assert videos.only([1]).spans == (Span(2, 3),)
@@ -195,7 +195,7 @@ def test_some_of_them_keep_their_intervals(root):
         ("a.csv", BORIS.replace("Media file", "Observed"), "has no column 'Media file'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(tmp_path, name, content, reason):
+def test_errors_are_one_sentence(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match="a\\.") as caught:
         read_entries(tmp_path / name, detect_format(tmp_path / name))

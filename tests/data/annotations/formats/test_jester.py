@@ -1,9 +1,9 @@
-"""Jester, as its archives unpack; its gestures are mirrored with their names."""
+"""Jester, in the layout of its archives; flips swap the labels of mirrored gestures."""
 
 from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.clips.transforms import flipped_labels
 
-# as jester-v1-labels.csv has them
+# from jester-v1-labels.csv
 GESTURES = """Doing other things
 Drumming Fingers
 No gesture

@@ -1,4 +1,4 @@
-"""From an archive's tree to batches: one data set of video files, one of pictures."""
+"""From an archive's tree to batches: a data set of video files and one of image files."""
 
 import av
 import pytest
@@ -37,7 +37,7 @@ def test_trains_on_hmdb51(clips):
     assert all(batch["valid"].all() for batch in val)
 
 
-def test_trains_on_pictures(clips, tmp_path):
+def test_trains_on_image_folders(clips, tmp_path):
     unpacked = tmp_path / "unpacked"
     lines = []
     for number, video in enumerate(sorted((clips / "hmdb51_org").rglob("*.avi"))):

@@ -1,4 +1,4 @@
-"""Small trees as the data sets' archives unpack, read with nothing but the root given."""
+"""Published data sets: small trees in the archives' layout, read with only the root given."""
 
 import json
 import logging
@@ -85,7 +85,7 @@ def test_ucf101_in_another_case_and_container_is_the_same(ucf101):
 
 
 def test_ucf101s_numbers_from_one_do_not_shift_a_class(ucf101):
-    """The folder decides, so lists that count from 0 read the same."""
+    """The folder determines the class, so lists that count from 0 give the same labels."""
     file = ucf101 / "ucfTrainTestlist" / "trainlist01.txt"
     file.write_text("Archery/v_Archery_g08_c01.avi 1\n")
     assert DataLayout(str(ucf101)).read("train").labels == (1,)
@@ -198,7 +198,7 @@ def test_breakfast(breakfast):
     assert layout.label_names() == ["cereals", "tea"]
 
 
-def test_breakfasts_persons_are_tested_on_once(breakfast):
+def test_every_person_of_breakfast_is_tested_once(breakfast):
     layouts = [DataLayout(str(breakfast), fold=fold) for fold in (1, 2, 4)]
     tested = [path for layout in layouts for path in layout.read("test").paths]
     assert len(tested) == len(set(tested)) == 4
@@ -206,7 +206,7 @@ def test_breakfasts_persons_are_tested_on_once(breakfast):
         DataLayout(str(breakfast), fold=5).read("test")
 
 
-def test_what_is_not_named_as_breakfast_is_said(breakfast, caplog):
+def test_files_not_named_as_in_breakfast_are_reported(breakfast, caplog):
     touch(breakfast, "BreakfastII_15fps_qvga_sync/P03/cam01/holiday.avi")
     assert len(DataLayout(str(breakfast)).read("test")) == 2
     assert "1 videos in" in caplog.text
@@ -259,7 +259,7 @@ def kinetics(root, train, val):
     write(root / val, HEADER + "zumba,AAAAAAAAAAA,31,41,val\n")
 
 
-def test_kinetics_as_its_largest_host_packs_it(tmp_path):
+def test_kinetics_in_the_layout_of_its_largest_mirror(tmp_path):
     kinetics(tmp_path, "annotations/train.csv", "annotations/val.csv")
     touch(
         tmp_path,
@@ -289,7 +289,7 @@ def test_kinetics_under_its_usual_names(tmp_path, train, val, name):
     assert DataLayout(str(tmp_path)).read("train").paths == tuple(f"videos/{f}" for f in files)
 
 
-def test_a_file_named_by_the_video_alone_is_not_taken_for_two_clips(tmp_path):
+def test_a_file_named_by_its_video_id_is_not_used_for_two_clips(tmp_path):
     write(
         tmp_path / "train.csv",
         HEADER + "zumba,AAAAAAAAAAA,12,22,train\ncrying,AAAAAAAAAAA,50,60,train\n"
@@ -345,7 +345,7 @@ def test_a_table_of_all_splits(tmp_path):
     }
 
 
-def test_a_table_without_splits_is_not_validated_on_as_well(tmp_path):
+def test_a_table_without_splits_is_used_for_training_alone(tmp_path):
     write(tmp_path / "metadata.csv", "file_name,label\n1.mp4,a\n")
     touch(tmp_path, "1.mp4")
     assert len(DataLayout(str(tmp_path)).read("train")) == 1
@@ -401,7 +401,7 @@ def test_class_folders_of_frame_folders(tmp_path):
     assert find_videos(tmp_path / "train") == ["nod/3.mp4"]
 
 
-def test_pictures_without_folders_of_their_own_are_refused(tmp_path):
+def test_images_without_separate_folders_are_refused(tmp_path):
     touch(tmp_path, "train/wave/00001.jpg", "train/wave/00002.jpg")
     with pytest.raises(ValueError, match=r"has pictures directly in 'wave'; .* CLASS/VIDEO/"):
         DataLayout(str(tmp_path), val="train").read("train")
@@ -433,13 +433,13 @@ def test_something_something_as_frames(tmp_path):
         ("a.txt", "", "list"),
     ],
 )
-def test_the_format_is_seen_from_the_file(tmp_path, name, content, expected):
+def test_the_format_is_recognised_from_the_file(tmp_path, name, content, expected):
     write(tmp_path / name, content)
     assert detect_format(tmp_path / name).name == expected
 
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "diving48", "breakfast", "coin"])
-def test_what_the_format_is_taken_for_is_said(name, request, caplog):
+def test_the_recognised_format_is_logged(name, request, caplog):
     root = request.getfixturevalue(name)
     with caplog.at_level(logging.INFO):
         layout = DataLayout(str(root))

@@ -1,4 +1,4 @@
-"""Something-Something V1, as its archives unpack."""
+"""Something-Something V1, in the layout of its archives."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_without_public_test_labels_the_validation_split_is_tested_on(root):
     assert (test.paths, test.split) == (("74225",), "val")
 
 
-def test_annotations_may_lie_in_a_folder_of_their_own(root):
+def test_annotations_may_be_in_a_separate_folder(root):
     (root / "annotations").mkdir()
     for file in root.glob("*.csv"):
         file.rename(root / "annotations" / file.name)
