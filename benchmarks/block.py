@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from pks4_lightning.cost.traffic import count_traffic
 from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.classifier import PKS4Classifier
@@ -93,11 +94,12 @@ def measure(
             row[f"{name}_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
         row[f"{name}_clips_per_s"] = options.batch / row[f"{name}_ms"] * 1e3
         if name == "pks4":
-            row["module_ms"] = _best(
-                _module_alone(classifier, num_frames, options.batch, device),
-                options.repeats,
-                device,
-            )
+            alone = _module_alone(classifier, num_frames, options.batch, device)
+            traffic = count_traffic(alone)
+            row["module_touched_mib"] = traffic.touched / 2**20
+            row["module_copied_mib"] = traffic.copied / 2**20
+            row["module_ms"] = _best(alone, options.repeats, device)
+            del alone
         # hooks tie a classifier to itself: without this, four of them would be in memory
         del classifier, step
         gc.collect()
@@ -197,6 +199,7 @@ def _best(run: Callable[[], None], repeats: int, device: str) -> float:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print one line per model and length."""
     heads = ["model", "frames", "plain ms", "with PKS4", "added", "PKS4 alone", "its share"]
+    heads.append("MiB moved, copied")
     on_gpu = any("plain_peak_gib" in row for row in rows)
     table = Table(*heads, *(["clips/s", "peak GiB"] if on_gpu else ["kept MiB"]))
     for row in rows:
@@ -214,10 +217,14 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['added']:.1%}",
             f"{row['module_ms']:.0f}",
             f"{row['module_share']:.1%}",
+            f"{row['module_touched_mib']:.0f}, {row['module_copied_mib']:.0f}",
             *both,
         )
     console = Console()
     console.print(table)
+    console.print(
+        "Moved: read and written by the operators of PKS4 alone, some of it only to copy."
+    )
     if not on_gpu:
         console.print("Kept: by the forward pass for the backward pass.")
 

@@ -37,9 +37,9 @@ PUBLIC = {
         PredictionWriter Preemption ReportWriter RunCost RunSummary ValidationPictures Watchdog
     """,
     "pks4_lightning.cost": """
-        CostSettings Flops SavedForBackward cost_report count_flops count_parameters crossover
-        measured_peak saved_for_backward scale_frame_size scale_num_frames total_flops
-        training_eflops
+        CostSettings Flops SavedForBackward Traffic cost_report count_flops count_parameters
+        count_traffic crossover measured_peak saved_for_backward scale_frame_size scale_num_frames
+        total_flops training_eflops
     """,
     "pks4_lightning.pictures": """
         MotionMaps PriorMaps confusion_matrix_figure heat_map_figure learning_curves motion_figure

@@ -131,9 +131,10 @@ class PKS4Module(Hooked):
                 clip are consecutive.
             layout: How images make up clips, and patches make up an image.
         """
-        with_priors = _as_sequences(self.prior_encoder(_on_grid(tokens, layout)))
+        prefix, patches = _split(tokens, layout)
+        with_priors = _as_sequences(self.prior_encoder(_on_grid(patches, layout)))
         update = None if self.scanner is None else self._scan(with_priors)
-        return self._add(tokens, with_priors, update)
+        return torch.cat([prefix, self._updated(patches, with_priors, update)], dim=1)
 
     @property
     def delay(self) -> int:
@@ -182,8 +183,9 @@ class PKS4Module(Hooked):
             stream: The module's state and which frames exist; both are updated.
         """
         state: PKS4State = stream.states[self]
+        _, patches = _split(tokens, layout)
         grid, exists, priors = self.prior_encoder.step(
-            _on_grid(tokens, layout), state.priors, stream.exists
+            _on_grid(patches, layout), state.priors, stream.exists
         )
         with_priors = _as_sequences(grid)
         scanner, update, after = self._recurrent(), None, state.scanner
@@ -194,19 +196,16 @@ class PKS4Module(Hooked):
         # a slice would keep all frames in memory
         stream.states[self] = PKS4State(priors, after, frames[:, num_frames:].clone())
         stream.exists = exists
-        return self._add(frames[:, :num_frames].flatten(0, 1), with_priors, update)
+        prefix, patches = _split(frames[:, :num_frames].flatten(0, 1), layout)
+        return torch.cat([prefix, self._updated(patches, with_priors, update)], dim=1)
 
-    def _add(self, tokens: Tensor, with_priors: Tensor, update: Tensor | None) -> Tensor:
-        num_prefix = tokens.shape[1] - with_priors.shape[2]
-        prefix, patches = tokens[:, :num_prefix], tokens[:, num_prefix:]
+    def _updated(self, patches: Tensor, with_priors: Tensor, update: Tensor | None) -> Tensor:
         if update is None:
             update = with_priors
         elif self.residual != "single":
             update = update + with_priors
         update = update.flatten(0, 1)
-        if self.residual != "post_prior":
-            update = patches + update
-        return torch.cat([prefix, update], dim=1)
+        return update if self.residual == "post_prior" else patches + update
 
     def _recurrent(self) -> Any:
         """Return the scanner; :attr:`delay` has refused one without steps."""
@@ -247,8 +246,15 @@ def _new_scanner(kind: ScannerKind | str, d_model: int, **sizes: Any) -> nn.Modu
     return control(d_model, num_parameters=number)
 
 
-def _on_grid(tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> Float[Tensor, "B T D H W"]:
-    clips = tokens[:, layout.num_prefix_tokens :].unflatten(0, (-1, layout.num_frames))
+def _split(tokens: Float[Tensor, "I L D"], layout: ClipLayout) -> tuple[Tensor, Tensor]:
+    """View prefix and patches: split once, their gradients are joined by one copy."""
+    num_prefix = layout.num_prefix_tokens
+    prefix, patches = tokens.split([num_prefix, tokens.shape[1] - num_prefix], dim=1)
+    return prefix, patches
+
+
+def _on_grid(patches: Float[Tensor, "I P D"], layout: ClipLayout) -> Float[Tensor, "B T D H W"]:
+    clips = patches.unflatten(0, (-1, layout.num_frames))
     return clips.unflatten(2, layout.grid_size).permute(0, 1, 4, 2, 3)
 
 

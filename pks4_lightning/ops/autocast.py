@@ -1,10 +1,11 @@
-"""Run parts of a model without autocast."""
+"""Run parts of a model without autocast, and what autocast would do to an operator of our own."""
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
-__all__ = ["without_autocast"]
+__all__ = ["product_dtype", "without_autocast"]
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -16,3 +17,16 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype in which a matrix product of ``x`` is computed, under autocast or not.
+
+    Args:
+        x: A factor in floating point.
+    """
+    device = x.device.type
+    may_change = torch.amp.is_autocast_available(device) and x.dtype != torch.float64
+    if may_change and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pks4_lightning.ops.temporal_shift import shift_frames
+from pks4_lightning.ops.window_rows import correlate_rows
 
 __all__ = ["correlate", "local_correlation"]
 
@@ -37,7 +38,8 @@ def local_correlation(
         S_{t,\tau}(p, \delta) = \langle \bar f_t(p), \bar f_{t+\tau}(p + \delta) \rangle,
         \qquad \bar f = f / \lVert f \rVert_2
 
-    Positions outside the grid and frames outside the clip are zero vectors and give zero.
+    Positions outside the grid and frames outside the clip are zero vectors and give zero. Second
+    derivatives are not implemented.
 
     Args:
         x: Features on the patch grid, with any norm: they are normalised here, in at least
@@ -56,10 +58,16 @@ def local_correlation(
         ValueError: If ``window_size`` is not odd.
     """
     _check_window(window_size)
-    x_BTHWC = _unit(x).permute(0, 1, 3, 4, 2)
-    x_HBTWC = _rows_first(x_BTHWC)
+    x_HBTWC = _unit(x).permute(3, 0, 1, 4, 2)
+    first, num_offsets = offsets[0], len(offsets)
+    is_gapless = list(offsets) == list(range(first, first + num_offsets))
+    if is_gapless and not torch.compiler.is_compiling():
+        return correlate_rows(
+            x_HBTWC, x_HBTWC, window_size=window_size, first=first, num_offsets=num_offsets, hop=1
+        )
+    x_BTHWC = x_HBTWC.permute(1, 2, 0, 3, 4)
     near_BTHOWC = torch.stack([shift_frames(x_BTHWC, offset) for offset in offsets], dim=3)
-    return _correlate(x_HBTWC, near_BTHOWC, window_size)
+    return _correlate(x_HBTWC, near_BTHOWC.permute(2, 0, 1, 3, 4, 5), window_size)
 
 
 def correlate(
@@ -79,8 +87,8 @@ def correlate(
         ValueError: If ``window_size`` is not odd.
     """
     _check_window(window_size)
-    x_BTHWC, near_BTHOWC = _unit(x).permute(0, 1, 3, 4, 2), _unit(near).permute(0, 1, 4, 2, 5, 3)
-    return _correlate(_rows_first(x_BTHWC), near_BTHOWC, window_size)
+    x_HBTWC, near_HBTOWC = _unit(x).permute(3, 0, 1, 4, 2), _unit(near).permute(4, 0, 1, 2, 5, 3)
+    return _correlate(x_HBTWC, near_HBTOWC, window_size)
 
 
 def _check_window(window_size: int) -> None:
@@ -97,18 +105,26 @@ def _unit(x: Tensor) -> Tensor:
     return F.normalize(wide, dim=-3, eps=_NORM_FLOOR).to(x.dtype)
 
 
-def _rows_first(x_BTHWC: Tensor) -> Tensor:
-    return x_BTHWC.permute(2, 0, 1, 3, 4).contiguous()
-
-
-def _correlate(x_HBTWC: Tensor, near_BTHOWC: Tensor, window_size: int) -> Tensor:
-    """Correlate unit vectors: B T O M H W."""
-    height, radius = len(x_HBTWC), window_size // 2
-    # rows come first, so that a window row is one slice of the same storage for every grid row
-    near_HBTOVC = F.pad(
-        near_BTHOWC.permute(2, 0, 1, 3, 4, 5),
-        (0, 0, radius, radius, 0, 0, 0, 0, 0, 0, radius, radius),
+def _correlate(x_HBTWC: Tensor, near_HBTOWC: Tensor, window_size: int) -> Tensor:
+    """Correlate unit vectors with frames of their own: B T O M H W."""
+    if torch.compiler.is_compiling():
+        return _written_out(x_HBTWC, near_HBTOWC, window_size)
+    num_offsets = near_HBTOWC.shape[3]
+    return correlate_rows(
+        x_HBTWC,
+        near_HBTOWC.flatten(2, 3),
+        window_size=window_size,
+        first=0,
+        num_offsets=num_offsets,
+        hop=num_offsets,
     )
+
+
+def _written_out(x_HBTWC: Tensor, near_HBTOWC: Tensor, window_size: int) -> Tensor:
+    """Correlate with operators that every compiler and runtime knows; a compiler joins copies."""
+    x_HBTWC = x_HBTWC.contiguous()
+    height, radius = len(x_HBTWC), window_size // 2
+    near_HBTOVC = F.pad(near_HBTOWC, (0, 0, radius, radius, 0, 0, 0, 0, 0, 0, radius, radius))
     scores = [
         _window_row(x_HBTWC, near_HBTOVC[row : row + height], window_size)
         for row in range(window_size)

@@ -15,6 +15,15 @@ from tests.conftest import ROOT
 SSV2 = ["--config", str(ROOT / "configs/ssv2.yaml")]
 
 
+# ours and deviation, now and in the first release, when the correlation kept more copies
+MEMORY = [
+    ((21.095436, -0.032319), (21.154495, -0.02961)),
+    ((5.976416, -0.725852), (6.035474, -0.723143)),
+    ((35.358014, 0.708117), (35.393143, 0.709814)),
+    ((7.871244, -0.619747), (7.906374, -0.61805)),
+]
+
+
 @pytest.fixture(scope="module")
 def cells():
     return paper_cells()
@@ -23,10 +32,15 @@ def cells():
 def test_the_papers_cells_equal_those_of_the_first_release(cells):
     """The digest is that of `pks4 cost --paper --json | sha256sum` in the first release.
 
-    Ways of counting and the peers' rows were added later and are left out here.
+    Ways of counting and the peers' rows were added later and are left out here. Since then the
+    memory of a step has fallen; nothing else has changed.
     """
     ours = json.loads(cells_as_json([cell for cell in cells if not cell.is_peer]))
     first = [{key: cell[key] for key in cell if key not in ("counts", "follows")} for cell in ours]
+    memory = [cell for cell in first if "Memory" in cell["column"]]
+    for cell, (now, then) in zip(memory, MEMORY, strict=True):
+        assert (cell["ours"], cell["deviation"]) == now
+        cell["ours"], cell["deviation"] = then
     as_printed = json.dumps(first, indent=2, ensure_ascii=False) + "\n"
     digest = hashlib.sha256(as_printed.encode()).hexdigest()
     assert digest == "1da53033bab9f4ea89c12163d2db4e54ac5156788a01f91799c010156c4cfe52"

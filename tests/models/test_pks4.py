@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from pks4_lightning.cost.traffic import count_traffic
 from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.pks4 import PKS4Module
 
@@ -36,6 +37,14 @@ def test_every_parameter_learns_once_the_output_projection_has_moved(randomise, 
     run(module, tokens).square().sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_tokens_are_copied_once_forward_and_once_backward(tokens):
+    module = make_module(use_variation=False, use_correlation=False, scanner="none")
+    tokens.requires_grad_()
+    cotangent = torch.ones_like(tokens)
+    copied = count_traffic(lambda: run(module, tokens).backward(cotangent)).copied
+    assert copied == 2 * 2 * tokens.nbytes  # read and written, where prefix and patches are joined
 
 
 def test_class_tokens_pass_unchanged(randomise, tokens):
