@@ -120,13 +120,13 @@ def draw(rows: list[dict[str, float]]) -> Figure:
     for number, begin in enumerate(BEGINS):
         points = [row for row in means(rows) if row["begin"] == begin]
         seen = [100 * row["share_seen"] for row in points]
-        for key, name in (("top1", "class"), ("pair", "motion, whichever way it runs")):
+        for key, name in (("top1", "class"), ("pair", "motion, in either direction")):
             axes.plot(
                 seen, [100 * row[key] for row in points], marker="o", color=COLOURS[number],
-                linestyle="-" if key == "top1" else ":", label=f"from {begin:.0%} on: {name}",
+                linestyle="-" if key == "top1" else ":", label=f"stream from {begin:.0%}: {name}",
             )  # fmt: skip
-    axes.set_xlabel("share of the video seen in %")
-    axes.set_ylabel("right in %")
+    axes.set_xlabel("share of the video seen (%)")
+    axes.set_ylabel("accuracy (%)")
     axes.set_ylim(0, 104)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

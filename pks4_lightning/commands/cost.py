@@ -225,7 +225,7 @@ def curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:
         "attention within frames": [point.tower_attention for point in points],
         "prior encoder": [point.priors for point in points],
         "KS4 scanner": [point.scanner for point in points],
-        "attention along time instead": [point.attention_along_time for point in points],
+        "temporal attention in KS4's place": [point.attention_along_time for point in points],
     }
 
 

@@ -56,7 +56,7 @@ def heat_map_figure(
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xticks(range(len(resolutions)), [str(each) for each in resolutions])
         axes.set_yticks(range(len(frames)), [str(each) for each in frames])
-        axes.set_xlabel("side of a frame in pixels", fontsize=8)
+        axes.set_xlabel("frame size (pixels)", fontsize=8)
         axes.set_ylabel("frames", fontsize=8)
     for axes in all_axes[len(shown) :]:
         axes.set_axis_off()

@@ -50,6 +50,10 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
         )  # fmt: skip
     if chance is not None:
         axes.axvline(100.0 * chance, color="0.5", ls="--", lw=1.0)
+        axes.annotate(
+            "chance", (100.0 * chance, 0.0), xycoords=("data", "axes fraction"), xytext=(3, 3),
+            textcoords="offset points", fontsize=8, color="0.4",
+        )  # fmt: skip
     axes.set_yticks(places, [bar.name for bar in bars], fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0.0, 102.0)

@@ -32,7 +32,7 @@ def scaling_figure(
     _draw(over_length, lengths, "frames")
     _draw(over_size, sizes, "pixels")
     over_length.set_title(
-        f"{lengths['pixels'][0]} px; KS4 equals attention along time at {crossover:,.0f} frames",
+        f"{lengths['pixels'][0]} px; KS4 = temporal attention at {crossover:,.0f} frames",
         loc="left",
         fontsize=10,
     )
@@ -61,7 +61,7 @@ def _draw(axes: Axes, curves: Mapping[str, Sequence[int]], along: str) -> None:
     axes.set_xticks(places)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("frames" if along == "frames" else "side of a frame in pixels")
+    axes.set_xlabel("frames" if along == "frames" else "frame size (pixels)")
     axes.grid(color="0.9", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
