@@ -146,8 +146,11 @@ def _report(finished: Sequence[Trial], out: Path, right: Right | None = None) ->
     if not finished:
         return
     reports = method_reports(finished, read_results(out / RESULTS), right)
+    # of a cross-validation, also the intervals and the paired differences
+    intervals = {row["row"]: row for row in compare(right)} if right is not None else {}
+    rows = [{**intervals.get(each.method, {}), **each.as_dict()} for each in reports]
     with atomic_write(out / "comparison.json") as path:
-        path.write_text(json.dumps([each.as_dict() for each in reports], indent=2) + "\n")
+        path.write_text(json.dumps(rows, indent=2) + "\n")
     with atomic_write(out / "comparison.png") as path:
         methods_figure(reports).savefig(path)
     print_tables(method_table(reports))

@@ -144,7 +144,9 @@ def test_methods_are_compared_on_held_out_groups(validate, tmp_path, capsys):
         assert len(ours) == 35
         assert report["top1"] == pytest.approx(right / 35, abs=1e-4)
         assert report["seeds"] == [0]
-    assert "2 folds: 35 clips out of fold" in capsys.readouterr().out
+        assert report["clips"] == 35
+        assert report["top1_low"] <= report["top1"] <= report["top1_high"]
+    assert "2 folds: 35 held-out clips, 1 seed" in capsys.readouterr().out
 
 
 @pytest.mark.slow
