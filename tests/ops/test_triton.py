@@ -27,27 +27,18 @@ def run_alone(tmp_path, *arguments, **environment):
 
 @pytest.mark.parity
 @pytest.mark.parametrize(
-    ("cases", "part"),
+    "part",
     [
-        ("triton_scan_cases.py", "-k equals"),
-        ("triton_scan_cases.py", "-k not equals"),
-        ("triton_conv_cases.py", "-k test"),
-        pytest.param(
-            "triton_scan_cases.py", "-m slow", marks=[pytest.mark.slow, pytest.mark.timeout(900)]
-        ),
+        "-k equals",
+        "-k not equals",
+        pytest.param("-m slow", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
-def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, cases, part):
+def test_cases_hold_on_a_gpu_or_in_the_interpreter(tmp_path, part):
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
+    cases = [ROOT / "tests" / "helpers" / f"triton_{name}_cases.py" for name in ("scan", "conv")]
     out = run_alone(
-        tmp_path,
-        "-m",
-        "pytest",
-        "-q",
-        "-rN",
-        ROOT / "tests" / "helpers" / cases,
-        *part.split(maxsplit=1),
-        **interpret,
+        tmp_path, "-m", "pytest", "-q", "-rN", *cases, *part.split(maxsplit=1), **interpret
     )
     assert " passed" in out
     assert "skipped" not in out
