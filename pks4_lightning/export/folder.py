@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from pks4_lightning import __version__
 from pks4_lightning.export.graph import StateLayout, trace, trace_step
 from pks4_lightning.export.parity import clip_parity, stream_parity
 from pks4_lightning.export.preprocessing import clip_preprocessing, step_preprocessing
@@ -76,11 +77,13 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
                 f"{parity['max_abs_difference']:.2g}, and at most {parity['tolerance']:g} is "
                 f"allowed. Nothing was written to {folder}."
             )
-        packages = ("pks4-lightning", "torch", *way.packages)
+        versions = {"pks4-lightning": __version__} | {
+            name: version(name) for name in ("torch", *way.packages)
+        }
         _write_json(
             unfinished / _PARITY,
             parity
-            | {"versions": {name: version(name) for name in packages}}
+            | {"versions": versions}
             | {"machine": f"{platform.system()} {platform.machine()}"},
         )
     return parity["max_abs_difference"]

@@ -82,6 +82,7 @@ def test_the_card_holds_what_the_test_found(shared, metrics):
         "research only",
         "parameters, millions",
         "torch 2.",
+        f"pks4-lightning {pks4_lightning.__version__}, ",
     ):
         assert words in card.text
 
