@@ -83,6 +83,8 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # `check_cores` reports it, once.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    # `LogInterval` lowers it.
+    warnings.filterwarnings("ignore", message="The number of training batches")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )

@@ -10,7 +10,7 @@ import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
-from pks4_lightning.progress import read_progress, write_progress
+from pks4_lightning.progress import read_progress, time_left, write_progress
 from pks4_lightning.training.callbacks.line_progress import LineProgress
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -32,6 +32,18 @@ def test_a_training_says_how_far_it_is(tiny_args, tmp_path, lines):
         "epoch 1/2",
         "epoch 2/2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("done", "end"),
+    [
+        (1, "; about 9 min left"),
+        (9, "; about 7 s left"),
+        (10, ""),
+    ],
+)
+def test_the_time_left_is_in_a_unit_that_says_something_and_none_at_the_end(done, end):
+    assert time_left(60.0, done=done, total=10) == end
 
 
 def test_a_run_that_leaves_nothing_behind_writes_no_file(tiny_args, tmp_path):
