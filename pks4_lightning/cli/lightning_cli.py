@@ -226,8 +226,9 @@ class PKS4CLI(LightningCLI):
         saved = [folder / name for name in ("best.ckpt", "last.ckpt") if (folder / name).is_file()]
         if saved and not self.config["fit"].trainer.fast_dev_run:
             logger.info(
-                "The trained model is %s; test it with `pks4 test --ckpt_path %s`.",
-                *(saved[0], saved[0]),
+                "The trained model is %s%s; test it with `pks4 test --ckpt_path %s`.",
+                *(saved[0], "" if saved[0].stem == "best" else ", as no validation chose another"),
+                saved[0],
             )
 
     def before_test(self) -> None:

@@ -21,6 +21,7 @@ from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_i
 from pks4_lightning.cli.configs import find_config
 from pks4_lightning.cli.moved_modules import with_todays_modules
 from pks4_lightning.cli.safe_yaml import check_yaml, load_config
+from pks4_lightning.cli.wrong_value import explain_wrong_value
 from pks4_lightning.suggestions import did_you_mean
 
 __all__ = ["OneSentenceParser"]
@@ -144,6 +145,8 @@ class OneSentenceParser(LightningArgumentParser):
             message: What jsonargparse found wrong.
             ex: Its cause.
         """
+        if explained := explain_wrong_value(message):
+            return explained
         sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
         # For a union, drop the list of what each member would not accept.
         sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)

@@ -448,6 +448,13 @@ def test_data_that_do_not_exist_are_said_before_a_run_that_does(tiny_args, train
     assert "There is no folder '/nowhere'" in refused(capsys, args)
 
 
+def test_early_stopping_without_a_validation_is_a_sentence(tiny_args, tmp_path, capsys):
+    stop = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/top1"]
+    short = [f"--trainer.default_root_dir={tmp_path}", "--trainer.max_steps=1"]
+    sentence = refused(capsys, ["fit", *tiny_args, *short, *stop])
+    assert sentence.endswith("before its first validation: raise --trainer.max_steps.")
+
+
 def test_unknown_label_is_named_with_its_file(motion_set, tiny_args, tmp_path, capsys):
     entries = json.loads((motion_set / "labels" / "train.json").read_text())
     entries[3]["template"] = "Juggling [something]"
