@@ -45,13 +45,13 @@ def track(items: Iterable[Item], *, total: int, doing: str) -> Iterator[Item]:
         yield from progress.track(items, total=total, description=doing)
 
 
-def time_left(seconds: float, *, done: int, total: int) -> str:
+def time_left(seconds: float, *, done: float, total: float) -> str:
     """Return the end of a line about progress, ``"; about 3 min left"``; empty if all is done.
 
     Args:
         seconds: Time that it took so far.
-        done: How many have been done, at least 1.
-        total: How many there are.
+        done: How much has been done, above 0.
+        total: How much there is.
     """
     left = seconds / done * (total - done)
     if not left:

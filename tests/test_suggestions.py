@@ -65,6 +65,7 @@ FIT = ["fit", "--config", str(TINY), "--data.root", "gestures"]
         ([*FIT, "--data.train", "labels/trian.json"], "gestures/labels/train.json"),
         ([*FIT, "--data.labels", "labels/label.json"], "gestures/labels/labels.json"),
         ([*FIT, "--data.videos", "vidoes"], "gestures/videos"),
+        ([*FIT, "--data.train", "clips.jsonl"], "{here}/clips.jsonl"),
         ([*FIT, "--data.manifest", "clps.jsonl"], "clips.jsonl"),
         ([*FIT, "--ckpt_path", WRONG], BEST),
         ([*FIT, "--model.init_from", WRONG], BEST),
@@ -107,7 +108,7 @@ def test_each_command_suggests_what_a_wrong_path_may_mean(arguments, meant, here
         status = end.code
     assert status in (1, 2)
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
-    assert f"did you mean {meant}?" in line
+    assert f"did you mean {meant.format(here=here)}?" in line
     assert set(here.iterdir()) == before, "nothing is written before a path is checked"
 
 

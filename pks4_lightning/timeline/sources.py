@@ -59,7 +59,8 @@ def open_source(name: str) -> Iterator[Source]:
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, VideoDecodeError):
             raise
-        raise VideoDecodeError.of(name, _reason(error)) from error
+        place = f"/dev/video{name}" if name.isdecimal() else name
+        raise VideoDecodeError.of(place, _reason(error)) from error
     with container:
         if not container.streams.video:
             raise VideoDecodeError.of(name, "it contains no video stream")

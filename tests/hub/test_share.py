@@ -96,6 +96,18 @@ def test_the_card_tells_the_clips_of_a_training_at_a_fixed_rate(checkpoint, tmp_
     assert "4 frames, 7.5 per second, scaled to 36" in (folder / "README.md").read_text()
 
 
+@pytest.mark.parametrize(("written_as", "name"), [("auto", "unnamed data set"), ("ssv2", "ssv2")])
+def test_a_data_set_without_a_name_is_not_called_auto(
+    checkpoint, metrics, tmp_path, written_as, name
+):
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["data"]["format"] = written_as
+    torch.save(content, tmp_path / "other.ckpt")
+    folder, given = tmp_path / "shared", [f"--ckpt_path={tmp_path / 'other.ckpt'}"]
+    assert main(["share", *given, f"--metrics={metrics}", f"--folder={folder}"]) == 0
+    assert f"{name}, test split, 11 videos" in (folder / "README.md").read_text()
+
+
 def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metrics):
     for name in FILES - {"weights.safetensors"}:
         text = (shared / name).read_text()

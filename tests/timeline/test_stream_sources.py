@@ -71,7 +71,7 @@ def test_a_source_that_breaks_off_says_so_to_the_listener():
     ("source", "reason"),
     [
         ("/nowhere/clip.mp4", "no such file"),
-        ("9", "/dev/video9|no such file"),
+        ("9", "'/dev/video9': no such file"),
         ("gopher://host/x", "not among the supported schemes"),
         ("rtsp://127.0.0.1:9/x", "refused"),
     ],

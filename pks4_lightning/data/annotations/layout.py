@@ -269,9 +269,11 @@ class DataLayout:
     def _existing(self, key: str, named: str) -> Path:
         path = self.root / Path(named).expanduser()
         if not path.exists():
-            raise FileNotFoundError(
-                f"data.{key} names '{path}', which does not exist{did_you_mean_path(path)}"
-            )
+            here = Path(named).expanduser().absolute()
+            end = did_you_mean_path(path)
+            if here.exists():
+                end = f"; it is relative to data.root: did you mean {here}?"
+            raise FileNotFoundError(f"data.{key} names '{path}', which does not exist{end}")
         return path
 
     def _account(
