@@ -38,9 +38,9 @@ def explain_wrong_value(message: str) -> str | None:
         return f"{option[1]} has no option {option[2]}" + did_you_mean(option[2], known)
     if option := re.match(r"NestedArg\(key='(\w+)'", value[1]):
         return f"{key[1]} has no setting {option[1]}."
-    if re.search(r"Expected a dot import path string: \w+ ", f"{text} "):
+    if re.search(r"Expected a path but [\w.]+ either not accessible", text):
         return f"{key[1]} names {value[1]}, which is not a known class" + did_you_mean(
-            value[1], _classes(), "name it with its module, as in my_module.MyClass"
+            value[1], _classes(value[1]), "name it with its module, as in my_module.MyClass"
         )
     kinds = re.search(r"Subtypes: \[(.+?)\] (?:Errors|Given)", text) or re.search(
         r"Expected an? (.+?)\. Got value", text
@@ -78,6 +78,9 @@ def _options(path: str) -> list[str]:
     return list(inspect.signature(found).parameters) if inspect.isclass(found) else []
 
 
-def _classes() -> list[str]:
-    """Return the names of Lightning's building blocks that need no module."""
+def _classes(name: str) -> list[str]:
+    """Return Lightning's building blocks, and what the module of a name holds if it is loaded."""
+    module, _, _ = name.rpartition(".")
+    if module in sys.modules:
+        return [f"{module}.{each}" for each in vars(sys.modules[module])]
     return [*callbacks.__all__, *loggers.__all__, *profilers.__all__, *strategies.__all__]

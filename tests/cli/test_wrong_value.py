@@ -40,6 +40,11 @@ from pks4_lightning.cli.wrong_value import explain_wrong_value
             "as in my_module.MyClass.",
         ),
         (
+            ["--trainer.callbacks", "lightning.pytorch.callbacks.EarlyStoping"],
+            "trainer.callbacks names lightning.pytorch.callbacks.EarlyStoping, which is not a "
+            "known class; did you mean lightning.pytorch.callbacks.EarlyStopping?",
+        ),
+        (
             ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitr", "val/top1"],
             "lightning.pytorch.callbacks.EarlyStopping has no option monitr; did you mean monitor?",
         ),
