@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from pks4_lightning import __version__
 from pks4_lightning.export.graph import StateLayout, trace, trace_step
 from pks4_lightning.export.parity import clip_parity, stream_parity
 from pks4_lightning.export.preprocessing import clip_preprocessing, step_preprocessing
@@ -18,6 +17,7 @@ from pks4_lightning.export.ways import WAYS, Graph, Way
 from pks4_lightning.files import replaced_folder
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import Trained, rebuild
+from pks4_lightning.version import __version__
 
 __all__ = ["export_classifier"]
 

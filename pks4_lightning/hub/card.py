@@ -9,11 +9,11 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from pks4_lightning import __version__
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.checkpoints.trained import Trained
+from pks4_lightning.version import __version__
 
 __all__ = ["CardFacts", "Measured", "read_measured", "write_card"]
 
