@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pks4_lightning.lazy import lazy_names
+from pks4_lightning.version import __version__
 
 if TYPE_CHECKING:
     from pks4_lightning.data.datamodule import VideoDataModule
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from pks4_lightning.training.task import VideoClassificationTask
 else:
     __getattr__, __dir__ = lazy_names(__name__)
-
-__version__ = "0.2.0"
 
 __all__ = [
     "PKS4Classifier",

@@ -89,6 +89,8 @@ class VideoBatch(TypedDict):
     """False for padding clips, which complete a rank's last batch and must not be counted."""
     draw_seed: Int[Tensor, " B"]
     """Seed of all random draws for this clip; depends only on (seed, epoch, video, repeat)."""
+    changes: list[str]
+    """How a training clip differs from its video: ``mirrored``, ``backwards``, both or nothing."""
     video_path: list[str]
     """Path of the video; empty for padding clips."""
     failure: list[str]

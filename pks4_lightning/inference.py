@@ -26,6 +26,7 @@ from pks4_lightning.data.clips.sampling import View
 from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
+from pks4_lightning.data.video.errors import refuse_absent
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.video import Video
@@ -366,6 +367,7 @@ def open_frames(video: VideoInput) -> FrameSource:
     if isinstance(video, FrameSource):
         return video
     if isinstance(video, str | os.PathLike):
+        refuse_absent(video)
         path = Path(video)
         return FrameFolder(path) if path.is_dir() else Video(path)
     frames = np.asarray(video.cpu() if isinstance(video, Tensor) else video)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pks4_lightning.files import atomic_write
 
-__all__ = ["read_progress", "track", "write_progress"]
+__all__ = ["read_progress", "time_left", "track", "write_progress"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,20 @@ def track(items: Iterable[Item], *, total: int, doing: str) -> Iterator[Item]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         yield from progress.track(items, total=total, description=doing)
+
+
+def time_left(seconds: float, *, done: float, total: float) -> str:
+    """Return the end of a line about progress, ``"; about 3 min left"``; empty if all is done.
+
+    Args:
+        seconds: Time that it took so far.
+        done: How much has been done, above 0.
+        total: How much there is.
+    """
+    left = seconds / done * (total - done)
+    if not left:
+        return ""
+    return f"; about {left:.0f} s left" if left < 90.0 else f"; about {left / 60.0:.0f} min left"
 
 
 def write_progress(path: Path, share: float, note: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +42,10 @@ def test_a_trained_classifier_is_used_and_exported(example, motion_set, tmp_path
     assert pks4_lightning.load(tmp_path / "published").clip == model.clip
 
 
-def test_videos_in_a_table(example, motion_set, tmp_path, capsys):
-    data = example("own_data")(tmp_path, motion_set)
+def test_videos_in_a_table(example, motion_set, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    data = example("own_data")(Path("work"), motion_set)  # a relative folder, as the README says
     assert data.label_names == ["first", "second", "third"]
     assert "(6, 3, 4, 32, 32)" in capsys.readouterr().out
 

@@ -1,10 +1,12 @@
 """A command's own arguments, and the training settings that may follow them."""
 
 import argparse
-import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from pks4_lightning.suggestions import did_you_mean
 
 __all__ = [
     "CommandParser",
@@ -26,7 +28,12 @@ class CommandParser(argparse.ArgumentParser):
         Args:
             message: What is wrong.
         """
-        self.exit(2, f"pks4: error: {message.rstrip('.')}; `{self.prog} --help` lists all.\n")
+        end = f"; `{self.prog} --help` lists all."
+        if wrong := re.match(r"(.* invalid choice: '(.+)') \(choose from (.+)\)$", message):
+            known = [name.strip("'") for name in wrong[3].split(", ")]
+            meant = did_you_mean(wrong[2], known)
+            message, end = (message, end) if meant == "." else (wrong[1], meant)
+        self.exit(2, f"pks4: error: {message.rstrip('.')}{end}\n")
 
 
 class NumbersAction(argparse.Action):
@@ -141,8 +148,8 @@ def _separate(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[li
         if not has_value and waiting and not waiting[0].startswith("--"):
             # joined with "=", because a value may begin with a dash
             argument = f"{argument}={waiting.pop(0)}"
-        close = difflib.get_close_matches(name, parser._option_string_actions, n=1, cutoff=0.8)
-        if "." not in name and close:
-            parser.error(f"there is no {name}; did you mean {close[0]}?")
+        meant = did_you_mean(name, parser._option_string_actions, cutoff=0.8)
+        if "." not in name and meant != ".":
+            parser.error(f"there is no {name}{meant}")
         settings.append(argument)
     return own, settings

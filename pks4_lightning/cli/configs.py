@@ -1,9 +1,9 @@
 """The configurations that ship with the package, found by name from any folder."""
 
-import difflib
 from pathlib import Path
 
 import pks4_lightning
+from pks4_lightning.suggestions import did_you_mean, did_you_mean_path
 
 __all__ = ["config_names", "config_purpose", "find_config", "shipped_config"]
 
@@ -26,11 +26,13 @@ def shipped_config(name: str) -> Path:
     files = _files()
     if plain in files:
         return files[plain]
-    close = difflib.get_close_matches(plain, files, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    advice = did_you_mean(plain, files, num=3, cutoff=0.5)
+    if name.endswith((".yaml", ".yml", ".json")):
+        own = did_you_mean_path(name)
+        advice = advice if own == "." else own
     raise FileNotFoundError(
-        f"There is no configuration '{name}', neither a file nor one that ships with the package; "
-        f"{hint}`pks4 configs` lists them."
+        f"There is no configuration '{name}', neither a file nor one that ships with the package"
+        f"{advice} `pks4 configs` lists them."
     )
 
 

@@ -32,6 +32,11 @@ def user_error(error: BaseException) -> str | None:
         return f"{error.strerror}; set TMPDIR to a folder that can be written to."
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
+    if isinstance(error, RuntimeError) and message.startswith("Early stopping conditioned on"):
+        return (
+            "Early stopping found no metric, because the training ended before its first "
+            "validation: raise --trainer.max_steps."
+        )
     if isinstance(error, RuntimeError | MemoryError) and (advice := _memory_error(error)):
         return advice
     return _option_error(error)

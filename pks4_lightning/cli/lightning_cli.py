@@ -36,6 +36,7 @@ from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
 from pks4_lightning.training.callbacks.line_progress import LineProgress
+from pks4_lightning.training.callbacks.log_interval import LogInterval
 from pks4_lightning.training.callbacks.memory_advice import MemoryAdvice
 from pks4_lightning.training.callbacks.prediction_writer import PredictionWriter
 from pks4_lightning.training.callbacks.preemption import Preemption
@@ -204,11 +205,6 @@ class PKS4CLI(LightningCLI):
             )
         folder = _checkpoint_folder(self.trainer.default_root_dir)
         keeps = not fit.trainer.fast_dev_run
-        if fit.ckpt_path is None and keeps and checkpoints_in(folder):
-            raise FileExistsError(
-                f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
-                "another folder with --trainer.default_root_dir."
-            )
         if self.model.config.num_classes < 2:
             raise ValueError(
                 "model.classifier.num_classes is 1; a classifier needs at least 2 classes."
@@ -216,6 +212,11 @@ class PKS4CLI(LightningCLI):
         check_monitors(callbacks(self.trainer))
         self.datamodule.setup("fit")
         self.model.check_labels(self.datamodule)
+        if fit.ckpt_path is None and keeps and checkpoints_in(folder):
+            raise FileExistsError(
+                f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
+                "another folder with --trainer.default_root_dir."
+            )
         architecture = resolve_backbone_config(self.model.config)
         with torch.device("meta"):  # checks that the model can be built, without memory or weights
             classifier = build_classifier(architecture, load_weights=False)
@@ -225,6 +226,17 @@ class PKS4CLI(LightningCLI):
             check_folder(folder, parameters=parameters)
             if self.trainer.is_global_zero:
                 remove_leftovers(folder)
+
+    def after_fit(self) -> None:
+        """Name the checkpoint to use, and the command that tests it."""
+        folder = Path(self.trainer.default_root_dir) / "checkpoints"
+        saved = [folder / name for name in ("best.ckpt", "last.ckpt") if (folder / name).is_file()]
+        if saved and not self.config["fit"].trainer.fast_dev_run:
+            logger.info(
+                "The trained model is %s%s; test it with `pks4 test --ckpt_path %s`.",
+                *(saved[0], "" if saved[0].stem == "best" else ", as no validation chose another"),
+                saved[0],
+            )
 
     def before_test(self) -> None:
         """Replace Lightning's table of results by our report, which accounts for every video.
@@ -264,7 +276,7 @@ class PKS4CLI(LightningCLI):
             kwargs["plugins"] = [*plugins, WholeCheckpointIO()]
         ours: list[Callback] = [Preemption(), ReportWriter(), MemoryAdvice(), *self._callbacks]
         if is_fit:
-            ours += [RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
+            ours += [LogInterval(), RunSummary(), RunCost(), FailureRecord(), FiniteGuard()]
             ours.append(RunState(allow_changes=self._get(self.config_init, "allow_changes")))
             if config.get("logger") is not False:
                 ours += [LearningRateMonitor(logging_interval="step"), ValidationPictures()]

@@ -1,6 +1,5 @@
 """A parser that explains a mistake in one sentence and suggests what was probably meant."""
 
-import difflib
 import functools
 import operator
 import os
@@ -22,6 +21,8 @@ from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_i
 from pks4_lightning.cli.configs import find_config
 from pks4_lightning.cli.moved_modules import with_todays_modules
 from pks4_lightning.cli.safe_yaml import check_yaml, load_config
+from pks4_lightning.cli.wrong_value import explain_wrong_value
+from pks4_lightning.suggestions import did_you_mean
 
 __all__ = ["OneSentenceParser"]
 
@@ -144,6 +145,8 @@ class OneSentenceParser(LightningArgumentParser):
             message: What jsonargparse found wrong.
             ex: Its cause.
         """
+        if explained := explain_wrong_value(message):
+            return explained
         sentence = explain_denied_import(message) or " ".join(message.split()).rstrip(".")
         # For a union, drop the list of what each member would not accept.
         sentence = re.sub(r" Errors: - .*(?= Given value)", "", sentence)
@@ -166,8 +169,7 @@ def _way_out(sentence: str, parser: ArgumentParser) -> str:
         for option in each._option_string_actions
     ]
     name = unknown.group(1) or unknown.group(2)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; did you mean {close[0]}?" if close else "; `pks4 fit --help all` lists all."
+    return did_you_mean(name, known, "`pks4 fit --help all` lists all", cutoff=0.8)
 
 
 def _subparsers(parser: ArgumentParser) -> list[ArgumentParser]:

@@ -1,7 +1,6 @@
 """Define, parse and look up the settings of a training."""
 
 import argparse
-import difflib
 import functools
 import json
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cli.frame_settings import fill_in_frames
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.data.datamodule import VideoDataModule
+from pks4_lightning.suggestions import did_you_mean
 from pks4_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from pks4_lightning.training.callbacks.watchdog import Watchdog
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
@@ -184,8 +184,10 @@ def settings_help(group: str) -> str:
             action for action in section._group_actions if f"{action.dest}.".startswith(f"{group}.")
         ]
     if not any(section._group_actions for section in parser._action_groups):
-        close = difflib.get_close_matches(group, known, n=1) or ["data"]
-        raise ArgumentsError(f"There are no settings {group}; did you mean {close[0]}?")
+        raise ArgumentsError(
+            f"There are no settings {group}"
+            + did_you_mean(group, known, "`pks4 fit --help all` lists all")
+        )
     parser.usage, parser.description = argparse.SUPPRESS, None
     return parser.format_help()
 

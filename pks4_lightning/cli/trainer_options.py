@@ -1,10 +1,11 @@
 """Refuse unsupported options of Lightning's trainer before anything is written."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback
+
+from pks4_lightning.suggestions import did_you_mean
 
 __all__ = ["check_monitors", "check_options"]
 
@@ -65,8 +66,7 @@ def check_monitors(callbacks: Sequence[Callback]) -> None:
         monitor = getattr(callback, "monitor", None)
         if monitor is None or monitor in _LOGGED or monitor.startswith("lr-"):
             continue
-        close = difflib.get_close_matches(monitor, _LOGGED, n=1)
         raise ValueError(
-            f"{type(callback).__name__} monitors {monitor}, which is not logged during training; "
-            + (f"did you mean {close[0]}?" if close else f"it logs {', '.join(_LOGGED)}.")
+            f"{type(callback).__name__} monitors {monitor}, which is not logged during training"
+            + did_you_mean(monitor, _LOGGED, f"it logs {', '.join(_LOGGED)}")
         )

@@ -88,3 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
     Console().print(table)
     for path in (out / "results.json", *pictures):
         logger.info("%s", path)
+    logger.info(
+        "To label a video yourself: pks4 predict --ckpt_path %s %s",
+        trials[0].folder / "checkpoints" / "best.ckpt",
+        next((data / "videos").iterdir()),
+    )

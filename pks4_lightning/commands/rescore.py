@@ -83,11 +83,11 @@ def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, A
 
 
 def _as_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("views", "videos", "top-1", "95 % interval", "top-5", "95 % interval")
+    table = Table("views", "videos", "top-1 %", "95 % interval", "top-5 %", "95 % interval")
     for row in rows:
         cells = [str(row["views"]), f"{row['num_videos']:,}"]
         for k in (1, 5):
-            low, high = row[f"top{k}_interval"]
-            cells += [f"{row[f'top{k}']:.4f}", f"{low:.4f} – {high:.4f}"]
+            low, high = (100.0 * share for share in row[f"top{k}_interval"])
+            cells += [f"{100.0 * row[f'top{k}']:.2f}", f"{low:.1f} – {high:.1f}"]
         table.add_row(*cells)
     return table

@@ -32,6 +32,7 @@ from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.pictures.heat_map import heat_map_figure
+from pks4_lightning.progress import time_left
 
 __all__ = ["add_arguments", "cell_map", "run"]
 
@@ -232,10 +233,10 @@ def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> Non
         elapsed = time.monotonic() - began
         logger.info(
             "cell %d/%d  %s  %d frames of %d pixels  top-1 %.4f  %.4g GFLOPs  %.1f clips/s  "
-            "%.0f s, about %.0f s left",
+            "%.0f s%s",
             *(number, len(left), Path(subject.path).parent.parent.name),
             *(cell.num_frames, cell.frame_size, cell.top1, gflops, cell.clips_per_second),
-            *(elapsed, elapsed / sum(costs[:number]) * sum(costs[number:])),
+            *(elapsed, time_left(elapsed, done=sum(costs[:number]), total=sum(costs))),
         )
 
 

@@ -83,6 +83,12 @@ def start(arguments: Sequence[str], *, callbacks: "Sequence[Callback]" = ()) -> 
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # `check_cores` reports it, once.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    # A run that is not resumed is refused there.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # The last line of the run says so.
+    warnings.filterwarnings("ignore", message=".*could not find the monitored key")
+    # `LogInterval` lowers it.
+    warnings.filterwarnings("ignore", message="The number of training batches")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )

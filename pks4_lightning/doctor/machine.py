@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from pks4_lightning.doctor.finding import Finding
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["check_cores", "check_data", "check_disk", "check_files", "check_memory", "check_temp"]
 
@@ -86,7 +87,8 @@ def check_data(root: Path | None) -> Finding:
         return Finding(check="data", said="not checked; --data DIR names the folder")
     if not root.is_dir():
         fix = "mount it, or give the folder that --data.root names"
-        return Finding(check="data", said=f"there is no folder {root}", fix=fix)
+        said = f"there is no folder {root}{did_you_mean_path(root).removesuffix('.')}"
+        return Finding(check="data", said=said, fix=fix)
     if not os.access(root, os.R_OK | os.X_OK):
         return Finding(check="data", said=f"{root} cannot be read", fix=f"chmod -R u+rX {root}")
     kind = _file_system(root.resolve())

@@ -10,6 +10,7 @@ import numpy as np
 
 from pks4_lightning.cli.settings import Settings
 from pks4_lightning.files import write_csv
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["GroupedClip", "grouped_folds", "listed_clips", "read_clips", "write_split"]
 
@@ -62,7 +63,7 @@ def read_clips(source: Path) -> list[GroupedClip]:
         ValueError: If a column or a value is missing, or a clip is listed twice.
     """
     if not source.is_file():
-        raise FileNotFoundError(f"There is no table of clips {source}.")
+        raise FileNotFoundError(f"There is no table of clips {source}{did_you_mean_path(source)}")
     with source.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]

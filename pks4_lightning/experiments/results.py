@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.files import write_csv
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
     "Result",
@@ -81,7 +82,7 @@ def read_results(path: Path) -> list[Result]:
         ValueError: If columns are missing, or a value is invalid.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There are no results {path}.")
+        raise FileNotFoundError(f"There are no results {path}{did_you_mean_path(path)}")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or ()

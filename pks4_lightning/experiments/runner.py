@@ -11,6 +11,7 @@ from pks4_lightning.experiments.plan import Trial, by_training
 from pks4_lightning.experiments.processes import Chain, Command, run_side_by_side
 from pks4_lightning.experiments.results import Result, read_results, update_results
 from pks4_lightning.experiments.settings import config_hash
+from pks4_lightning.progress import time_left
 
 __all__ = ["RESULTS", "run_trials"]
 
@@ -50,12 +51,12 @@ def run_trials(
     def record(last: Trial) -> None:
         nonlocal finished
         finished += 1
-        left = (time.monotonic() - began) / finished * (len(groups) - finished)
+        left = time_left(time.monotonic() - began, done=finished, total=len(groups))
         update_results(path, _collect(trials, measure))
         ours = _result(last, measure)
         logger.info(
-            "%d of %d  %s: top-1 %.1f %%, %.0f s of training; about %.0f min left",
-            *(finished, len(groups), last.name, 100.0 * ours.top1, ours.seconds, left / 60.0),
+            "%d of %d  %s: top-1 %.1f %%, %.0f s of training%s",
+            *(finished, len(groups), last.name, 100.0 * ours.top1, ours.seconds, left),
         )
 
     on_cpu = all(trial.settings["trainer"]["accelerator"] == "cpu" for trial in trials)

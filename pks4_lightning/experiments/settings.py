@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pks4_lightning.cli.settings import Settings, resolve
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["config_hash", "require_data", "training_hash"]
 
@@ -61,7 +62,10 @@ def require_data(settings: Settings) -> None:
     if not root:
         raise ValueError("The configuration names no data set: add --data.root FOLDER.")
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"There is no data set in {root}; see the configuration's header.")
+        raise FileNotFoundError(
+            f"There is no data set in {root}"
+            + did_you_mean_path(root, "see the configuration's header")
+        )
 
 
 def _digest(settings: Settings, *, without: frozenset[str]) -> str:

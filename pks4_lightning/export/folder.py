@@ -17,6 +17,7 @@ from pks4_lightning.export.ways import WAYS, Graph, Way
 from pks4_lightning.files import replaced_folder
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import Trained, rebuild
+from pks4_lightning.version import __version__
 
 __all__ = ["export_classifier"]
 
@@ -76,11 +77,13 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
                 f"{parity['max_abs_difference']:.2g}, and at most {parity['tolerance']:g} is "
                 f"allowed. Nothing was written to {folder}."
             )
-        packages = ("pks4-lightning", "torch", *way.packages)
+        versions = {"pks4-lightning": __version__} | {
+            name: version(name) for name in ("torch", *way.packages)
+        }
         _write_json(
             unfinished / _PARITY,
             parity
-            | {"versions": {name: version(name) for name in packages}}
+            | {"versions": versions}
             | {"machine": f"{platform.system()} {platform.machine()}"},
         )
     return parity["max_abs_difference"]

@@ -11,12 +11,14 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.checkpoints.trained import Trained
+from pks4_lightning.version import __version__
 
 __all__ = ["CardFacts", "Measured", "read_measured", "write_card"]
 
 _PAPER = "https://arxiv.org/abs/2604.26461"
-_PACKAGES = ("pks4-lightning", "torch", "lightning", "transformers", "av")
+_PACKAGES = ("torch", "lightning", "transformers", "av")
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -61,7 +63,10 @@ def read_measured(path: Path) -> Measured:
         ValueError: If it is not such a file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; `pks4 test` writes it into the run's folder.")
+        raise FileNotFoundError(
+            f"There is no {path}"
+            + did_you_mean_path(path, "`pks4 test` writes it into the run's folder")
+        )
     try:
         said = json.loads(path.read_text())
         return Measured(
@@ -202,7 +207,8 @@ def _cost(trained: Trained) -> str:
 def _environment() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
-        f"## Environment\n\nPublished with Python {platform.python_version()}, {packages}. The "
+        f"## Environment\n\nPublished with Python {platform.python_version()}, "
+        f"pks4-lightning {__version__}, {packages}. The "
         f"weights are safetensors and the description JSON; nothing here can execute code."
     )
 

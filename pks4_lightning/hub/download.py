@@ -7,6 +7,7 @@ from huggingface_hub import snapshot_download
 
 from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS
 from pks4_lightning.models.towers.files import hub_reason
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["download", "is_hub_id"]
 
@@ -45,7 +46,7 @@ def download(repo: str, revision: str | None = None) -> Path:
     except Exception as error:
         raise FileNotFoundError(
             f"There is no file or folder {repo}, and no classifier with that id{at} is available "
-            f"from the Hugging Face hub ({hub_reason(error, repo)})."
+            f"from the Hugging Face hub ({hub_reason(error, repo)}){did_you_mean_path(repo)}"
         ) from error
     folder = Path(found)
     if not all((folder / name).is_file() for name in (WEIGHTS, DESCRIPTION)):

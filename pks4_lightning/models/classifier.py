@@ -212,7 +212,7 @@ class PKS4Classifier(VideoClassifier):
                 raise ValueError(
                     "The class-token route uses later frames in every block, so this classifier "
                     "cannot follow a stream: train with model.classifier.causal true (or "
-                    "class_route none), or classify the stream in windows."
+                    "class_route none), or classify the stream in windows, --mode window."
                 )
         return 0 if self.pks4 is None else self.pks4.delay
 

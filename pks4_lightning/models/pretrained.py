@@ -13,6 +13,7 @@ from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config, with_first_reading
 from pks4_lightning.models.video_classifier import VideoClassifier
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
     "DESCRIPTION",
@@ -132,7 +133,9 @@ def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Te
     description, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
     for path in (description, weights):
         if not path.is_file():
-            raise FileNotFoundError(f"There is no {path}; `pks4 export-weights` writes it.")
+            raise FileNotFoundError(
+                f"There is no {path}" + did_you_mean_path(path, "`pks4 export-weights` writes it")
+            )
     try:
         said = json.loads(description.read_text())
         version, checksum = said["format"], said["sha256"]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pks4_lightning.ops.position_resize import resize_frame_positions, resize_grid_positions
 from pks4_lightning.peers.videomamba import VideoMamba
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["convert_names", "load_published"]
 
@@ -122,8 +123,12 @@ def _resize_positions(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"There are no VideoMamba weights {path}: point --model.classifier.backbone to a "
-            "published .pth file, or set --model.classifier.pretrained false."
+            f"There are no VideoMamba weights {path}"
+            + did_you_mean_path(
+                path,
+                "point --model.classifier.backbone to a published .pth file, or set "
+                "--model.classifier.pretrained false",
+            )
         )
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from pks4_lightning.pictures.style import new_figure
 
@@ -19,7 +20,9 @@ __all__ = ["confusion_matrix_figure"]
 _MOST_LABELS = 40
 _MOST_NUMBERS = 16
 _LINE_LENGTH = 32
+_NAME_SIZE = 7
 _LEAST_SIDE = 3.0  # inches, like all lengths below
+_TICKS = 0.45  # between names and axes, and for the title of the axis
 
 
 def confusion_matrix_figure(
@@ -48,10 +51,11 @@ def confusion_matrix_figure(
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     if num_classes <= _MOST_LABELS:
-        figure, axes, scale = _framed(0.4 * num_classes, left=2.3, below=2.3)
         names = [_fold(name) for name in label_names]
-        axes.set_xticks(range(num_classes), names, rotation=90, fontsize=7)
-        axes.set_yticks(range(num_classes), names, fontsize=7)
+        room = _TICKS + max(_width(line) for name in names for line in name.splitlines() or [""])
+        figure, axes, scale = _framed(0.4 * num_classes, left=room, below=room)
+        axes.set_xticks(range(num_classes), names, rotation=90, fontsize=_NAME_SIZE)
+        axes.set_yticks(range(num_classes), names, fontsize=_NAME_SIZE)
     elif with_all_names:
         figure, axes, scale = _framed(0.1 * num_classes, left=3.2, below=0.8)
         names = [f"{_cut(name)}  {k}" for k, name in enumerate(label_names)]
@@ -103,6 +107,11 @@ def _write_shares(axes: Axes, shares: np.ndarray) -> None:
 def _fold(name: str) -> str:
     """Break a long name into two lines and truncate the rest."""
     return "\n".join(textwrap.wrap(name, _LINE_LENGTH, max_lines=2, placeholder=" …"))
+
+
+def _width(line: str) -> float:
+    """Return the width of a line of a name."""
+    return float(TextPath((0, 0), line, size=_NAME_SIZE).get_extents().width) / 72 if line else 0.0
 
 
 def _cut(name: str) -> str:

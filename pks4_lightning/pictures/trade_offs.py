@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pks4_lightning.paper.tables import printed_number, read_table
 from pks4_lightning.pictures.point_names import name_points
 from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
     "Point",
@@ -103,7 +104,8 @@ def read_costs(path: Path, *, table: int, column: str) -> dict[str, float]:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"There are no costs {path}; `pks4 cost --paper --json` prints them."
+            f"There are no costs {path}"
+            + did_you_mean_path(path, "`pks4 cost --paper --json` prints them")
         )
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import av
 from av.container import InputContainer
 
-from pks4_lightning.data.video.errors import VideoDecodeError
+from pks4_lightning.data.video.errors import VideoDecodeError, refuse_absent
 from pks4_lightning.data.video.video import Video
 
 __all__ = ["Source", "TimedFrames", "open_source"]
@@ -44,6 +44,7 @@ def open_source(name: str) -> Iterator[Source]:
     """
     scheme = name.partition("://")[0].lower()
     if "://" not in name and not name.isdecimal():
+        refuse_absent(name)
         yield Source(Video(name).timed_frames(), is_live=False)
         return
     try:
@@ -58,7 +59,8 @@ def open_source(name: str) -> Iterator[Source]:
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, VideoDecodeError):
             raise
-        raise VideoDecodeError.of(name, _reason(error)) from error
+        place = f"/dev/video{name}" if name.isdecimal() else name
+        raise VideoDecodeError.of(place, _reason(error)) from error
     with container:
         if not container.streams.video:
             raise VideoDecodeError.of(name, "it contains no video stream")

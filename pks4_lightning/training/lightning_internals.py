@@ -22,6 +22,7 @@ __all__ = [
     "is_within_a_step",
     "leave_signals_alone",
     "loss_scaler",
+    "lower_log_interval",
     "validation_is_next",
 ]
 
@@ -40,6 +41,11 @@ def callbacks(trainer: Trainer) -> list[Callback]:
 def is_fast_dev_run(trainer: Trainer) -> bool:
     """Return whether a run only tries everything once and saves nothing; not declared either."""
     return bool(vars(trainer)["fast_dev_run"])
+
+
+def lower_log_interval(trainer: Trainer, steps: float) -> None:
+    """Log at least every so many steps; the trainer's interval is not declared either."""
+    vars(trainer)["log_every_n_steps"] = min(vars(trainer)["log_every_n_steps"], steps)
 
 
 def has_trainer(module: LightningModule) -> bool:

@@ -120,6 +120,7 @@ def test_configs_are_listed_shown_and_copied(tmp_path, capsys):
     assert len(lines) == len(config_names())
     assert "ssv2 " in lines[NAMES.index("ssv2")]
     assert "8 frames, Something-Something V2" in lines[NAMES.index("ssv2")]
+    assert all(line.endswith(".") for line in lines), "a purpose is a sentence on one line"
     assert main(["configs", "ssv2"]) == 0
     assert capsys.readouterr().out == (ROOT / "configs" / "ssv2.yaml").read_text()
     copy = tmp_path / "new" / "my.yaml"

@@ -87,6 +87,24 @@ def test_training_writes_the_documented_files(trained):
     assert state(trained)["global_step"] == resolved["total_steps"], "it did accumulate"
 
 
+def test_a_short_training_logs_its_loss_and_ends_with_the_next_command(
+    tiny_args, tmp_path, caplog, recwarn, monkeypatch
+):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.chdir(tmp_path)
+    short = ["--trainer.max_epochs=1", "--trainer.log_every_n_steps=50"]
+    assert main(["fit", *tiny_args, "--trainer.default_root_dir=run", *short]) == 0
+    events = EventAccumulator("run").Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1], "an epoch is two steps"
+    assert not [each for each in recwarn if "logging interval" in str(each.message)]
+    command = caplog.messages[-1].split("`")[1]
+    assert command == "pks4 test --ckpt_path run/checkpoints/best.ckpt"
+    assert main(command.split()[1:]) == 0
+    assert main(["fit", *tiny_args, "--trainer.fast_dev_run=true"]) == 0
+    assert "pks4 test" not in caplog.messages[-1]
+
+
 def test_tensorboard_holds_losses_rates_metrics_and_pictures(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -424,6 +442,18 @@ def test_a_folder_that_holds_a_run_is_not_trained_into(tiny_args, trained, capsy
     sentence = refused(capsys, ["fit", *tiny_args, f"--trainer.default_root_dir={trained}"])
     assert "--ckpt_path last" in sentence
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_data_that_do_not_exist_are_said_before_a_run_that_does(tiny_args, trained, capsys):
+    args = ["fit", *tiny_args, f"--trainer.default_root_dir={trained}", "--data.root=/nowhere"]
+    assert "There is no folder '/nowhere'" in refused(capsys, args)
+
+
+def test_early_stopping_without_a_validation_is_a_sentence(tiny_args, tmp_path, capsys):
+    stop = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/top1"]
+    short = [f"--trainer.default_root_dir={tmp_path}", "--trainer.max_steps=1"]
+    sentence = refused(capsys, ["fit", *tiny_args, *short, *stop])
+    assert sentence.endswith("before its first validation: raise --trainer.max_steps.")
 
 
 def test_unknown_label_is_named_with_its_file(motion_set, tiny_args, tmp_path, capsys):

@@ -52,7 +52,7 @@ def test_resolving_draws_nothing_and_writes_nothing(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--data.num_frams=3"], "unrecognized arguments: --data.num_frams=3; did you mean"),
-        (["--data.num_frames=three"], 'Parser key "data.num_frames"'),
+        (["--data.num_frames=three"], "data.num_frames is three; it must be a whole number."),
         (["--config", "nothing.yaml"], "nothing.yaml"),
         ([], "model.classifier.num_classes; a configuration sets them"),
     ],

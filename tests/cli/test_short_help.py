@@ -1,3 +1,5 @@
+from typing import Literal, get_args, get_origin
+
 import pytest
 
 from pks4_lightning.__main__ import main
@@ -24,6 +26,15 @@ def test_names_and_defaults_are_those_of_the_parser(command, parsers):
     for row in FIRST[command]:
         assert f"--{row.name}" in parser._option_string_actions
         assert defaults[row.name] == row.default, row.name
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_a_row_names_every_choice_or_says_that_there_are_more(command, parsers):
+    actions = parsers(command)._option_string_actions
+    for row in FIRST[command]:
+        kind = actions[f"--{row.name}"]._typehint
+        if get_origin(kind) is Literal and "…" not in row.meaning:
+            assert set(get_args(kind)) == set(row.meaning.split(", ")), row.name
 
 
 @pytest.mark.parametrize("command", FIRST)

@@ -83,6 +83,16 @@ def test_without_a_manifest_the_check_lists_what_is_unknown(folders, capsys):
     assert "There is no manifest" in capsys.readouterr().out
 
 
+def test_each_annotation_is_named_once(folders, motion_set, tmp_path, caplog):
+    """Also if the speed needs a second reading, and validation stands in for the test split."""
+    shutil.rmtree(folders / "val")
+    with caplog.at_level("INFO"):
+        for root in (folders, motion_set):
+            check(root, "--out", tmp_path / "check.png")
+    lines = [line for line in caplog.messages if "is read as" in line or "There are no ann" in line]
+    assert len(lines) == len(set(lines)) >= 4
+
+
 def test_any_folder_with_videos_can_be_indexed(tmp_path, caplog):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     write_clip(tmp_path / "deep" / "er" / "x.webm", "vp9.webm")

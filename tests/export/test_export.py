@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.export import folder
 
@@ -103,6 +104,7 @@ def test_each_way_is_verified_and_its_script_labels_a_video(to, exported, videos
     parity = json.loads((place / "parity.json").read_text())
     assert 0 <= parity["max_abs_difference"] < 1e-5 < parity["largest_logit"]
     assert parity["batches"] == [1, 3, 4]
+    assert parity["versions"]["pks4-lightning"] == pks4_lightning.__version__
     run = subprocess.run(
         [sys.executable, str(place / "run.py"), videos[0]],
         capture_output=True, text=True, check=True,

@@ -82,6 +82,7 @@ def test_the_card_contains_the_test_results(shared, metrics):
         "research only",
         "parameters, millions",
         "torch 2.",
+        f"pks4-lightning {pks4_lightning.__version__}, ",
     ):
         assert words in card.text
 
@@ -93,6 +94,18 @@ def test_the_card_tells_the_clips_of_a_training_at_a_fixed_rate(checkpoint, tmp_
     folder = tmp_path / "folder"
     assert main(["share", f"--ckpt_path={tmp_path / 'rate.ckpt'}", f"--folder={folder}"]) == 0
     assert "4 frames, 7.5 per second, scaled to 36" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("written_as", "name"), [("auto", "unnamed data set"), ("ssv2", "ssv2")])
+def test_a_data_set_without_a_name_is_not_called_auto(
+    checkpoint, metrics, tmp_path, written_as, name
+):
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["data"]["format"] = written_as
+    torch.save(content, tmp_path / "other.ckpt")
+    folder, given = tmp_path / "shared", [f"--ckpt_path={tmp_path / 'other.ckpt'}"]
+    assert main(["share", *given, f"--metrics={metrics}", f"--folder={folder}"]) == 0
+    assert f"{name}, test split, 11 videos" in (folder / "README.md").read_text()
 
 
 def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metrics):

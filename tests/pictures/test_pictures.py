@@ -73,6 +73,21 @@ def test_confusion_rows_are_shares_of_the_true_class():
     render(figure)
 
 
+@pytest.mark.parametrize(
+    "name", ["up", "Pretending to put something behind something", "Größe 10 %"]
+)
+def test_a_confusion_matrix_has_room_for_its_names_and_no_more(name):
+    figure = confusion_matrix_figure(np.eye(3, dtype=int), [name, "b", "$c"])
+    figure.draw_without_rendering()
+    page, drawn = (
+        figure.get_window_extent(),
+        figure.get_tightbbox().transformed(figure.dpi_scale_trans),
+    )
+    for edge, inner in ((page.x0, drawn.x0), (page.y0, drawn.y0)):
+        assert 0 <= inner - edge < 0.3 * figure.dpi
+    render(figure)
+
+
 @pytest.mark.parametrize(("num_classes", "labelled"), [(40, True), (41, False), (174, False)])
 def test_names_are_written_out_up_to_forty_classes(num_classes, labelled):
     names = [f"class {index}" for index in range(num_classes)]

@@ -71,7 +71,7 @@ def test_an_interrupted_source_raises_in_the_listener():
     ("source", "reason"),
     [
         ("/nowhere/clip.mp4", "no such file"),
-        ("9", "/dev/video9|no such file"),
+        ("9", "'/dev/video9': no such file"),
         ("gopher://host/x", "not among the supported schemes"),
         ("rtsp://127.0.0.1:9/x", "refused"),
     ],

@@ -22,6 +22,7 @@ from pks4_lightning.data.annotations.reading import VideoList, detect_format
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.inspection.check import DataReport, check_data, workers_needed
 from pks4_lightning.data.inspection.manifest import read_manifest
+from pks4_lightning.experiments.evaluation import quiet
 from pks4_lightning.files import atomic_write, check_writable
 from pks4_lightning.pictures.data_check import data_check_figure
 
@@ -129,7 +130,8 @@ def _clips_per_second(data: VideoDataModule, splits: dict[str, VideoList]) -> fl
     stage = "fit" if "train" in splits and "val" in splits else None
     if stage is None:
         return None
-    data.setup(stage)
+    with quiet():  # what reading the annotations logs has been logged
+        data.setup(stage)
     dataset = data.train_dataloader().dataset
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

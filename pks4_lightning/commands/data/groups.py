@@ -12,6 +12,7 @@ from pks4_lightning.data.inspection.scenes import describe_scene, group_scenes
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.files import write_csv
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["add_arguments", "run"]
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     folder, table = arguments.folder, arguments.folder / arguments.out
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder '{folder}'.")
+        raise FileNotFoundError(f"There is no folder '{folder}'{did_you_mean_path(folder)}")
     if table.exists():
         raise FileExistsError(f"'{table}' already exists; move it away.")
     clips = _labelled(folder, arguments.label)

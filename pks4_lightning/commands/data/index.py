@@ -17,6 +17,7 @@ from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import quarantine_path
 from pks4_lightning.data.inspection.quarantine import manifest_paths
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["add_arguments", "run"]
 
@@ -66,7 +67,10 @@ def run(arguments: argparse.Namespace) -> None:
                 absent = replace(videos, paths=videos.missing)
                 paths |= {*manifest_paths(videos, str(root)), *manifest_paths(absent, str(root))}
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder '{root}'; name the folder of the data set.")
+        raise FileNotFoundError(
+            f"There is no folder '{root}'"
+            + did_you_mean_path(root, "name the folder of the data set")
+        )
     if not paths:
         logger.info("Indexing all videos below '%s', whether annotations list them or not.", root)
         walked = walk(root)

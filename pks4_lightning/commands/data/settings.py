@@ -67,11 +67,14 @@ def read_splits(data: VideoDataModule) -> tuple[dict[str, VideoList], list[str]]
     data.allow_missing = 1.0  # missing videos are to be reported, not refused
     layout = data.layout()
     splits: dict[str, VideoList] = {}
+    absent: set[str] = set()  # if there is no test split, the message is that of validation again
     for split in _SPLITS:
         try:
             videos = layout.read(split)
         except FileNotFoundError as error:
-            logger.info("%s", error)
+            if str(error) not in absent:
+                logger.info("%s", error)
+            absent.add(str(error))
             continue
         if all(videos.source != other.source or videos != other for other in splits.values()):
             splits[split] = videos

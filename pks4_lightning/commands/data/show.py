@@ -67,8 +67,9 @@ def run(arguments: argparse.Namespace) -> None:
         zip(batch["label"].tolist(), batch["video_path"], strict=True)
     ):
         name = data.label_names[label] if label >= 0 else "no label"
-        view = int(batch["view_index"][place])
-        title = f"{name}  ({os.path.relpath(path, str(data.root))}, view {view})"
+        about = [os.path.relpath(path, str(data.root)), f"view {int(batch['view_index'][place])}"]
+        about += [change] if (change := batch["changes"][place]) else []
+        title = f"{name}  ({', '.join(about)})"
         titles.append(batch["failure"][place] or title)
     clips = data.to_pixels(data.to_model_input(batch)).numpy()
     figure = contact_sheet(clips, titles)

@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
     if metrics is None:
         logger.warning("The card will report no test results: `pks4 test` writes metrics.json.")
     settings = read_checkpoint(arguments.ckpt_path).get("config", {}).get("data", {})
+    written_as = settings.get("format") or "auto"
     facts = CardFacts(
         name=arguments.name or arguments.repo or arguments.folder.resolve().name,
-        dataset=arguments.dataset or settings.get("format") or "unnamed",
+        dataset=arguments.dataset or ("unnamed data set" if written_as == "auto" else written_as),
         license=arguments.license,
         tower_license=arguments.tower_license,
         data_license=arguments.data_license,

@@ -24,6 +24,7 @@ from pks4_lightning.data.annotations.reading import (
 from pks4_lightning.data.annotations.record import DataFormat
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import check_frame_template
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["AnnotationSource", "DataLayout"]
 
@@ -79,7 +80,8 @@ class DataLayout:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(
-                f"There is no folder '{root}'; set data.root to the folder of the data set."
+                f"There is no folder '{root}'"
+                + did_you_mean_path(root, "set data.root to the folder of the data set")
             )
         if not 0 <= allow_missing <= 1:
             raise ValueError(
@@ -208,8 +210,10 @@ class DataLayout:
             FileNotFoundError: If they cannot be found.
         """
         if split not in self._sources:
-            source = self._sources[split] = self._find_source(split)
-            if self._format is None:
+            source = self._find_source(split)
+            is_new = all(source.path != known.path for known in self._sources.values())
+            self._sources[split] = source
+            if self._format is None and is_new:
                 logger.info("data.format: '%s' is read as %s.", source.path, source.record.name)
         return self._sources[split]
 
@@ -265,7 +269,11 @@ class DataLayout:
     def _existing(self, key: str, named: str) -> Path:
         path = self.root / Path(named).expanduser()
         if not path.exists():
-            raise FileNotFoundError(f"data.{key} names '{path}', which does not exist.")
+            here = Path(named).expanduser().absolute()
+            end = did_you_mean_path(path)
+            if here.exists():
+                end = f"; it is relative to data.root: did you mean {here}?"
+            raise FileNotFoundError(f"data.{key} names '{path}', which does not exist{end}")
         return path
 
     def _account(

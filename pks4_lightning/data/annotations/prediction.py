@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["list_for_prediction"]
 
@@ -68,15 +69,17 @@ def list_for_prediction(
         paths = list(dict.fromkeys(path for part in parts for path in part.joined()))
     source = " ".join(targets)
     if absent:
+        first = next(part.folder / part.absent[0] for part in parts if part.absent)
+        meant = "." if has_magic(str(first)) else did_you_mean_path(first)
         named = f"data.predict names '{shortened(source)}'"
         if absent == targets and len(targets) == 1:
-            raise FileNotFoundError(f"data.predict names '{source}', which does not exist.")
+            raise FileNotFoundError(f"data.predict names '{source}', which does not exist{meant}")
         sentence = (
             f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
             f"as '{absent[0]}'"
         )
         if not paths:
-            raise FileNotFoundError(f"{sentence}.")
+            raise FileNotFoundError(f"{sentence}{meant}")
         logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
         raise ValueError(f"data.predict names '{shortened(source)}', which contains no videos.")

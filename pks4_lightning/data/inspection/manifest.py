@@ -16,6 +16,7 @@ import numpy as np
 
 from pks4_lightning.data.inspection.probe import FileRecord
 from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
     "KnownFiles",
@@ -64,7 +65,8 @@ def read_manifest(manifest: Path, *, torn: bool = False) -> dict[str, FileRecord
     """
     if not manifest.is_file():
         raise FileNotFoundError(
-            f"There is no manifest '{manifest}'; write it with pks4 data index."
+            f"There is no manifest '{manifest}'"
+            + did_you_mean_path(manifest, "write it with pks4 data index")
         )
     records = {}
     lines = manifest.read_text(encoding="utf-8").splitlines()

@@ -198,18 +198,19 @@ class VideoDataset(Dataset[VideoBatch]):
         views = self._frames(request, path)
         seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, len(views))]
         size = self._scale(request).frame_size
-        clips, labels = [], []
+        clips, labels, changes = [], [], []
         for (view, frames), seed in zip(views, seeds, strict=True):
             label = self.videos.labels[request.video_index]
             change_seed = seed
             if self.augmentation and self.pool.num_views:
                 change_seed = self._pool_seed(request.video_index, self._view_number(seed))
             clip, is_flipped = self._crop(frames, view, change_seed, label, size)
-            clip, label = self._played(clip.transpose(0, 1), label, is_flipped, seed)
+            clip, label, change = self._played(clip.transpose(0, 1), label, is_flipped, seed)
             clips.append(clip.transpose(0, 1))
             labels.append(label)
+            changes.append(change)
         numbers = [view.clip_index * view.num_crops + view.crop_index for view, _ in views]
-        return self._batch(request, clips, labels, numbers, seeds)
+        return self._batch(request, clips, labels, numbers, seeds, changes)
 
     def _batch(
         self,
@@ -218,6 +219,7 @@ class VideoDataset(Dataset[VideoBatch]):
         labels: Sequence[int],
         numbers: Sequence[int],
         seeds: Sequence[int],
+        changes: Sequence[str],
     ) -> VideoBatch:
         return VideoBatch(
             video=torch.stack(list(clips)),
@@ -226,6 +228,7 @@ class VideoDataset(Dataset[VideoBatch]):
             view_index=torch.tensor(numbers),
             valid=torch.ones(len(clips), dtype=torch.bool),
             draw_seed=torch.tensor(seeds),
+            changes=list(changes),
             video_path=[self.videos.name(request.video_index)] * len(clips),
             failure=[""] * len(clips),
         )
@@ -313,16 +316,17 @@ class VideoDataset(Dataset[VideoBatch]):
 
     def _played(
         self, clip: Shaped[Tensor, "T ..."], label: int, is_flipped: bool, draw_seed: int
-    ) -> tuple[Tensor, int]:
-        """Reverse a clip in time or not; return it with the class that it then shows."""
+    ) -> tuple[Tensor, int, str]:
+        """Reverse a clip in time or not; return it with the class that it shows and its changes."""
         label = _changed(label, self.flipped_labels) if is_flipped else label
+        change = "mirrored" if is_flipped else ""
         if self.augmentation is None or not self.augmentation.reverse:
-            return clip, label
+            return clip, label, change
         draw = torch.rand((), generator=generator("reverse", draw_seed))
         backwards = _changed(label, self.reversed_labels)
         if backwards == NEVER or float(draw) >= self.augmentation.reverse:
-            return clip, label
-        return clip.flip(0), backwards
+            return clip, label, change
+        return clip.flip(0), backwards, "mirrored, backwards" if is_flipped else "backwards"
 
     def _blank(
         self, request: VideoRequest, *, video_path: str = "", failure: str = ""
@@ -336,6 +340,7 @@ class VideoDataset(Dataset[VideoBatch]):
             view_index=torch.arange(num_views),
             valid=torch.zeros(num_views, dtype=torch.bool),
             draw_seed=torch.zeros(num_views, dtype=torch.int64),
+            changes=[""] * num_views,
             video_path=[video_path] * num_views,
             failure=[failure] * num_views,
         )
@@ -359,6 +364,7 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         view_index=torch.cat([views["view_index"] for views in videos]),
         valid=torch.cat([views["valid"] for views in videos]),
         draw_seed=torch.cat([views["draw_seed"] for views in videos]),
+        changes=[change for views in videos for change in views["changes"]],
         video_path=[path for views in videos for path in views["video_path"]],
         failure=[reason for views in videos for reason in views["failure"]],
     )

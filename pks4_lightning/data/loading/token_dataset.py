@@ -26,6 +26,7 @@ from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.loading.token_store import StoredView, TokenStore
 from pks4_lightning.data.seeding import generator, stable_seed
 from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
+from pks4_lightning.progress import time_left
 
 __all__ = ["TokenDataset"]
 
@@ -97,8 +98,8 @@ class TokenDataset(VideoDataset):
                 done += 1
             if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
                 reported = time.monotonic()
-                left = (reported - began) / done * (total - done)
-                logger.info("%d of %d views; about %.0f min left", done, total, left / 60.0)
+                left = time_left(reported - began, done=done, total=total)
+                logger.info("%d of %d views%s", done, total, left)
 
     def _pictures(self, index: int) -> UInt8[Tensor, "T H W 3"]:
         """Decode all frames of a video that its clips may use."""
@@ -151,16 +152,17 @@ class TokenDataset(VideoDataset):
         frame_seed = self._draw_seed(request)
         num_views = self._sampler.num_views
         seeds = [draw_seed] + [stable_seed("view", draw_seed, v) for v in range(1, num_views)]
-        clips, labels = [], []
+        clips, labels, changes = [], [], []
         for clip_index, seed in enumerate(seeds):
             draw = generator("frames", frame_seed, clip_index)
             chosen = self._sampler.select_frames(self._pool_frames, clip_index, draw)
-            clip, label = self._played(
+            clip, label, change = self._played(
                 stored.tokens[list(chosen)], self.videos.labels[index], stored.is_flipped, seed
             )
             clips.append(clip.float())
             labels.append(label)
-        return self._batch(request, clips, labels, list(range(num_views)), seeds)
+            changes.append(change)
+        return self._batch(request, clips, labels, list(range(num_views)), seeds, changes)
 
     def _blank_clip(self, scale: Scale) -> Tensor:
         return torch.zeros(scale.num_frames, *self._shape)

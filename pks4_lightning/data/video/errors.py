@@ -1,12 +1,16 @@
 """Errors of reading a video, each one sentence that names the file."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import av
 
-__all__ = ["Fault", "FewerFramesError", "VideoDecodeError", "ffmpeg_errors"]
+from pks4_lightning.suggestions import did_you_mean_path
+
+__all__ = ["Fault", "FewerFramesError", "VideoDecodeError", "ffmpeg_errors", "refuse_absent"]
 
 Fault: TypeAlias = Literal[
     "missing",
@@ -42,9 +46,24 @@ class VideoDecodeError(ValueError):
             reason: The reason, without a full stop.
             fault: Kind of the fault.
         """
-        error = cls(f"Cannot decode video '{name}': {reason}.")
+        stop = "" if reason.endswith("?") else "."
+        error = cls(f"Cannot decode video '{name}': {reason}{stop}")
         error.fault, error.reason = fault, reason
         return error
+
+
+def refuse_absent(path: str | os.PathLike[str]) -> None:
+    """Refuse a video that a person named wrongly, and suggest the closest one.
+
+    Args:
+        path: A file or a folder of pictures.
+
+    Raises:
+        VideoDecodeError: If there is nothing.
+    """
+    if not Path(path).exists():
+        meant = did_you_mean_path(path).removesuffix(".")
+        raise VideoDecodeError.of(str(path), f"there is no such file{meant}", "missing")
 
 
 class FewerFramesError(Exception):

@@ -14,6 +14,7 @@ from pks4_lightning.data.annotations.walking import find_videos
 from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, read_clips
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["Source", "Sources", "find_sources", "read_frames"]
 
@@ -65,7 +66,7 @@ def find_sources(folder: Path, *, num_frames: int) -> Sources:
         ValueError: If there are too few videos or groups for both splits.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder of videos {folder}.")
+        raise FileNotFoundError(f"There is no folder of videos {folder}{did_you_mean_path(folder)}")
     listed = _grouped(folder)
     found = {clip.path: _open(folder, clip.path) for clip in listed}
     long = [source for source in found.values() if source and source.num_frames >= num_frames]

@@ -15,6 +15,7 @@ from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import without_weights
 from pks4_lightning.peers.building import NETWORKS, PEERS
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["METHODS", "method_arms"]
 
@@ -82,8 +83,10 @@ def _own_configs(folder: str) -> dict[str, tuple[str, ...]]:
             files[name] = ("--config", path)
     if not files:
         raise FileNotFoundError(
-            f"There is no configuration of a method in {folder}: --own needs a folder with files "
-            f"such as {METHODS[1]}.yaml."
+            f"There is no configuration of a method in {folder}"
+            + did_you_mean_path(
+                folder, f"--own needs a folder with files such as {METHODS[1]}.yaml"
+            )
         )
     return files
 

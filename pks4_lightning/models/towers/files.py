@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from pks4_lightning.files import find_packaged
+from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["WEIGHT_FILES", "hub_reason", "read_json", "require"]
 
@@ -56,15 +57,22 @@ def require(backbone: str, any_of: tuple[str, ...]) -> None:
         HfApi().model_info(backbone, timeout=_HUB_TIMEOUT)
     except HFValidationError:
         raise FileNotFoundError(
-            f"The backbone {backbone!r} is neither a local folder nor a hub id; point "
-            f"--model.classifier.backbone to a folder that holds config.json and the weights."
+            f"The backbone {backbone!r} is neither a local folder nor a hub id"
+            + did_you_mean_path(
+                backbone,
+                "point --model.classifier.backbone to a folder that holds config.json and the "
+                "weights",
+            )
         ) from None
     except Exception as error:
         raise FileNotFoundError(
             f"The backbone {backbone!r} is not a local folder, is not in the Hugging Face cache "
-            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({hub_reason(error, backbone)}); "
-            f"run `pks4 tower fetch {backbone} --out FOLDER` on a machine with a network, and "
-            "point --model.classifier.backbone to that folder."
+            f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({hub_reason(error, backbone)})"
+            + did_you_mean_path(
+                backbone,
+                f"run `pks4 tower fetch {backbone} --out FOLDER` on a machine with a network, and "
+                "point --model.classifier.backbone to that folder",
+            )
         ) from error
     logger.info("Downloading %s from the Hugging Face hub.", backbone)
 

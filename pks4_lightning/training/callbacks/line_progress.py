@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
-from pks4_lightning.progress import write_progress
+from pks4_lightning.progress import time_left, write_progress
 
 __all__ = ["LineProgress"]
 
@@ -126,10 +126,8 @@ class LineProgress(ProgressBar):
             return
         self._last_line = now
         elapsed = now - self._stage_start
-        left = elapsed / (done - self._done_before) * (total - done)
-        logger.info(
-            "%s  batch %d/%d  %s  %.0f s, %.0f s left", stage, done, total, note, elapsed, left
-        )
+        left = time_left(elapsed, done=done - self._done_before, total=total - self._done_before)
+        logger.info("%s  batch %d/%d  %s  %.0f s%s", stage, done, total, note, elapsed, left)
         self._record(self.trainer)
 
     def _record(self, trainer: Trainer) -> None:

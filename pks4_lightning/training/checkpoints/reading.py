@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pks4_lightning.models.config import with_first_reading
 from pks4_lightning.models.pretrained import find_export
+from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.checkpoints.checksum import check_seal
 from pks4_lightning.training.checkpoints.exported import exported_checkpoint
 from pks4_lightning.training.checkpoints.other_files import refuse_other_files
@@ -105,7 +106,8 @@ def load_checked(path: str | Path, *, mmap: bool = False) -> tuple[dict[str, Any
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no checkpoint {path} (looked in {path.parent.resolve()})."
+            f"There is no checkpoint {path}"
+            + did_you_mean_path(path, f"looked in {path.parent.resolve()}")
         )
     if (folder := find_export(path)) is not None:
         return exported_checkpoint(folder), True

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pks4_lightning.files import atomic_write
+from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.scoring.accuracy import (
     in_top_k,
     mean_over_views,
@@ -101,7 +102,9 @@ class ViewScores:
             ValueError: If it is not such a file.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"There is no file {path}; `pks4 test` writes it.")
+            raise FileNotFoundError(
+                f"There is no file {path}" + did_you_mean_path(path, "`pks4 test` writes it")
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(

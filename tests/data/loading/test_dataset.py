@@ -98,6 +98,7 @@ def clips_of_epochs(videos, flipped, *, num_epochs=24, flip=0.5):
         batch = dataset[VideoRequest(0, epoch, 0, valid=True)]
         flipped_clip = torch.equal(batch["video"], upright.flip(-1))
         assert flipped_clip or torch.equal(batch["video"], upright)
+        assert batch["changes"] == ["mirrored" if flipped_clip else ""]
         yield flipped_clip, batch["label"].item()
 
 
@@ -105,6 +106,24 @@ def test_a_flip_swaps_the_label(videos):
     drawn = list(clips_of_epochs(videos, (2, 1, 0)))
     assert {flipped for flipped, _ in drawn} == {True, False}
     assert all(label == (2 if flipped else 0) for flipped, label in drawn)
+
+
+def test_what_augmentation_did_to_a_clip_is_told(videos, read_numbers):
+    both = Augmentation(
+        scale=(1.0, 1.0), ratio=(1.5, 1.5), reverse=0.5, reverse_label_pairs=[(0, 1)]
+    )
+    dataset = make(videos, augmentation=both, reversed_labels=(1, 0, -1))
+    upright = make(videos)[0]["video"].shape
+    told = set()
+    for epoch in range(24):
+        batch = dataset[VideoRequest(0, epoch, 0, valid=True)]
+        (change,) = batch["changes"]
+        told.add(change)
+        assert batch["label"].item() == int("backwards" in change)
+        numbers = read_numbers(batch["video"][0].flip(-1 if "mirrored" in change else ()))
+        assert (numbers == sorted(numbers)) == ("backwards" not in change)
+    assert told == {"", "mirrored", "backwards", "mirrored, backwards"}
+    assert batch["video"].shape == upright
 
 
 def test_randaugment_sees_the_whole_frame_before_the_crop(videos, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
-from pks4_lightning.progress import read_progress, write_progress
+from pks4_lightning.progress import read_progress, time_left, write_progress
 from pks4_lightning.training.callbacks.line_progress import LineProgress
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -32,6 +32,18 @@ def test_a_training_logs_its_progress(tiny_args, tmp_path, lines):
         "epoch 1/2",
         "epoch 2/2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("done", "end"),
+    [
+        (1, "; about 9 min left"),
+        (9, "; about 7 s left"),
+        (10, ""),
+    ],
+)
+def test_the_time_left_is_in_a_unit_that_says_something_and_none_at_the_end(done, end):
+    assert time_left(60.0, done=done, total=10) == end
 
 
 def test_a_run_that_leaves_nothing_behind_writes_no_file(tiny_args, tmp_path):
@@ -74,4 +86,4 @@ def test_a_run_resumed_within_an_epoch_counts_its_own_batches_and_seconds(
     every = f"--trainer.callbacks+={LineProgress.__module__}.LineProgress"
     assert main([*args, "--ckpt_path=last", every, "--trainer.callbacks.every_seconds=0"]) == 0
     times = [line.split("  ")[-1] for line in lines() if line.startswith("epoch 1/2  batch")]
-    assert times == ["10 s, 10 s left", "20 s, 0 s left"]
+    assert times == ["10 s; about 10 s left", "20 s"]
