@@ -216,6 +216,7 @@ def test_a_causal_training_starts_warm_from_one_that_looks_both_ways(
         ]
     ).model
     assert "This is a warm start; the function changes" in caplog.text
+    assert "the warm-up takes 2 steps and the training 2; lower" in caplog.text
     assert task.classifier.delay == 0
     saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["hyper_parameters"]["classifier"]["causal"] is True

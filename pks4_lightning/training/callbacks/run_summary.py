@@ -1,5 +1,6 @@
 """Print the resolved settings before the first step, and save them beside the checkpoints."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["RunSummary"]
 
+logger = logging.getLogger(__name__)
+
 
 class RunSummary(TaskCallback):
     """Print the resolved settings of a training as a table and save them beside the checkpoints.
@@ -26,11 +29,17 @@ class RunSummary(TaskCallback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and save the table."""
+        """Print and save the table; warn of a warm-up that is longer than the training."""
         if not trainer.is_global_zero:
             return
         resolved = resolve_run(trainer, self.task)
         Console().print(_as_table(resolved))
+        if resolved["warmup_steps"] >= resolved["total_steps"]:
+            logger.warning(
+                "The learning rate will not reach its peak: the warm-up takes %d steps and the "
+                "training %d; lower --model.recipe.warmup_epochs.",
+                *(resolved["warmup_steps"], resolved["total_steps"]),
+            )
         checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
         if checkpoints:
             with atomic_write(Path(checkpoints) / "resolved.yaml") as path:
