@@ -10,6 +10,7 @@ __all__ = ["did_you_mean", "did_you_mean_path"]
 
 # Enough for any folder that people name files in by hand, and compared in a fraction of a second.
 _MOST_ENTRIES = 10_000
+_LEAST_STEMS = 0.5  # best.ckpt and last.ckpt
 
 
 def did_you_mean(
@@ -71,7 +72,9 @@ def _closest_path(path: Path) -> Path | None:
                     names = sorted(entry.name for entry in islice(entries, _MOST_ENTRIES))
                 below = [found / name / part for name in names if not name.startswith(".")]
                 close = [each for each in below if each.exists()] or [
-                    found / name for name in _closest(part, names, 1, 0.6)
+                    found / name
+                    for name in _closest(part, names, 3, 0.6)
+                    if _stems_are_close(part, name)
                 ]
                 if not close:
                     break
@@ -80,3 +83,9 @@ def _closest_path(path: Path) -> Path | None:
             break
         found = step
     return found if is_near else None
+
+
+def _stems_are_close(one: str, other: str) -> bool:
+    """Compare names without their suffix, which half of a short name may consist of."""
+    first, second = (Path(name).stem.casefold() for name in (one, other))
+    return difflib.SequenceMatcher(None, first, second).ratio() >= _LEAST_STEMS

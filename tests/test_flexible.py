@@ -43,7 +43,14 @@ def _our_callback_is_allowed():
         yield
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        # the other variants draw lengths and sizes as well
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("temporal", "spatial")),
+        *(name for name in VARIANTS if name not in ("temporal", "spatial")),
+    ],
+)
 def run(request, tiny_args, tmp_path_factory):
     """Name, folder and command line object of a finished training of a variant."""
     folder = tmp_path_factory.mktemp(request.param)

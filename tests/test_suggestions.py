@@ -60,8 +60,8 @@ FIT = ["fit", "--config", str(TINY), "--data.root", "gestures"]
     ("arguments", "meant"),
     [
         (["fit", "--config", str(TINY), "--data.root", "gestrues"], "gestures"),
-        (["fit", "--config", "mine.yaml"], "my.yaml"),
-        (["cost", "--config", "mine.yaml"], "my.yaml"),
+        (["fit", "--config", "myy.yaml"], "my.yaml"),
+        (["cost", "--config", "myy.yaml"], "my.yaml"),
         ([*FIT, "--data.train", "labels/trian.json"], "gestures/labels/train.json"),
         ([*FIT, "--data.labels", "labels/label.json"], "gestures/labels/labels.json"),
         ([*FIT, "--data.videos", "vidoes"], "gestures/videos"),

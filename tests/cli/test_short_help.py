@@ -1,3 +1,4 @@
+import functools
 from typing import Literal, get_args, get_origin
 
 import pytest
@@ -15,8 +16,10 @@ def shown(capsys, *arguments):
 
 
 @pytest.fixture(scope="module")
-def parsers(tiny_args):
-    return run_cli(["fit", *tiny_args], start=False)._parser
+def parsers(trained):
+    """Return the parser of each command; a command builds only its own."""
+    checkpoint = f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}"
+    return functools.cache(lambda name: run_cli([name, checkpoint], start=False)._parser(name))
 
 
 @pytest.mark.parametrize("command", FIRST)

@@ -151,7 +151,7 @@ def test_the_demos_methods_are_built_as_their_configurations_say():
         (["--models", "swin"], "There is no method 'swin'; the methods are pks4, st_adapter"),
         (["--model.classifier.temporal=aim"], "these are of aim: leave"),
         (["--data.root=nowhere"], "There is no data set in nowhere; see"),
-        (["--own=nowhere"], "There is no configuration of a method in nowhere: --own needs"),
+        (["--own=nowhere"], "There is no configuration of a method in nowhere; --own needs"),
         (["--jobs", "0"], "jobs (0) must be at least 1"),
     ],
 )

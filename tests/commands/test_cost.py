@@ -167,7 +167,10 @@ def test_json_of_a_config_adds_up(tiny_args, capsys):
 @pytest.mark.parametrize(
     ("backbone", "route", "tower"),
     [
-        ("facebook/dinov2-with-registers-base", "token_t1d", 86_583_552),
+        pytest.param(
+            *("facebook/dinov2-with-registers-base", "token_t1d", 86_583_552),
+            marks=pytest.mark.slow,
+        ),
         ("google/siglip2-base-patch16-224", "none", 92_884_224),
     ],
 )

@@ -47,6 +47,7 @@ def test_twice_the_frames_keep_twice_the_bytes(tiny):
     assert long == pytest.approx(2 * short, rel=0.01)
 
 
+@pytest.mark.slow  # Table 1 is counted with both in every run
 def test_checkpointing_and_half_precision_save_memory():
     config = PKS4Config(num_classes=174)
     plain, half, whole_half = (

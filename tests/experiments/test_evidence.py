@@ -101,6 +101,19 @@ def test_a_class_that_a_fold_would_lack_is_refused(gestures):
     assert len(clips) == 24
 
 
+def test_probes_alone_train_nothing(gestures, capsys):
+    out = gestures / "out"
+    command = ["evidence", "--data.root", str(gestures), *TINY_TOWER, "--out", str(out)]
+    assert main([*command, "--folds", "2", "--probes", "--arms"]) == 0
+    ((title, rows),) = json.loads((out / "comparison.json").read_text()).items()
+    assert title == "directions, 8 frames"
+    assert [(row["row"], row["clips"]) for row in rows] == [(name, 24) for name in PROBES]
+    assert_right(rows, out / "probes.csv")
+    assert f"{100 * rows[0]['top1']:.1f}" in capsys.readouterr().out
+    assert not list(out.glob("*/seed*"))
+
+
+@pytest.mark.slow  # test_cross_validation.py tests the same runner
 @pytest.mark.timeout(600)
 def test_evidence_writes_table_figure_and_answers_and_repeats_nothing(gestures, capsys):
     out = gestures / "out"
