@@ -73,6 +73,7 @@ def test_exports_and_starting_weights_predict_as_well(checkpoint, export, videos
         assert rows(out) == rows(tmp_path / "checkpoint")
 
 
+@pytest.mark.slow
 def test_an_export_is_tested_and_costed_like_its_checkpoint(
     checkpoint, export, motion_set, tmp_path, capsys
 ):
