@@ -88,6 +88,7 @@ def test_other_classes_get_a_new_head_and_all_else_is_taken_over(
     assert any("a new head for 4 classes in place of its 8" in line for line in caplog.messages)
 
 
+@pytest.mark.slow
 def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, trained, tmp_path):
     start = trained / "checkpoints" / "last.ckpt"
     folder = tmp_path / "export"

@@ -94,7 +94,7 @@ def test_each_way_is_verified_over_whole_streams(to, exported):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("to", WAYS)
+@pytest.mark.parametrize("to", [pytest.param("torch", marks=SLOW), *WAYS[1:]])
 def test_a_standalone_script_follows_streams_like_the_package(to, causal, exported, tmp_path):
     model = pks4_lightning.load(causal, device="cpu")
     torch.manual_seed(1)

@@ -84,7 +84,14 @@ def test_equals_the_formula_without_an_optional_input(absent):
     assert_all_close(run(by_triton, inputs), run(by_formula, inputs))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+SLOW = pytest.mark.slow  # in the interpreter
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float32, torch.bfloat16, pytest.param(torch.float16, marks=SLOW)],
+    ids=str,
+)
 def test_rounds_once_from_a_float32_state(dtype):
     inputs = fused_inputs(10, dtype, sizes=(1, 5, 16))
     exact = run(by_formula, {name: x.double() for name, x in inputs.items()})
@@ -149,7 +156,7 @@ def test_a_program_may_walk_many_sequences(monkeypatch, programs):
     assert_all_close(run(by_triton, inputs), expected)
 
 
-@pytest.mark.parametrize("num_steps", [2, 9], ids=lambda T: f"T{T}")
+@pytest.mark.parametrize("num_steps", [2, pytest.param(9, marks=SLOW)], ids=lambda T: f"T{T}")
 def test_slabs_of_any_size_give_the_same(monkeypatch, num_steps):
     inputs = fused_inputs(num_steps, sizes=(3, 5, 4))
     expected = run(by_triton, inputs)
