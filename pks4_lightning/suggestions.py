@@ -1,4 +1,4 @@
-"""The end of a sentence about a name or a path that does not exist: what was probably meant."""
+"""Suggest what an unknown name or path probably meant, as the end of an error message."""
 
 import difflib
 import os
@@ -10,7 +10,7 @@ __all__ = ["did_you_mean", "did_you_mean_path"]
 
 # Enough for any folder that people name files in by hand, and compared in a fraction of a second.
 _MOST_ENTRIES = 10_000
-_LEAST_STEMS = 0.5  # best.ckpt and last.ckpt
+_LEAST_STEMS = 0.5  # likeness of best and last
 
 
 def did_you_mean(
@@ -86,6 +86,6 @@ def _closest_path(path: Path) -> Path | None:
 
 
 def _stems_are_close(one: str, other: str) -> bool:
-    """Compare names without their suffix, which half of a short name may consist of."""
+    """Compare names without suffix: an equal suffix makes any short names look alike."""
     first, second = (Path(name).stem.casefold() for name in (one, other))
     return difflib.SequenceMatcher(None, first, second).ratio() >= _LEAST_STEMS

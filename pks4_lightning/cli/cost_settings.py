@@ -41,6 +41,7 @@ def cost_settings(
         )
     return CostSettings(
         classifier=classifier,
+        trains=settings["model"]["recipe"]["trains"],
         clips=ClipBatch(
             num_clips=data["batch_size"] * data["num_repeats"],
             num_frames=data["num_frames"],

@@ -4,8 +4,9 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pks4_lightning.cli.arguments import add_folds, add_only_print, add_trainings, take_settings
 from pks4_lightning.cli.settings import Settings, resolve
@@ -138,16 +139,22 @@ def _cross_validate(
         seeds=arguments.seeds,
         jobs=arguments.jobs,
     )
-    print_tables(comparison_table(compare(found.right), title=f"{arguments.folds} folds"))
-    _report(found.trials, arguments.out, found.right)
+    rows = compare(found.right)
+    print_tables(comparison_table(rows, title=f"{arguments.folds} folds"))
+    _report(found.trials, arguments.out, found.right, rows)
 
 
-def _report(finished: Sequence[Trial], out: Path, right: Right | None = None) -> None:
+def _report(
+    finished: Sequence[Trial],
+    out: Path,
+    right: Right | None = None,
+    compared: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write and show the reports; of a cross-validation, with intervals and paired differences."""
     if not finished:
         return
     reports = method_reports(finished, read_results(out / RESULTS), right)
-    # of a cross-validation, also the intervals and the paired differences
-    intervals = {row["row"]: row for row in compare(right)} if right is not None else {}
+    intervals = {row["row"]: row for row in compared}
     rows = [{**intervals.get(each.method, {}), **each.as_dict()} for each in reports]
     with atomic_write(out / "comparison.json") as path:
         path.write_text(json.dumps(rows, indent=2) + "\n")

@@ -36,7 +36,12 @@ class SavedForBackward:
 
 
 def saved_for_backward(
-    config: PKS4Config, *, num_frames: int, frame_size: int, precision: Precision
+    config: PKS4Config,
+    *,
+    num_frames: int,
+    frame_size: int,
+    precision: Precision,
+    trains: str = "all",
 ) -> SavedForBackward:
     """Count the bytes that a forward pass keeps for the backward pass, each storage once.
 
@@ -45,17 +50,23 @@ def saved_for_backward(
         num_frames: Frames per clip.
         frame_size: Side of a frame in pixels.
         precision: Dtypes of the training.
+        trains: ``recipe.trains``.
     """
     one, two = (
         _saved(
-            config, ClipBatch(num_clips=n, num_frames=num_frames, frame_size=frame_size), precision
+            config,
+            ClipBatch(num_clips=n, num_frames=num_frames, frame_size=frame_size),
+            precision,
+            trains,
         )
         for n in (1, 2)
     )
     return SavedForBackward(per_clip=two - one, fixed=2 * one - two)
 
 
-def peak_of_step(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
+def peak_of_step(
+    config: PKS4Config, clips: ClipBatch, precision: Precision, trains: str = "all"
+) -> int:
     """Return the peak memory of a training step in bytes.
 
     Counts parameters, gradients, AdamW's two moments, activations and temporary tensors.
@@ -64,8 +75,9 @@ def peak_of_step(config: PKS4Config, clips: ClipBatch, precision: Precision) -> 
         config: The classifier, with or without gradient checkpointing.
         clips: The clips of a step.
         precision: Dtypes of the training.
+        trains: ``recipe.trains``.
     """
-    with _without_content(config, clips, precision) as step, _LiveTensors() as live:
+    with _without_content(config, clips, precision, trains) as step, _LiveTensors() as live:
         for tensor in (*step.classifier.parameters(), *step.classifier.buffers()):
             live.add(tensor)
         step.allocate_moments()
@@ -92,15 +104,15 @@ def measured_peak(step: Callable[[], object]) -> int | None:
 
 @contextmanager
 def _without_content(
-    config: PKS4Config, clips: ClipBatch, precision: Precision
+    config: PKS4Config, clips: ClipBatch, precision: Precision, trains: str
 ) -> Iterator[TrainingStep]:
     """Prepare a step on fake tensors on the CPU device, for which autocast is defined."""
-    classifier = describe(config).to(precision.weights)
+    classifier = describe(config, trains).to(precision.weights)
     with FakeTensorMode(allow_non_fake_inputs=True), coordinates_uncached():
         yield TrainingStep(classifier.to_empty(device="cpu"), clips, precision)
 
 
-def _saved(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
+def _saved(config: PKS4Config, clips: ClipBatch, precision: Precision, trains: str) -> int:
     saved: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -108,7 +120,7 @@ def _saved(config: PKS4Config, clips: ClipBatch, precision: Precision) -> int:
         saved[storage._cdata] = storage
         return tensor
 
-    with _without_content(config, clips, precision) as step:
+    with _without_content(config, clips, precision, trains) as step:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             step.forward()
         for own in (*step.classifier.parameters(), *step.classifier.buffers()):

@@ -10,11 +10,12 @@ from pks4_lightning.models.video_classifier import VideoClassifier
 __all__ = ["count_parameters", "describe"]
 
 
-def describe(config: PKS4Config) -> VideoClassifier:
+def describe(config: PKS4Config, trains: str = "all") -> VideoClassifier:
     """Build a classifier on the meta device, where tensors have shapes but no content.
 
     Args:
         config: The configuration; weights are never read.
+        trains: ``recipe.trains``; other parameters require no gradient.
 
     Returns:
         The classifier, in training mode.
@@ -24,7 +25,9 @@ def describe(config: PKS4Config) -> VideoClassifier:
         ValueError: If the configuration does not fit its backbone.
     """
     with torch.device("meta"):
-        return build_classifier(without_weights(config))
+        classifier = build_classifier(without_weights(config))
+    classifier.freeze(trains)
+    return classifier
 
 
 def count_parameters(classifier: VideoClassifier, *, trainable: bool = False) -> dict[str, int]:

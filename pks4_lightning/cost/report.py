@@ -23,6 +23,8 @@ class CostSettings:
     classifier: PKS4Config
     clips: ClipBatch
     """The clips of one training step on one device."""
+    trains: str = "all"
+    """As in ``recipe.trains``."""
     num_clips: int
     """Test clips per video."""
     num_crops: int
@@ -51,7 +53,7 @@ def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, 
         FileNotFoundError: If the backbone's architecture cannot be found.
         ValueError: If the configuration does not fit its backbone.
     """
-    classifier, clips = describe(settings.classifier), settings.clips
+    classifier, clips = describe(settings.classifier, settings.trains), settings.clips
     by_part = count_parameters(classifier)
     flops = count_flops(classifier, num_frames=clips.num_frames, frame_size=clips.frame_size)
     per_view = _conventions(total_flops(flops))
@@ -92,7 +94,11 @@ def _memory(settings: CostSettings, checkpointing: bool) -> dict[str, Any]:
     config = dataclasses.replace(settings.classifier, gradient_checkpointing=checkpointing)
     clips, precision = settings.clips, Precision.named(settings.precision)
     saved = saved_for_backward(
-        config, num_frames=clips.num_frames, frame_size=clips.frame_size, precision=precision
+        config,
+        num_frames=clips.num_frames,
+        frame_size=clips.frame_size,
+        precision=precision,
+        trains=settings.trains,
     )
     return {
         "gradient_checkpointing": checkpointing,
@@ -100,11 +106,16 @@ def _memory(settings: CostSettings, checkpointing: bool) -> dict[str, Any]:
         "saved_per_clip": saved.per_clip,
         "saved_whatever_the_batch": saved.fixed,
         "clips_per_step": clips.num_clips,
-        "peak_of_step": peak_of_step(config, clips, precision),
+        "peak_of_step": peak_of_step(config, clips, precision, settings.trains),
     }
 
 
 def _measured(settings: CostSettings, checkpointing: bool) -> dict[str, Any]:
     config = dataclasses.replace(settings.classifier, gradient_checkpointing=checkpointing)
-    measured = measure(config, settings.clips, Precision.named(settings.precision))
+    measured = measure(
+        config,
+        settings.clips,
+        Precision.named(settings.precision),
+        trains=settings.trains,
+    )
     return {"gradient_checkpointing": checkpointing, **dataclasses.asdict(measured)}

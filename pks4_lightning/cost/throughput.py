@@ -37,7 +37,12 @@ def default_device() -> torch.device:
 
 
 def measure(
-    config: PKS4Config, clips: ClipBatch, precision: Precision, *, num_rounds: int = 5
+    config: PKS4Config,
+    clips: ClipBatch,
+    precision: Precision,
+    *,
+    trains: str = "all",
+    num_rounds: int = 5,
 ) -> Throughput:
     """Time forward passes and training steps: one warm-up round, then the median of several.
 
@@ -45,11 +50,13 @@ def measure(
         config: The classifier; its weights are random.
         clips: The clips of a step.
         precision: Dtypes of the training.
+        trains: ``recipe.trains``.
         num_rounds: Timed rounds.
     """
     device = default_device()
     with device:
         classifier = build_classifier(without_weights(config)).to(precision.weights)
+    classifier.freeze(trains)
     step = TrainingStep(classifier, clips, precision)
 
     def forward() -> None:

@@ -88,7 +88,8 @@ class TrainingStep:
     def allocate_moments(self) -> None:
         """Allocate AdamW's moments, as an earlier step would have."""
         for parameter in self.classifier.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()
         self.optimizer.zero_grad()
 

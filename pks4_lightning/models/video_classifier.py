@@ -73,6 +73,22 @@ class VideoClassifier(nn.Module):
         """
         raise NotImplementedError
 
+    def freeze(self, trains: str) -> None:
+        """Freeze the parameters that a recipe does not train.
+
+        Args:
+            trains: ``recipe.trains``: ``all``, ``after_insertion`` or ``head``.
+
+        Raises:
+            ValueError: If there is no part to freeze before the insertion; see :meth:`trunk`.
+        """
+        if trains == "head":
+            self.requires_grad_(False)
+            self.head.requires_grad_(True)
+        elif trains == "after_insertion":
+            for part in self.trunk():
+                part.requires_grad_(False)
+
     def trunk(self) -> Sequence[nn.Module]:
         """Return the modules that process each frame independently, before any temporal model.
 

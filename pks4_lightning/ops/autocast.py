@@ -1,4 +1,4 @@
-"""Run parts of a model without autocast, and what autocast would do to an operator of our own."""
+"""Disable autocast, and look up the dtype that it gives to products."""
 
 from contextlib import AbstractContextManager, nullcontext
 

@@ -110,12 +110,7 @@ class VideoClassificationTask(LightningModule):
             classifier = build_classifier(self._rebuilt_by)
             start_from(classifier, self.init_from, label_names=self.label_names)
         classifier.answers_prefixes = self.recipe.prefix_loss > 0
-        if self.recipe.trains == "head":
-            classifier.requires_grad_(False)
-            classifier.head.requires_grad_(True)
-        elif self.recipe.trains == "after_insertion":
-            for part in classifier.trunk():
-                part.requires_grad_(False)
+        classifier.freeze(self.recipe.trains)
         # Determined before any wrapper flattens or renames the parameters.
         self._layer_ids = layer_ids(
             classifier, full_rate_embeddings=self.recipe.embedding_rate == "full"

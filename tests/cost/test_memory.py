@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pks4_lightning.cost.memory import peak_of_step, saved_for_backward
+from pks4_lightning.cost.parameters import count_parameters, describe
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
 from pks4_lightning.models.building import build_classifier
@@ -71,6 +72,25 @@ def test_a_step_holds_parameters_gradients_two_moments_and_activations(tiny):
     parameters = sum(p.nbytes for p in build_classifier(config).parameters())
     assert one > 3 * parameters + saved.per_clip
     assert three - one >= 2 * saved.per_clip
+
+
+def test_frozen_parameters_take_no_gradient_moments_or_activations(tiny):
+    config, clip = tiny(class_route="none"), dataclasses.replace(CLIPS, num_clips=1)
+    sizes = {"num_frames": 4, "frame_size": 32, "precision": FLOAT32}
+    trained, kept, peaks = [], [], []
+    for trains in ("all", "after_insertion", "head"):
+        classifier = describe(config, trains)
+        trained.append(sum(count_parameters(classifier, trainable=True).values()))
+        kept.append(saved_for_backward(config, **sizes, trains=trains).per_clip)
+        peaks.append(peak_of_step(config, clip, FLOAT32, trains))
+    head, trunk = (
+        sum(p.numel() for module in modules for p in module.parameters())
+        for modules in ([classifier.head], classifier.trunk())
+    )
+    assert trained == [trained[0], trained[0] - trunk, head]
+    assert kept[0] > kept[1] > kept[2]
+    assert peaks[0] - peaks[1] >= 2 * 4 * trunk, "two moments"
+    assert peaks[2] < 2 * 4 * trained[0], "moments of the head alone"
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,13 @@ class VideoDecodeError(ValueError):
 
 
 def refuse_absent(path: str | os.PathLike[str]) -> None:
-    """Refuse a video that a person named wrongly, and suggest the closest one.
+    """Refuse a path that does not exist, and suggest the closest one.
 
     Args:
         path: A file or a folder of pictures.
 
     Raises:
-        VideoDecodeError: If there is nothing.
+        VideoDecodeError: If it does not exist.
     """
     if not Path(path).exists():
         meant = did_you_mean_path(path).removesuffix(".")

@@ -103,11 +103,12 @@ def _report(
 def _counted(settings: Settings) -> dict[str, Any]:
     data = settings["data"]
     config = PKS4Config(**settings["model"]["classifier"])
-    classifier = describe(config)
+    trains = settings["model"]["recipe"]["trains"]
+    classifier = describe(config, trains)
     frames = {"num_frames": data["num_frames"], "frame_size": data["frame_size"]}
     flops = total_flops(count_flops(classifier, **frames))
     precision = Precision.named(settings["trainer"]["precision"])
-    kept = saved_for_backward(config, **frames, precision=precision)
+    kept = saved_for_backward(config, **frames, precision=precision, trains=trains)
     return {
         "parameters": sum(count_parameters(classifier).values()),
         "trained": sum(count_parameters(classifier, trainable=True).values()),
