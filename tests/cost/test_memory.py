@@ -89,8 +89,8 @@ def test_frozen_parameters_take_no_gradient_moments_or_activations(tiny):
     )
     assert trained == [trained[0], trained[0] - trunk, head]
     assert kept[0] > kept[1] > kept[2]
-    assert peaks[0] - peaks[1] >= 2 * 4 * trunk, "two moments"
-    assert peaks[2] < 2 * 4 * trained[0], "moments of the head alone"
+    for more, less in ((0, 1), (1, 2)):  # at least the two moments of what is frozen
+        assert peaks[more] - peaks[less] >= 2 * 4 * (trained[more] - trained[less])
 
 
 @pytest.mark.parametrize(
