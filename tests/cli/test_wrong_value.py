@@ -69,3 +69,13 @@ def test_text_of_a_value_imports_nothing():
     said = explain_wrong_value(f'Parser key "data.root": Expected a thing. Got value: {text}')
     assert said == "antigravity.Flight has no option speed."
     assert "antigravity" not in sys.modules
+
+
+def test_a_type_without_a_word_is_left_to_the_parser():
+    message = (
+        'Parser key "data.x": No subtype fits. Subtypes: [{}] Errors: - none Given value type: '
+        "<class 'str'> Given value: three"
+    )
+    assert explain_wrong_value(message.format("<class 'Thing'>, <class 'int'>")) is None
+    said = explain_wrong_value(message.format("<class 'float'>, <class 'int'>"))
+    assert said == "data.x is three; it must be a number or a whole number."

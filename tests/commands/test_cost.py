@@ -210,3 +210,9 @@ def test_user_errors_are_one_sentence(args, sentence, capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("pks4: error: ")
     assert sentence in error
+
+
+def test_only_what_the_recipe_trains_counts_as_trainable(tiny_args, capsys):
+    assert main(["cost", *tiny_args, "--model.recipe.trains=head", "--json"]) == 0
+    parameters = json.loads(capsys.readouterr().out)["parameters"]
+    assert parameters["trainable"] == parameters["by_part"]["head"] < parameters["total"]

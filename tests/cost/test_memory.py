@@ -92,6 +92,12 @@ def test_frozen_parameters_take_no_gradient_moments_or_activations(tiny):
     for more, less in ((0, 1), (1, 2)):  # at least the two moments of what is frozen
         assert peaks[more] - peaks[less] >= 2 * 4 * (trained[more] - trained[less])
 
+    real = build_classifier(config)
+    real.freeze("head")
+    step = TrainingStep(real, clip, FLOAT32)
+    step.allocate_moments()
+    assert set(step.optimizer.state) == set(real.head.parameters())
+
 
 @pytest.mark.parametrize(
     ("name", "weights", "autocast"),

@@ -35,3 +35,10 @@ def test_nothing_to_draw_is_refused():
         interval_curves({}, at=[], title="t", quantity="pixels")
     with pytest.raises(ValueError, match="at least one"):
         interval_figure([], title="t")
+
+
+def test_chance_is_labelled_where_it_is():
+    axes = interval_figure([Bar("a", 0.5, 0.4, 0.6)], title="t", chance=0.25).axes[0]
+    (label,) = (text for text in axes.texts if text.get_text() == "chance")
+    assert label.xy[0] == 25.0
+    assert any(list(line.get_xdata()) == [25.0, 25.0] for line in axes.lines)

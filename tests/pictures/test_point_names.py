@@ -5,6 +5,7 @@ import itertools
 import pytest
 from matplotlib.transforms import Bbox
 
+from pks4_lightning.pictures.point_names import _best
 from pks4_lightning.pictures.trade_offs import Point, trade_off_figure
 
 TOP1 = {
@@ -71,3 +72,11 @@ def test_a_point_alone_has_its_name_right_beside_it():
     assert 0 < x < 30
     assert y == pytest.approx(0)
     assert not name.arrow_patch.get_visible()
+
+
+def test_the_first_of_equally_good_places_is_taken():
+    conflicts = {"near": (1, 1), "better": (1, 0), "as good": (1, 0), "worse": (2, 0)}
+    assert _best(iter(conflicts), conflicts.__getitem__) == "better"
+    assert _best(iter(["worse", "free", "far"]), {"worse": (2, 0), "free": (0, 0)}.__getitem__) == (
+        "free"
+    )
