@@ -2,6 +2,7 @@
 
 `--task motion` uses the motion bench, a folder written by `pks4 demo-data --sources`. Takes hours
 on one core. An interrupted run continues where it stopped; `--show` records what is finished.
+`benchmarks/answers.py` joins the recorded predictions of several runs.
 """
 
 import json
@@ -23,6 +24,7 @@ if __name__ == "__main__":
     if options.json is not None:
         copies = {
             "results.csv": ".csv",
+            "answers.csv": "_answers.csv",
             "comparison.png": ".png",
             "amplitudes.png": "_amplitudes.png",
         }

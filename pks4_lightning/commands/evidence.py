@@ -3,26 +3,18 @@
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from pks4_lightning.cli.arguments import add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.experiments.comparison import Right, compare, comparison_table
 from pks4_lightning.experiments.cross_validation import CrossValidation, cross_validate, hold_out
-from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.priors import priors_picture
 from pks4_lightning.experiments.evidence.probes import probe_clips
+from pks4_lightning.experiments.evidence.report import report, save_figures
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
-from pks4_lightning.experiments.folds import GroupedClip
-from pks4_lightning.experiments.results import print_tables
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
-from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -137,49 +129,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.probes:
         right |= probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
     title, chance = f"{arguments.task}, {data['num_frames']} frames", 1 / len(task.classes)
-    figures = _report(right, found.clips, title=title, chance=chance, out=arguments.out)
+    tables, figures = report(right, found.clips, title=title, chance=chance)
+    with atomic_write(arguments.out / "comparison.json") as path:
+        path.write_text(json.dumps(tables, indent=1) + "\n")
     priors = priors_picture(found.trials, found.clips, root=Path(data["root"]))
     figures |= {"priors": priors} if priors is not None else {}
-    for name, figure in figures.items():
-        with atomic_write(arguments.out / f"{name}.png") as path:
-            figure.savefig(path)
+    save_figures(figures, arguments.out)
     pictures = ",".join(f"{name}.png" for name in figures)
     logger.info("%s/{results.csv,answers.csv,comparison.json,%s}", arguments.out, pictures)
-
-
-def _report(
-    right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float, out: Path
-) -> dict[str, Figure]:
-    """Show and write the tables; return the figures by name."""
-    has_amplitudes = all(clip.amplitude for clip in clips)
-    groups = [clip.group for clip in clips] if has_amplitudes else None
-    rows = compare(right, groups)
-    tables: dict[str, list[dict[str, Any]]] = {title: rows}
-    figures = {"comparison": interval_figure(_bars(rows), title=title, chance=chance)}
-    print_tables(comparison_table(rows, title=title))
-    if has_amplitudes:
-        amplitudes = by_amplitude(right, clips)
-        tables |= {f"{title}, {amplitude} px": each for amplitude, each in amplitudes.items()}
-        print_tables(amplitude_table(amplitudes))
-        figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
-    with atomic_write(out / "comparison.json") as path:
-        path.write_text(json.dumps(tables, indent=1) + "\n")
-    return figures
-
-
-def _bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
-    return [Bar(row["row"], row["top1"], row["top1_low"], row["top1_high"]) for row in rows]
-
-
-def _curves(
-    amplitudes: Mapping[int, Sequence[Mapping[str, Any]]], *, title: str, chance: float
-) -> Figure:
-    """Draw accuracy over amplitude, with a curve for each row."""
-    by_row = zip(*(_bars(rows) for rows in amplitudes.values()), strict=True)
-    return interval_curves(
-        {bars[0].name: bars for bars in by_row},
-        at=list(amplitudes),
-        title=title,
-        quantity="motion of the named object relative to the background (pixels of 96)",
-        levels={"chance": chance, "axis known, direction guessed": 2 * chance},
-    )

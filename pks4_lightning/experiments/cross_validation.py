@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import numpy as np
-
+from pks4_lightning.experiments.answers import correct, write_answers
 from pks4_lightning.experiments.comparison import Right
 from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, write_split
 from pks4_lightning.experiments.plan import Arm, Fold, Trial, plan_trials
@@ -247,21 +246,15 @@ def _pool(
 ) -> Right:
     """Collect the answers of all folds and write them to a file."""
     place = {clip.path: index for index, clip in enumerate(clips)}
-    right = {trial.arm.row: np.zeros((len(seeds), len(clips)), dtype=bool) for trial in trials}
-    # add this column only if the clips' table has it
-    known = ["amplitude"] if any(clip.amplitude for clip in clips) else []
-    lines = []
+    rows = dict.fromkeys(trial.arm.row for trial in trials)
+    answers = {(row, seed): [""] * len(clips) for row in rows for seed in seeds}
     for trial in trials:
-        row = trial.arm.row
+        of_trial = answers[trial.arm.row, trial.seed]
         with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
             for line in csv.DictReader(file):
-                name = listed(line["video_path"], place)
-                is_right = line["label"] == line["top1"]
-                right[row][seeds.index(trial.seed), place[name]] = is_right
-                answer = [row, trial.seed, trial.fold, name, line["label"], line["top1"]]
-                lines.append([*answer, *(getattr(clips[place[name]], each) for each in known)])
-    write_csv(path, ["row", "seed", "fold", "path", "label", "top1", *known], lines)
-    return right
+                of_trial[place[listed(line["video_path"], place)]] = line["top1"]
+    write_answers(path, clips, answers)
+    return correct(clips, answers)
 
 
 def listed(video: str, known: Collection[str]) -> str:

@@ -1,0 +1,28 @@
+"""Tables and figures from recorded predictions: `python benchmarks/answers.py *_answers.csv`.
+
+`benchmarks/evidence.py` records the predictions of each run. Runs of the same task with other arms
+or seeds are joined here. All arms are compared with the first, with the seeds that all have.
+"""
+
+from pathlib import Path
+
+from machine import arguments, write_rows
+
+from pks4_lightning.experiments.answers import correct, join_answers
+from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
+from pks4_lightning.experiments.evidence.report import report, save_figures
+
+if __name__ == "__main__":
+    parser = arguments("Join recorded predictions and compare the arms.")
+    parser.add_argument("files", nargs="+", type=Path, help="of one task, from evidence.py --json")
+    parser.add_argument("--arms", nargs="+", choices=arm_keys(), help="default: all in the files")
+    parser.add_argument("--title", required=True, help="of the table and the figures")
+    options = parser.parse_args()
+    clips, answers = join_answers(options.files)
+    right = correct(clips, answers, [arm.name for arm in evidence_arms(options.arms or ())])
+    chance = 1 / len({clip.label for clip in clips})
+    tables, figures = report(right, clips, title=options.title, chance=chance)
+    write_rows(options.json, tables)
+    if options.json is not None:
+        named = {"comparison": options.json.stem, "amplitudes": f"{options.json.stem}_amplitudes"}
+        save_figures({named[name]: figure for name, figure in figures.items()}, options.json.parent)
