@@ -1,7 +1,6 @@
 """Every `pks4` command in the README and docs parses, with its settings and configurations."""
 
 import argparse
-import re
 import shlex
 from importlib import import_module
 
@@ -10,22 +9,18 @@ import pytest
 from pks4_lightning.__main__ import COMMANDS
 from pks4_lightning.cli.arguments import CommandParser, parse_arguments
 from pks4_lightning.cli.settings import resolve
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
+from tests.helpers.documents import commands_of, documents
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "REPRODUCTION.md", ROOT / "configs" / "README.md"]
-DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 OF_THE_RUN = ("--ckpt_path", "--print_config")
 """Settings that Lightning's own command line adds."""
 
 
 def documented_commands():
-    for document in DOCUMENTS:
-        for block in re.findall(
-            r"^```\w*\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE
-        ):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith("pks4 "):
-                    yield f"{document.relative_to(ROOT)}: {line}"
+    for document in documents():
+        for command in commands_of(document):
+            if command.line.startswith("pks4 "):
+                yield f"{command.page}: {command.words}"
 
 
 def parse(line):

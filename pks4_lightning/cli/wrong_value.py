@@ -18,6 +18,8 @@ _WORDS = {
     "NoneType": "null",
 }
 
+_PLURALS = {"int": "whole numbers", "float": "numbers", "str": "texts", "pair": "pairs"}
+
 
 def explain_wrong_value(message: str) -> str | None:
     """Explain a value that jsonargparse refuses.
@@ -59,15 +61,17 @@ def _kinds(text: str) -> tuple[list[str], list[str] | None]:
     text = re.sub(
         r"tuple\[([^\[\]]+)\]", lambda found: f"tuple with {found[1].count(',') + 1} elements", text
     )
+    text = text.replace("list[tuple with 2 elements]", "list[pair]")
     for literal in re.findall(r"typing\.Literal\[(.+?)\]", text):
         choices |= dict.fromkeys(each.strip("'") for each in literal.split(", "))
     rest = re.sub(r"typing\.Literal\[.+?\]", "", text)
     words = []
-    for name, length in re.findall(r"<class '(\w+)'>|tuple with (\d+) elements", rest):
-        if name and name not in _WORDS:
+    pattern = r"<class '(\w+)'>|tuple with (\d+) elements|list\[(\w+)\]"
+    for name, length, item in re.findall(pattern, rest):
+        if (name and name not in _WORDS) or (item and item not in _PLURALS):
             return [], None
-        words.append(_WORDS[name] if name else f"a list of {length}")
-    rest = re.sub(r"<class '\w+'>|tuple with \d+ elements", "", rest)
+        words.append(_WORDS[name] if name else f"a list of {length or _PLURALS[item]}")
+    rest = re.sub(pattern, "", rest)
     return list(choices), words if not rest.strip(", ") and (choices or words) else None
 
 

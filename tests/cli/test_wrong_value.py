@@ -18,6 +18,14 @@ from pks4_lightning.cli.wrong_value import explain_wrong_value
             ["--data.augmentation.scale", "[1]"],
             "data.augmentation.scale is [1]; it must be a list of 2.",
         ),
+        (
+            ["--data.augmentation.flip_label_pairs", "a"],
+            "data.augmentation.flip_label_pairs is a; it must be a list of pairs or null.",
+        ),
+        (
+            ["--data.flexible.num_frames", "a"],
+            "data.flexible.num_frames is a; it must be a list of whole numbers or null.",
+        ),
         (["--data.predict.x", "1"], "data.predict has no setting x."),
         (
             ["--model.recipe.trains", "nothing"],
@@ -77,5 +85,6 @@ def test_a_type_without_a_word_is_left_to_the_parser():
         "<class 'str'> Given value: three"
     )
     assert explain_wrong_value(message.format("<class 'Thing'>, <class 'int'>")) is None
+    assert explain_wrong_value(message.format("list[Thing]")) is None
     said = explain_wrong_value(message.format("<class 'float'>, <class 'int'>"))
     assert said == "data.x is three; it must be a number or a whole number."

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,10 +71,11 @@ def list_for_prediction(
     source = " ".join(targets)
     if absent:
         first = next(part.folder / part.absent[0] for part in parts if part.absent)
-        meant = "." if has_magic(str(first)) else did_you_mean_path(first)
+        meant = _end_of_sentence(first)
         named = f"data.predict names '{shortened(source)}'"
         if absent == targets and len(targets) == 1:
-            raise FileNotFoundError(f"data.predict names '{source}', which does not exist{meant}")
+            problem = "matches no video" if has_magic(source) else "does not exist"
+            raise FileNotFoundError(f"data.predict names '{source}', which {problem}{meant}")
         sentence = (
             f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
             f"as '{absent[0]}'"
@@ -92,6 +94,14 @@ def list_for_prediction(
         missing_labels=(-1,) * len(absent),
         frame_template=frame_template,
     )
+
+
+def _end_of_sentence(path: Path) -> str:
+    """Suggest what a path or pattern probably meant: of a pattern, the folder before it."""
+    if not has_magic(str(path)):
+        return did_you_mean_path(path)
+    folder = Path(*takewhile(lambda part: not has_magic(part), path.parts))
+    return "." if folder.exists() else f": there is no folder '{folder}'{did_you_mean_path(folder)}"
 
 
 def _expand(target: str) -> _Named:

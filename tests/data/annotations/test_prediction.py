@@ -65,6 +65,12 @@ def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
         ([], ValueError, "data.predict is not set"),
         ("none.mp4", FileNotFoundError, "names 'none.mp4', which does not exist"),
         ("dangling.mp4", FileNotFoundError, "names 'dangling.mp4', which does not exist"),
+        ("*.wmv", FileNotFoundError, "names '*.wmv', which matches no video."),
+        (
+            "inn/*.mp4",
+            FileNotFoundError,
+            "matches no video: there is no folder 'inn'; did you mean in?",
+        ),
         (["a.mp4", "*.wmv"], FileNotFoundError, "2 of its 2 videos do not exist, such as 'a.mp4'"),
         ("-", ValueError, "names '-', which contains no videos"),
     ],
