@@ -1,6 +1,7 @@
 """Arms and tasks of the bench of real clips."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_the_first_arm_is_the_unchanged_model():
     assert full.arguments == ()
     assert arm_keys()[0] == "full"
     assert evidence_arms(["average", "full"])[0] == full
+
+
+def test_one_arm_differs_from_the_priors_alone_only_in_the_scan():
+    alone, with_scan = (
+        PKS4Config(**settings_of(arm, "directions")["model"]["classifier"])
+        for arm in evidence_arms(["priors", "priors_scan"])
+    )
+    assert dataclasses.replace(alone, scanner="mamba") == with_scan
 
 
 @pytest.fixture
