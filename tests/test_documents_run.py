@@ -115,7 +115,8 @@ def shortened(command, words, tower):
         case "compare" if "--folds" in words:
             return [*TRAINING, backbone, "--folds=2", "--models", "frame_average"]
         case "ablate" if "--folds" in words:
-            return [*TRAINING, "--folds=2", "--table", "6", "--seeds", "0", "--rates", "1e-3"]
+            few = ["--folds=2", "--table", "6", "--seeds", "0", "--rates", "1e-3"]
+            return [*TRAINING, CLASSES[0], *few]
         case "compare" | "ablate" if "--config" in words:
             return ["--print", backbone]
         case "compare" | "ablate":  # the trainings themselves: test_compare.py, test_ablate.py
