@@ -69,9 +69,10 @@ def test_the_commands_of_a_page_run(page, world, tower, tmp_path, monkeypatch, c
         name = next(name for name in COMMANDS if name.split() == words[1 : 1 + len(name.split())])
         if name == "fit" and "--ckpt_path" not in words:  # a new start
             shutil.rmtree(root / "runs")
-        if name == "data split":
-            for path in (root / "my" / "videos").glob("*.csv"):
-                path.unlink()
+        if name in ("data split", "data groups"):
+            for folder in (root / "my" / "videos", root / "EgoGestAR" / "testvideo"):
+                for table in folder.glob("*.csv"):
+                    table.unlink()
         monkeypatch.setenv("PKS4_ALLOW_IMPORTS", command.variables.get("PKS4_ALLOW_IMPORTS", ""))
         status = main([*words[1:], *shortened(name, words, tower)])
         assert status == 0, f"{command.line}: {capfd.readouterr().err}"
@@ -100,6 +101,8 @@ def shortened(command, words, tower):
             return [IN_PROCESS, "--trainer.accelerator=cpu", "--trainer.limit_test_batches=1"]
         case "stretch" if "videomamba" in line:
             return [IN_PROCESS, "--frames", "4", "--resolutions", "112"]
+        case "stretch" if "--frames" in words:  # the videos have 24 frames
+            return [IN_PROCESS, "--frames", "8", "24", "--resolutions", "112", "224"]
         case "predict" | "features" | "stretch" | "retrieve":
             return [IN_PROCESS]
         case "data check" | "data show" if "ssv2" in words:

@@ -63,6 +63,8 @@ def build_world(root: Path, motion_set: Path, tower: Path) -> Path:
     for index, video in enumerate(videos):
         name = f"testvideo_{gestures[index % len(gestures)]}_{index}.mp4"
         _copy(video, root / "EgoGestAR" / "testvideo" / name)
+    gesture_clips = str(root / "EgoGestAR" / "testvideo")
+    assert main(["data", "groups", gesture_clips, "--num_groups", "6"]) == 0
     _write_settings_and_modules(root)
     _train(root, tower)
     return root
@@ -119,6 +121,7 @@ def _write_matches(folder: Path, video: Video) -> None:
 def _write_settings_and_modules(root: Path) -> None:
     (root / "my.yaml").write_text(TINY.read_text())
     (root / "recipes").mkdir()
+    (root / "recipes" / "st_adapter.yaml").write_text("model:\n  recipe:\n    base_lr: 0.01\n")
     text = (ROOT / "docs" / "extending.md").read_text()
     for name, code in re.findall(r"complete\s`(\w+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL):
         (root / name).write_text(code)
