@@ -3,7 +3,7 @@
 Eight methods and three seeds take an hour on two idle cores with `--jobs 2`. Training times are
 wall-clock times. In addition, a single step is timed in the processor time of one thread, which
 other jobs on the machine hardly affect. Other options go to `pks4 compare`, for example `--config
-egogestar --data.root DIR --data.train index.csv --folds 5`.
+egogestar --data.root DIR --data.train four.csv --folds 5`.
 """
 
 import json

@@ -117,6 +117,8 @@ def shortened(command, words, tower):
             return [*TRAINING, backbone, *folds, "--seeds", "0", "--arms", "average"]
         case "compare" if "--folds" in words:
             return [*TRAINING, backbone, "--folds=2", "--models", "frame_average"]
+        case "data groups":  # the stand-in has five scenes
+            return ["--num_groups", "5"]
         case "ablate" if "--folds" in words:
             few = ["--folds=2", "--table", "6", "--seeds", "0", "--rates", "1e-3"]
             return [*TRAINING, CLASSES[0], *few]
