@@ -94,16 +94,18 @@ def shortened(command, words, tower):
             return [*TRAINING, *CLASSES]
         case "fit" if "peers/videomamba" in line:
             smallest = "--model.classifier.network=videomamba_ti"
-            return [*TRAINING, *CLASSES, smallest, "--model.classifier.pretrained=false"]
+            shortest = [] if "flexible" not in line else ["--data.flexible.num_frames=[4]"]
+            begins_random = "--model.classifier.pretrained=false"
+            return [*TRAINING, *CLASSES, smallest, *shortest, begins_random]
         case "fit":
             return [*TRAINING, *CLASSES, backbone]
         case "test":
             return [IN_PROCESS, "--trainer.accelerator=cpu", "--trainer.limit_test_batches=1"]
         case "stretch" if "videomamba" in line:
             return [IN_PROCESS, "--frames", "4", "--resolutions", "112"]
-        case "stretch" if "--frames" in words:  # the videos have 24 frames
-            return [IN_PROCESS, "--frames", "8", "24", "--resolutions", "112", "224"]
-        case "predict" | "features" | "stretch" | "retrieve":
+        case "stretch":  # the videos have 24 frames
+            return [IN_PROCESS, "--frames", "8", "24", "--resolutions", "112"]
+        case "predict" | "features" | "retrieve":
             return [IN_PROCESS]
         case "data check" | "data show" if "ssv2" in words:
             return CLASSES
