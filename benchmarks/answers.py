@@ -8,7 +8,7 @@ from pathlib import Path
 
 from machine import arguments, write_rows
 
-from pks4_lightning.experiments.answers import correct, join_answers
+from pks4_lightning.experiments.answers import correct, join_answers, write_answers
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.report import report, save_figures
 
@@ -17,8 +17,11 @@ if __name__ == "__main__":
     parser.add_argument("files", nargs="+", type=Path, help="of one task, from evidence.py --json")
     parser.add_argument("--arms", nargs="+", choices=arm_keys(), help="default: all in the files")
     parser.add_argument("--title", required=True, help="of the table and the figures")
+    parser.add_argument("--out", type=Path, help="file for the joined predictions")
     options = parser.parse_args()
     clips, answers = join_answers(options.files)
+    if options.out is not None:
+        write_answers(options.out, clips, answers)
     right = correct(clips, answers, [arm.name for arm in evidence_arms(options.arms or ())])
     chance = 1 / len({clip.label for clip in clips})
     tables, figures = report(right, clips, title=options.title, chance=chance)
