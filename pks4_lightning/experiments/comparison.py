@@ -100,8 +100,8 @@ def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str,
             values["difference"] = answers - reference
         for measure, matrix in values.items():
             found = estimate(matrix if groups is None else _by_group(matrix, groups))
-            least = 0.0 if measure == "top1" else -1.0  # Student's t has no bounds
-            found = Estimate(found.mean, max(found.low, least), min(found.high, 1.0))
+            if measure == "top1":  # Student's t has no bounds
+                found = Estimate(found.mean, max(found.low, 0.0), min(found.high, 1.0))
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
         rows.append(row)
     return rows

@@ -136,11 +136,3 @@ def test_groups_of_unequal_size_leave_the_mean_over_clips():
     right = {"a": np.array([[1, 1, 1, 0, 1]], dtype=bool)}
     (row,) = compare(right, ["x", "x", "x", "y", "z"])
     assert row["top1"] == pytest.approx(0.8)
-
-
-def test_intervals_end_where_accuracies_and_differences_do():
-    never, at_times = np.zeros((2, 20), dtype=bool), np.zeros((2, 20), dtype=bool)
-    at_times[1] = True
-    reference, other = compare({"never": never, "at times": at_times})
-    assert (reference["top1_low"], other["top1_low"], other["top1_high"]) == (0.0, 0.0, 1.0)
-    assert (other["difference_low"], other["difference_high"]) == (-1.0, 1.0)
