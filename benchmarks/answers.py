@@ -1,4 +1,4 @@
-"""Tables and figures from recorded predictions: `python benchmarks/answers.py *_answers.csv`.
+"""Tables and figures from recorded predictions: `benchmarks/answers.py FILES --title TITLE`.
 
 `benchmarks/evidence.py` records the predictions of each run. Runs of the same task with other arms
 or seeds are joined here. All arms are compared with the first, with the seeds that all have.

@@ -74,7 +74,7 @@ def _closest_path(path: Path) -> Path | None:
                 close = [each for each in below if each.exists()] or [
                     found / name
                     for name in _closest(part, names, 3, 0.6)
-                    if _stems_are_close(part, name)
+                    if _stems_are_close(part, name) and (found / name).exists()
                 ]
                 if not close:
                     break

@@ -124,3 +124,11 @@ def test_each_command_suggests_what_a_wrong_path_may_mean(arguments, meant, here
 def test_python_does_so_as_well(call, meant, here):
     with pytest.raises((OSError, ValueError), match=rf"; did you mean {meant}\?"):
         call()
+
+
+def test_a_broken_link_is_not_suggested(tmp_path):
+    (tmp_path / "clip.mp4").symlink_to(tmp_path / "gone")
+    assert did_you_mean_path(tmp_path / "clip.mp4", "look again") == "; look again."
+    (tmp_path / "clip1.mp4").touch()
+    found = did_you_mean_path(tmp_path / "clip.mp4")
+    assert found == f"; did you mean {tmp_path / 'clip1.mp4'}?"

@@ -13,9 +13,11 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.experiments.comparison import compare
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.probes import PROBES
+from pks4_lightning.experiments.evidence.report import report
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.models.config import PKS4Config
@@ -183,6 +185,23 @@ def test_accuracy_is_reported_by_amplitude():
         "6 px",
         "12 px",
     ]
+
+
+def test_a_report_counts_the_directions_of_a_scene_as_one_observation():
+    clips = [GroupedClip(f"{n}.webm", "left", f"{n // 2}", amplitude="6") for n in range(8)]
+    right = {"arm": np.repeat([[True, False, True, True]], 2, axis=1)}
+    tables, figures = report(right, clips, title="bench", chance=0.25)
+    (row,) = tables["bench"]
+    assert list(tables) == ["bench", "bench, 6 px"]
+    assert row == tables["bench, 6 px"][0] == compare(right, [clip.group for clip in clips])[0]
+    (of_clips,) = compare(right)
+    assert row["top1_low"] < of_clips["top1_low"]
+    assert list(figures) == ["comparison", "amplitudes"]
+
+    unnamed = [dataclasses.replace(clip, amplitude="") for clip in clips]
+    tables, figures = report(right, unnamed, title="bench", chance=0.25)
+    assert tables == {"bench": [of_clips]}
+    assert list(figures) == ["comparison"]
 
 
 @pytest.mark.slow

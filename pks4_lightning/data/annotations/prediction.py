@@ -100,7 +100,7 @@ def _end_of_sentence(path: Path) -> str:
     """Suggest what a path or pattern probably meant: of a pattern, the folder before it."""
     if not has_magic(str(path)):
         return did_you_mean_path(path)
-    folder = Path(*takewhile(lambda part: not has_magic(part), path.parts))
+    folder = Path(*takewhile(lambda part: not has_magic(part), path.expanduser().parts))
     return "." if folder.exists() else f": there is no folder '{folder}'{did_you_mean_path(folder)}"
 
 

@@ -80,3 +80,13 @@ def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatc
     with pytest.raises(error) as caught:
         list_for_prediction(targets)
     assert sentence in str(caught.value)
+
+
+def test_a_pattern_in_the_home_folder_is_corrected_too(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "clips").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(FileNotFoundError, match=f"did you mean {home / 'clips'}"):
+        list_for_prediction("~/clps/*.mp4")
+    with pytest.raises(FileNotFoundError, match=r"matches no video\.$"):
+        list_for_prediction("~/*.mp4")
