@@ -74,6 +74,11 @@ def test_every_clip_is_tested_once_by_models_that_have_not_seen_its_group(
         ("1 of 2", 0, 1),
         ("1 of 2", 0, 2),
     ]
+    tested = [sum(line["fold"] == str(each.fold) for line in fold_of.values()) for each in results]
+    # the accuracies that `pks4 test` has computed
+    assert right == pytest.approx(
+        sum(each.top1 * size for each, size in zip(results, tested, strict=True)), abs=0.01
+    )
     for number in ("1", "2"):
         (folder,) = out.glob(f"*/seed0_fold{number}")
         saved = (folder / "config.yaml").read_text()
