@@ -13,6 +13,7 @@ __all__ = [
     "NumbersAction",
     "add_folds",
     "add_only_print",
+    "add_rates",
     "add_trainings",
     "parse_arguments",
     "take_settings",
@@ -98,6 +99,23 @@ def add_folds(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="number of folds of a grouped cross-validation, for few clips: data.train is a table "
         "with the columns path, label and group, and whole groups are held out",
+    )
+
+
+def add_rates(parser: argparse.ArgumentParser) -> None:
+    """Add ``--rates``, for commands that can choose a learning rate on an inner split.
+
+    Args:
+        parser: The parser of the command.
+    """
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="RATE",
+        help="values of model.recipe.base_lr; the best for each row and fold is chosen on a part "
+        "of the training clips that is held out, with the first seed",
     )
 
 

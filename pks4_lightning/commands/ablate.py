@@ -6,7 +6,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pks4_lightning.cli.arguments import add_folds, add_only_print, add_trainings, take_settings
+from pks4_lightning.cli.arguments import (
+    add_folds,
+    add_only_print,
+    add_rates,
+    add_trainings,
+    take_settings,
+)
 from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
@@ -70,13 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         holds="the trainings and of results.csv",
     )
     add_folds(parser)
-    parser.add_argument(
-        "--rates",
-        type=float,
-        nargs="+",
-        default=[],
-        help="with --folds: base_lr, chosen for each row and fold on an inner split",
-    )
+    add_rates(parser)
     add_only_print(parser)
 
 
@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not any(each.startswith("--config=") for each in base):
         own_data = str(out / "data")
         base = ["--config", _DEMO, "--data.root", own_data, *base]
+    if arguments.rates and arguments.folds is None:
+        raise ValueError("--rates are chosen on held-out groups of clips: add --folds.")
     settings = resolve(base)
     tables = arguments.table or ([] if arguments.readings else TABLES)
     arms = ablation_arms(tables, num_blocks=num_blocks(settings))

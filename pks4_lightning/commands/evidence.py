@@ -5,7 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from pks4_lightning.cli.arguments import add_trainings, take_settings
+from pks4_lightning.cli.arguments import add_rates, add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.experiments.cross_validation import CrossValidation, cross_validate, hold_out
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="four directions, all ten gestures, or the motion bench (default: %(default)s)",
     )
     parser.add_argument("--folds", type=int, help=f"folds of a gesture task; default: {_FOLDS}")
+    add_rates(parser)
     parser.add_argument(
         "--probes", action="store_true", help="add linear probes of the frozen features"
     )
@@ -115,14 +116,15 @@ def run(arguments: argparse.Namespace) -> None:
         "out": arguments.out,
         "base": base,
         "seeds": arguments.seeds,
+        "rates": arguments.rates,
         "jobs": arguments.jobs,
         "trains": not arguments.show,
     }
-    tested = [clip for clip in clips if clip.split == "test"] if task.is_split else clips
     if not arms:
+        tested = [clip for clip in clips if clip.split == "test" or not task.is_split]
         found = CrossValidation([], {}, tested)
     elif task.is_split:
-        found = hold_out(arms, tested, **how)
+        found = hold_out(arms, clips, **how)
     else:
         found = cross_validate(arms, clips, num_folds=num_folds, **how)
     right = {arm.name: found.right[arm.row] for arm in arms}

@@ -6,12 +6,13 @@ the weights are those of the last epoch, and learning rates are chosen for each 
 inner split of the training clips, whose held-out part is the next fold.
 
 For datasets that are large enough to have a training and a test split, :func:`hold_out` does the
-same with that split instead of folds.
+same with that split instead of folds. There, the inner split holds out a fifth of the training
+clips, by whole groups.
 """
 
 import csv
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _RATE = "--model.recipe.base_lr"
 _LAST_WEIGHTS = ("--best_checkpoint.monitor", "null")
+_INNER_FOLDS = 5
 
 
 class CrossValidation(NamedTuple):
@@ -86,17 +88,15 @@ def cross_validate(
     _keep_folds(out / "folds.csv", clips, folds)
     base = (*base, *_LAST_WEIGHTS)
     numbers = range(1, num_folds + 1)
-    if len(rates) == 1:
-        arms = [_with_rate(arm, rates[0], named=False) for arm in arms]
-    chosen = {number: list(arms) for number in numbers}
-    if len(rates) > 1:
-        inner = [
-            _fold(out / "rates", clips, folds, test=number % num_folds + 1, unused=number)
-            for number in numbers
-        ]
-        chosen = _choose_rates(
-            arms, inner, rates, base=base, seed=seeds[0], out=out / "rates", jobs=jobs
-        )
+
+    def inner(number: int) -> Fold:
+        test = number % num_folds + 1
+        return _fold(out / "rates", clips, folds, test=test, unused=number)
+
+    chosen = _choose_rates(
+        *(arms, numbers, inner, rates),
+        **{"base": base, "seed": seeds[0], "out": out / "rates", "jobs": jobs, "trains": trains},
+    )
     trials = [
         trial
         for number in numbers
@@ -119,6 +119,7 @@ def hold_out(
     out: Path,
     base: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
+    rates: Sequence[float] = (),
     jobs: int = 1,
     trains: bool = True,
 ) -> CrossValidation:
@@ -126,22 +127,35 @@ def hold_out(
 
     Args:
         arms: What to compare.
-        clips: The clips of the test split.
+        clips: The clips of both splits.
         out: As for :func:`cross_validate`; there are no folds.
         base: Arguments of ``pks4 fit`` that all arms share, including the dataset.
         seeds: Seeds of the runs.
+        rates: As for :func:`cross_validate`; each arm has one rate.
         jobs: Number of runs in parallel.
         trains: If False, train nothing; all arms must be finished with all seeds.
 
     Raises:
         CommandError: If a run fails; finished runs are kept.
-        ValueError: If ``out`` holds results of other settings, or training is disabled and some
-            runs are not finished.
+        ValueError: If the training clips come from too few groups to choose a rate, ``out`` holds
+            results of other settings, or training is disabled and some runs are not finished.
     """
     seeds = list(dict.fromkeys(seeds))
-    trials = plan_trials(arms, out=out, base=(*base, *_LAST_WEIGHTS), seeds=seeds)
-    whole = [trials[0].fold] * len(clips)
-    return _answers(trials, clips, whole, seeds, out=out, jobs=jobs, trains=trains)
+    base = (*base, *_LAST_WEIGHTS)
+
+    def inner(number: int) -> Fold:
+        training = [clip for clip in clips if clip.split == "train"]
+        folds = grouped_folds(training, _INNER_FOLDS)
+        return _fold(out / "rates", training, folds, test=number)
+
+    chosen = _choose_rates(
+        *(arms, (1,), inner, rates),
+        **{"base": base, "seed": seeds[0], "out": out / "rates", "jobs": jobs, "trains": trains},
+    )
+    trials = plan_trials(chosen[1], out=out, base=base, seeds=seeds)
+    tested = [clip for clip in clips if clip.split == "test"]
+    whole = [trials[0].fold] * len(tested)
+    return _answers(trials, tested, whole, seeds, out=out, jobs=jobs, trains=trains)
 
 
 def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Result]) -> float:
@@ -181,28 +195,39 @@ def _answers(
 
 def _choose_rates(
     arms: Sequence[Arm],
-    inner: Sequence[Fold],
+    numbers: Sequence[int],
+    inner: Callable[[int], Fold],
     rates: Sequence[float],
     *,
     base: Sequence[str],
     seed: int,
     out: Path,
     jobs: int,
+    trains: bool,
 ) -> dict[int, list[Arm]]:
-    """Return the arms of each fold with the best learning rate of its inner split."""
+    """Return the arms of each fold with the best learning rate of its inner split.
+
+    No rates leave the arms as they are, and a single rate is given to all.
+    """
+    if len(rates) < 2:
+        fixed = [_with_rate(arm, rate, named=False) for rate in rates for arm in arms]
+        return dict.fromkeys(numbers, fixed or list(arms))
     candidates = [_with_rate(arm, rate, named=True) for arm in arms for rate in rates]
     trials = [
         trial
-        for fold in inner
-        for trial in plan_trials(candidates, out=out, base=base, seeds=[seed], fold=fold)
+        for number in numbers
+        for trial in plan_trials(candidates, out=out, base=base, seeds=[seed], fold=inner(number))
     ]
+    left = [trial.name for trial in trials if not trial.is_finished]
+    if left and not trains:
+        raise ValueError(f"{out} has no result yet for {left[0]}, so no rate can be chosen.")
     results = run_trials(trials, out=out, jobs=jobs)
-    chosen: dict[int, list[Arm]] = {fold.number: [] for fold in inner}
+    chosen: dict[int, list[Arm]] = {number: [] for number in numbers}
     for number, with_rates in chosen.items():
         for arm in arms:
             rate = best_rate(arm, number, rates, results)
             with_rates.append(_with_rate(arm, rate, named=False))
-            logger.info("%s, fold %d: base_lr %g", arm.row, number, rate)
+            logger.info("%s, inner split %d: base_lr %g", arm.row, number, rate)
     return chosen
 
 
