@@ -25,6 +25,7 @@ if __name__ == "__main__":
         copies = {
             "results.csv": ".csv",
             "answers.csv": "_answers.csv",
+            "rates/results.csv": "_rates.csv",
             "comparison.png": ".png",
             "amplitudes.png": "_amplitudes.png",
         }

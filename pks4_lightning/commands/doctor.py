@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             ("data", partial(machine.check_data, arguments.data)),
             ("hub", software.check_hub),
             ("decoding", trials.try_decoding),
+            ("bfloat16", trials.try_bfloat16),
             ("training step", trials.try_training_step),
         ]
     )

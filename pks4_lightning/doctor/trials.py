@@ -16,8 +16,9 @@ from pks4_lightning.data.video.video import Video
 from pks4_lightning.doctor.finding import Finding
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.ops.half_precision import advise_precision
 
-__all__ = ["try_decoding", "try_training_step"]
+__all__ = ["try_bfloat16", "try_decoding", "try_training_step"]
 
 _LENGTH, _HEIGHT, _WIDTH = 60, 240, 320  # frames and pixels of the clip
 _TINY = {
@@ -79,6 +80,16 @@ def try_training_step() -> Finding:
         )
     said = f"{milliseconds:.0f} ms for a tiny classifier on {device.type}"
     return Finding(check="training step", said=said)
+
+
+def try_bfloat16() -> Finding:
+    """Find whether bfloat16, the precision of most configurations, is slow on this machine.
+
+    It is not a failure: float32 works.
+    """
+    device = default_device()
+    advice = advise_precision(device, torch.bfloat16)
+    return Finding(check="bfloat16", said=advice or f"not slow on {device.type}")
 
 
 def _brightness(number: int) -> int:

@@ -94,8 +94,15 @@ def cross_validate(
         return _fold(out / "rates", clips, folds, test=test, unused=number)
 
     chosen = _choose_rates(
-        *(arms, numbers, inner, rates),
-        **{"base": base, "seed": seeds[0], "out": out / "rates", "jobs": jobs, "trains": trains},
+        arms,
+        numbers,
+        inner,
+        rates,
+        base=base,
+        seed=seeds[0],
+        out=out / "rates",
+        jobs=jobs,
+        trains=trains,
     )
     trials = [
         trial
@@ -145,12 +152,25 @@ def hold_out(
 
     def inner(number: int) -> Fold:
         training = [clip for clip in clips if clip.split == "train"]
-        folds = grouped_folds(training, _INNER_FOLDS)
+        try:
+            folds = grouped_folds(training, _INNER_FOLDS)
+        except ValueError as error:
+            raise ValueError(
+                f"The {len(training)} training clips are too few to choose a rate on a fifth of "
+                f"them: give a single rate. {error}"
+            ) from error
         return _fold(out / "rates", training, folds, test=number)
 
     chosen = _choose_rates(
-        *(arms, (1,), inner, rates),
-        **{"base": base, "seed": seeds[0], "out": out / "rates", "jobs": jobs, "trains": trains},
+        arms,
+        (1,),
+        inner,
+        rates,
+        base=base,
+        seed=seeds[0],
+        out=out / "rates",
+        jobs=jobs,
+        trains=trains,
     )
     trials = plan_trials(chosen[1], out=out, base=base, seeds=seeds)
     tested = [clip for clip in clips if clip.split == "test"]

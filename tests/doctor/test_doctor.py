@@ -45,7 +45,7 @@ def test_a_sound_machine_is_sound(sound, tmp_path, capsys):
     status, found = report(capsys, "--data", str(tmp_path))
     assert [row for row in found.values() if not row["ok"]] == []
     assert status == 0
-    assert len(found) == 13
+    assert len(found) == 14
     assert " ms for 8 of 60 frames" in found["decoding"]["said"]
     assert found["data"]["said"].startswith("on ")
 
@@ -173,11 +173,19 @@ def test_the_file_system_is_that_of_the_nearest_mount(monkeypatch, tmp_path):
     assert machine.check_data(Path("/")).said == "on ext4"
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_a_slow_format_is_named_but_is_not_a_fault(sound, capsys):
+    with torch.backends.mkldnn.flags(enabled=False):
+        status, found = report(capsys)
+    assert status == 0
+    assert "times as long as in float32" in found["bfloat16"]["said"]
+
+
 def test_a_line_each_and_the_fix_below_it(sound, monkeypatch, tmp_path, capsys):
     full_disk(monkeypatch, tmp_path)
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 13 + 1
+    assert len(lines) == 14 + 1
     (place,) = [i for i, line in enumerate(lines) if line.startswith("FAILED")]
     assert lines[place].split()[:2] == ["FAILED", "disk"]
     assert lines[place + 1].strip().startswith("fix: free some space")

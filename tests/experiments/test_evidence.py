@@ -20,6 +20,7 @@ from pks4_lightning.experiments.evidence.probes import PROBES
 from pks4_lightning.experiments.evidence.report import report
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
+from pks4_lightning.experiments.results import read_results
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.learning.tokens import check_tokens
@@ -159,6 +160,16 @@ def test_evidence_writes_table_figure_and_answers_and_repeats_nothing(gestures, 
     assert_right(rows[1:], out / "probes.csv")
 
 
+def assert_the_best_rates_are_used(out):
+    """Assert that each arm was trained with the rate that was best on held-out clips."""
+    inner = read_results(out / "rates" / "results.csv")
+    for result in read_results(out / "results.csv"):
+        first, second = (each for each in inner if each.row.startswith(f"{result.row}, base_lr"))
+        assert first.config_hash != second.config_hash
+        best = second if second.top1 > first.top1 else first
+        assert result.config_hash == best.config_hash
+
+
 def assert_right(rows, answers):
     """Assert that the rows' accuracies equal those of the predictions in a file."""
     with answers.open(newline="") as file:
@@ -204,20 +215,55 @@ def test_a_report_counts_the_directions_of_a_scene_as_one_observation():
     assert list(figures) == ["comparison"]
 
 
+def test_rates_of_a_split_are_chosen_on_training_clips(gestures, capsys):
+    labels = TASKS["motion"].classes
+    lines = [
+        (f"videos/{split}{n}.webm", labels[n % 4], split, f"{split} scene {n // 2}")
+        for split, number in (("train", 40), ("test", 8))
+        for n in range(number)
+    ]
+    table = gestures / "annotations.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "split", "group"), *lines])
+    command = ["evidence", "--task", "motion", "--data.root", str(gestures), "--arms", "full"]
+    command += ["--out", str(gestures / "out"), "--show", "--rates", "0.032"]
+    assert main([*command, "0.01"]) == 1
+    assert "no result yet for PKS4" in capsys.readouterr().err
+    with (gestures / "out" / "rates" / "lists" / "fold1.csv").open(newline="") as file:
+        split_of = {line["path"]: line["split"] for line in csv.DictReader(file)}
+    assert list(split_of) == [path for path, _, split, _ in lines if split == "train"]
+    groups = {
+        name: {group for path, _, _, group in lines if split_of.get(path) == name}
+        for name in ("train", "test")
+    }
+    assert len(groups["test"]) == 4
+    assert not groups["test"] & groups["train"]
+
+    with table.open("w", newline="") as file:
+        few = [*lines[:4], *lines[-8:]]
+        csv.writer(file).writerows([("path", "label", "split", "group"), *few])
+    assert main([*command, "0.01"]) == 1
+    assert "The 4 training clips are too few to choose a rate" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "has no fold yet" in capsys.readouterr().err, "a single rate is not chosen"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_motion_bench_is_reported_by_amplitude(motion_set, tmp_path, capsys):
     data = generate_cutout_dataset(
         tmp_path / "data",
         sources=motion_set / "videos",
-        num_train=8,
+        num_train=40,
         num_test=16,
         settings=CutoutSettings(size=32, amplitudes=(6, 12), radius=(4.0, 6.0)),
         num_workers=0,
     )
     out = tmp_path / "out"
     command = ["evidence", "--task", "motion", "--data.root", str(data), "--out", str(out)]
-    assert main([*command, *TINY_TOWER, "--arms", "full", "average"]) == 0
+    rates = ["--rates", "0.032", "0.0001", "--jobs", "2"]
+    assert main([*command, *TINY_TOWER, "--arms", "full", "average", *rates]) == 0
+    assert_the_best_rates_are_used(out)
     tables = json.loads((out / "comparison.json").read_text())
     titles = ["motion, 8 frames", "motion, 8 frames, 6 px", "motion, 8 frames, 12 px"]
     assert list(tables) == titles

@@ -135,18 +135,22 @@ class LineProgress(ProgressBar):
         if getattr(trainer, "fast_dev_run", False):
             return
         share, note = self._share, ""
-        if trainer.state.fn == "fit" and trainer.max_epochs and trainer.max_epochs > 0:
-            share = (trainer.current_epoch + share) / trainer.max_epochs
-            note = _epoch(trainer)
-        elif trainer.state.fn == "fit" and trainer.max_steps > 0:
-            share = trainer.global_step / trainer.max_steps
-            note = f"step {trainer.global_step}/{trainer.max_steps}"
+        if trainer.state.fn == "fit":
+            # of epochs and steps, the limit that will end the training
+            shares = []
+            if trainer.max_epochs and trainer.max_epochs > 0:
+                shares.append((trainer.current_epoch + share) / trainer.max_epochs)
+            if trainer.max_steps > 0:
+                shares.append(trainer.global_step / trainer.max_steps)
+            share, note = max(shares, default=share), _epoch(trainer)
         if "val/top1" in trainer.callback_metrics:
             note += f", val/top1 {float(trainer.callback_metrics['val/top1']):.1%}"
         write_progress(Path(trainer.default_root_dir) / "progress.json", share, note)
 
 
 def _epoch(trainer: Trainer) -> str:
-    """Describe the epoch, with the total if known: steps may end a training."""
-    of = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-    return f"epoch {trainer.current_epoch + 1}{of}"
+    """Describe the epoch, and the step if steps may end the training, each with its limit."""
+    limited = trainer.max_epochs and trainer.max_epochs > 0
+    of = f"/{trainer.max_epochs}" if limited else ""
+    step = f", step {trainer.global_step}/{trainer.max_steps}" if trainer.max_steps > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of}{step}"

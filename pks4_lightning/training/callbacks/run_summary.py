@@ -13,12 +13,15 @@ from rich.table import Table
 
 from pks4_lightning.files import atomic_write
 from pks4_lightning.ops.backend import scan_backend
+from pks4_lightning.ops.half_precision import advise_precision
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.task_callback import TaskCallback
 
 __all__ = ["RunSummary"]
 
 logger = logging.getLogger(__name__)
+
+_HALF = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
 class RunSummary(TaskCallback):
@@ -29,7 +32,7 @@ class RunSummary(TaskCallback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and save the table; warn of a warm-up that is longer than the training."""
+        """Print and save the table; warn of a slow precision and of too long a warm-up."""
         if not trainer.is_global_zero:
             return
         resolved = resolve_run(trainer, self.task)
@@ -40,6 +43,10 @@ class RunSummary(TaskCallback):
                 "training %d; lower --model.recipe.warmup_epochs.",
                 *(resolved["warmup_steps"], resolved["total_steps"]),
             )
+        half = _HALF.get(resolved["precision"].partition("-")[0])
+        advice = advise_precision(trainer.strategy.root_device, half) if half else None
+        if advice is not None:
+            logger.warning("%s", advice)
         checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
         if checkpoints:
             with atomic_write(Path(checkpoints) / "resolved.yaml") as path:

@@ -7,6 +7,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
@@ -32,6 +33,22 @@ def test_a_training_logs_its_progress(tiny_args, tmp_path, lines):
         "epoch 1/2",
         "epoch 2/2",
     ]
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_progress_counts_the_limit_that_is_reached_first(tiny_args, tmp_path, lines, caplog):
+    root = f"--trainer.default_root_dir={tmp_path}"
+    with torch.backends.mkldnn.flags(enabled=False):
+        run_cli(
+            [
+                *("fit", *tiny_args, root, "--trainer.max_epochs=10", "--trainer.max_steps=2"),
+                "--trainer.precision=bf16-mixed",
+            ]
+        )
+    share, note = read_progress(tmp_path / "progress.json")
+    assert share == 1.0
+    assert note.startswith("epoch 1/10, step 2/2")
+    assert "set --trainer.precision 32-true" in caplog.text, "slow here"
 
 
 @pytest.mark.parametrize(
