@@ -55,7 +55,7 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
             textcoords="offset points", fontsize=8, color="0.4",
         )  # fmt: skip
     axes.set_yticks(places, [bar.name for bar in bars], fontsize=9)
-    axes.invert_yaxis()
+    axes.set_ylim(len(bars) - 0.4, -0.6)  # from top to bottom, with room for the numbers
     axes.set_xlim(0.0, 102.0)
     axes.set_xlabel("top-1 (%), with 95 % intervals over clips and seeds")
     axes.set_title(title, loc="left", fontsize=10)

@@ -42,3 +42,15 @@ def test_chance_is_labelled_where_it_is():
     (label,) = (text for text in axes.texts if text.get_text() == "chance")
     assert label.xy[0] == 25.0
     assert any(list(line.get_xdata()) == [25.0, 25.0] for line in axes.lines)
+
+
+@pytest.mark.parametrize("number", [1, 3, 12])
+def test_numbers_stay_between_title_and_axis(number):
+    figure = interval_figure([Bar(str(k), 0.5, 0.4, 0.6) for k in range(number)], title="t")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    frame = axes.get_window_extent()
+    for text in axes.texts:
+        extent = text.get_window_extent()
+        assert frame.y0 <= extent.y0, text.get_text()
+        assert extent.y1 <= frame.y1, text.get_text()
