@@ -12,7 +12,7 @@ clips, by whole groups.
 
 import csv
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -83,40 +83,16 @@ def cross_validate(
             f"{num_folds} folds leave no inner split to choose a learning rate on: ask for at "
             "least 3 folds, or give a single rate."
         )
-    seeds = list(dict.fromkeys(seeds))
     folds = grouped_folds(clips, num_folds)
     _keep_folds(out / "folds.csv", clips, folds)
-    base = (*base, *_LAST_WEIGHTS)
-    numbers = range(1, num_folds + 1)
 
     def inner(number: int) -> Fold:
         test = number % num_folds + 1
         return _fold(out / "rates", clips, folds, test=test, unused=number)
 
-    chosen = _choose_rates(
-        arms,
-        numbers,
-        inner,
-        rates,
-        base=base,
-        seed=seeds[0],
-        out=out / "rates",
-        jobs=jobs,
-        trains=trains,
-    )
-    trials = [
-        trial
-        for number in numbers
-        for trial in plan_trials(
-            chosen[number],
-            out=out,
-            base=base,
-            seeds=seeds,
-            fold=_fold(out, clips, folds, test=number),
-        )
-    ]
-    trials.sort(key=lambda trial: seeds.index(trial.seed))
-    return _answers(trials, clips, folds, seeds, out=out, jobs=jobs, trains=trains)
+    held_out = {number: _fold(out, clips, folds, test=number) for number in range(1, num_folds + 1)}
+    runs = _Runs(out, (*base, *_LAST_WEIGHTS), list(dict.fromkeys(seeds)), rates, jobs, trains)
+    return _validate(arms, clips, folds, held_out, inner, runs)
 
 
 def hold_out(
@@ -147,10 +123,10 @@ def hold_out(
         ValueError: If the training clips come from too few groups to choose a rate, ``out`` holds
             results of other settings, or training is disabled and some runs are not finished.
     """
-    seeds = list(dict.fromkeys(seeds))
-    base = (*base, *_LAST_WEIGHTS)
+    tested = [clip for clip in clips if clip.split == "test"]
+    whole = Fold()
 
-    def inner(number: int) -> Fold:
+    def inner(_number: int) -> Fold:
         training = [clip for clip in clips if clip.split == "train"]
         try:
             folds = grouped_folds(training, _INNER_FOLDS)
@@ -159,23 +135,11 @@ def hold_out(
                 f"The {len(training)} training clips are too few to choose a rate on a fifth of "
                 f"them: give a single rate. {error}"
             ) from error
-        return _fold(out / "rates", training, folds, test=number)
+        return _fold(out / "rates", training, folds, test=1)
 
-    chosen = _choose_rates(
-        arms,
-        (1,),
-        inner,
-        rates,
-        base=base,
-        seed=seeds[0],
-        out=out / "rates",
-        jobs=jobs,
-        trains=trains,
-    )
-    trials = plan_trials(chosen[1], out=out, base=base, seeds=seeds)
-    tested = [clip for clip in clips if clip.split == "test"]
-    whole = [trials[0].fold] * len(tested)
-    return _answers(trials, tested, whole, seeds, out=out, jobs=jobs, trains=trains)
+    folds = [whole.number] * len(tested)
+    runs = _Runs(out, (*base, *_LAST_WEIGHTS), list(dict.fromkeys(seeds)), rates, jobs, trains)
+    return _validate(arms, tested, folds, {whole.number: whole}, inner, runs)
 
 
 def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Result]) -> float:
@@ -191,63 +155,88 @@ def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Res
     return max(rates, key=lambda rate: top1[arm.table, _with_rate(arm, rate, named=True).name])
 
 
-def _answers(
-    trials: Sequence[Trial],
+class _Runs(NamedTuple):
+    """How the trials of a comparison are run; see :func:`cross_validate`."""
+
+    out: Path
+    base: Sequence[str]
+    seeds: Sequence[int]
+    rates: Sequence[float]
+    jobs: int
+    trains: bool
+
+
+def _validate(
+    arms: Sequence[Arm],
     clips: Sequence[GroupedClip],
     folds: Sequence[int],
-    seeds: Sequence[int],
-    *,
-    out: Path,
-    jobs: int,
-    trains: bool,
+    held_out: Mapping[int, Fold],
+    inner: Callable[[int], Fold],
+    runs: _Runs,
 ) -> CrossValidation:
-    """Run the trials, or use the finished folds, and collect their answers."""
-    if trains:
-        run_trials(trials, out=out, jobs=jobs)
+    """Run the trials of all folds, or use the finished folds, and collect their answers.
+
+    Args:
+        arms: What to compare.
+        clips: The tested clips.
+        folds: The fold of each clip.
+        held_out: The folds by their numbers.
+        inner: Returns the inner split of a fold's training clips, to choose rates on.
+        runs: How they are run.
+    """
+    chosen = _with_rates(arms, held_out, inner, runs)
+    trials = [
+        trial
+        for number, fold in held_out.items()
+        for trial in plan_trials(
+            chosen[number], out=runs.out, base=runs.base, seeds=runs.seeds, fold=fold
+        )
+    ]
+    trials.sort(key=lambda trial: runs.seeds.index(trial.seed))
+    if runs.trains:
+        run_trials(trials, out=runs.out, jobs=runs.jobs)
     else:
         left = {trial.fold for trial in trials if not trial.is_finished}
         trials = [trial for trial in trials if trial.fold not in left]
         clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
         if not trials:
-            raise ValueError(f"{out} has no fold yet that all rows have finished with all seeds.")
-    return CrossValidation(trials, _pool(trials, clips, seeds, out / "answers.csv"), clips)
+            raise ValueError(
+                f"{runs.out} has no fold yet that all rows have finished with all seeds."
+            )
+    return CrossValidation(
+        trials, _pool(trials, clips, runs.seeds, runs.out / "answers.csv"), clips
+    )
 
 
-def _choose_rates(
+def _with_rates(
     arms: Sequence[Arm],
-    numbers: Sequence[int],
+    numbers: Collection[int],
     inner: Callable[[int], Fold],
-    rates: Sequence[float],
-    *,
-    base: Sequence[str],
-    seed: int,
-    out: Path,
-    jobs: int,
-    trains: bool,
+    runs: _Runs,
 ) -> dict[int, list[Arm]]:
-    """Return the arms of each fold with the best learning rate of its inner split.
-
-    No rates leave the arms as they are, and a single rate is given to all.
-    """
-    if len(rates) < 2:
-        fixed = [_with_rate(arm, rate, named=False) for rate in rates for arm in arms]
+    """Return the arms of each fold: unchanged, with the only rate, or each with its best one."""
+    if len(runs.rates) < 2:
+        fixed = [_with_rate(arm, rate, named=False) for rate in runs.rates for arm in arms]
         return dict.fromkeys(numbers, fixed or list(arms))
-    candidates = [_with_rate(arm, rate, named=True) for arm in arms for rate in rates]
+    out, splits = runs.out / "rates", {number: inner(number) for number in numbers}
+    candidates = [_with_rate(arm, rate, named=True) for arm in arms for rate in runs.rates]
     trials = [
         trial
-        for number in numbers
-        for trial in plan_trials(candidates, out=out, base=base, seeds=[seed], fold=inner(number))
+        for split in splits.values()
+        for trial in plan_trials(
+            candidates, out=out, base=runs.base, seeds=runs.seeds[:1], fold=split
+        )
     ]
     left = [trial.name for trial in trials if not trial.is_finished]
-    if left and not trains:
+    if left and not runs.trains:
         raise ValueError(f"{out} has no result yet for {left[0]}, so no rate can be chosen.")
-    results = run_trials(trials, out=out, jobs=jobs)
+    results = run_trials(trials, out=out, jobs=runs.jobs)
     chosen: dict[int, list[Arm]] = {number: [] for number in numbers}
-    for number, with_rates in chosen.items():
+    for number, split in splits.items():
         for arm in arms:
-            rate = best_rate(arm, number, rates, results)
-            with_rates.append(_with_rate(arm, rate, named=False))
-            logger.info("%s, inner split %d: base_lr %g", arm.row, number, rate)
+            rate = best_rate(arm, split.number, runs.rates, results)
+            chosen[number].append(_with_rate(arm, rate, named=False))
+            logger.info("%s, inner split %d: base_lr %g", arm.row, split.number, rate)
     return chosen
 
 

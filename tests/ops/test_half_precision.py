@@ -25,9 +25,23 @@ def test_a_slow_format_is_named_with_the_setting_to_use(without_onednn):
     assert advice.endswith("set --trainer.precision 32-true.")
 
 
-def test_a_format_is_not_slower_than_itself():
-    assert slowdown_on_cpu(torch.float32) < 2
-    assert advise_precision(CPU, torch.float32) is None
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_advice_is_given_exactly_where_a_format_is_slow(dtype):
+    # on any processor either clearly faster than float32 or many times slower
+    assert (advise_precision(CPU, dtype) is None) == (slowdown_on_cpu(dtype) < 2)
+
+
+def test_a_gpu_that_only_emulates_bfloat16_is_named(monkeypatch):
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    advice = "Tesla T4 only emulates bfloat16: set --trainer.precision 16-mixed."
+    assert advise_precision(gpu, torch.bfloat16) == advice
+    assert advise_precision(gpu, torch.float16) is None
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert advise_precision(gpu, torch.bfloat16) is None
 
 
 def test_devices_of_other_kinds_are_not_judged():
