@@ -26,11 +26,7 @@ FRAME_AVERAGING = (
 
 READINGS: dict[str, dict[str, Any]] = {
     "Default": {},
-    "R1 scan added behind the priors, which start at zero": {
-        "classifier.residual": "post_prior",
-        "classifier.prior_init": "zero",
-    },
-    "R1 scan added behind the priors": {"classifier.residual": "post_prior"},
+    "R1 scan added to the tokens before the priors": {"classifier.residual": "single"},
     "R1 both residuals, as printed": {"classifier.residual": "literal"},
     "R2 priors start at zero": {"classifier.prior_init": "zero"},
     "R3 step sizes 0.05 to 1": {"classifier.dt_min": 0.05, "classifier.dt_max": 1.0},
@@ -48,7 +44,7 @@ READINGS: dict[str, dict[str, Any]] = {
     },
     "R8 negative ends of the clip": {"classifier.variation_ends": "negative"},
     "R9 priors in float32": {"classifier.prior_precision": "fp32"},
-    "Priors without a scan": {"classifier.scanner": "none", "classifier.residual": "post_prior"},
+    "Priors without a scan": {"classifier.scanner": "none"},
     "GRU in the scanner's place": {"classifier.scanner": "gru"},
     "Attention in the scanner's place": {"classifier.scanner": "attention"},
 }

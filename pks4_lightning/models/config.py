@@ -1,6 +1,5 @@
 """The configuration of a classifier: one frozen dataclass, filled from YAML or in code."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,7 +15,6 @@ __all__ = [
     "TsmShifts",
     "VariationEnds",
     "ZeroContext",
-    "with_first_reading",
 ]
 
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
@@ -27,29 +25,6 @@ PriorPrecision = Literal["autocast", "fp32"]
 VariationEnds = Literal["zero", "negative"]
 ZeroContext = Literal["self", "previous"]
 TsmShifts = Literal["attention", "block"]
-
-_FIRST_READING = {
-    "scanner": "mamba",
-    "residual": "single",
-    "prior_init": "default",
-    "prior_precision": "autocast",
-    "dt_min": 0.001,
-    "dt_max": 0.1,
-    "zero_context": "self",
-    "variation_ends": "zero",
-    "tsm_shifts": "attention",
-}
-"""The reading of the paper before readings were configurable; independent of the defaults."""
-
-
-def with_first_reading(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete a saved configuration from before readings were configurable.
-
-    Args:
-        saved: Fields of :class:`PKS4Config`.
-    """
-    return {**_FIRST_READING, **saved}
-
 
 Temporal = Literal["pks4", "frame_average", "tsm", "st_adapter", "aim", "evl", "side4video"]
 Network = Literal["videomamba_ti", "videomamba_s", "videomamba_m"]
@@ -118,7 +93,6 @@ class PKS4Config:
             If ``causal``, all of them are past frames.
         zero_context: What a frame is compared with for 0 context frames (Table 8): ``self``, so
             that its variation is zero, or the ``previous`` frame.
-            variation is zero, or the ``previous`` frame.
         variation_ends: The variation to a neighbour beyond the clip: ``zero``, or ``negative``, the
             negated features of the frame, as if the clip were padded with frames of zeros.
         window_size: Side of the correlation's search window in patches; odd (Section 4.2).
@@ -127,11 +101,12 @@ class PKS4Config:
         d_conv: Taps of the scanner's causal convolution over time.
         expand: Inner width of the scanner as a multiple of the backbone's width.
         dt_rank: Rank of the scanner's step size projection. None means width / 16, rounded up.
-        residual: What the scanner's output is added to. ``single``: the tokens before the priors
-            (Equation 5). ``post_prior``: the tokens with their priors (the "+ u" of Equation 25).
-            ``literal``: both, as the two equations are printed.
-        prior_init: Initialisation of the operators' last projections. ``default``: PyTorch's.
-            ``zero``: zero, so that a new module is the identity if ``residual`` is ``post_prior``.
+        residual: What the scanner's output is added to. ``post_prior``: the tokens with their
+            priors (the "+ u" of Equation 25). ``single``: the tokens before the priors (Equation
+            5). ``literal``: both, as the two equations are printed.
+        prior_init: Initialisation of the operators' last projections. ``default``: PyTorch's, with
+            which a new module adds untrained priors to the tokens. ``zero``: zero, so that it is
+            the identity.
         prior_precision: Precision of the reduced features, similarities and differences: that of
             the training (``autocast``), or float32 under any autocast (``fp32``), which preserves
             differences that are small compared with the features.
@@ -176,7 +151,7 @@ class PKS4Config:
     d_conv: int = 4
     expand: int = 2
     dt_rank: int | None = None
-    residual: Residual = "single"
+    residual: Residual = "post_prior"
     prior_init: PriorInit = "default"
     prior_precision: PriorPrecision = "autocast"
     dt_min: float = 0.001
@@ -264,8 +239,8 @@ class PKS4Config:
     def _check_priors_alone(self) -> None:
         if self.residual == "single":
             raise ValueError(
-                "scanner (none) with residual single removes the whole module: set "
-                "residual to post_prior, which keeps the priors."
+                "scanner (none) with residual single removes the whole module: leave residual "
+                "at post_prior, which keeps the priors."
             )
         if not (self.use_variation or self.use_correlation):
             raise ValueError(

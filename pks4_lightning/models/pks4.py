@@ -50,9 +50,8 @@ class PKS4State(NamedTuple):
 class PKS4Module(Hooked):
     """Add kinematic priors to the patch tokens and scan every patch location along time.
 
-    The output projection of a new scanner is zero: with ``residual="single"``, a newly inserted
-    module is the identity. With ``residual="post_prior"``, it is the identity if ``prior_init`` is
-    ``zero``.
+    The output projection of a new scanner is zero, so a newly inserted module adds the priors and
+    nothing else. With ``prior_init="zero"`` or ``residual="single"`` it is the identity.
 
     Args:
         d_model: Width of the tokens.
@@ -72,8 +71,9 @@ class PKS4Module(Hooked):
         dt_rank: Rank of the step size projection. ``None`` means ``ceil(d_model / 16)``.
         dt_min: Smallest initial step size of a KS4 scanner.
         dt_max: Largest initial step size of a KS4 scanner.
-        residual: What the scanner's output is added to. ``single``: the tokens. ``post_prior``: the
-            tokens with their priors. ``literal``: both, as in Equation 25 followed by Equation 5.
+        residual: What the scanner's output is added to. ``post_prior``: the tokens with their
+            priors. ``single``: the tokens. ``literal``: both, as in Equation 25 followed by
+            Equation 5.
         prior_init: Initialisation of the priors' last projections: PyTorch's, or ``zero``.
         prior_precision: ``fp32``: compare frames in float32 whatever the autocast.
         causal: Let the priors use past frames only.
@@ -98,7 +98,7 @@ class PKS4Module(Hooked):
         dt_rank: int | None = None,
         dt_min: float = 0.001,
         dt_max: float = 0.1,
-        residual: Residual = "single",
+        residual: Residual = "post_prior",
         prior_init: PriorInit = "default",
         prior_precision: PriorPrecision = "autocast",
         causal: bool = False,

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pks4_lightning.files import atomic_write, sha256_of
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.config import PKS4Config, with_first_reading
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.suggestions import did_you_mean_path
 

@@ -19,7 +19,8 @@ from torchmetrics import MeanMetric
 
 from pks4_lightning.batch import ClipSource, FrameInput, TokenEncoder, VideoBatch
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.config import PKS4Config, with_first_reading
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
@@ -108,7 +109,7 @@ class VideoClassificationTask(LightningModule):
             classifier = build_classifier(self.config)
         else:
             classifier = build_classifier(self._rebuilt_by)
-            start_from(classifier, self.init_from, label_names=self.label_names)
+            start_from(classifier, self.init_from, config=self.config, label_names=self.label_names)
         classifier.answers_prefixes = self.recipe.prefix_loss > 0
         classifier.freeze(self.recipe.trains)
         # Determined before any wrapper flattens or renames the parameters.

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import atomic_write
+from pks4_lightning.models.saved_reading import note_earlier_residual
 from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.ops.half_precision import advise_precision
 from pks4_lightning.training.task import VideoClassificationTask
@@ -32,11 +34,12 @@ class RunSummary(TaskCallback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and save the table; warn of a slow precision and of too long a warm-up."""
+        """Print and save the table; mention what a user may not expect."""
         if not trainer.is_global_zero:
             return
         resolved = resolve_run(trainer, self.task)
         Console().print(_as_table(resolved))
+        note_earlier_residual(asdict(self.task.config))
         if resolved["warmup_steps"] >= resolved["total_steps"]:
             logger.warning(
                 "The learning rate will not reach its peak: the warm-up takes %d steps and the "

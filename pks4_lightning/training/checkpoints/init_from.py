@@ -2,11 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from pks4_lightning.models.causal_start import as_causal_start
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.saved_reading import different_readings
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
@@ -19,7 +23,11 @@ _HEAD = "head."
 
 
 def start_from(
-    classifier: VideoClassifier, source: str | Path, *, label_names: Sequence[str]
+    classifier: VideoClassifier,
+    source: str | Path,
+    *,
+    config: PKS4Config,
+    label_names: Sequence[str],
 ) -> None:
     """Initialise a classifier with the weights of another training.
 
@@ -29,20 +37,29 @@ def start_from(
     Args:
         classifier: The classifier, with its own initial weights.
         source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`.
+        config: What the classifier was built from. Where it reads the paper differently from the
+            source, a warning says so: the weights fit, but compute another function.
         label_names: Names of the classes to train on.
 
     Raises:
         FileNotFoundError: If the source does not exist.
         ValueError: If it is damaged, or has another architecture.
     """
-    weights, names, is_causal = _read(Path(source))
+    weights, names, trained_as = _read(Path(source))
     own = classifier.state_dict()
-    if classifier.causal and not is_causal:
+    if classifier.causal and not trained_as.get("causal"):
         weights = as_causal_start(weights)
         logger.info(
             "%s uses past and future frames: its taps and offsets are reordered to use past frames "
             "only. This is a warm start; the function changes.",
             source,
+        )
+    if differing := different_readings(trained_as, asdict(config)):
+        logger.warning(
+            "The weights of %s will not compute what they did: %s. Set --model.classifier.%s to "
+            "continue as they were trained.",
+            *(source, "; ".join(differing)),
+            " --model.classifier.".join(each.partition(" there")[0] for each in differing),
         )
     has_same_classes = list(names) == list(label_names)
     if not has_same_classes:
@@ -60,12 +77,11 @@ def start_from(
     )
 
 
-def _read(source: Path) -> tuple[dict[str, Tensor], list[str], bool]:
+def _read(source: Path) -> tuple[dict[str, Tensor], list[str], dict[str, Any]]:
     checkpoint = read_checkpoint(source)
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    is_causal = bool(checkpoint["hyper_parameters"]["classifier"].get("causal"))
-    return weights, list(checkpoint["label_names"]), is_causal
+    return weights, list(checkpoint["label_names"]), checkpoint["hyper_parameters"]["classifier"]
