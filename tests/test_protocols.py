@@ -88,6 +88,23 @@ def test_other_classes_get_a_new_head_and_all_else_is_taken_over(
     assert any("a new head for 4 classes in place of its 8" in line for line in caplog.messages)
 
 
+def test_a_start_with_weights_of_another_reading_warns(tiny_args, trained, tmp_path, caplog):
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    content["hyper_parameters"]["classifier"]["residual"] = "single"
+    old = tmp_path / "old.ckpt"
+    torch.save(content, old)
+    once = ["fit", *tiny_args, "--trainer.fast_dev_run=true", f"--model.init_from={old}"]
+    warnings = {}
+    for residual in ("post_prior", "single"):
+        caplog.clear()
+        run_cli([*once, f"--model.classifier.residual={residual}"])
+        warnings[residual] = [line for line in caplog.messages if "will not compute" in line]
+    assert not warnings["single"]
+    (line,) = warnings["post_prior"]
+    assert f"{old} will not compute what they did: residual single there, post_prior here" in line
+    assert "Set --model.classifier.residual single to" in line
+
+
 @pytest.mark.slow
 def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, trained, tmp_path):
     start = trained / "checkpoints" / "last.ckpt"

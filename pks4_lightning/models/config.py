@@ -20,7 +20,7 @@ __all__ = [
 ClassRoute = Literal["none", "tsm", "token_t1d", "token_shift", "pooled_t1d"]
 ScannerKind = Literal["mamba", "none", "gru", "attention"]
 Residual = Literal["single", "post_prior", "literal"]
-PriorInit = Literal["default", "zero"]
+PriorInit = Literal["default", "small", "zero"]
 PriorPrecision = Literal["autocast", "fp32"]
 VariationEnds = Literal["zero", "negative"]
 ZeroContext = Literal["self", "previous"]
@@ -105,8 +105,8 @@ class PKS4Config:
             priors (the "+ u" of Equation 25). ``single``: the tokens before the priors (Equation
             5). ``literal``: both, as the two equations are printed.
         prior_init: Initialisation of the operators' last projections. ``default``: PyTorch's, with
-            which a new module adds untrained priors to the tokens. ``zero``: zero, so that it is
-            the identity.
+            which a new module adds untrained priors to the tokens. ``small``: a tenth of these
+            values, near the identity. ``zero``: zero, the identity.
         prior_precision: Precision of the reduced features, similarities and differences: that of
             the training (``autocast``), or float32 under any autocast (``fp32``), which preserves
             differences that are small compared with the features.

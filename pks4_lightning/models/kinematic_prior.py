@@ -55,8 +55,8 @@ class KinematicPriorEncoder(nn.Module):
         use_correlation: Include the correlation operator.
         use_variation: Include the variation operator.
         causal: Use past neighbouring frames only.
-        zero_init: Initialise the operators' last projections with zero, so that a new encoder is
-            the identity. Off: PyTorch's initialisation.
+        init_scale: Factor on PyTorch's initial values of the operators' last projections; with
+            zero, a new encoder is the identity.
         zero_context: What ``context_frames`` 0 compares a frame with: itself, or the previous one.
         variation_ends: How the variation operator treats neighbours beyond the clip.
         precision: ``fp32``: reduce and compare in float32 whatever the autocast.
@@ -72,7 +72,7 @@ class KinematicPriorEncoder(nn.Module):
         use_correlation: bool = True,
         use_variation: bool = True,
         causal: bool = False,
-        zero_init: bool = False,
+        init_scale: float = 1.0,
         zero_context: ZeroContext = "self",
         variation_ends: VariationEnds = "zero",
         precision: PriorPrecision = "autocast",
@@ -101,9 +101,8 @@ class KinematicPriorEncoder(nn.Module):
             if use_variation
             else None
         )
-        if zero_init:
-            for operator in self._operators():
-                operator.aggregate.reset_to_zero()
+        for operator in self._operators():
+            operator.aggregate.scale(init_scale)
 
     def forward(self, x: Float[Tensor, "B T D H W"]) -> Float[Tensor, "B T D H W"]:
         """Return the features with their kinematic priors added."""
@@ -361,17 +360,16 @@ class _OffsetAggregation(nn.Module):
         self.refine = nn.Sequential(
             _conv_norm_relu(d_prior, d_prior), _conv_norm_relu(d_prior, d_prior)
         )
-        # The up-projection has an ordinary initialisation: with a zero one, the layers before it
-        # have no gradient at first, and the module learned less in all our experiments.
         self.join = nn.Sequential(
             _conv_norm_relu(num_offsets * d_prior, d_prior),
             nn.Conv2d(d_prior, d_model, kernel_size=1),
         )
 
-    def reset_to_zero(self) -> None:
-        """Set the up-projection to zero."""
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Multiply the up-projection."""
         for parameter in self.join[1].parameters():
-            nn.init.zeros_(parameter)
+            parameter.mul_(factor)
 
     def forward(self, x: Float[Tensor, "B T O M H W"]) -> Float[Tensor, "B T D H W"]:
         refined = _per_frame(self.refine, x)

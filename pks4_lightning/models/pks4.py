@@ -36,6 +36,8 @@ from pks4_lightning.own_code import own_class
 
 __all__ = ["PKS4Module", "PKS4State"]
 
+_PRIOR_SCALES: dict[PriorInit, float] = {"default": 1.0, "small": 0.1, "zero": 0.0}
+
 
 class PKS4State(NamedTuple):
     """The state of the module for a stream; initially zeros."""
@@ -74,7 +76,8 @@ class PKS4Module(Hooked):
         residual: What the scanner's output is added to. ``post_prior``: the tokens with their
             priors. ``single``: the tokens. ``literal``: both, as in Equation 25 followed by
             Equation 5.
-        prior_init: Initialisation of the priors' last projections: PyTorch's, or ``zero``.
+        prior_init: Initialisation of the priors' last projections: PyTorch's, a tenth of it
+            (``small``), or ``zero``.
         prior_precision: ``fp32``: compare frames in float32 whatever the autocast.
         causal: Let the priors use past frames only.
     """
@@ -113,7 +116,7 @@ class PKS4Module(Hooked):
             use_correlation=use_correlation,
             use_variation=use_variation,
             causal=causal,
-            zero_init=prior_init == "zero",
+            init_scale=_PRIOR_SCALES[prior_init],
             zero_context=zero_context,
             variation_ends=variation_ends,
             precision=prior_precision,

@@ -20,8 +20,8 @@ from torchmetrics import MeanMetric
 from pks4_lightning.batch import ClipSource, FrameInput, TokenEncoder, VideoBatch
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.models.resolve import preprocessing_of, resolve_backbone_config
+from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.init_from import start_from
 from pks4_lightning.training.checkpoints.reading import check_label_names, check_state_dict

@@ -23,7 +23,7 @@ CLASSIFIER = {
     "window_size": 9,
     "d_state": 16,
     "bidirectional": False,
-    "residual": "single",
+    "residual": "post_prior",
 }
 RECIPE = {
     "min_lr": 1e-6,

@@ -64,7 +64,7 @@ def test_readings_stand_beside_tables_or_alone(ablate, capsys):
     assert main([*alone, "--print", "--readings"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == num_readings
-    assert sum("--model.classifier.residual post_prior" in line for line in lines) == 3
+    assert sum("--model.classifier.residual" in line for line in lines) == 2
 
 
 def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):

@@ -63,14 +63,14 @@ def test_attention_along_time_is_four_projections_and_two_products_of_all_frames
 
 def test_priors_cost_the_same_with_and_without_the_scanner(tiny):
     parts = counts(tiny())
-    alone = counts(tiny(scanner="none", residual="post_prior"))
+    alone = counts(tiny(scanner="none"))
     assert alone == {name: part for name, part in parts.items() if name != "KS4 scanner"}
 
 
 @pytest.mark.parametrize(
     ("settings", "reading"),
     [
-        ({}, {"residual": "post_prior"}),
+        ({}, {"residual": "single"}),
         ({}, {"prior_init": "zero"}),
         ({}, {"dt_min": 0.05, "dt_max": 1.0}),
         ({}, {"variation_ends": "negative"}),

@@ -60,9 +60,9 @@ def test_the_first_arm_is_the_unchanged_model():
 
 
 def test_one_arm_differs_from_the_priors_alone_only_in_the_scan():
-    alone, with_scan = (
+    with_scan, alone = (
         PKS4Config(**settings_of(arm, "directions")["model"]["classifier"])
-        for arm in evidence_arms(["priors", "priors_scan"])
+        for arm in evidence_arms(["priors", "full"])
     )
     assert dataclasses.replace(alone, scanner="mamba") == with_scan
 

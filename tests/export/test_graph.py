@@ -26,7 +26,6 @@ TOWER = {
         {"scanner": "attention", "residual": "literal", "class_route": "tsm"},
         {
             "scanner": "none",
-            "residual": "post_prior",
             "variation_ends": "negative",
             "prior_precision": "fp32",
             "class_route": "tsm",

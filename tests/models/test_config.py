@@ -33,13 +33,12 @@ from pks4_lightning.models.config import PKS4Config
         ({"dt_min": 0.0}, r"dt_min \(0.0\) must be positive and at most dt_max \(0.1\)"),
         ({"dt_min": 0.2}, r"dt_min \(0.2\) must be positive and at most dt_max \(0.1\)"),
         (
-            {"scanner": "none"},
-            r"scanner \(none\) with residual single .*set residual to post_prior",
+            {"scanner": "none", "residual": "single"},
+            r"scanner \(none\) with residual single .*leave residual at post_prior",
         ),
         (
             {
                 "scanner": "none",
-                "residual": "post_prior",
                 "use_variation": False,
                 "use_correlation": False,
             },

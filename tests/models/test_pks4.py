@@ -24,10 +24,22 @@ def tokens(draw):
     return draw(2, 5, 7, D)
 
 
-def test_a_new_module_is_the_identity_yet_gradients_reach_the_scanner(tokens):
-    module = make_module()
+@pytest.mark.parametrize("settings", [{"residual": "single"}, {"prior_init": "zero"}], ids=str)
+def test_a_new_module_can_be_the_identity_and_gradients_reach_the_scanner(tokens, settings):
+    module = make_module(**settings)
     y = run(module, tokens)
     torch.testing.assert_close(y, tokens, rtol=0, atol=0)
+    y.square().sum().backward()
+    assert module.scanner.out_proj.weight.grad.abs().sum() > 0
+
+
+def test_a_new_module_adds_the_priors_and_its_scanner_learns(tokens):
+    module = make_module()
+    y = run(module, tokens)
+    grid = tokens[:, :, 1:].unflatten(2, GRID).permute(0, 1, 4, 2, 3)
+    with_priors = module.prior_encoder(grid).permute(0, 1, 3, 4, 2).flatten(2, 3)
+    torch.testing.assert_close(y[:, :, 1:], with_priors, rtol=0, atol=0)
+    assert not torch.equal(with_priors, tokens[:, :, 1:])
     y.square().sum().backward()
     assert module.scanner.out_proj.weight.grad.abs().sum() > 0
 
@@ -94,7 +106,7 @@ def test_bidirectional_is_a_forward_and_a_reversed_scan_added(randomise, tokens)
 
 
 def test_literal_residual_adds_the_scanners_input_too(randomise, tokens):
-    module = randomise(make_module()).eval()
+    module = randomise(make_module(residual="single")).eval()
     single = run(module, tokens)
     grid = tokens[:, :, 1:].unflatten(2, GRID).permute(0, 1, 4, 2, 3)
     scanned = module.prior_encoder(grid).permute(0, 1, 3, 4, 2).flatten(2, 3)

@@ -43,13 +43,13 @@ def test_exported_weights_are_those_of_the_checkpoint_to_the_bit(trained, export
 def test_an_export_keeps_its_reading_and_an_older_one_the_first(trained, tmp_path):
     content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     saved = content["hyper_parameters"]["classifier"]
-    saved |= {"residual": "post_prior", "variation_ends": "negative", "dt_max": 0.5}
+    saved |= {"residual": "literal", "variation_ends": "negative", "dt_max": 0.5}
     torch.save(content, tmp_path / "other.ckpt")
     out = tmp_path / "out"
     assert main(["export-weights", f"--ckpt_path={tmp_path / 'other.ckpt'}", f"--out={out}"]) == 0
     config, _, _ = read_export(out)
     assert (config.residual, config.variation_ends, config.dt_max) == (
-        "post_prior",
+        "literal",
         "negative",
         0.5,
     )

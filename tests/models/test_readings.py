@@ -33,12 +33,12 @@ READINGS = {
         for residual in ("single", "post_prior", "literal")
         if (scanner, residual) != ("none", "single")
     },
-    "variation alone": ({"use_correlation": False, "residual": "post_prior"}, {}),
-    "correlation alone": ({"use_variation": False, "residual": "post_prior"}, {}),
-    "no prior": ({**BARE, "residual": "post_prior"}, {}),
+    "variation alone": ({"use_correlation": False}, {}),
+    "correlation alone": ({"use_variation": False}, {}),
+    "no prior": (BARE, {}),
     "two GRUs": ({"scanner": "gru", "bidirectional": True}, {}),
-    "two scans": ({"bidirectional": True, "residual": "post_prior"}, {}),
-    "causal": ({"causal": True, "residual": "post_prior"}, {"offsets": (-2, -1, 0)}),
+    "two scans": ({"bidirectional": True}, {}),
+    "causal": ({"causal": True}, {"offsets": (-2, -1, 0)}),
     "no context, itself": ({"context_frames": 0}, {"offsets": (0,)}),
     "no context, previous": (
         {"context_frames": 0, "zero_context": "previous"},
@@ -73,7 +73,7 @@ def test_equals_the_equations_forward_and_in_every_gradient(randomise, draw, rea
     leaves = {"patches": patches, **dict(module.named_parameters())}
     our_gradients = torch.autograd.grad(ours, list(leaves.values()), cotangent)
 
-    residual = settings.get("residual", "single")
+    residual = settings.get("residual", "post_prior")
     by_equations = pks4_by_equations(
         dict(module.named_parameters()), patches, residual=residual, **in_equations
     )
@@ -86,11 +86,11 @@ def test_equals_the_equations_forward_and_in_every_gradient(randomise, draw, rea
 
 
 @pytest.mark.parametrize("scanner", ["mamba", "gru", "attention", "none"])
-def test_post_prior_with_a_zero_start_is_the_identity_and_every_prior_learns_at_once(
+def test_a_module_with_a_zero_start_is_the_identity_and_every_prior_learns_at_once(
     make_classifier, draw, scanner
 ):
     """With ``single``, the priors' first gradient is zero; here it reaches their last layer."""
-    settings = {"scanner": scanner, "residual": "post_prior", "prior_init": "zero"}
+    settings = {"scanner": scanner, "prior_init": "zero"}
     classifier = make_classifier(fresh=True, class_route="none", **settings).train()
     video = draw(2, 3, 4, 32, 32)
     plain = make_classifier(fresh=True, class_route="none", use_scanner=False, **BARE)
@@ -104,16 +104,17 @@ def test_post_prior_with_a_zero_start_is_the_identity_and_every_prior_learns_at_
         assert operator.aggregate.join[1].weight.grad.any()
 
 
-def test_a_zero_start_of_the_priors_draws_the_same_weights_elsewhere():
+@pytest.mark.parametrize(("prior_init", "scale"), [("small", 0.1), ("zero", 0.0)])
+def test_another_start_scales_the_priors_last_projections_alone(prior_init, scale):
     starts = []
-    for prior_init in ("default", "zero"):
+    for init in ("default", prior_init):
         torch.manual_seed(0)
-        starts.append(PKS4Module(D, prior_init=prior_init).state_dict())
-    differing = {name for name in starts[0] if not torch.equal(starts[0][name], starts[1][name])}
-    assert {name.rpartition("aggregate.")[2] for name in differing} == {
-        "join.1.weight",
-        "join.1.bias",
-    }
+        starts.append(PKS4Module(D, prior_init=init).state_dict())
+    for name, default in starts[0].items():
+        is_last = ".aggregate.join.1." in name
+        expected = scale * default if is_last else default
+        torch.testing.assert_close(starts[1][name], expected, rtol=1e-6, atol=0)
+    assert sum(".aggregate.join.1." in name for name in starts[0]) == 4
 
 
 def test_step_sizes_start_log_uniformly_between_their_bounds():
@@ -171,7 +172,8 @@ def test_attention_along_time_knows_the_order_of_frames(randomise, draw):
     [
         {"scanner": "gru"},
         {"scanner": "attention"},
-        {"scanner": "none", "residual": "post_prior"},
+        {"scanner": "none"},
+        {"residual": "single"},
         {"class_route": "tsm", "tsm_shifts": "block"},
         {"prior_precision": "fp32", "variation_ends": "negative"},
     ],

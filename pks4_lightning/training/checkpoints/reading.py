@@ -9,8 +9,8 @@ from unicodedata import normalize
 import torch
 from torch import Tensor
 
-from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.models.pretrained import find_export
+from pks4_lightning.models.saved_reading import with_first_reading
 from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.checkpoints.checksum import check_seal
 from pks4_lightning.training.checkpoints.exported import exported_checkpoint
