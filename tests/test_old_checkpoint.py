@@ -12,6 +12,7 @@ import yaml
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.cli.settings import saved_settings
+from pks4_lightning.models.saved_reading import _note_once
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from pks4_lightning.training.task import VideoClassificationTask
 
@@ -156,3 +157,13 @@ def test_it_resumes_within_its_epoch_as_before(old, tmp_path, monkeypatch):
     assert found == pytest.approx(VALIDATION, rel=1e-5)
     again = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert list(again["callbacks"]) == list(old_checkpoint()["callbacks"])
+
+
+def test_a_configuration_with_the_first_residual_says_that_the_default_has_changed(
+    tiny_args, caplog
+):
+    caplog.set_level("INFO", logger="pks4_lightning")
+    _note_once.cache_clear()
+    run_cli(["fit", *tiny_args, "--trainer.fast_dev_run=true", "--model.classifier.residual=single"])
+    (line,) = [line for line in caplog.messages if "residual: single" in line]
+    assert "new classifiers have post_prior" in line
