@@ -164,6 +164,8 @@ def test_a_configuration_with_the_first_residual_says_that_the_default_has_chang
 ):
     caplog.set_level("INFO", logger="pks4_lightning")
     _note_once.cache_clear()
-    run_cli(["fit", *tiny_args, "--trainer.fast_dev_run=true", "--model.classifier.residual=single"])
+    run_cli(
+        ["fit", *tiny_args, "--trainer.fast_dev_run=true", "--model.classifier.residual=single"]
+    )
     (line,) = [line for line in caplog.messages if "residual: single" in line]
     assert "new classifiers have post_prior" in line

@@ -26,9 +26,12 @@ FRAME_AVERAGING = (
 
 READINGS: dict[str, dict[str, Any]] = {
     "Default": {},
-    "R1 scan added to the tokens before the priors": {"classifier.residual": "single"},
+    "R1 scan added to the tokens before the priors": {
+        "classifier.residual": "single",
+        "classifier.prior_init": "default",
+    },
     "R1 both residuals, as printed": {"classifier.residual": "literal"},
-    "R2 priors start at a tenth": {"classifier.prior_init": "small"},
+    "R2 priors start at PyTorch's values": {"classifier.prior_init": "default"},
     "R2 priors start at zero": {"classifier.prior_init": "zero"},
     "R3 step sizes 0.05 to 1": {"classifier.dt_min": 0.05, "classifier.dt_max": 1.0},
     "R4 embeddings at the full rate": {"recipe.embedding_rate": "full"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pks4_lightning.cli.settings import Settings, resolve
+from pks4_lightning.models.saved_reading import FIRST_READING
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["config_hash", "require_data", "training_hash"]
@@ -69,7 +70,7 @@ def require_data(settings: Settings) -> None:
 
 
 def _digest(settings: Settings, *, without: frozenset[str]) -> str:
-    """Hash settings that differ from their defaults, so that new settings change no hash."""
+    """Hash settings that differ from their first defaults, so that new settings change no hash."""
     defaults = _defaults()
     kept = {
         name: value
@@ -81,9 +82,14 @@ def _digest(settings: Settings, *, without: frozenset[str]) -> str:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """Return the defaults by dotted name; the number of classes has none."""
+    """Return the defaults by dotted name; the number of classes has none.
+
+    Where a default has changed since, it is the first one: otherwise results from before and after
+    the change would have equal hashes.
+    """
     defaults = dict(_flat(resolve(["--model.classifier.num_classes", "1"])))
     del defaults["model.classifier.num_classes"]
+    defaults |= {f"model.classifier.{name}": value for name, value in FIRST_READING.items()}
     return defaults
 
 

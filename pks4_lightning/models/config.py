@@ -104,9 +104,10 @@ class PKS4Config:
         residual: What the scanner's output is added to. ``post_prior``: the tokens with their
             priors (the "+ u" of Equation 25). ``single``: the tokens before the priors (Equation
             5). ``literal``: both, as the two equations are printed.
-        prior_init: Initialisation of the operators' last projections. ``default``: PyTorch's, with
-            which a new module adds untrained priors to the tokens. ``small``: a tenth of these
-            values, near the identity. ``zero``: zero, the identity.
+        prior_init: Initialisation of the operators' last projections (Section 3.5.2).
+            ``default``: PyTorch's, with which untrained priors are almost as large as the tokens.
+            ``small``: a tenth of these values, so that a new module is near the identity.
+            ``zero``: zero, exactly the identity.
         prior_precision: Precision of the reduced features, similarities and differences: that of
             the training (``autocast``), or float32 under any autocast (``fp32``), which preserves
             differences that are small compared with the features.
@@ -152,7 +153,7 @@ class PKS4Config:
     expand: int = 2
     dt_rank: int | None = None
     residual: Residual = "post_prior"
-    prior_init: PriorInit = "default"
+    prior_init: PriorInit = "small"
     prior_precision: PriorPrecision = "autocast"
     dt_min: float = 0.001
     dt_max: float = 0.1

@@ -53,7 +53,8 @@ class PKS4Module(Hooked):
     """Add kinematic priors to the patch tokens and scan every patch location along time.
 
     The output projection of a new scanner is zero, so a newly inserted module adds the priors and
-    nothing else. With ``prior_init="zero"`` or ``residual="single"`` it is the identity.
+    nothing else. They start small: it is near the identity, and exactly the identity with
+    ``prior_init="zero"`` or ``residual="single"``.
 
     Args:
         d_model: Width of the tokens.
@@ -76,8 +77,8 @@ class PKS4Module(Hooked):
         residual: What the scanner's output is added to. ``post_prior``: the tokens with their
             priors. ``single``: the tokens. ``literal``: both, as in Equation 25 followed by
             Equation 5.
-        prior_init: Initialisation of the priors' last projections: PyTorch's, a tenth of it
-            (``small``), or ``zero``.
+        prior_init: Initialisation of the priors' last projections: PyTorch's (``default``), a tenth
+            of it (``small``), or ``zero``.
         prior_precision: ``fp32``: compare frames in float32 whatever the autocast.
         causal: Let the priors use past frames only.
     """
@@ -102,7 +103,7 @@ class PKS4Module(Hooked):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         residual: Residual = "post_prior",
-        prior_init: PriorInit = "default",
+        prior_init: PriorInit = "small",
         prior_precision: PriorPrecision = "autocast",
         causal: bool = False,
     ) -> None:

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["different_readings", "note_earlier_residual", "with_first_reading"]
+__all__ = ["FIRST_READING", "different_readings", "note_earlier_residual", "with_first_reading"]
 
 logger = logging.getLogger(__name__)
 
-_FIRST_READING = {
+FIRST_READING = {
     "scanner": "mamba",
     "residual": "single",
     "prior_init": "default",
@@ -32,7 +32,7 @@ def with_first_reading(saved: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         saved: Fields of :class:`PKS4Config`.
     """
-    completed = {**_FIRST_READING, **saved}
+    completed = {**FIRST_READING, **saved}
     note_earlier_residual(completed)
     return completed
 

@@ -55,7 +55,9 @@ def test_the_cases_cover_all_families():
     }
 
 
-def test_a_module_that_starts_at_zero_changes_nothing_and_the_tower_is_transformers_own(make, case, video):
+def test_a_module_that_starts_at_zero_changes_nothing_and_the_tower_is_transformers_own(
+    make, case, video
+):
     classifier = make(fresh=True, class_route="none", prior_init="zero").eval()
     passed = []
     handle = classifier.pks4.register_forward_hook(lambda _, args, y: passed.append((args[0], y)))
