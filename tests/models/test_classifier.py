@@ -331,8 +331,8 @@ def test_compile_is_asked_of_the_classifier_and_keeps_its_keys(make_classifier):
     assert compiled.state_dict().keys() == plain.state_dict().keys()
 
 
-# logits of make_classifier(residual=...).eval() for `video`, with precision=6; update them only with
-# an explanation of why the model's numbers changed
+# logits of make_classifier(residual=...).eval() for `video`, printed with
+# torch.set_printoptions(precision=6); update them only with an explanation of why they changed
 GOLDEN = {
     "single": [
         [0.043167, 0.104939, -0.469092, -0.535383, -0.070904],
