@@ -59,4 +59,3 @@ def test_views_are_a_setting_of_the_test_alone(base):
 def test_a_changed_setting_changes_the_hash(base):
     one, other = hashes(*base), hashes(*base, "--model.classifier.context_frames=2")
     assert not set(one) & set(other)
-
