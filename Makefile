@@ -90,9 +90,9 @@ types: $(READY)  ## check static types
 imports: $(READY)  ## check which packages import which
 	$(BIN)/lint-imports
 
-OTHERS := machine answers evidence few_clips prior_start gpu_training
+LEFT_OUT := machine answers evidence few_clips prior_start gpu_training
 bench: $(READY)  ## run every benchmark that needs neither a data set nor a GPU (more than an hour)
-	@for script in $(filter-out $(OTHERS:%=benchmarks/%.py),$(wildcard benchmarks/*.py)); do \
+	@for script in $(filter-out $(LEFT_OUT:%=benchmarks/%.py),$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 # The GPU measurements in benchmarks/results; install mamba-ssm first to compare our scan with it.

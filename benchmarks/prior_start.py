@@ -20,8 +20,7 @@ if __name__ == "__main__":
     settings = resolve([*others, "--data.token_cache", "null"])
     data = data_module(settings)
     data.setup("fit")
-    pixels = next(iter(data.train_dataloader()))["video"]
-    video = data.normalisation.normalise(pixels / 255)
+    video = data.to_model_input(next(iter(data.train_dataloader())))
     rows = []
     for start in ("default", "small", "zero"):
         config = PKS4Config(**settings["model"]["classifier"] | {"prior_init": start})

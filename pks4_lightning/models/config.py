@@ -105,7 +105,7 @@ class PKS4Config:
             priors (the "+ u" of Equation 25). ``single``: the tokens before the priors (Equation
             5). ``literal``: both, as the two equations are printed.
         prior_init: Initialisation of the operators' last projections (Section 3.5.2).
-            ``default``: PyTorch's, with which untrained priors are almost as large as the tokens.
+            ``default``: PyTorch's, with which untrained priors have much of the tokens' norm.
             ``small``: a tenth of these values, so that a new module is near the identity.
             ``zero``: zero, exactly the identity.
         prior_precision: Precision of the reduced features, similarities and differences: that of

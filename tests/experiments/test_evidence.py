@@ -22,6 +22,7 @@ from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.results import read_results
 from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.saved_reading import FIRST_READING
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.learning.tokens import check_tokens
 
@@ -59,12 +60,18 @@ def test_the_first_arm_is_the_unchanged_model():
     assert evidence_arms(["average", "full"])[0] == full
 
 
-def test_one_arm_differs_from_the_priors_alone_only_in_the_scan():
-    with_scan, alone = (
-        PKS4Config(**settings_of(arm, "directions")["model"]["classifier"])
-        for arm in evidence_arms(["priors", "full"])
-    )
-    assert dataclasses.replace(alone, scanner="mamba") == with_scan
+def config_of(key):
+    (arm,) = evidence_arms([key])
+    return PKS4Config(**settings_of(arm, "directions")["model"]["classifier"])
+
+
+@pytest.mark.parametrize(("key", "alone"), [("full", "priors"), ("unscaled", "priors_unscaled")])
+def test_an_arm_differs_from_its_priors_alone_only_in_the_scan(key, alone):
+    assert dataclasses.replace(config_of(alone), scanner="mamba") == config_of(key)
+
+
+def test_one_arm_has_the_first_reading():
+    assert dataclasses.replace(config_of("full"), **FIRST_READING) == config_of("single")
 
 
 @pytest.fixture
