@@ -15,14 +15,22 @@ from pks4_lightning.experiments.evidence.report import report, save_figures
 if __name__ == "__main__":
     parser = arguments("Join recorded predictions and compare the arms.")
     parser.add_argument("files", nargs="+", type=Path, help="of one task, from evidence.py --json")
-    parser.add_argument("--arms", nargs="+", choices=arm_keys(), help="default: all in the files")
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--arms", nargs="+", choices=arm_keys(), help="default: all in the files")
+    some.add_argument("--table", type=int, help="the rows of this table of the paper")
     parser.add_argument("--title", required=True, help="of the table and the figures")
     parser.add_argument("--out", type=Path, help="file for the joined predictions")
     options = parser.parse_args()
     clips, answers = join_answers(options.files)
     if options.out is not None:
         write_answers(options.out, clips, answers)
-    right = correct(clips, answers, [arm.name for arm in evidence_arms(options.arms or ())])
+    rows = [arm.name for arm in evidence_arms(options.arms or ())]
+    if options.table is not None:
+        known = dict.fromkeys(row for row, _ in answers)
+        rows = [row for row in known if row.startswith(f"Table {options.table}, ")]
+        if not rows:
+            parser.error(f"no file has rows of Table {options.table}")
+    right = correct(clips, answers, rows)
     chance = 1 / len({clip.label for clip in clips})
     tables, figures = report(right, clips, title=options.title, chance=chance)
     write_rows(options.json, tables)

@@ -21,7 +21,7 @@ from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
 from pks4_lightning.experiments.folds import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
-from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
+from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_trials
 from pks4_lightning.experiments.results import print_tables, results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
@@ -112,8 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
     results = run_trials(trials, out=out, jobs=arguments.jobs)
-    for title, rows in _by_table(arms).items():
-        print_tables(results_table(rows, results, title=title))
+    for table, rows in by_table(arms).items():
+        print_tables(results_table(rows, results, title=_title(table)))
     logger.info("%s", out / RESULTS)
 
 
@@ -138,7 +138,8 @@ def _cross_validate(
         jobs=arguments.jobs,
     ).right
     summary = {}
-    for title, of_table in _by_table(arms).items():
+    for table, of_table in by_table(arms).items():
+        title = _title(table)
         rows = compare({arm.name: right[arm.row] for arm in of_table})
         summary[title] = rows
         print_tables(comparison_table(rows, title=title))
@@ -147,9 +148,5 @@ def _cross_validate(
     logger.info("%s/{results.csv,answers.csv,comparison.json}", arguments.out)
 
 
-def _by_table(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
-    tables: dict[str, list[Arm]] = {}
-    for arm in arms:
-        title = f"Table {arm.table}" if arm.table else "Readings"
-        tables.setdefault(title, []).append(arm)
-    return tables
+def _title(table: int) -> str:
+    return f"Table {table}" if table else "Readings"

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from pks4_lightning.cli.arguments import add_rates, add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
+from pks4_lightning.experiments.ablations import TABLES, ablation_arms
+from pks4_lightning.experiments.comparison import Right
 from pks4_lightning.experiments.cross_validation import CrossValidation, cross_validate, hold_out
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.priors import priors_picture
 from pks4_lightning.experiments.evidence.probes import probe_clips
-from pks4_lightning.experiments.evidence.report import report, save_figures
+from pks4_lightning.experiments.evidence.report import report_tables, save_figures
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
+from pks4_lightning.experiments.model_cost import num_blocks
+from pks4_lightning.experiments.plan import by_table
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import atomic_write
 
@@ -33,6 +37,7 @@ examples:
   pks4 evidence --data.root /data/EgoGestAR/testvideo --arms --probes      # trains nothing
   pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/motion
   pks4 evidence --data.root data/motion --task motion --out runs/motion
+  pks4 evidence --data.root data/motion --task motion --out runs/motion --table 5 6 8 9
 The folder holds the clips and index.csv with the columns path, label and group; for --task motion,
 it is made by `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit` may
 follow; it applies to all arms. Finished runs are not repeated: call the command again with more
@@ -56,9 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arms",
         nargs="*",
-        default=arm_keys(),
         metavar="ARM",
-        help=f"any of {', '.join(arm_keys())}; default: all; with --probes also none",
+        help=f"any of {', '.join(arm_keys())}; default: all, with --table none; with --probes also "
+        "none",
+    )
+    parser.add_argument(
+        "--table",
+        type=int,
+        nargs="+",
+        default=[],
+        help=f"also the rows of the paper's ablations: any of {', '.join(map(str, TABLES))}",
     )
     parser.add_argument(
         "--task",
@@ -101,13 +113,18 @@ def run(arguments: argparse.Namespace) -> None:
             f"--folds ({arguments.folds}) applies to gestures only: the task {arguments.task} has "
             "a training and a test split. Leave the option out."
         )
-    if not arguments.arms and not arguments.probes:
+    keys = arguments.arms
+    if keys is None:
+        keys = [] if arguments.table else arm_keys()
+    if not keys and not arguments.table and not arguments.probes:
         raise ValueError("--arms names none: name one, leave it out for all, or add --probes.")
-    arms = evidence_arms(arguments.arms)
     cache = ("--data.token_cache", str((arguments.out / "tokens").absolute()))
     shared = ("--data.train", task.table, *_NO_CHOICE, *cache, *task.arguments)
     base = ["--config", _CONFIG, *shared, *arguments.settings]
     settings = resolve(base)
+    arms = evidence_arms(keys)
+    if arguments.table:
+        arms += ablation_arms(arguments.table, num_blocks=num_blocks(settings))
     require_data(settings)
     data = settings["data"]
     clips = evidence_clips(Path(data["root"], data["train"]), task)
@@ -127,11 +144,15 @@ def run(arguments: argparse.Namespace) -> None:
         found = hold_out(arms, clips, **how)
     else:
         found = cross_validate(arms, clips, num_folds=num_folds, **how)
-    right = {arm.name: found.right[arm.row] for arm in arms}
+    rows: dict[int, Right] = {
+        number: {arm.name: found.right[arm.row] for arm in of_table}
+        for number, of_table in by_table(arms).items()
+    }
     if arguments.probes:
-        right |= probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
+        probes = probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
+        rows[0] = {**rows.get(0, {}), **probes}
     title, chance = f"{arguments.task}, {data['num_frames']} frames", 1 / len(task.classes)
-    tables, figures = report(right, found.clips, title=title, chance=chance)
+    tables, figures = report_tables(rows, found.clips, title=title, chance=chance)
     with atomic_write(arguments.out / "comparison.json") as path:
         path.write_text(json.dumps(tables, indent=1) + "\n")
     priors = priors_picture(found.trials, found.clips, root=Path(data["root"]))

@@ -11,7 +11,7 @@ from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.experiments.settings import training_hash
 from pks4_lightning.paper.tables import Row
 
-__all__ = ["Arm", "Fold", "Trial", "by_training", "commands_of", "plan_trials"]
+__all__ = ["Arm", "Fold", "Trial", "by_table", "by_training", "commands_of", "plan_trials"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,21 @@ def plan_trials(
             fit = ("fit", *base, *arm.arguments, *fold.arguments, *repeat, *start)
             trials.append(Trial(arm, seed, fit, resolved, folder, fold.number))
     return trials
+
+
+def by_table(arms: Iterable[Arm]) -> dict[int, list[Arm]]:
+    """Group arms by the paper's table they belong to.
+
+    Args:
+        arms: Arms in any order.
+
+    Returns:
+        The arms of each table, by its number; 0 for those that belong to none.
+    """
+    tables: dict[int, list[Arm]] = {}
+    for arm in arms:
+        tables.setdefault(arm.table, []).append(arm)
+    return tables
 
 
 def by_training(trials: Iterable[Trial]) -> list[list[Trial]]:

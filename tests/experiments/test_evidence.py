@@ -99,6 +99,7 @@ def gestures(motion_set, tmp_path):
         (["--data.train", "other.csv"], "There is no table of clips"),
         (["--folds", "2", "--show"], "has no fold yet that all rows have finished"),
         (["--arms"], "--arms names none: name one"),
+        (["--table", "3"], "Table 3 is not an ablation"),
         (["--task", "motion"], "There is no table of clips"),
         (["--task", "motion", "--data.train", "index.csv"], "no clip of the split 'train'"),
         (["--task", "motion", "--folds", "5"], "--folds (5) applies to gestures"),
@@ -269,16 +270,20 @@ def test_the_motion_bench_is_reported_by_amplitude(motion_set, tmp_path, capsys)
     out = tmp_path / "out"
     command = ["evidence", "--task", "motion", "--data.root", str(data), "--out", str(out)]
     rates = ["--rates", "0.032", "0.0001", "--jobs", "2"]
-    assert main([*command, *TINY_TOWER, "--arms", "full", "average", *rates]) == 0
+    arms = ["--arms", "full", "average", "--table", "8"]
+    assert main([*command, *TINY_TOWER, *arms, *rates]) == 0
     assert_the_best_rates_are_used(out)
     tables = json.loads((out / "comparison.json").read_text())
     titles = ["motion, 8 frames", "motion, 8 frames, 6 px", "motion, 8 frames, 12 px"]
-    assert list(tables) == titles
-    assert [[row["clips"] for row in table] for table in tables.values()] == [
-        [16] * 2,
-        [8] * 2,
-        [8] * 2,
-    ]
+    of_table = [title.replace("frames", "frames, Table 8") for title in titles]
+    assert list(tables) == [*titles, *of_table]
+    for title, num_clips in zip(tables, [16, 8, 8] * 2, strict=True):
+        num_rows = 4 if "Table" in title else 2
+        assert [row["clips"] for row in tables[title]] == [num_clips] * num_rows
+    # four context frames are the default: trained once
+    assert [row["row"] for row in tables[of_table[0]]] == ["0", "2", "4", "6"]
+    assert tables[of_table[0]][2]["top1"] == tables[titles[0]][0]["top1"]
+    assert len(list(out.glob("*/seed0"))) == 5
     with (out / "answers.csv").open(newline="") as file:
         answers = list(csv.DictReader(file))
     for row in tables[titles[0]]:
@@ -294,6 +299,6 @@ def test_the_motion_bench_is_reported_by_amplitude(motion_set, tmp_path, capsys)
         right = sum(line["label"] == line[average] for line in chosen)
         assert tables[title][1]["top1"] == pytest.approx(right / 8)
         assert tables[title][1]["top1"] <= 0.5
-    for name in ("comparison", "amplitudes", "priors"):
-        assert (out / f"{name}.png").stat().st_size > 5_000
+    pictures = ["amplitudes", "amplitudes_table_8", "comparison", "comparison_table_8", "priors"]
+    assert sorted(path.stem for path in out.glob("*.png")) == pictures
     assert "12 px" in capsys.readouterr().out

@@ -13,12 +13,35 @@ from pks4_lightning.experiments.results import print_tables
 from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
 
-__all__ = ["report", "save_figures"]
+__all__ = ["Report", "report", "report_tables", "save_figures"]
+
+Report = tuple[dict[str, list[dict[str, Any]]], dict[str, Figure]]
+"""The rows of each table by its title, and figures by name."""
 
 
-def report(
-    right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Figure]]:
+def report_tables(
+    rows: Mapping[int, Right], clips: Sequence[GroupedClip], *, title: str, chance: float
+) -> Report:
+    """Print and draw the rows of several tables of the paper, each by itself.
+
+    Args:
+        rows: Rows as for :func:`report`, by the number of the paper's table; 0 for others. The
+            number is added to titles and names.
+        clips: As for :func:`report`.
+        title: As for :func:`report`.
+        chance: As for :func:`report`.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {}
+    figures: dict[str, Figure] = {}
+    for number, right in rows.items():
+        of_table = f"{title}, Table {number}" if number else title
+        found, drawn = report(right, clips, title=of_table, chance=chance)
+        tables |= found
+        figures |= {f"{name}_table_{number}" if number else name: drawn[name] for name in drawn}
+    return tables, figures
+
+
+def report(right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float) -> Report:
     """Print the tables and draw the figures.
 
     Args:
@@ -29,8 +52,7 @@ def report(
         chance: Accuracy of a guess.
 
     Returns:
-        The rows of each table by its title, and the figures by name: ``comparison`` and, for clips
-        with amplitudes, ``amplitudes``.
+        The tables, and the figures ``comparison`` and, for clips with amplitudes, ``amplitudes``.
     """
     has_amplitudes = all(clip.amplitude for clip in clips)
     groups = [clip.group for clip in clips] if has_amplitudes else None

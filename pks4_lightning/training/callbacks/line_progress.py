@@ -31,8 +31,8 @@ class LineProgress(ProgressBar):
         self._enabled = True
         self._stage_start = 0.0
         self._last_line = 0.0
-        self._done_before: int | None = None
         self._share = 0.0
+        self._share_before: float | None = None
 
     def enable(self) -> None:
         """Speak again."""
@@ -46,9 +46,12 @@ class LineProgress(ProgressBar):
         """Start the clock; an epoch that is resumed does not call `on_train_epoch_start`."""
         self._start()
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of the epoch."""
-        self._start()
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember what a run that this one resumes has done."""
+        if self._share_before is None:
+            self._share_before = _share_of_training(trainer, batch_idx)
 
     def on_train_batch_end(
         self,
@@ -58,11 +61,12 @@ class LineProgress(ProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Log the progress of the epoch, and its loss."""
+        """Log the progress of the training, and the loss."""
         epoch = _epoch(trainer)
         loss = f"loss {float(trainer.callback_metrics.get('train/loss', float('nan'))):.4f}"
         # not the bar's total: with a limit on steps it is what remains, which ends at 0
-        self._progress(epoch, batch_idx + 1, trainer.num_training_batches, loss)
+        done, total = batch_idx + 1, trainer.num_training_batches
+        self._progress(epoch, done, total, loss, share=_share_of_training(trainer, done))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the results of the validation."""
@@ -114,19 +118,22 @@ class LineProgress(ProgressBar):
 
     def _start(self) -> None:
         self._stage_start = self._last_line = time.monotonic()
-        self._done_before = None
+        self._share_before = None
 
-    def _progress(self, stage: str, done: int, total: float, note: str = "") -> None:
+    def _progress(
+        self, stage: str, done: int, total: float, note: str = "", *, share: float | None = None
+    ) -> None:
         """Log one line, unless the last one is too recent."""
         now = time.monotonic()
-        self._share = done / total
-        if self._done_before is None:
-            self._done_before = done - 1  # by the run that this one resumes
+        self._share = done / total if share is None else share
         if not self._enabled or (now - self._last_line < self.every_seconds and done != total):
             return
         self._last_line = now
         elapsed = now - self._stage_start
-        left = time_left(elapsed, done=done - self._done_before, total=total - self._done_before)
+        before = self._share_before or 0.0
+        left = ""
+        if before < self._share < 1.0:
+            left = time_left(elapsed, done=self._share - before, total=1.0 - before)
         logger.info("%s  batch %d/%d  %s  %.0f s%s", stage, done, total, note, elapsed, left)
         self._record(self.trainer)
 
@@ -134,18 +141,26 @@ class LineProgress(ProgressBar):
         """Write the progress of the run, unless it is one that writes no files."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        share, note = self._share, ""
-        if trainer.state.fn == "fit":
-            # of epochs and steps, the limit that will end the training
-            shares = []
-            if trainer.max_epochs and trainer.max_epochs > 0:
-                shares.append((trainer.current_epoch + share) / trainer.max_epochs)
-            if trainer.max_steps > 0:
-                shares.append(trainer.global_step / trainer.max_steps)
-            share, note = max(shares, default=share), _epoch(trainer)
+        note = _epoch(trainer) if trainer.state.fn == "fit" else ""
         if "val/top1" in trainer.callback_metrics:
             note += f", val/top1 {float(trainer.callback_metrics['val/top1']):.1%}"
-        write_progress(Path(trainer.default_root_dir) / "progress.json", share, note)
+        write_progress(Path(trainer.default_root_dir) / "progress.json", self._share, note)
+
+
+def _share_of_training(trainer: Trainer, batches: int) -> float:
+    """Return the share that is done: of epochs or steps, by the limit that will end the training.
+
+    Args:
+        trainer: The trainer.
+        batches: How many batches of the epoch are done.
+    """
+    of_epoch = batches / trainer.num_training_batches
+    shares = []
+    if trainer.max_epochs and trainer.max_epochs > 0:
+        shares.append((trainer.current_epoch + of_epoch) / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        shares.append(trainer.global_step / trainer.max_steps)
+    return max(shares, default=of_epoch)
 
 
 def _epoch(trainer: Trainer) -> str:
