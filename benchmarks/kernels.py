@@ -136,12 +136,8 @@ def _disassemble(cubin: bytes) -> tuple[int, int, list[str]]:
             target = re.search(r"\.(L_x_\d+)", instruction[2])
             if instruction[1].startswith("BRA") and target and target[1] in labels:
                 loops.append((labels[target[1]], len(operations)))
-    # the loop over a clip's patches: the innermost loop that contains at least half of the longest
-    longest = max(end - start for start, end in loops)
-    start, end = min(
-        (loop for loop in loops if loop[1] - loop[0] > longest / 2),
-        key=lambda loop: loop[1] - loop[0],
-    )
+    # the loop over sequences is the longest; in it, one chunk holds all steps
+    start, end = max(loops, key=lambda loop: loop[1] - loop[0])
     return int(resources[1]), int(resources[2]), operations[start:end]
 
 

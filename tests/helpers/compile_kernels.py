@@ -23,7 +23,7 @@ STEPS = {
     conv_forward_kernel: (2 * OF_E, OF_E),
     conv_backward_kernel: (OF_E, 2 * OF_E, OF_E),
 }
-SIZES = {"CHUNK": 2, "TERMS": 7, "ACC": tl.float32}
+SIZES = {"PATCHES": 196, "CHUNK": 2, "TERMS": 7, "ACC": tl.float32}
 SIZES |= {"BLOCK_E": 32, "N": 16, "PIECE": 4, "ONE_CHUNK": False, "NR": 2, "NV": 4, "K": 4}
 OPTIONAL = {
     scan_forward_kernel: ["bias", "gate"],

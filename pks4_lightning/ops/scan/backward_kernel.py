@@ -98,9 +98,13 @@ def _states(
 ):  # fmt: skip
     """Return the states before and after each step of a chunk, the step sizes and their slopes."""
     _, u, delta, B, _, _ = inputs
-    rate, _, bias_E = weights
+    rate, _, bias = weights
     channels, states, lane = axes
+    # loaded for every chunk, because registers are scarce
     rate_even, rate_odd = tl.load(rate[0]), tl.load(rate[1])
+    bias_E = 0.0
+    if SOFTPLUS:
+        bias_E = tl.load(bias)
     xs, deltas, slopes = (x,), (), ()
     for i in tl.static_range(CHUNK):
         raw_E = load(delta, place, channels, i, STEPS[2], WHOLE_E, ACC)
@@ -205,11 +209,11 @@ def _chunk_gradients(
 
 
 @no_type_check
-@triton.jit(do_not_specialize=["first", "last", "num_patches", "num_steps", "E", "ROW"])
+@triton.jit(do_not_specialize=["first", "last", "num_steps", "E", "ROW"])
 def scan_backward_kernel(
     dy, u, delta, rate, B, C, D, bias, gate, du, ddelta, dgate, dA, dBC, dD, dbias, boundaries,
-    first, last, num_patches, num_steps, E, ROW,
-    STEPS: tl.constexpr, CHUNK: tl.constexpr, NR: tl.constexpr, NV: tl.constexpr,
+    first, last, num_steps, E, ROW,
+    PATCHES: tl.constexpr, STEPS: tl.constexpr, CHUNK: tl.constexpr, NR: tl.constexpr, NV: tl.constexpr,
     WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr, SOFTPLUS: tl.constexpr,
     TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -230,15 +234,14 @@ def scan_backward_kernel(
     even_EN = (lane & -2)[None, :, None] * N + n_N
     at_EN = block * (_LANES * N) + even_EN
     D_E = tl.load(D + e_E)
-    bias_E = tl.zeros_like(D_E)
     if SOFTPLUS:
-        bias_E = tl.load(bias + e_E)
-    weights = ((rate + at_EN, rate + at_EN + N), D_E, bias_E)
+        bias = bias + e_E
+    weights = ((rate + at_EN, rate + at_EN + N), D_E, bias)
     row = tl.cast(num_steps, tl.int64) * N
     part = dBC + (tl.cast(block, tl.int64) * (last - first) - first) * row
     inputs = (dy, u, delta, B, C, gate)
     outputs = (du, ddelta, dgate, (part, tl.num_programs(0) * (last - first) * row, row))
-    num_chunks = tl.cdiv(num_steps, CHUNK)
+    num_chunks = 1 if boundaries is None else tl.cdiv(num_steps, CHUNK)
     zero_EN, zero_E = tl.zeros((NR, _LANES, NV), ACC), tl.zeros_like(D_E)
     zeros = (zero_EN, zero_EN)
     dA_EN, dD_E, dbias_E = zeros, zero_E, zero_E
@@ -249,7 +252,7 @@ def scan_backward_kernel(
         if boundaries is not None:
             x = zeros
             for chunk in range(1, num_chunks):
-                place = (s, num_patches, (chunk - 1) * CHUNK, num_steps)
+                place = (s, PATCHES, (chunk - 1) * CHUNK, num_steps)
                 xs, _, _ = _states(
                     inputs, weights, x, place, axes, STEPS,
                     CHUNK, False, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC,
@@ -271,7 +274,7 @@ def scan_backward_kernel(
                 )
             q, dA_EN, dD_E, dbias_E = _chunk_gradients(
                 inputs, outputs, weights, (q, dA_EN, dD_E, dbias_E), before,
-                (s, num_patches, chunk * CHUNK, num_steps), axes, STEPS, NR, NV,
+                (s, PATCHES, chunk * CHUNK, num_steps), axes, STEPS, NR, NV,
                 CHUNK, boundaries is None, WHOLE_T, WHOLE_E, SOFTPLUS, TERMS, ACC,
             )  # fmt: skip
         if boundaries is not None:

@@ -57,11 +57,12 @@ def _step_size(raw_E, bias_E, SOFTPLUS: tl.constexpr, TERMS: tl.constexpr):
 
 
 @no_type_check
-@triton.jit(do_not_specialize=["num_sequences", "num_patches", "num_steps", "E", "ROW"])
+@triton.jit(do_not_specialize=["num_sequences", "num_steps", "E", "ROW"])
 def scan_forward_kernel(
-    u, delta, rate, B, C, D, bias, gate, y, num_sequences, num_patches, num_steps, E, ROW,
-    STEPS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, N: tl.constexpr,
-    PIECE: tl.constexpr, ONE_CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr,
+    u, delta, rate, B, C, D, bias, gate, y, num_sequences, num_steps, E, ROW,
+    PATCHES: tl.constexpr, STEPS: tl.constexpr,
+    CHUNK: tl.constexpr, BLOCK_E: tl.constexpr, N: tl.constexpr, PIECE: tl.constexpr,
+    ONE_CHUNK: tl.constexpr, WHOLE_T: tl.constexpr, WHOLE_E: tl.constexpr,
     SOFTPLUS: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Write ``y``; ``bias`` and ``gate`` may be None. ``rate`` has N rows of ROW, in base 2.
@@ -78,9 +79,9 @@ def scan_forward_kernel(
         bias_E = tl.load(bias + e_E)
     for s in range(tl.program_id(1), num_sequences, tl.num_programs(1)):
         x_EN = tl.zeros_like(rate_EN)
-        for start in range(0, num_steps, CHUNK):
+        for start in range(0, CHUNK if ONE_CHUNK else num_steps, CHUNK):
             # all loads come before the chunk's stores, because loads cannot be moved across them
-            place = (s, num_patches, start, num_steps)
+            place = (s, PATCHES, start, num_steps)
             us = load_chunk(u, place, channels, 0, CHUNK, STEPS[0], WHOLE_E, ACC)
             raws = load_chunk(delta, place, channels, 0, CHUNK, STEPS[1], WHOLE_E, ACC)
             ys = ()

@@ -61,8 +61,8 @@ def scan_by_triton(
     launcher(scan_forward_kernel[grid], u)(
         stream_of(u), stream_of(delta), rate_NE, stream_of(weights.B), stream_of(weights.C),
         weights.D_E, weights.bias_E, stream_of(gate), stream_of(y),
-        num_clips * num_patches, num_patches, num_steps, num_channels, len(weights.D_E),
-        STEPS=steps_of(u, delta, weights.B, weights.C, gate, y),
+        num_clips * num_patches, num_steps, num_channels, len(weights.D_E),
+        PATCHES=num_patches, STEPS=steps_of(u, delta, weights.B, weights.C, gate, y),
         SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
     )  # fmt: skip
     return y
@@ -104,8 +104,9 @@ def _scan_backward(
             dy_, u_, delta_, weights.rate_EN, B_, C_, weights.D_E, weights.bias_E, gate_,
             du_, ddelta_, dgate_, parts[0], shared, *parts[1:],
             _boundaries(weights.D_E, grid, num_steps, sizes["CHUNK"], num_states),
-            first, last, num_patches, num_steps, num_channels, len(weights.D_E),
-            STEPS=steps_of(*streams), SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
+            first, last, num_steps, num_channels, len(weights.D_E),
+            PATCHES=num_patches, STEPS=steps_of(*streams),
+            SOFTPLUS=delta_bias is not None, **_OPTIONS, **sizes,
         )  # fmt: skip
         for whole, part in zip((dB, dC), shared, strict=True):
             whole.view(-1, num_steps, d_state)[first:last] = part.sum(0)[..., :d_state]
