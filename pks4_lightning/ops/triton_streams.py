@@ -2,8 +2,9 @@
 
 A stream has its sequences on two axes (clips, patches), with any strides; its last axis is
 contiguous. A kernel receives it as a tuple of pointer, clip stride and patch stride. The step
-strides of all streams of a kernel are its constant STEPS: the kernel is compiled once per grid
-size, and the offset of a step is part of the load instruction. A program processes a block of the
+strides of all streams of a kernel are its constant STEPS, so that the offset of a step is part of
+the load instruction. It is therefore compiled once per grid size; the scan's kernels also take the
+number of patches as a constant, PATCHES, which saves a division. A program processes a block of the
 last axis, sequence by sequence along time, a chunk of steps at a time.
 
 Arguments of the device functions:

@@ -18,7 +18,7 @@ Dimensions:
     E: inner channels, 32 of them per program, one per lane
     N: state size, 2 NR NV
 
-Streams, ``place``, ``axis``, STEPS and the WHOLE flags are those of ``triton_streams``.
+Streams, ``place``, ``axis``, STEPS, PATCHES and the WHOLE flags are those of ``triton_streams``.
 ``axes`` holds the axis of streams of E, the axis of streams of N, and ``lane``.
 """
 
