@@ -79,7 +79,9 @@ def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, hold
         seeds: What a seed stands for, for the help.
         holds: What the folder contains, for the help.
     """
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help=f"{seeds}; default: 0")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help=f"each is {seeds}; default: 0"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path(out), help=f"folder of {holds} (default: %(default)s)"
     )

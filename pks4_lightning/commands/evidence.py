@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trainings(
         parser,
         out="runs/evidence",
-        seeds="five runs of each arm",
+        seeds="one training of each arm and fold",
         holds="the runs, the table and the figures",
     )
     parser.add_argument(

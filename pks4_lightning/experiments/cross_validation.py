@@ -201,7 +201,8 @@ def _validate(
         clips = [clip for clip, fold in zip(clips, folds, strict=True) if fold not in left]
         if not trials:
             raise ValueError(
-                f"{runs.out} has no fold yet that all rows have finished with all seeds."
+                f"{runs.out} has no fold yet that all rows have finished with all seeds: leave out "
+                "--show to train, or name finished rows and seeds."
             )
     return CrossValidation(
         trials, _pool(trials, clips, runs.seeds, runs.out / "answers.csv"), clips
