@@ -17,7 +17,7 @@ from pks4_lightning.experiments.comparison import compare
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.probes import PROBES
-from pks4_lightning.experiments.evidence.report import report
+from pks4_lightning.experiments.evidence.report import report, report_tables
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.results import read_results
@@ -221,6 +221,20 @@ def test_a_report_counts_the_directions_of_a_scene_as_one_observation():
     tables, figures = report(right, unnamed, title="bench", chance=0.25)
     assert tables == {"bench": [of_clips]}
     assert list(figures) == ["comparison"]
+
+
+def test_each_table_of_the_paper_is_reported_by_itself(capsys):
+    clips = [GroupedClip(f"{n}.webm", "left", f"{n}", amplitude="6") for n in range(4)]
+    of_arms = {"full": np.array([[1, 1, 1, 0]], dtype=bool)}
+    of_table = {"0": np.array([[1, 0, 0, 0]], dtype=bool), "2": of_arms["full"]}
+    tables, figures = report_tables({0: of_arms, 8: of_table}, clips, title="bench", chance=0.25)
+    top1 = {title: [row["top1"] for row in rows] for title, rows in tables.items()}
+    eighth = {"bench, Table 8": [0.25, 0.75], "bench, Table 8, 6 px": [0.25, 0.75]}
+    assert top1 == {"bench": [0.75], "bench, 6 px": [0.75], **eighth}
+    names = ["comparison", "amplitudes", "comparison_table_8", "amplitudes_table_8"]
+    assert list(figures) == names
+    assert figures["comparison_table_8"] is not figures["comparison"]
+    assert "bench, Table 8: 4 held-out clips" in capsys.readouterr().out
 
 
 def test_rates_of_a_split_are_chosen_on_training_clips(gestures, capsys):

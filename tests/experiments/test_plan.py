@@ -3,7 +3,7 @@
 import pytest
 
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms
-from pks4_lightning.experiments.plan import Arm, commands_of, plan_trials
+from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_trials
 from tests.conftest import TINY
 
 BASE = ("--config", str(TINY), "--model.classifier.context_frames", "4")
@@ -37,6 +37,11 @@ def test_seeds_differ_in_nothing_but_the_seed(tmp_path):
     differing = [(a, b) for a, b in zip(one.fit, other.fit, strict=True) if a != b]
     assert differing == [("0", "7"), ("0", "7"), (str(one.folder), str(other.folder))]
     assert one.folder.parent == other.folder.parent
+
+
+def test_arms_are_grouped_by_table_in_their_order():
+    arms = [Arm("a", table=6), Arm("b"), Arm("c", table=6)]
+    assert by_table(arms) == {6: [arms[0], arms[2]], 0: [arms[1]]}
 
 
 def test_a_folder_has_a_readable_name_and_is_found_by_its_settings(tmp_path):
