@@ -13,6 +13,7 @@ from pks4_lightning.data.video.span import Span
 __all__ = [
     "Entry",
     "listed_lines",
+    "log_comments",
     "read_json",
     "read_lines",
     "read_objects",
@@ -72,7 +73,7 @@ def read_text(source: Path) -> str:
 
 def read_lines(source: Path) -> list[tuple[int, str]]:
     """Read the non-blank lines of a text file, each with its number, counted from 1."""
-    lines = enumerate(read_text(source).splitlines(), start=1)
+    lines = enumerate(read_text(source).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
@@ -85,10 +86,19 @@ def listed_lines(source: Path) -> list[tuple[int, str]]:
     """
     lines = read_lines(source)
     kept = [(number, line) for number, line in lines if not line.startswith("#")]
-    if len(kept) < len(lines):
-        comments = len(lines) - len(kept)
-        logger.info("'%s': %d lines begin with # and are ignored.", source, comments)
+    log_comments(source, len(lines) - len(kept))
     return kept
+
+
+def log_comments(source: Path, count: int) -> None:
+    """Log how many lines are ignored, if any, because one of them may have been meant as a video.
+
+    Args:
+        source: The file.
+        count: Number of its lines that begin with ``#``.
+    """
+    if count:
+        logger.info("'%s': %d lines begin with # and are ignored.", source, count)
 
 
 def unquoted(text: str) -> str:

@@ -1,17 +1,25 @@
 """Any table whose header names a path column and a label column."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 from pks4_lightning.batch import Split
-from pks4_lightning.data.annotations.entry import Entry, read_lines, read_text, split_of
+from pks4_lightning.data.annotations.entry import (
+    Entry,
+    log_comments,
+    read_lines,
+    read_text,
+    split_of,
+)
 from pks4_lightning.data.annotations.locating import as_written
 from pks4_lightning.data.annotations.record import DataFormat, Part
 
-__all__ = ["CSV", "column_names", "read_table", "rows_of_split"]
+__all__ = ["CSV", "column_names", "delimiter_of", "read_rows", "read_table", "rows_of_split"]
 
 # in order of preference
 _PATH_COLUMNS = (
@@ -68,32 +76,61 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
             comments.
 
     Returns:
-        The columns, and the rows by line; all values are stripped.
+        The columns, and the rows with the number of their first line; all values are stripped.
 
     Raises:
         ValueError: If a column appears twice, or a row has more or fewer values than columns.
     """
-    lines = read_text(source).splitlines()
-    # comments become blank lines, so that the line numbers stay correct
-    lines = ["" if line.startswith("#") else line for line in lines]
-    above = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    header = lines[above] if lines else ""
-    columns = column_names(header)
+    columns, lines = read_rows(source)
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(f"'{source}' has two columns '{twice[0]}'.")
     rows = []
-    reader = csv.reader(lines[above + 1 :], delimiter=_delimiter(header))
-    for values in reader:
-        number = above + 1 + reader.line_num
-        if not any(value.strip() for value in values):
-            continue
+    for number, values in lines:
         if len(values) != len(columns):
             raise ValueError(f"'{source}' has {len(values)} values at line {number} and "
                              f"{len(columns)} columns.")  # fmt: skip
-        stripped = (value.strip() for value in values)
-        rows.append((number, dict(zip(columns, stripped, strict=True))))
+        rows.append((number, dict(zip(columns, values, strict=True))))
     return columns, rows
+
+
+def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a table whose rows may have more or fewer values than it has columns.
+
+    Args:
+        source: As in :func:`read_table`.
+
+    Returns:
+        The columns, and the stripped values of every row with the number of its first line.
+
+    Raises:
+        ValueError: If a value is too long, as after a quotation mark that is never closed.
+    """
+    columns: list[str] | None = None
+    delimiter, num_comments = ",", 0
+    rows = []
+    lines = enumerate(io.StringIO(read_text(source)), start=1)
+    for number, line in lines:
+        if line.startswith("#"):
+            num_comments += columns is not None
+        elif not line.strip():
+            continue
+        elif columns is None:
+            columns, delimiter = column_names(line), delimiter_of(line)
+        else:
+            # a quoted value may go on in the lines below
+            below = (later for _, later in lines)
+            try:
+                values = next(csv.reader(chain([line], below), delimiter=delimiter))
+            except csv.Error as error:
+                raise ValueError(
+                    f"'{source}' cannot be read from line {number} on: {error}; check its "
+                    "quotation marks."
+                ) from None
+            if any(value.strip() for value in values):
+                rows.append((number, [value.strip() for value in values]))
+    log_comments(source, num_comments)
+    return columns or [], rows
 
 
 def rows_of_split(
@@ -148,11 +185,16 @@ def column_names(header: str) -> list[str]:
     Args:
         header: The first line of a table.
     """
-    fields = next(csv.reader([header], delimiter=_delimiter(header)), [])
+    fields = next(csv.reader([header], delimiter=delimiter_of(header)), [])
     return [field.strip().casefold() for field in fields]
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
+    """Return the sign that separates the values of a table: a comma, a semicolon or a tab.
+
+    Args:
+        header: The first line of the table.
+    """
     return max(",;\t", key=header.count)
 
 
