@@ -47,6 +47,7 @@ CLASSES = {
     "numbered": ("01 jump", "02 run"),
     "signs": ("#1", "a, b", "café"),
     "negative": ("-1", "0"),
+    "quoted": ('"run"', "'walk'", 'say "hi", now'),
 }
 
 
@@ -99,6 +100,17 @@ def test_a_table_is_grouped_by_its_column_and_keeps_its_numbers(tmp_path):
     scene_of = {path: scene for path, _, scene in rows}
     assert {scene_of[path] for path in train.paths}.isdisjoint(scene_of[p] for p in val.paths)
     assert layout.read("test").split == "val", "without test videos the validation split is scored"
+
+
+def test_any_label_of_a_table_makes_the_round_trip(tmp_path):
+    labels = ["left\nturn", 'say "hi", now', "'walk'", '"run"', "a, b", "#1", "it's", "0 fingers"]
+    rows = [(f"clips/{number}.mp4", labels[number % len(labels)]) for number in range(80)]
+    touch(tmp_path, *(path for path, _ in rows))
+    with (tmp_path / "all.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    assert split(tmp_path, "--data.train", "all.csv") == 0
+    found = read(tmp_path)
+    assert {path: label for part in found.values() for path, label in part.items()} == dict(rows)
 
 
 def test_training_folders_without_validation_can_be_dealt(tmp_path):

@@ -11,7 +11,7 @@ from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.annotations.entry import Entry, relative_path
 from pks4_lightning.data.annotations.formats.tables import read_table
 from pks4_lightning.data.annotations.splitting import deal_into_splits
-from pks4_lightning.files import atomic_write, write_csv
+from pks4_lightning.files import write_csv
 
 __all__ = ["add_arguments", "run"]
 
@@ -78,9 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     splits = deal_into_splits(labels, groups, shares, seed=arguments.seed)
     folder = _folder_of_videos(source, root) if record.is_folder else Path()
     paths = [_listed(folder, entry, source) for entry in entries]
-    with atomic_write(root / LABELS) as path:
-        names = (f"{index},{name}\n" for index, name in enumerate(classes.names))
-        path.write_text("id,name\n" + "".join(names), encoding="utf-8")
+    write_csv(root / LABELS, ["id", "name"], list(enumerate(classes.names)))
     for split in shares:
         lines = [
             [path, label]

@@ -90,7 +90,8 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
         if len(values) != len(columns):
             raise ValueError(f"'{source}' has {len(values)} values at line {number} and "
                              f"{len(columns)} columns.")  # fmt: skip
-        rows.append((number, dict(zip(columns, values, strict=True))))
+        stripped = (value.strip() for value in values)
+        rows.append((number, dict(zip(columns, stripped, strict=True))))
     return columns, rows
 
 
@@ -101,7 +102,7 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         source: As in :func:`read_table`.
 
     Returns:
-        The columns, and the stripped values of every row with the number of its first line.
+        The columns, and the values of every row with the number of its first line.
 
     Raises:
         ValueError: If a value is too long, as after a quotation mark that is never closed.
@@ -128,7 +129,7 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
                     "quotation marks."
                 ) from None
             if any(value.strip() for value in values):
-                rows.append((number, [value.strip() for value in values]))
+                rows.append((number, values))
     log_comments(source, num_comments)
     return columns or [], rows
 
