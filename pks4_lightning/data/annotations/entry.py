@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     num_frames: int | None = None
     """Number of frames according to the annotation, if the video is a folder of pictures."""
     split: Split | None = None
-    """Split of the video, if the annotations contain several splits."""
+    """Split of the video, if the annotations name it."""
     span: Span | None = None
     """The annotated part of the video; ``None``: all of it."""
 

@@ -250,16 +250,22 @@ class DataLayout:
 
     def _way_to_splits(self, split: Split) -> str:
         """Explain how to split videos that have no splits, if there are any."""
+        reason = ""
         if split == "val" and self._has("train"):
             path, record, _ = self.source("train")
-            if not (record.is_folder and record.is_anybodys and path.is_relative_to(self.root)):
+            # of intervals, the command would list whole videos; it writes train.csv itself
+            can_be_split = record.is_anybodys and not record.repeats and path.name != "train.csv"
+            if not can_be_split or not path.is_relative_to(self.root):
                 return ""
             held_out = f" --data.train {path.relative_to(self.root)}"
+            if not record.is_folder:
+                reason = f", as '{path.name}' names no val split"
         elif any(_holds_a_video(folder) for folder in self.root.iterdir() if folder.is_dir()):
             held_out = ""
         else:
             return ""
-        return f", or hold out some of the videos with `pks4 data split {self.root}{held_out}`"
+        command = f"`pks4 data split {self.root}{held_out}`"
+        return f", or hold out some of the videos with {command}{reason}"
 
     def _is_labelled(self, source: AnnotationSource) -> bool:
         """Return whether a test split was published with its labels."""

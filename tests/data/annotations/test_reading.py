@@ -42,8 +42,8 @@ def test_reads_kinetics(tmp_path):
     file = write(tmp_path / "train.csv", KINETICS)
     assert detect_format(file).name == "kinetics"
     assert read_entries(file, FORMATS["kinetics"]) == [
-        Entry("-3B32lodo2M_000059_000069", "massaging person's head", "line 2"),
-        Entry("1bYBlzj-jsk_000004_000014", "abseiling", "line 3"),
+        Entry("-3B32lodo2M_000059_000069", "massaging person's head", "line 2", split="train"),
+        Entry("1bYBlzj-jsk_000004_000014", "abseiling", "line 3", split="train"),
     ]
 
 

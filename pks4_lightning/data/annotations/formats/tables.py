@@ -12,14 +12,22 @@ from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.entry import (
     Entry,
     log_comments,
-    read_lines,
     read_text,
+    shortened,
     split_of,
 )
 from pks4_lightning.data.annotations.locating import as_written
-from pks4_lightning.data.annotations.record import DataFormat, Part
+from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 
-__all__ = ["CSV", "column_names", "delimiter_of", "read_rows", "read_table", "rows_of_split"]
+__all__ = [
+    "CSV",
+    "column_names",
+    "delimiter_of",
+    "read_rows",
+    "read_table",
+    "rows_of_split",
+    "split_column",
+]
 
 # in order of preference
 _PATH_COLUMNS = (
@@ -33,6 +41,11 @@ _LABEL_COLUMNS = (
 _SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 # these contain validation and test splits only if a column names the split
 _TABLES_OF_ALL_SPLITS = ("metadata.csv", "annotations.csv")
+_SERVED_BY: dict[Split, tuple[Split, ...]] = {
+    "train": ("train",),
+    "val": ("val", "test"),
+    "test": ("test", "val"),
+}
 
 _Row: TypeAlias = tuple[int, dict[str, str]]
 """Line number, and values by lower-case column name."""
@@ -43,11 +56,11 @@ def read_csv(part: Part) -> list[Entry]:
 
     Args:
         part: The file; values are separated by commas, semicolons or tabs. If a column `split`,
-            `subset`, `partition` or `set` names several splits, only the rows of the requested
-            split are read.
+            `subset`, `partition` or `set` names splits, only the rows of the requested split are
+            read.
 
     Raises:
-        ValueError: If these columns are missing, or a path is empty.
+        ValueError: If these columns are missing, a path is empty, or the split is not named.
     """
     source = part.source
     columns, rows = read_table(source)
@@ -57,9 +70,8 @@ def read_csv(part: Part) -> list[Entry]:
             f"'{source}' has the columns {', '.join(columns)}; it needs one for the path (such as "
             "path, file_name or video) and one for the label (such as label or class)."
         )
-    split_column = next((name for name in _SPLIT_COLUMNS if name in columns), "")
     entries = []
-    split, chosen = rows_of_split(rows, split_column, part.split)
+    split, chosen = rows_of_split(rows, split_column(columns), part.split, source)
     for number, row in chosen:
         if not row[named[0]]:
             raise ValueError(f"'{source}' names no video at line {number}.")
@@ -135,9 +147,9 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def rows_of_split(
-    rows: Sequence[_Row], column: str, split: Split
+    rows: Sequence[_Row], column: str, split: Split, source: Path
 ) -> tuple[Split | None, Sequence[_Row]]:
-    """Keep the rows of a split, if the table contains several.
+    """Keep the rows of a split, if a column of the table names splits.
 
     A missing test split is replaced by the validation split, and vice versa.
 
@@ -145,23 +157,45 @@ def rows_of_split(
         rows: The table.
         column: The column that names the splits, if the table has one.
         split: The requested split.
+        source: The file, for messages.
 
     Returns:
-        The split that the rows belong to according to that column, ``None`` if it does not name
-        several; and the rows.
+        The split that the rows belong to according to that column, ``None`` if it names none; and
+        the rows.
+
+    Raises:
+        ValueError: If the column names neither the requested split nor one in its place, or
+            contains anything but names of splits.
     """
-    by_split: dict[Split | None, list[_Row]] = {}
-    for row in rows:
-        by_split.setdefault(split_of(row[1].get(column)), []).append(row)
-    if len(by_split) < 2:
+    named = _named_splits(rows, column, source)
+    if not named:
         return None, rows
-    order: dict[Split, tuple[Split, ...]] = {
-        "train": ("train",),
-        "val": ("val", "test"),
-        "test": ("test", "val"),
-    }
-    found = next((name for name in order[split] if name in by_split), split)
-    return found, by_split.get(found, [])
+    found = next((name for name in _SERVED_BY[split] if name in named), None)
+    if found is None:
+        held_out = ", or hold out some of the videos with `pks4 data split`"
+        raise ValueError(
+            f"'{source}' names no {split} split in its column '{column}', only "
+            f"{' and '.join(named)}; set data.{split} to other annotations"
+            f"{held_out if split != 'train' else ''}."
+        )
+    return found, named[found]
+
+
+def _named_splits(rows: Sequence[_Row], column: str, source: Path) -> dict[Split, list[_Row]]:
+    """Return the rows of every split; none if no row has a value in the column."""
+    named: dict[Split, list[_Row]] = {}
+    if not any(row.get(column) for _, row in rows):
+        return named
+    for number, row in rows:
+        split = split_of(row[column])
+        if split is None:
+            raise ValueError(
+                f"'{source}' gives the split '{shortened(row[column])}' at line {number}; splits "
+                f"are train, val and test, so change it, or rename the column '{column}' if it "
+                "names none."
+            )
+        named.setdefault(split, []).append((number, row))
+    return named
 
 
 def _csv_columns(header: str) -> tuple[str, str] | None:
@@ -174,10 +208,20 @@ def _csv_columns(header: str) -> tuple[str, str] | None:
 
 def _serves(source: Path, split: Split) -> bool:
     """Return whether a table contains a split: some contain all, if a column names the split."""
-    if split == "train" or source.name not in _TABLES_OF_ALL_SPLITS:
+    if source.name not in _TABLES_OF_ALL_SPLITS:
         return True
-    lines = read_lines(source)
-    return bool(lines) and not set(_SPLIT_COLUMNS).isdisjoint(column_names(lines[0][1]))
+    column = split_column(column_names(Sniffed(source).first_line))
+    named = _named_splits(read_table(source)[1], column, source) if column else {}
+    return not named.keys().isdisjoint(_SERVED_BY[split]) if named else split == "train"
+
+
+def split_column(columns: Sequence[str]) -> str:
+    """Return the name of the column that names splits, empty if there is none.
+
+    Args:
+        columns: Names of all columns, in lower case.
+    """
+    return next((name for name in _SPLIT_COLUMNS if name in columns), "")
 
 
 def column_names(header: str) -> list[str]:
