@@ -142,6 +142,56 @@ def test_existing_lists_are_never_replaced(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("splits", "found", "kind"),
+    [
+        (("train", "val"), "train", "train split (folder)"),
+        (("train", "test"), "train", "train split (folder)"),
+        (("train",), "train", "train split (folder)"),
+        (("validation",), "validation", "val split (folder)"),
+    ],
+)
+def test_folders_of_splits_are_not_dealt_as_classes(tmp_path, capsys, splits, found, kind):
+    names = [f"{part}/{label}/{number}.mp4"
+             for part in splits for label in "ab" for number in range(10)]  # fmt: skip
+    touch(tmp_path, *names)
+    assert split(tmp_path) == 1
+    error = error_of(capsys)
+    assert f"'{tmp_path}' already has splits: '{tmp_path / found}' is read as its {kind}" in error
+    assert f"with --data.train {found}, or with --data.train . if" in error
+    assert {path.name for path in tmp_path.iterdir()} == {*splits}
+    assert split(tmp_path, "--data.train", ".") == 0, "all folders may be classes"
+
+
+@pytest.mark.parametrize("content", ["path,label\n", "path,label,split\n"])
+def test_a_table_that_a_training_would_find_must_be_named(tmp_path, capsys, content):
+    touch(tmp_path, *(f"clips/{number}.mp4" for number in range(20)))
+    more = ",train" * content.count("split")
+    rows = "".join(f"clips/{number}.mp4,{'ab'[number % 2]}{more}\n" for number in range(20))
+    (tmp_path / "metadata.csv").write_text(content + rows)
+    assert split(tmp_path) == 1
+    assert "with --data.train metadata.csv, or" in error_of(capsys)
+    assert split(tmp_path, "--data.train", "metadata.csv") == 0
+    assert set(DataLayout(str(tmp_path)).label_names()) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "sentence"),
+    [
+        ("path,label,split", "{0}.mp4,x,{1}", "already has splits, and 4 of its 12 rows are not"),
+        ("path,label,fold", "{0}.mp4,x,{1}", None),
+        ("video,start,end,label", "a.mp4,{0},{0}.5,x", "gives times within videos"),
+    ],
+)
+def test_nothing_that_a_table_says_is_dropped(tmp_path, capsys, header, row, sentence):
+    rows = [row.format(number, "val" if number % 3 == 0 else "train") for number in range(12)]
+    (tmp_path / "clips.csv").write_text("\n".join([header, *rows]))
+    assert split(tmp_path, "--data.train", "clips.csv") == (sentence is not None)
+    if sentence:
+        assert f"clips.csv' {sentence}" in error_of(capsys)
+    assert (tmp_path / "train.csv").exists() == (sentence is None)
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--val", 0.6, "--test", 0.4], "--val 0.6 and --test 0.4 are not valid shares"),

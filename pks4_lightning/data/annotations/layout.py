@@ -99,6 +99,14 @@ class DataLayout:
         self._read: dict[Split, list[Entry]] = {}
         self._sources: dict[Split, AnnotationSource] = {}
 
+    def is_named(self, split: Split) -> bool:
+        """Return whether the annotations of a split are given explicitly.
+
+        Args:
+            split: The split.
+        """
+        return self._named[split] is not None
+
     def label_names(self) -> list[str]:
         """Return the names of all classes, in the order of their indices."""
         return list(self.classes().names)
