@@ -20,6 +20,7 @@ from pks4_lightning.data.annotations.reading import (
     detect_format,
     format_named,
     read_entries,
+    refuse_repeated,
 )
 from pks4_lightning.data.annotations.record import DataFormat
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
@@ -139,6 +140,8 @@ class DataLayout:
         absent = [entry for entry, path in zip(entries, found, strict=True) if not path]
         self._account(split, source, folder, entries, absent)
         kept = [entry for entry, _ in present]
+        if not record.repeats:
+            refuse_repeated((path for _, path in present), kept, source)
         listed = tuple(entry.num_frames for entry in kept if entry.num_frames is not None)
         spans = tuple(entry.span for entry in kept)
         return VideoList(
