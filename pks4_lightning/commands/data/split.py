@@ -77,8 +77,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"'{source}' is read as {record.name}, which already has splits.")
     entries, classes = layout.entries("train"), layout.classes()
     if any(entry.span for entry in entries):
-        raise ValueError(f"'{source}' gives times within videos, which the lists of this command "
-                         "cannot contain; split it with a column 'split'.")  # fmt: skip
+        raise ValueError(
+            f"'{source}' gives times within videos, which the lists of this command cannot hold; "
+            "divide it yourself, and name the parts with --data.train and --data.val."
+        )
     if entries[0].split and len(entries) < (num_rows := len(read_table(source)[1])):
         raise ValueError(
             f"'{source}' already has splits, and {num_rows - len(entries)} of its {num_rows} rows "

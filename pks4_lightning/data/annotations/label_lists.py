@@ -91,11 +91,15 @@ def _of_table(source: Path, index: str, name: str) -> Iterator[tuple[str, str]]:
     delimiter = delimiter_of(Sniffed(source).first_line)
     for number, values in rows:
         # such lists are also written by hand, with names that contain commas unquoted
-        row = [values[0], delimiter.join(values[1:])] if columns[1:] == [name] else values
-        if len(row) != len(columns):
-            raise ValueError(f"'{source}' has {len(row)} values at line {number} and "
+        if columns[1:] == [name] and len(values) > 2:
+            values = [values[0], delimiter.join(values[1:])]
+        if len(values) != len(columns):
+            raise ValueError(f"'{source}' has {len(values)} values at line {number} and "
                              f"{len(columns)} columns.")  # fmt: skip
-        yield row[columns.index(index)].strip(), row[columns.index(name)].strip()
+        row = dict(zip(columns, map(str.strip, values), strict=True))
+        if not row[name]:
+            raise ValueError(f"'{source}' gives no name at line {number}.")
+        yield row[index], row[name]
 
 
 def _in_order(numbered: Iterable[tuple[str, str]], source: Path, first_index: int) -> list[str]:

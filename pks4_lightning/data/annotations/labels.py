@@ -183,7 +183,8 @@ def positions(names: Sequence[str], source: Path) -> dict[str, int]:
         if position.setdefault(_key(name), index) != index:
             raise ValueError(
                 f"'{source}' gives classes {position[_key(name)]} and {index} the same label, "
-                f"'{names[position[_key(name)]]}' and '{name}' (case and underscores are ignored)."
+                f"'{names[position[_key(name)]]}' and '{name}' (case and "
+                "underscores are ignored); rename or remove one of them."
             )
     return position
 

@@ -80,6 +80,8 @@ def test_label_names_must_be_clear(tmp_path, content, message):
         ("0 fingers\n1 finger\n2 fingers\n", "'fingers' two indices, .*in quotation marks"),
         ("1 finger\n2 fingers\n", "must run from 0 without gaps; .*in quotation marks"),
         ("id,name\n", "contains no labels"),
+        ("id,name\n0\n", "has 1 values at line 2 and 2 columns"),
+        ("id,name\n0,\n", "gives no name at line 2"),
         ("id,name\nleft,0\n", "'0' the index 'left', which is not an integer"),
         ("name,id\na, b,0\n", "has 3 values at line 2 and 2 columns"),
     ],

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -117,7 +117,7 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         The columns, and the values of every row with the number of its first line.
 
     Raises:
-        ValueError: If a value is too long, as after a quotation mark that is never closed.
+        ValueError: If a quotation mark is never closed, or a value is too long.
     """
     columns: list[str] | None = None
     delimiter, num_comments = ",", 0
@@ -131,10 +131,8 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         elif columns is None:
             columns, delimiter = column_names(line), delimiter_of(line)
         else:
-            # a quoted value may go on in the lines below
-            below = (later for _, later in lines)
             try:
-                values = next(csv.reader(chain([line], below), delimiter=delimiter))
+                values = next(csv.reader(chain([line], _below(lines)), delimiter=delimiter))
             except csv.Error as error:
                 raise ValueError(
                     f"'{source}' cannot be read from line {number} on: {error}; check its "
@@ -144,6 +142,12 @@ def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
                 rows.append((number, values))
     log_comments(source, num_comments)
     return columns or [], rows
+
+
+def _below(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    """Yield the lines into which a quoted value goes on."""
+    yield from (line for _, line in lines)
+    raise csv.Error("a value in quotation marks does not end")
 
 
 def rows_of_split(

@@ -45,8 +45,9 @@ def test_rows_that_are_taken_for_comments_are_counted(tmp_path, caplog):
     assert "train.csv': 1 lines begin with # and are ignored." in caplog.text
 
 
-def test_a_quotation_mark_that_is_never_closed_is_reported(tmp_path):
-    file = write(tmp_path / "train.csv", 'path,label\na.mp4,"left\n' + "b.mp4,right\n" * 20_000)
+@pytest.mark.parametrize("count", [1, 20_000])
+def test_a_quotation_mark_that_is_never_closed_is_reported(tmp_path, count):
+    file = write(tmp_path / "train.csv", 'path,label\na.mp4,"left\n' + "b.mp4,right\n" * count)
     with pytest.raises(ValueError, match=r"train.csv' cannot be read from line 2 on: .*quotation"):
         read_table(file)
 
