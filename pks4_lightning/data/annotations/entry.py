@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +91,7 @@ def listed_lines(source: Path) -> list[tuple[int, str]]:
     return kept
 
 
+@cache  # a table of several splits is read more than once
 def log_comments(source: Path, count: int) -> None:
     """Log how many lines are ignored, if any, because one of them may have been meant as a video.
 

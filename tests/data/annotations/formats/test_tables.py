@@ -38,11 +38,14 @@ def test_a_quoted_line_below_a_line_break_is_no_comment(tmp_path, caplog):
     assert "begin with #" not in caplog.text
 
 
-def test_rows_that_are_taken_for_comments_are_counted(tmp_path, caplog):
-    file = write(tmp_path / "train.csv", "# mine\npath,label\n#a.mp4,left\nb.mp4,right\n")
+def test_rows_that_are_taken_for_comments_are_counted_once(tmp_path, caplog):
+    rows = "#a.mp4,left,train\nb.mp4,right,train\nc.mp4,right,val\n"
+    write(tmp_path / "metadata.csv", f"# mine\npath,label,split\n{rows}")
+    layout = DataLayout(str(tmp_path))
     with caplog.at_level(logging.INFO):
-        assert [entry.video for entry in read_entries(file, FORMATS["csv"])] == ["b.mp4"]
-    assert "train.csv': 1 lines begin with # and are ignored." in caplog.text
+        for split, video in (("train", "b.mp4"), ("val", "c.mp4"), ("test", "c.mp4")):
+            assert [entry.video for entry in layout.entries(split)] == [video]
+    assert caplog.text.count("metadata.csv': 1 lines begin with # and are ignored.") == 1
 
 
 @pytest.mark.parametrize("count", [1, 20_000])
