@@ -47,6 +47,7 @@ CLASSES = {
     "numbered": ("01 jump", "02 run"),
     "signs": ("#1", "a, b", "café"),
     "negative": ("-1", "0"),
+    "quoted": ('"run"', "'walk'", 'say "hi", now'),
 }
 
 
@@ -101,6 +102,17 @@ def test_a_table_is_grouped_by_its_column_and_keeps_its_numbers(tmp_path):
     assert layout.read("test").split == "val", "without test videos the validation split is scored"
 
 
+def test_any_label_of_a_table_makes_the_round_trip(tmp_path):
+    labels = ["left\nturn", 'say "hi", now', "'walk'", '"run"', "a, b", "#1", "it's", "0 fingers"]
+    rows = [(f"clips/{number}.mp4", labels[number % len(labels)]) for number in range(80)]
+    touch(tmp_path, *(path for path, _ in rows))
+    with (tmp_path / "all.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    assert split(tmp_path, "--data.train", "all.csv") == 0
+    found = read(tmp_path)
+    assert {path: label for part in found.values() for path, label in part.items()} == dict(rows)
+
+
 def test_training_folders_without_validation_can_be_dealt(tmp_path):
     touch(tmp_path, *(f"train/{name}/{number}.mp4" for name in "ab" for number in range(10)))
     with pytest.raises(
@@ -127,6 +139,56 @@ def test_existing_lists_are_never_replaced(tmp_path, capsys):
     assert "val.csv' already exists; move it away" in error_of(capsys)
     assert (tmp_path / "val.csv").read_text() == "mine"
     assert not (tmp_path / "train.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("splits", "found", "kind"),
+    [
+        (("train", "val"), "train", "train split (folder)"),
+        (("train", "test"), "train", "train split (folder)"),
+        (("train",), "train", "train split (folder)"),
+        (("validation",), "validation", "val split (folder)"),
+    ],
+)
+def test_folders_of_splits_are_not_dealt_as_classes(tmp_path, capsys, splits, found, kind):
+    names = [f"{part}/{label}/{number}.mp4"
+             for part in splits for label in "ab" for number in range(10)]  # fmt: skip
+    touch(tmp_path, *names)
+    assert split(tmp_path) == 1
+    error = error_of(capsys)
+    assert f"'{tmp_path}' already has splits: '{tmp_path / found}' is read as its {kind}" in error
+    assert f"with --data.train {found}, or with --data.train . if" in error
+    assert {path.name for path in tmp_path.iterdir()} == {*splits}
+    assert split(tmp_path, "--data.train", ".") == 0, "all folders may be classes"
+
+
+@pytest.mark.parametrize("content", ["path,label\n", "path,label,split\n"])
+def test_a_table_that_a_training_would_find_must_be_named(tmp_path, capsys, content):
+    touch(tmp_path, *(f"clips/{number}.mp4" for number in range(20)))
+    more = ",train" * content.count("split")
+    rows = "".join(f"clips/{number}.mp4,{'ab'[number % 2]}{more}\n" for number in range(20))
+    (tmp_path / "metadata.csv").write_text(content + rows)
+    assert split(tmp_path) == 1
+    assert "with --data.train metadata.csv, or" in error_of(capsys)
+    assert split(tmp_path, "--data.train", "metadata.csv") == 0
+    assert set(DataLayout(str(tmp_path)).label_names()) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "sentence"),
+    [
+        ("path,label,split", "{0}.mp4,x,{1}", "already has splits, and 4 of its 12 rows are not"),
+        ("path,label,fold", "{0}.mp4,x,{1}", None),
+        ("video,start,end,label", "a.mp4,{0},{0}.5,x", "gives times within videos"),
+    ],
+)
+def test_nothing_that_a_table_says_is_dropped(tmp_path, capsys, header, row, sentence):
+    rows = [row.format(number, "val" if number % 3 == 0 else "train") for number in range(12)]
+    (tmp_path / "clips.csv").write_text("\n".join([header, *rows]))
+    assert split(tmp_path, "--data.train", "clips.csv") == (sentence is not None)
+    if sentence:
+        assert f"clips.csv' {sentence}" in error_of(capsys)
+    assert (tmp_path / "train.csv").exists() == (sentence is None)
 
 
 @pytest.mark.parametrize(

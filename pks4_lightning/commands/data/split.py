@@ -10,8 +10,9 @@ from pks4_lightning.batch import Split
 from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.annotations.entry import Entry, relative_path
 from pks4_lightning.data.annotations.formats.tables import read_table
+from pks4_lightning.data.annotations.layout import DataLayout
 from pks4_lightning.data.annotations.splitting import deal_into_splits
-from pks4_lightning.files import atomic_write, write_csv
+from pks4_lightning.files import write_csv
 
 __all__ = ["add_arguments", "run"]
 
@@ -22,6 +23,7 @@ EXAMPLE = """\
   pks4 data split /my/videos --group folder      # CLASS/PERSON/*.mp4: each person in one split
   pks4 data split /my/videos --data.train clips.csv --group person --val 0.2 --test 0.2"""
 LABELS = "labels.csv"
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,33 +56,44 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         FileExistsError: If one of them already exists.
-        ValueError: If shares or groups do not allow a split, or the data set already has splits.
+        ValueError: If shares or groups do not allow a split, or the data set already has splits
+            or times within videos.
     """
     shares = _shares(arguments.val, arguments.test)
-    # Later settings win, so a list that the user names takes precedence.
-    arguments.settings = ["--data.train=.", *arguments.settings]
-    data = data_of(arguments, makes_clips=False)
-    layout = data.layout()
+    layout = data_of(arguments, makes_clips=False).layout()
     root = layout.root
-    source, record, _ = layout.source("train")
-    if not record.is_anybodys:
-        raise ValueError(f"'{source}' is read as {record.name}, which already has splits.")
-    for name in (*(f"{split}.csv" for split in ("train", "val", "test")), LABELS):
+    for name in (*(f"{split}.csv" for split in SPLITS), LABELS):
         if (root / name).exists():
             raise FileExistsError(
                 f"'{root / name}' already exists; move it away, or give the list that you want to "
                 "split another name (--data.train LIST)."
             )
+    if not layout.is_named("train"):
+        _refuse_splits(layout)
+        arguments.settings = [*arguments.settings, "--data.train=."]
+        layout = data_of(arguments, makes_clips=False).layout()
+    source, record, _ = layout.source("train")
+    if not record.is_anybodys:
+        raise ValueError(f"'{source}' is read as {record.name}, which already has splits.")
     entries, classes = layout.entries("train"), layout.classes()
+    if any(entry.span for entry in entries):
+        raise ValueError(
+            f"'{source}' gives times within videos, which the lists of this command cannot hold; "
+            "divide it yourself, and name the parts with --data.train and --data.val."
+        )
+    if entries[0].split and len(entries) < (num_rows := len(read_table(source)[1])):
+        raise ValueError(
+            f"'{source}' already has splits, and {num_rows - len(entries)} of its {num_rows} rows "
+            "are not of the training split; to split all of them anew, remove or rename the column "
+            "that names the splits."
+        )
     indices = classes.indices(entries, source, are_numbers=not record.labels_are_names)
     labels = [classes.names[index] for index in indices]
     groups = _groups(entries, source, arguments.group, has_class_folders=record.is_folder)
     splits = deal_into_splits(labels, groups, shares, seed=arguments.seed)
     folder = _folder_of_videos(source, root) if record.is_folder else Path()
     paths = [_listed(folder, entry, source) for entry in entries]
-    with atomic_write(root / LABELS) as path:
-        names = (f"{index},{name}\n" for index, name in enumerate(classes.names))
-        path.write_text("id,name\n" + "".join(names), encoding="utf-8")
+    write_csv(root / LABELS, ["id", "name"], list(enumerate(classes.names)))
     for split in shares:
         lines = [
             [path, label]
@@ -89,6 +102,21 @@ def run(arguments: argparse.Namespace) -> None:
         ]
         write_csv(root / f"{split}.csv", ["path", "label"], lines)
     _report(labels, groups, splits, list(shares), root)
+
+
+def _refuse_splits(layout: DataLayout) -> None:
+    """Refuse a root in which a training would find splits; they would be taken for classes."""
+    for split in SPLITS:
+        try:
+            source, record, _ = layout.source(split)
+        except FileNotFoundError:
+            continue
+        named = f"--data.train {source.relative_to(layout.root)}"
+        raise ValueError(
+            f"'{layout.root}' already has splits: '{source}' is read as its {split} split "
+            f"({record.name}); name what is to be split, with {named}, or with --data.train . if "
+            "each folder is a class."
+        )
 
 
 def _shares(val: float, test: float) -> dict[Split, float]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from pks4_lightning.data.video.span import Span
 __all__ = [
     "Entry",
     "listed_lines",
+    "log_comments",
     "read_json",
     "read_lines",
     "read_objects",
@@ -48,7 +50,7 @@ class Entry(NamedTuple):
     num_frames: int | None = None
     """Number of frames according to the annotation, if the video is a folder of pictures."""
     split: Split | None = None
-    """Split of the video, if the annotations contain several splits."""
+    """Split of the video, if the annotations name it."""
     span: Span | None = None
     """The annotated part of the video; ``None``: all of it."""
 
@@ -72,7 +74,7 @@ def read_text(source: Path) -> str:
 
 def read_lines(source: Path) -> list[tuple[int, str]]:
     """Read the non-blank lines of a text file, each with its number, counted from 1."""
-    lines = enumerate(read_text(source).splitlines(), start=1)
+    lines = enumerate(read_text(source).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
@@ -85,10 +87,20 @@ def listed_lines(source: Path) -> list[tuple[int, str]]:
     """
     lines = read_lines(source)
     kept = [(number, line) for number, line in lines if not line.startswith("#")]
-    if len(kept) < len(lines):
-        comments = len(lines) - len(kept)
-        logger.info("'%s': %d lines begin with # and are ignored.", source, comments)
+    log_comments(source, len(lines) - len(kept))
     return kept
+
+
+@cache  # a table of several splits is read more than once
+def log_comments(source: Path, count: int) -> None:
+    """Log how many lines are ignored, if any, because one of them may have been meant as a video.
+
+    Args:
+        source: The file.
+        count: Number of its lines that begin with ``#``.
+    """
+    if count:
+        logger.info("'%s': %d lines begin with # and are ignored.", source, count)
 
 
 def unquoted(text: str) -> str:

@@ -1,12 +1,29 @@
 """Read lists of class names as they come with data sets."""
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pks4_lightning.data.annotations.entry import read_json, read_lines, unquoted
+from pks4_lightning.data.annotations.entry import listed_lines, read_json, shortened, unquoted
+from pks4_lightning.data.annotations.formats.tables import column_names, delimiter_of, read_rows
 from pks4_lightning.data.annotations.labels import plain_template, positions
+from pks4_lightning.data.annotations.record import Sniffed
 
 __all__ = ["read_label_names"]
+
+# in order of preference
+_NAME_COLUMNS = ("name", "label_name", "class_name", "label", "class", "category", "action")
+_INDEX_COLUMNS = (
+    "id", "index", "label_id", "class_id", "label_index", "class_index", "number", "label", "class",
+    "",  # as pandas writes its index
+)  # fmt: skip
+_WORDS_FOR_NAMES = {"name", "label", "class", "category", "action"}
+_HEADER_WORDS = {"id", "index", "number", *_WORDS_FOR_NAMES}
+
+# of a line; with the groups of the index and of the name
+_SEPARATED = ((r"(\d+)\s*[,;\t]\s*(.+)", 1, 2), (r"(.+?)\s*[,;\t]\s*(\d+)", 2, 1))
+_SPACED = (r"(\d+)\s+(\S.*)", 1, 2)
+_NUMBERS_IN_NAMES = "a name that begins with a number must be in quotation marks"
 
 
 def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
@@ -14,50 +31,109 @@ def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
 
     Args:
         source: JSON that maps names to indices (Something-Something) or lists names, as strings or
-            as lists of attributes (Diving-48); or a text file with one name per line, preceded or
-            followed by an index and a comma, or preceded by an index and a space (UCF-101).
+            as lists of attributes (Diving-48); a table with columns such as ``id`` and ``name``;
+            or a text file with one name per line, preceded or followed by an index and a comma,
+            semicolon or tab, or preceded by an index and a space (UCF-101). In text, lines that
+            begin with ``#`` are comments.
         first_index: The first index in the file: 1 in UCF-101's ``classInd.txt``.
 
     Raises:
-        ValueError: If indices have gaps, or a name or index appears twice.
+        ValueError: If indices have gaps, a name or index appears twice, or the first line may be a
+            header as well as a name.
     """
-    content = read_json(source) if source.suffix.lower() == ".json" else _label_lines(source)
-    if isinstance(content, list):
-        names = [
-            plain_template(" ".join(map(str, name)) if isinstance(name, list) else str(name))
-            for name in content
-        ]
-    elif isinstance(content, dict):
-        by_index = {}
-        for name, index in content.items():
-            if not str(index).isdecimal() or int(index) in by_index:
-                raise ValueError(f"'{source}' gives the label '{name}' the index '{index}', "
-                                 "which is not an integer or is already used.")  # fmt: skip
-            by_index[int(index)] = plain_template(name)
-        if sorted(by_index) != list(range(first_index, len(by_index) + first_index)):
-            raise ValueError(
-                f"'{source}' numbers {len(by_index)} labels from {min(by_index, default=0)} to "
-                f"{max(by_index, default=0)}; indices must run from {first_index} without gaps."
-            )
-        names = [by_index[index] for index in sorted(by_index)]
-    else:
-        raise ValueError(f"'{source}' must map label names to indices, or list the names.")
+    is_json = source.suffix.lower() == ".json"
+    names = (_of_json if is_json else _of_text)(source, first_index)
     if not names:
         raise ValueError(f"'{source}' contains no labels.")
     positions(names, source)
     return names
 
 
-def _label_lines(source: Path) -> dict[str, str] | list[str]:
-    lines = [line for _, line in read_lines(source)]
-    if lines and {"id", "name"} <= set(lines[0].split(",")):
-        lines = lines[1:]
-    for pattern, name, index in (
-        (r"(\d+)\s*,\s*(.+)", 2, 1),
-        (r"(.+?)\s*[,;]\s*(\d+)", 1, 2),
-        (r"(\d+)\s+(\S.*)", 2, 1),
-    ):
+def _of_json(source: Path, first_index: int) -> list[str]:
+    content = read_json(source)
+    if isinstance(content, dict):
+        numbered = ((str(index), name) for name, index in content.items())
+        return _in_order(numbered, source, first_index)
+    if not isinstance(content, list):
+        raise ValueError(f"'{source}' must map label names to indices, or list the names.")
+    return [
+        plain_template(" ".join(map(str, name)) if isinstance(name, list) else str(name))
+        for name in content
+    ]
+
+
+def _of_text(source: Path, first_index: int) -> list[str]:
+    header = Sniffed(source).first_line
+    columns = column_names(header)
+    name = next((word for word in _NAME_COLUMNS if word in columns), None)
+    index = next((word for word in _INDEX_COLUMNS if word in columns and word != name), None)
+    if name is not None and index is not None:
+        return _in_order(_of_table(source, index, name), source, first_index)
+    words = {*re.split(r"[\W_]+", header.casefold())} - {""}
+    if words & _WORDS_FOR_NAMES and words <= _HEADER_WORDS:
+        raise ValueError(
+            f"'{source}' begins with '{shortened(header)}', which may be a header or a class: "
+            "remove that line, or write an index before every name, as in '0,NAME'."
+        )
+    lines = [line for _, line in listed_lines(source)]
+    for pattern, index_group, name_group in (*_SEPARATED, _SPACED):
         matches = [match for line in lines if (match := re.fullmatch(pattern, line))]
         if lines and len(matches) == len(lines):
-            return {unquoted(match[name]): match[index] for match in matches}
-    return [unquoted(line) for line in lines]
+            numbered = ((match[index_group], unquoted(match[name_group])) for match in matches)
+            return _in_order(numbered, source, first_index)
+    _refuse_one_without_index(lines, source, first_index)
+    return [plain_template(unquoted(line)) for line in lines]
+
+
+def _of_table(source: Path, index: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the index and the name of every row."""
+    columns, rows = read_rows(source)
+    delimiter = delimiter_of(Sniffed(source).first_line)
+    for number, values in rows:
+        # such lists are also written by hand, with names that contain commas unquoted
+        if columns[1:] == [name] and len(values) > 2:
+            values = [values[0], delimiter.join(values[1:])]
+        if len(values) != len(columns):
+            raise ValueError(f"'{source}' has {len(values)} values at line {number} and "
+                             f"{len(columns)} columns.")  # fmt: skip
+        row = dict(zip(columns, map(str.strip, values), strict=True))
+        if not row[name]:
+            raise ValueError(f"'{source}' gives no name at line {number}.")
+        yield row[index], row[name]
+
+
+def _in_order(numbered: Iterable[tuple[str, str]], source: Path, first_index: int) -> list[str]:
+    """Return names in the order of their indices, which must have no gaps."""
+    by_index: dict[int, str] = {}
+    index_of: dict[str, str] = {}
+    for index, listed in numbered:
+        name = plain_template(listed)
+        if not index.isdecimal() or int(index) in by_index:
+            raise ValueError(f"'{source}' gives the label '{shortened(name)}' the index '{index}', "
+                             "which is not an integer or is already used.")  # fmt: skip
+        if name in index_of:
+            raise ValueError(
+                f"'{source}' gives the label '{shortened(name)}' two indices, {index_of[name]} and "
+                f"{index}; {_NUMBERS_IN_NAMES}."
+            )
+        by_index[int(index)] = name
+        index_of[name] = index
+    if sorted(by_index) != list(range(first_index, len(by_index) + first_index)):
+        raise ValueError(
+            f"'{source}' numbers {len(by_index)} labels from {min(by_index)} to {max(by_index)}; "
+            f"indices must run from {first_index} without gaps; {_NUMBERS_IN_NAMES}."
+        )
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def _refuse_one_without_index(lines: Sequence[str], source: Path, first_index: int) -> None:
+    """Refuse a list in which all lines but one give an index: a header, or a name without one."""
+    for pattern, index_group, _ in _SEPARATED:
+        matches = [re.fullmatch(pattern, line) for line in lines]
+        indices = {int(match[index_group]) for match in matches if match}
+        possible = range(first_index, first_index + len(lines))
+        if matches.count(None) == 1 and indices and indices <= {*possible}:
+            raise ValueError(
+                f"'{source}' reads '{shortened(lines[matches.index(None)])}' where the other lines "
+                "give an index and a name; give it an index, or remove it if it is a header."
+            )

@@ -182,8 +182,9 @@ def positions(names: Sequence[str], source: Path) -> dict[str, int]:
     for index, name in enumerate(names):
         if position.setdefault(_key(name), index) != index:
             raise ValueError(
-                f"'{source}' has two labels that differ only in case or underscores: "
-                f"'{names[position[_key(name)]]}' and '{name}'."
+                f"'{source}' gives classes {position[_key(name)]} and {index} the same label, "
+                f"'{names[position[_key(name)]]}' and '{name}' (case and "
+                "underscores are ignored); rename or remove one of them."
             )
     return position
 

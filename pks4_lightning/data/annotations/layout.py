@@ -20,6 +20,7 @@ from pks4_lightning.data.annotations.reading import (
     detect_format,
     format_named,
     read_entries,
+    refuse_repeated,
 )
 from pks4_lightning.data.annotations.record import DataFormat
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
@@ -99,6 +100,14 @@ class DataLayout:
         self._read: dict[Split, list[Entry]] = {}
         self._sources: dict[Split, AnnotationSource] = {}
 
+    def is_named(self, split: Split) -> bool:
+        """Return whether the annotations of a split are given explicitly.
+
+        Args:
+            split: The split.
+        """
+        return self._named[split] is not None
+
     def label_names(self) -> list[str]:
         """Return the names of all classes, in the order of their indices."""
         return list(self.classes().names)
@@ -131,6 +140,8 @@ class DataLayout:
         absent = [entry for entry, path in zip(entries, found, strict=True) if not path]
         self._account(split, source, folder, entries, absent)
         kept = [entry for entry, _ in present]
+        if not record.repeats:
+            refuse_repeated((path for _, path in present), kept, source)
         listed = tuple(entry.num_frames for entry in kept if entry.num_frames is not None)
         spans = tuple(entry.span for entry in kept)
         return VideoList(
@@ -250,16 +261,22 @@ class DataLayout:
 
     def _way_to_splits(self, split: Split) -> str:
         """Explain how to split videos that have no splits, if there are any."""
+        reason = ""
         if split == "val" and self._has("train"):
             path, record, _ = self.source("train")
-            if not (record.is_folder and record.is_anybodys and path.is_relative_to(self.root)):
+            # of intervals, the command would list whole videos; it writes train.csv itself
+            can_be_split = record.is_anybodys and not record.repeats and path.name != "train.csv"
+            if not can_be_split or not path.is_relative_to(self.root):
                 return ""
             held_out = f" --data.train {path.relative_to(self.root)}"
+            if not record.is_folder:
+                reason = f", as '{path.name}' names no val split"
         elif any(_holds_a_video(folder) for folder in self.root.iterdir() if folder.is_dir()):
             held_out = ""
         else:
             return ""
-        return f", or hold out some of the videos with `pks4 data split {self.root}{held_out}`"
+        command = f"`pks4 data split {self.root}{held_out}`"
+        return f", or hold out some of the videos with {command}{reason}"
 
     def _is_labelled(self, source: AnnotationSource) -> bool:
         """Return whether a test split was published with its labels."""

@@ -4,7 +4,8 @@ To add a data set, add a file in :mod:`pks4_lightning.data.annotations.formats` 
 :data:`FORMATS`.
 """
 
-from collections.abc import Sequence, Set
+import posixpath
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -30,7 +31,15 @@ from pks4_lightning.data.annotations.formats.ucf101 import UCF101
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span
 
-__all__ = ["FORMATS", "FormatName", "VideoList", "detect_format", "format_named", "read_entries"]
+__all__ = [
+    "FORMATS",
+    "FormatName",
+    "VideoList",
+    "detect_format",
+    "format_named",
+    "read_entries",
+    "refuse_repeated",
+]
 
 # Formats are looked for and recognised in this order: if several match, the most specific first.
 FORMATS = {
@@ -183,12 +192,27 @@ def read_entries(
     entries = record.read(Part(source, split, fold))
     if not entries:
         raise ValueError(f"'{source}' lists no videos; check that it is the right file.")
+    if not record.repeats:
+        refuse_repeated((posixpath.normpath(entry.video) for entry in entries), entries, source)
+    return entries
+
+
+def refuse_repeated(paths: Iterable[str], entries: Sequence[Entry], source: Path) -> None:
+    """Refuse entries for the same video.
+
+    Args:
+        paths: The path of every entry's video, in one spelling.
+        entries: The entries.
+        source: Where they come from, for the message.
+
+    Raises:
+        ValueError: If two paths are equal; the message gives both positions.
+    """
     seen: dict[str, Entry] = {}
-    for entry in () if record.repeats else entries:
-        first = seen.setdefault(entry.video, entry)
+    for path, entry in zip(paths, entries, strict=True):
+        first = seen.setdefault(path, entry)
         if first is not entry:
             raise ValueError(
                 f"'{source}' lists the video '{shortened(entry.video)}' twice, at {first.place} "
                 f"and at {entry.place}; remove one of them."
             )
-    return entries

@@ -202,7 +202,7 @@ def flipped_labels(
         names = label_names[one], label_names[other]
         are_named = not all(name.isdecimal() for name in names)
         by_index = all(isinstance(label, int) for label in pair)
-        if by_index and are_named and _plain(names[1]) != _swap_sides(_plain(names[0])):
+        if by_index and are_named and _words(names[1]) != _swap_sides(_words(names[0])):
             raise ValueError(
                 f"{setting} contains {_shown(pair)}, which here are '{names[0]}' and '{names[1]}' "
                 "and do not mirror each other; leave it out to have pairs found by name, or name "
@@ -273,8 +273,8 @@ def _shown(pair: tuple[int | str, int | str]) -> str:
 
 
 def _mirrored_by_name(label_names: Sequence[str]) -> tuple[int, ...]:
-    position = {_plain(name): index for index, name in enumerate(label_names)}
-    mirrored = [position.get(_swap_sides(_plain(name)), NEVER) for name in label_names]
+    position = {_words(name): index for index, name in enumerate(label_names)}
+    mirrored = [position.get(_swap_sides(_words(name)), NEVER) for name in label_names]
     lonely = [name for name, other in zip(label_names, mirrored, strict=True) if other == NEVER]
     if lonely:
         logger.warning(
@@ -302,6 +302,11 @@ def _plain(name: str) -> str:
     """Return the normalised form of a class name, for comparing names."""
     words = " ".join(name.replace("_", " ").casefold().split())
     return re.sub(r"\b(counter|anti)[- ]?clockwise\b", "anticlockwise", words)
+
+
+def _words(name: str) -> str:
+    """Return the normalised form of a name with its words apart: ``turnLeft`` is ``turn left``."""
+    return _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
 
 
 def _swap_sides(plain: str) -> str:

@@ -23,6 +23,25 @@ def write(path, content):
         ("labels.csv", "id,name\n1,Throwing something\n0,Hold something\n"),
         ("classes.txt", "Throwing something, 1\nHold something, 0"),
         ("names.txt", '\ufeff"Hold something"\n"Throwing something"\n'),
+        *(
+            ("labels.csv", content)
+            for content in (
+                "label_id,label_name\n0,Hold something\n1,Throwing something\n",
+                '"id","name"\n"1","Throwing something"\n"0","Hold something"\n',
+                "id, name\n0, Hold something\n1, Throwing something\n",
+                "ID,Name\r\n0,Hold something\r\n1,Throwing something\r\n",
+                "id;name\n0;Hold something\n1;Throwing something\n",
+                "id\tname\n0\tHold something\n1\tThrowing something\n",
+                "name,index\nHold something,0\nThrowing something,1\n",
+                "class,label\n0,Hold something\n1,Throwing something\n",
+                ",name\n0,Hold something\n1,Throwing something\n",
+                "id,colour,name\n0,red,Hold something\n1,red,Throwing something\n",
+                "# mine\nHold something\n# another\nThrowing something\n",
+                "# mine\nid,name\n0,Hold something\n# one\n1,Throwing something\n",
+                "0;Hold something\n1;Throwing something\n",
+                "0\tHold something\n1\tThrowing something\n",
+            )
+        ),
     ],
 )
 def test_reads_label_names_by_index(tmp_path, name, content):
@@ -44,6 +63,53 @@ def test_reads_label_names_by_index(tmp_path, name, content):
 def test_label_names_must_be_clear(tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
         read_label_names(write(tmp_path / "labels.json", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name\nleft\nright\n", "begins with 'name', which may be a header or a class"),
+        ("Class Name\nleft\nright\n", "begins with 'Class Name', which may be a header"),
+        ("id name\n1 left\n2 right\n", "begins with 'id name', which may be a header"),
+        ("nr;gesture\n0;left\n1;right\n", "reads 'nr;gesture' where the other lines"),
+        ("left\n1,right\n2,up\n", "reads 'left' where the other lines"),
+        ("left,0\nright\nup,2\n", "reads 'right' where the other lines"),
+        ("0,left\n1,right\n2,left\n", "'left' two indices, 0 and 2"),
+        ("id,name\n0,left\n1,right\n1,up\n", "'up' the index '1', which .* already used"),
+        ("left\nright\nLeft\n", "classes 0 and 2 the same label, 'left' and 'Left'"),
+        ("0 fingers\n1 finger\n2 fingers\n", "'fingers' two indices, .*in quotation marks"),
+        ("1 finger\n2 fingers\n", "must run from 0 without gaps; .*in quotation marks"),
+        ("id,name\n", "contains no labels"),
+        ("id,name\n0\n", "has 1 values at line 2 and 2 columns"),
+        ("id,name\n0,\n", "gives no name at line 2"),
+        ("id,name\nleft,0\n", "'0' the index 'left', which is not an integer"),
+        ("name,id\na, b,0\n", "has 3 values at line 2 and 2 columns"),
+    ],
+)
+def test_lists_that_would_shift_or_lose_a_class_are_refused(tmp_path, content, message):
+    with pytest.raises(ValueError, match=rf"labels.csv' .*{message}"):
+        read_label_names(write(tmp_path / "labels.csv", content))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Lifting something up completely, then letting it drop down", "Holding something"],
+        ["left", "name", "class"],
+        ["3 point shot", "free throw", "2 hands"],
+        ["fist", "1 finger", "2 fingers"],
+        ["1, 2, 3, go", "stop", "run"],
+        ["Turn left; stop", "Turn right; stop"],
+        ["index", "thumb"],
+    ],
+)
+def test_plain_names_are_read_as_they_are(tmp_path, names):
+    assert read_label_names(write(tmp_path / "labels.txt", "\n".join(names))) == names
+
+
+def test_names_with_commas_may_be_unquoted_behind_an_index(tmp_path):
+    for content in ("0,a, b\n1,c\n", "id,name\n0,a, b\n1,c\n", 'id,name\n0,"a, b"\n1,c\n'):
+        assert read_label_names(write(tmp_path / "labels.csv", content)) == ["a, b", "c"]
 
 
 LIST = Path("train.txt")

@@ -266,6 +266,15 @@ def test_systems_spell_paths_differently(tmp_path, name, content, listed, on_dis
     assert train.labels == (0, 1)
 
 
+@pytest.mark.parametrize("other", ["{}/a/1.mp4", "./a/1.mp4", "a\\1.mp4", "a/1", f"a/{NFD}"])
+def test_a_video_is_listed_once_in_whatever_spelling(tmp_path, other):
+    touch(tmp_path, "a/1.mp4", f"a/{NFC}")
+    first = f"a/{NFC}" if other.endswith(NFD) else "a/1.mp4"
+    (tmp_path / "train.txt").write_text(f"{first} 0\n{other.format(tmp_path)} 1\n")
+    with pytest.raises(ValueError, match=r"twice, at line 1 and at line 2; remove one of them"):
+        DataLayout(str(tmp_path)).read("train")
+
+
 def test_a_path_in_another_case_is_named_as_the_disk_has_it(tmp_path):
     touch(tmp_path, "Clips/A.mp4", "Clips/b.mp4")
     (tmp_path / "train.txt").write_text("clips/a.mp4 0\nClips/b.mp4 1\n")

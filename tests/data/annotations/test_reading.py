@@ -42,8 +42,8 @@ def test_reads_kinetics(tmp_path):
     file = write(tmp_path / "train.csv", KINETICS)
     assert detect_format(file).name == "kinetics"
     assert read_entries(file, FORMATS["kinetics"]) == [
-        Entry("-3B32lodo2M_000059_000069", "massaging person's head", "line 2"),
-        Entry("1bYBlzj-jsk_000004_000014", "abseiling", "line 3"),
+        Entry("-3B32lodo2M_000059_000069", "massaging person's head", "line 2", split="train"),
+        Entry("1bYBlzj-jsk_000004_000014", "abseiling", "line 3", split="train"),
     ]
 
 
@@ -92,6 +92,11 @@ def test_links_that_lead_back_are_not_followed(tmp_path):
         ("a.json", [{"id": "../../etc/passwd"}], "'../../etc/passwd' at id .* that leads out of"),
         ("a.json", [{"id": "/etc/passwd"}], "'/etc/passwd' at id .* a path that is absolute"),
         ("a.txt", "a.mp4 1\nb.mp4 1\na.mp4 2\n", "'a.mp4' twice, at line 1 and at line 3"),
+        ("a.txt", "a.mp4 1\n./a.mp4 2\n", "'./a.mp4' twice, at line 1 and at line 2"),
+        ("a.txt", "c/a.mp4 1\nc//b/../a.mp4 2\n", "a.mp4' twice, at line 1 and at line 2"),
+        ("a.txt", "/c/a.mp4 1\n/c/./a.mp4 2\n", "a.mp4' twice, at line 1 and at line 2"),
+        ("a.txt", "a/b 9 1\na/b/ 9 2\n", "'a/b/' twice, at line 1 and at line 2"),
+        ("a.csv", "path,label\na.mp4,left\n./a.mp4,right\n", "twice, at line 2 and at line 3"),
         ("a.txt", "a.mp4\n", "reads 'a.mp4' at line 1; a line must be 'path label'"),
         ("a.txt", "a.mp4,1,2\n", "reads 'a.mp4,1,2' at line 1"),
         ("a.txt", "\n\n", "a.txt' lists no videos"),

@@ -107,6 +107,10 @@ def test_flips_swap_the_labels_of_mirrored_classes():
         (["moving left", "moving right", "copyright", "leftovers"], (1, 0, 2, 3)),
         (["left-hand wave", "right-hand wave"], (1, 0)),
         (
+            ["turnLeft", "turnRight", "BrightLight", "SpinCounterClockwise", "SpinClockwise"],
+            (1, 0, 2, 4, 3),
+        ),
+        (
             ["moving leftwards", "Moving_Rightwards", "sliding rightward", "sliding leftward"],
             (1, 0, 3, 2),
         ),

@@ -36,7 +36,7 @@ def read_kinetics(part: Part) -> list[Entry]:
         raise ValueError(f"'{source}' has no column '{absent[0]}'; Kinetics' CSV files have the "
                          "columns label,youtube_id,time_start,time_end,split.")  # fmt: skip
     entries: dict[tuple[str, str | None], Entry] = {}
-    split, chosen = rows_of_split(rows, "split", part.split)
+    split, chosen = rows_of_split(rows, "split", part.split, source)
     for number, row in chosen:
         place = f"line {number}"
         try:

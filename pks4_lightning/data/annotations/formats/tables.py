@@ -1,17 +1,33 @@
 """Any table whose header names a path column and a label column."""
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 from pks4_lightning.batch import Split
-from pks4_lightning.data.annotations.entry import Entry, read_lines, read_text, split_of
+from pks4_lightning.data.annotations.entry import (
+    Entry,
+    log_comments,
+    read_text,
+    shortened,
+    split_of,
+)
 from pks4_lightning.data.annotations.locating import as_written
-from pks4_lightning.data.annotations.record import DataFormat, Part
+from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 
-__all__ = ["CSV", "column_names", "read_table", "rows_of_split"]
+__all__ = [
+    "CSV",
+    "column_names",
+    "delimiter_of",
+    "read_rows",
+    "read_table",
+    "rows_of_split",
+    "split_column",
+]
 
 # in order of preference
 _PATH_COLUMNS = (
@@ -25,6 +41,11 @@ _LABEL_COLUMNS = (
 _SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 # these contain validation and test splits only if a column names the split
 _TABLES_OF_ALL_SPLITS = ("metadata.csv", "annotations.csv")
+_SERVED_BY: dict[Split, tuple[Split, ...]] = {
+    "train": ("train",),
+    "val": ("val", "test"),
+    "test": ("test", "val"),
+}
 
 _Row: TypeAlias = tuple[int, dict[str, str]]
 """Line number, and values by lower-case column name."""
@@ -35,11 +56,11 @@ def read_csv(part: Part) -> list[Entry]:
 
     Args:
         part: The file; values are separated by commas, semicolons or tabs. If a column `split`,
-            `subset`, `partition` or `set` names several splits, only the rows of the requested
-            split are read.
+            `subset`, `partition` or `set` names splits, only the rows of the requested split are
+            read.
 
     Raises:
-        ValueError: If these columns are missing, or a path is empty.
+        ValueError: If these columns are missing, a path is empty, or the split is not named.
     """
     source = part.source
     columns, rows = read_table(source)
@@ -49,9 +70,8 @@ def read_csv(part: Part) -> list[Entry]:
             f"'{source}' has the columns {', '.join(columns)}; it needs one for the path (such as "
             "path, file_name or video) and one for the label (such as label or class)."
         )
-    split_column = next((name for name in _SPLIT_COLUMNS if name in columns), "")
     entries = []
-    split, chosen = rows_of_split(rows, split_column, part.split)
+    split, chosen = rows_of_split(rows, split_column(columns), part.split, source)
     for number, row in chosen:
         if not row[named[0]]:
             raise ValueError(f"'{source}' names no video at line {number}.")
@@ -68,26 +88,17 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
             comments.
 
     Returns:
-        The columns, and the rows by line; all values are stripped.
+        The columns, and the rows with the number of their first line; all values are stripped.
 
     Raises:
         ValueError: If a column appears twice, or a row has more or fewer values than columns.
     """
-    lines = read_text(source).splitlines()
-    # comments become blank lines, so that the line numbers stay correct
-    lines = ["" if line.startswith("#") else line for line in lines]
-    above = next((number for number, line in enumerate(lines) if line.strip()), 0)
-    header = lines[above] if lines else ""
-    columns = column_names(header)
+    columns, lines = read_rows(source)
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(f"'{source}' has two columns '{twice[0]}'.")
     rows = []
-    reader = csv.reader(lines[above + 1 :], delimiter=_delimiter(header))
-    for values in reader:
-        number = above + 1 + reader.line_num
-        if not any(value.strip() for value in values):
-            continue
+    for number, values in lines:
         if len(values) != len(columns):
             raise ValueError(f"'{source}' has {len(values)} values at line {number} and "
                              f"{len(columns)} columns.")  # fmt: skip
@@ -96,10 +107,53 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
     return columns, rows
 
 
+def read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a table whose rows may have more or fewer values than it has columns.
+
+    Args:
+        source: As in :func:`read_table`.
+
+    Returns:
+        The columns, and the values of every row with the number of its first line.
+
+    Raises:
+        ValueError: If a quotation mark is never closed, or a value is too long.
+    """
+    columns: list[str] | None = None
+    delimiter, num_comments = ",", 0
+    rows = []
+    lines = enumerate(io.StringIO(read_text(source)), start=1)
+    for number, line in lines:
+        if line.startswith("#"):
+            num_comments += columns is not None
+        elif not line.strip():
+            continue
+        elif columns is None:
+            columns, delimiter = column_names(line), delimiter_of(line)
+        else:
+            try:
+                values = next(csv.reader(chain([line], _below(lines)), delimiter=delimiter))
+            except csv.Error as error:
+                raise ValueError(
+                    f"'{source}' cannot be read from line {number} on: {error}; check its "
+                    "quotation marks."
+                ) from None
+            if any(value.strip() for value in values):
+                rows.append((number, values))
+    log_comments(source, num_comments)
+    return columns or [], rows
+
+
+def _below(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    """Yield the lines into which a quoted value goes on."""
+    yield from (line for _, line in lines)
+    raise csv.Error("a value in quotation marks does not end")
+
+
 def rows_of_split(
-    rows: Sequence[_Row], column: str, split: Split
+    rows: Sequence[_Row], column: str, split: Split, source: Path
 ) -> tuple[Split | None, Sequence[_Row]]:
-    """Keep the rows of a split, if the table contains several.
+    """Keep the rows of a split, if a column of the table names splits.
 
     A missing test split is replaced by the validation split, and vice versa.
 
@@ -107,23 +161,45 @@ def rows_of_split(
         rows: The table.
         column: The column that names the splits, if the table has one.
         split: The requested split.
+        source: The file, for messages.
 
     Returns:
-        The split that the rows belong to according to that column, ``None`` if it does not name
-        several; and the rows.
+        The split that the rows belong to according to that column, ``None`` if it names none; and
+        the rows.
+
+    Raises:
+        ValueError: If the column names neither the requested split nor one in its place, or
+            contains anything but names of splits.
     """
-    by_split: dict[Split | None, list[_Row]] = {}
-    for row in rows:
-        by_split.setdefault(split_of(row[1].get(column)), []).append(row)
-    if len(by_split) < 2:
+    named = _named_splits(rows, column, source)
+    if not named:
         return None, rows
-    order: dict[Split, tuple[Split, ...]] = {
-        "train": ("train",),
-        "val": ("val", "test"),
-        "test": ("test", "val"),
-    }
-    found = next((name for name in order[split] if name in by_split), split)
-    return found, by_split.get(found, [])
+    found = next((name for name in _SERVED_BY[split] if name in named), None)
+    if found is None:
+        held_out = ", or hold out some of the videos with `pks4 data split`"
+        raise ValueError(
+            f"'{source}' names no {split} split in its column '{column}', only "
+            f"{' and '.join(named)}; set data.{split} to other annotations"
+            f"{held_out if split != 'train' else ''}."
+        )
+    return found, named[found]
+
+
+def _named_splits(rows: Sequence[_Row], column: str, source: Path) -> dict[Split, list[_Row]]:
+    """Return the rows of every split; none if no row has a value in the column."""
+    named: dict[Split, list[_Row]] = {}
+    if not any(row.get(column) for _, row in rows):
+        return named
+    for number, row in rows:
+        split = split_of(row[column])
+        if split is None:
+            raise ValueError(
+                f"'{source}' gives the split '{shortened(row[column])}' at line {number}; splits "
+                f"are train, val and test, so change it, or rename the column '{column}' if it "
+                "names none."
+            )
+        named.setdefault(split, []).append((number, row))
+    return named
 
 
 def _csv_columns(header: str) -> tuple[str, str] | None:
@@ -136,10 +212,20 @@ def _csv_columns(header: str) -> tuple[str, str] | None:
 
 def _serves(source: Path, split: Split) -> bool:
     """Return whether a table contains a split: some contain all, if a column names the split."""
-    if split == "train" or source.name not in _TABLES_OF_ALL_SPLITS:
+    if source.name not in _TABLES_OF_ALL_SPLITS:
         return True
-    lines = read_lines(source)
-    return bool(lines) and not set(_SPLIT_COLUMNS).isdisjoint(column_names(lines[0][1]))
+    column = split_column(column_names(Sniffed(source).first_line))
+    named = _named_splits(read_table(source)[1], column, source) if column else {}
+    return not named.keys().isdisjoint(_SERVED_BY[split]) if named else split == "train"
+
+
+def split_column(columns: Sequence[str]) -> str:
+    """Return the name of the column that names splits, empty if there is none.
+
+    Args:
+        columns: Names of all columns, in lower case.
+    """
+    return next((name for name in _SPLIT_COLUMNS if name in columns), "")
 
 
 def column_names(header: str) -> list[str]:
@@ -148,11 +234,16 @@ def column_names(header: str) -> list[str]:
     Args:
         header: The first line of a table.
     """
-    fields = next(csv.reader([header], delimiter=_delimiter(header)), [])
+    fields = next(csv.reader([header], delimiter=delimiter_of(header)), [])
     return [field.strip().casefold() for field in fields]
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
+    """Return the sign that separates the values of a table: a comma, a semicolon or a tab.
+
+    Args:
+        header: The first line of the table.
+    """
     return max(",;\t", key=header.count)
 
 

@@ -9,6 +9,7 @@ from pks4_lightning.data.annotations.formats.tables import (
     column_names,
     read_table,
     rows_of_split,
+    split_column,
 )
 from pks4_lightning.data.annotations.locating import as_written, by_media_name
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
@@ -33,7 +34,6 @@ _TIMES: tuple[tuple[str, str, Unit], ...] = (
     ("start_frame", "end_frame", "frames"),
     ("start_frame", "stop_frame", "frames"),
 )
-_SPLITS = ("split", "subset", "partition", "set")
 _BORIS_VIDEOS = ("media file", "media file name", "media file path")
 
 
@@ -54,7 +54,7 @@ def read_intervals(part: Part) -> list[Entry]:
         part: The file; values are separated by commas, semicolons or tabs. Times are seconds from
             the first frame, or clock times such as ``0:01:02.5``; ``start_frame`` and ``end_frame``
             are frame numbers counted from 0, the end excluded. If a column such as ``split`` names
-            several splits, only rows of the requested one are read.
+            splits, only rows of the requested one are read.
 
     Raises:
         ValueError: If a column is missing, a value is empty, or an interval ends before its start.
@@ -66,8 +66,7 @@ def read_intervals(part: Part) -> list[Entry]:
             f"'{part.source}' has the columns {', '.join(columns)}; it needs video, start, end and "
             "label (or start_frame and end_frame for start and end)."
         )
-    split_column = next((name for name in _SPLITS if name in columns), "")
-    split, chosen = rows_of_split(rows, split_column, part.split)
+    split, chosen = rows_of_split(rows, split_column(columns), part.split, part.source)
     entries = []
     for number, row in chosen:
         place = f"line {number}"

@@ -53,7 +53,7 @@ def _of_project(source: Path) -> Iterator[tuple[str, str | None, str, Span]]:
 
 
 def _of_table(source: Path) -> Iterator[tuple[str, str | None, str, Span]]:
-    lines = read_text(source).splitlines()
+    lines = read_text(source).split("\n")
     said = next((match for line in lines if (match := _ATTRIBUTES.match(line))), None)
     attributes = json.loads(said[1]) if said else {}
     rows = csv.reader(line if not line.startswith("#") else "" for line in lines)
