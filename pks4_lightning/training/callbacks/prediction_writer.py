@@ -140,7 +140,6 @@ class PredictionWriter(TaskCallback):
             if found:
                 check_made_by(record, made_by, what="predictions")
                 kept = self._file.read()
-                self._file.write(kept)  # drops a line left incomplete by a kill
             write_made_by(record, made_by)
             self._failed = FailureFile(folder / "failed.csv")
         except OSError as error:

@@ -76,6 +76,30 @@ def test_invalid_prediction_files_are_named(tmp_path, file_format):
         opened(tmp_path, file_format).read()
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_file_saved_by_another_program_loses_no_prediction(tmp_path, file_format):
+    plain = [each for each in SIX if "\n" not in each.video_path]
+    file = opened(tmp_path, file_format)
+    file.append(plain)
+    whole = file.path.read_bytes()
+    for saved in (whole.replace(b"\r\n", b"\n"), whole.removesuffix(b"\n")):
+        file.path.write_bytes(saved)
+        assert opened(tmp_path, file_format).read() == plain
+        assert file.path.read_bytes() == whole, "it can be appended to"
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("number", [1, 6])
+def test_a_list_in_another_layout_is_refused_and_kept(tmp_path, indent, number):
+    file = opened(tmp_path, "json")
+    file.append(SIX[:number])
+    saved = json.dumps(json.loads(file.path.read_text()), indent=indent)
+    file.path.write_text(saved)
+    with pytest.raises(ValueError, match=r"predictions.json' is not a file of `pks4 predict`"):
+        opened(tmp_path, "json").read()
+    assert file.path.read_text() == saved
+
+
 def test_ties_go_to_the_lower_class_and_all_means_all():
     scores = np.array([[0.2, 0.4, 0.4], [1.0, 0.0, 0.0]], np.float32)
     (first, second) = best_labels(scores, ["a", "b", "c"])
