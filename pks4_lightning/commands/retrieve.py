@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, quiet
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write
 from pks4_lightning.training.scoring.retrieval import (
     Neighbours,
     nearest_neighbours,
@@ -123,7 +123,10 @@ def _write_neighbours(
     header = ["video_path", "label"]
     for k in range(1, neighbours.places.shape[1] + 1):
         header += [f"neighbour{k}", f"label{k}", f"similarity{k}"]
-    with atomic_write(target) as path, path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(target) as path,
+        path.open("w", newline="", encoding="utf-8", errors=ANY_NAME) as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(header)
         for query, (places, cosines) in enumerate(zip(*neighbours, strict=True)):
@@ -140,7 +143,7 @@ def _features(
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "videos.txt"
     absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
-    listed.write_text("".join(f"{path}\n" for path in absolute))
+    listed.write_text("".join(f"{path}\n" for path in absolute), encoding="utf-8", errors=ANY_NAME)
     recorder = _FeatureRecorder()
     logger.info("Features of %d videos, %s.", len(videos), folder.name)
     with quiet():

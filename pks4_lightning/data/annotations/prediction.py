@@ -5,17 +5,19 @@ import os
 import sys
 from collections.abc import Sequence
 from glob import glob, has_magic
+from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import listed_lines, shortened, unquoted
+from pks4_lightning.data.annotations.entry import shortened, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
+from pks4_lightning.files import ANY_NAME
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["list_for_prediction"]
@@ -106,9 +108,7 @@ def _end_of_sentence(path: Path) -> str:
 
 def _expand(target: str) -> _Named:
     if target == "-":
-        lines = (line.strip() for line in sys.stdin.read().lstrip("\ufeff").splitlines())
-        kept = [line for line in lines if line and not line.startswith("#")]
-        return _look_up([unquoted(line) for line in kept], Path())
+        return _look_up(_listed(target, sys.stdin.buffer.read()), Path())
     path = Path(target).expanduser()
     if path.is_dir():
         walked = walk(path)
@@ -122,14 +122,24 @@ def _expand(target: str) -> _Named:
         return _matches(target)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _Named(path.parent, [path.name], [])
-    try:
-        lines_of_file = [unquoted(line) for _, line in listed_lines(path)]
-    except ValueError:
+    content = path.read_bytes()
+    if b"\0" in content:
         raise ValueError(
             f"data.predict names '{target}', which is neither a video "
             f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
-        ) from None
-    return _look_up(lines_of_file, path.parent)
+        )
+    return _look_up(_listed(target, content), path.parent)
+
+
+def _listed(source: str, content: bytes) -> list[str]:
+    """Return the paths of a list, one per line, without its comments."""
+    text = content.decode(errors=ANY_NAME).lstrip("\ufeff")
+    lines = [line for each in StringIO(text, newline=None) if (line := each.strip())]
+    kept = [unquoted(line) for line in lines if not line.startswith("#")]
+    if len(kept) < len(lines):
+        comments = len(lines) - len(kept)
+        logger.info("'%s': %d lines begin with # and are ignored.", source, comments)
+    return kept
 
 
 def _matches(pattern: str) -> _Named:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write, json_line
 from pks4_lightning.training.scoring.predictions import Label, Prediction
 
 __all__ = ["PredictionFile", "PredictionFormat", "prediction_file"]
@@ -47,7 +47,7 @@ class PredictionFile(ABC):
             predictions: The new contents.
         """
         with atomic_write(self.path) as path:
-            path.write_bytes(self._text(predictions).encode())
+            path.write_bytes(self._text(predictions).encode(errors=ANY_NAME))
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """Append predictions, and sync them to disk.
@@ -62,7 +62,7 @@ class PredictionFile(ABC):
             text = self._lines(predictions) + self._tail
             if end == len(self._head.encode()):
                 text = text.removeprefix(self._joint)
-            file.write(text.encode())
+            file.write(text.encode(errors=ANY_NAME))
             file.flush()
             os.fsync(file.fileno())
 
@@ -75,7 +75,7 @@ class PredictionFile(ABC):
         Raises:
             ValueError: If the file begins otherwise, or another line is not a prediction.
         """
-        found = text = self.path.read_bytes().decode(errors="surrogateescape")
+        found = text = self.path.read_bytes().decode(errors=ANY_NAME)
         if self._newline not in text:
             text = text.replace("\n", self._newline)
         lines = text.removeprefix(self._head).removesuffix(self._tail).split(self._newline)
@@ -159,7 +159,7 @@ class _JsonLinesFile(PredictionFile):
 
     def _format(self, prediction: Prediction) -> str:
         best = [{"name": name, "score": round(score, 6)} for name, score in prediction.best]
-        return json.dumps({**prediction._asdict(), "best": best}, ensure_ascii=False)
+        return json_line({**prediction._asdict(), "best": best})
 
     def _parse(self, line: str) -> Prediction:
         said = json.loads(line)

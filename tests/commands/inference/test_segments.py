@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import av
 import numpy as np
@@ -10,8 +11,16 @@ import pytest
 import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.files import hold_folder
 from tests.helpers.killed import kill_within
 from tests.helpers.media import Clip, write_clip
+
+WHAT = {
+    ("predict", "--window=1"): "segments",
+    ("predict",): "predictions",
+    ("features",): "features",
+}
+EVERY = pytest.mark.parametrize("options", WHAT)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +167,39 @@ def test_errors_are_one_sentence(checkpoint, clip, tmp_path, capfd, changes, rea
     assert predict(checkpoint, clip, *changes, "--out", out) == 1
     assert reason in sentence(capfd)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+@EVERY
+def test_a_folder_that_another_command_is_writing_is_left_alone(
+    checkpoint, clip, tmp_path, capfd, options
+):
+    command, *rest = options
+    given = [command, f"--ckpt_path={checkpoint}", str(clip), *rest, f"--out={tmp_path}"]
+    with hold_folder(tmp_path, what="results"):
+        assert main(given) == 1
+        assert f"is writing {WHAT[options]} to {tmp_path}: wait for it, or" in sentence(capfd)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert main(given) == 0
+
+
+@EVERY
+def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, options):
+    names = [b"caf\xe9.mp4", "two\u2028lines.mp4".encode(), "next\x85line.mp4".encode()]
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    for name in names:
+        (videos / os.fsdecode(name)).write_bytes(clip.read_bytes())
+    (videos / os.fsdecode(b"no vid\xe9o.mp4")).write_bytes(b"this is no video")
+    command, *rest = options
+    given = [command, f"--ckpt_path={checkpoint}", str(videos), *rest, f"--out={out}"]
+    assert main(given) == 0
+    before = content(out)
+    assert main([*given, "--resume"]) == 0
+    assert content(out) == before
+    assert b"no vid\xe9o.mp4" in (out / "failed.csv").read_bytes()
+    if command == "predict":
+        table = (out / ("segments.csv" if rest else "predictions.csv")).read_bytes()
+        assert all(name in table for name in names)
 
 
 def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):

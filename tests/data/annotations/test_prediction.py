@@ -1,6 +1,7 @@
 """Targets of prediction: videos, folders, lists, patterns and standard input."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -20,6 +21,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def given(monkeypatch, content):
+    """Let standard input be these bytes."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 def paths(targets):
@@ -54,8 +60,18 @@ def test_a_pattern_may_be_absolute(folder):
 
 def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
     text = "\ufeff# mine\n\nin/b.mp4\n'in/deep/[1] c.mkv'\nnone.mp4\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    given(monkeypatch, text.encode())
     assert paths(["-", "d.avi"]) == (["in/b.mp4", "in/deep/[1] c.mkv", "d.avi"], ["none.mp4"])
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.mp4", "two\u2028lines.mp4".encode(), "next\x85line.mp4".encode()]
+)
+def test_a_list_may_name_any_file(folder, monkeypatch, name):
+    (folder / os.fsdecode(name)).touch()
+    (folder / "odd.txt").write_bytes(name + b"\r\n")
+    given(monkeypatch, name)
+    assert paths("-") == paths("odd.txt") == ([os.fsdecode(name)], [])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,7 @@ def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
     ],
 )
 def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    given(monkeypatch, b"")
     with pytest.raises(error) as caught:
         list_for_prediction(targets)
     assert sentence in str(caught.value)

@@ -49,6 +49,18 @@ def test_a_truncated_file_keeps_its_whole_lines_and_is_continued(tmp_path, file_
     assert kept_before == len(SIX)
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("name", ["caf\udce9.mp4", "two\u2028lines.mp4", "next\x85line.mp4"])
+def test_any_file_name_is_read_again(tmp_path, file_format, name):
+    odd = [SIX[0]._replace(video_path=name), SIX[1]]
+    file = opened(tmp_path, file_format)
+    file.append(odd[:1])
+    file.append(odd[1:])
+    assert opened(tmp_path, file_format).read() == odd
+    if file_format == "json":
+        assert json.loads(file.path.read_text(encoding="utf-8"))[0]["video_path"] == name
+
+
 def test_other_programs_read_the_files_while_they_grow(tmp_path):
     for part in (SIX[:1], SIX[1:4], SIX[4:]):
         for file_format in FORMATS:
