@@ -30,6 +30,8 @@ __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
+_KS = (1, 5, 10)
+
 EXAMPLES = """\
 examples:
   pks4 retrieve --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt
@@ -56,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k",
         action=NumbersAction,
-        default=(1, 5, 10),
-        help="numbers of neighbours; default: 1 5 10",
+        help="numbers of neighbours, at most that of the training videos; default: 1 5 10",
     )
     parser.add_argument(
         "--out", type=Path, help="output folder; default: retrieval, in the run's folder"
@@ -92,13 +93,15 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(shared)} test videos, such as {min(shared)}, are also training videos: a "
             "query would find itself."
         )
+    _numbers(arguments.k, len(gallery))
     path = str(cli.config["test"].ckpt_path)
     out = arguments.out or Path(cli.trainer.default_root_dir) / "retrieval"
     found, gallery = _features(path, gallery, out / "gallery", settings)
     sought, queries = _features(path, queries, out / "queries", settings)
-    neighbours = nearest_neighbours(sought, found, max(arguments.k))
+    ks = _numbers(arguments.k, len(found))
+    neighbours = nearest_neighbours(sought, found, max(ks))
     labels = np.array(gallery.labels)[neighbours.places]
-    scores = retrieval_scores(labels, np.array(queries.labels), ks=arguments.k)
+    scores = retrieval_scores(labels, np.array(queries.labels), ks=ks)
     _write_neighbours(out / "neighbours.csv", queries, gallery, neighbours, data.label_names)
     report = {
         "checkpoint": path,
@@ -108,8 +111,25 @@ def run(arguments: argparse.Namespace) -> None:
     }
     with atomic_write(out / "retrieval.json") as file:
         file.write_text(json.dumps(report, indent=2) + "\n")
-    _show(report, arguments.k)
+    _show(report, ks)
     logger.info("Wrote %s/{retrieval.json,neighbours.csv}.", out)
+
+
+def _numbers(given: tuple[int, ...] | None, size: int) -> tuple[int, ...]:
+    """Return the numbers of neighbours to search for in a gallery; by default, those possible."""
+    if given is None:
+        ks = tuple(k for k in _KS if k <= size)
+        if ks != _KS:
+            logger.info(
+                "There are only %d training videos, so --k is %s.", size, " ".join(map(str, ks))
+            )
+        return ks
+    if max(given) > size:
+        raise ValueError(
+            f"--k is {max(given)}, but there are only {size} training videos; lower it to at most "
+            f"{size}."
+        )
+    return given
 
 
 def _write_neighbours(
@@ -142,8 +162,12 @@ def _features(
     """Return the features of all videos of a list that can be decoded, and these videos."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "videos.txt"
-    absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
-    listed.write_text("".join(f"{path}\n" for path in absolute), encoding="utf-8", errors=ANY_NAME)
+    # a list for prediction has every video once
+    first: dict[Path, int] = {}
+    for index in range(len(videos)):
+        first.setdefault(Path(videos.path(index)).absolute(), index)
+    videos = videos.only(list(first.values()))
+    listed.write_text("".join(f"{path}\n" for path in first), encoding="utf-8", errors=ANY_NAME)
     recorder = _FeatureRecorder()
     logger.info("Features of %d videos, %s.", len(videos), folder.name)
     with quiet():
