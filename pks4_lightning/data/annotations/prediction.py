@@ -42,7 +42,7 @@ class _Named(NamedTuple):
 def list_for_prediction(
     targets: str | Sequence[str] | None, *, frame_template: str | None = None
 ) -> VideoList:
-    """List videos without labels; a video named by several targets is listed once.
+    """List videos without labels; a video that is named several times is listed once.
 
     Args:
         targets: One or more of: a video file; a folder, searched at any depth; a folder of
@@ -64,29 +64,31 @@ def list_for_prediction(
         )
     targets = [targets] if isinstance(targets, str) else list(targets)
     parts = [_expand(target) for target in targets]
-    absent = [path for part in parts for path in part.absent]
+    absent = list(dict.fromkeys(path for part in parts for path in part.absent))
     if len(parts) == 1:
         folder, paths = parts[0].folder, parts[0].paths
     else:
-        folder = Path()
-        paths = list(dict.fromkeys(path for part in parts for path in part.joined()))
+        folder, paths = Path(), [path for part in parts for path in part.joined()]
+    spelled: dict[str, str] = {}
+    for path in paths:
+        spelled.setdefault(os.path.abspath(folder / path), path)  # noqa: PTH100 - links stay
+    paths = list(spelled.values())
     source = " ".join(targets)
     if absent:
         first = next(part.folder / part.absent[0] for part in parts if part.absent)
         meant = _end_of_sentence(first)
-        named = f"data.predict names '{shortened(source)}'"
         if absent == targets and len(targets) == 1:
             problem = "matches no video" if has_magic(source) else "does not exist"
-            raise FileNotFoundError(f"data.predict names '{source}', which {problem}{meant}")
+            raise FileNotFoundError(f"'{source}' {problem}{meant}")
         sentence = (
-            f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
-            f"as '{absent[0]}'"
+            f"'{shortened(source)}': {len(absent)} of its {len(paths) + len(absent)} videos do not "
+            f"exist, such as '{absent[0]}'"
         )
         if not paths:
             raise FileNotFoundError(f"{sentence}{meant}")
         logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
-        raise ValueError(f"data.predict names '{shortened(source)}', which contains no videos.")
+        raise ValueError(f"'{shortened(source)}' contains no videos.")
     return VideoList(
         source,
         str(folder),
@@ -123,12 +125,15 @@ def _expand(target: str) -> _Named:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _Named(path.parent, [path.name], [])
     content = path.read_bytes()
-    if b"\0" in content:
+    named = _Named(path.parent, [], [])
+    if b"\0" not in content:
+        named = _look_up(_listed(target, content), path.parent)
+    if not named.paths and (b"\0" in content or "\ufffd" in content.decode(errors="replace")):
         raise ValueError(
-            f"data.predict names '{target}', which is neither a video "
-            f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
+            f"'{target}' is neither a video ({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of "
+            "paths."
         )
-    return _look_up(_listed(target, content), path.parent)
+    return named
 
 
 def _listed(source: str, content: bytes) -> list[str]:

@@ -54,6 +54,15 @@ def test_several_targets_are_one_list(targets, found, missing):
     assert paths(targets) == (found, missing)
 
 
+def test_a_video_is_listed_once_however_it_is_named(folder):
+    (folder / "thrice.txt").write_text("d.avi\n./d.avi\ngone.mp4\nd.avi\ngone.mp4\n")
+    assert paths("thrice.txt") == (["d.avi"], ["gone.mp4"])
+    given = ["in/b.mp4", f"{folder}/in/b.mp4", "in/deep/../b.mp4", "in", f"{folder}/d.avi", "d.avi"]
+    assert paths(given) == (
+        ["in/b.mp4", "in/deep/[1] c.mkv", "in/deep/a.webm", f"{folder}/d.avi"], []
+    )  # fmt: skip
+
+
 def test_a_pattern_may_be_absolute(folder):
     assert paths(f"{folder}/*.avi") == ([f"{folder}/d.avi"], [])
 
@@ -79,16 +88,20 @@ def test_a_list_may_name_any_file(folder, monkeypatch, name):
     [
         (None, ValueError, "data.predict is not set"),
         ([], ValueError, "data.predict is not set"),
-        ("none.mp4", FileNotFoundError, "names 'none.mp4', which does not exist"),
-        ("dangling.mp4", FileNotFoundError, "names 'dangling.mp4', which does not exist"),
-        ("*.wmv", FileNotFoundError, "names '*.wmv', which matches no video."),
+        ("none.mp4", FileNotFoundError, "'none.mp4' does not exist."),
+        ("dangling.mp4", FileNotFoundError, "'dangling.mp4' does not exist."),
+        ("*.wmv", FileNotFoundError, "'*.wmv' matches no video."),
         (
             "inn/*.mp4",
             FileNotFoundError,
             "matches no video: there is no folder 'inn'; did you mean in?",
         ),
-        (["a.mp4", "*.wmv"], FileNotFoundError, "2 of its 2 videos do not exist, such as 'a.mp4'"),
-        ("-", ValueError, "names '-', which contains no videos"),
+        (
+            ["a.mp4", "*.wmv"],
+            FileNotFoundError,
+            "'a.mp4 *.wmv': 2 of its 2 videos do not exist, such as 'a.mp4'",
+        ),
+        ("-", ValueError, "'-' contains no videos."),
     ],
 )
 def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):
