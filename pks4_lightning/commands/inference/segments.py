@@ -41,6 +41,11 @@ def run_windows(arguments: argparse.Namespace) -> None:
     check_window(window=window, stride=stride)
     if not margin >= 0:
         raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
+    if not arguments.videos:
+        raise ValueError(
+            "`pks4 predict --window` labels the videos that follow it, and there is none: name a "
+            "video, a folder of videos or a list of them."
+        )
     videos = list_for_prediction(arguments.videos)
     paths = [videos.path(number) for number in range(len(videos))]
     num_named = len(paths) + len(videos.missing)

@@ -7,6 +7,7 @@ import os
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import pks4_lightning
 from pks4_lightning.__main__ import main
@@ -150,6 +151,7 @@ def test_segments_are_continued_with_the_same_settings_alone(checkpoint, clip, t
         (["--window", "nan"], "--window is nan; it must be a positive"),
         (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
         (["--window", "1", "--stride", "-1"], "--stride is -1"),
+        (["--window", "1", "--stride", "1e-6"], "--stride is 1e-06; it must be at least 0.001"),
         (["--window", "1", "--margin", "-1"], "--margin is -1"),
         (["--stride", "1"], "--stride applies to long videos only: add --window"),
         (["--overlay", "x.mp4"], "--overlay applies to long videos only: add --window"),
@@ -200,6 +202,29 @@ def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, option
     if command == "predict":
         table = (out / ("segments.csv" if rest else "predictions.csv")).read_bytes()
         assert all(name in table for name in names)
+
+
+def test_an_overlay_that_cannot_be_written_is_refused_before_any_work(
+    checkpoint, clip, tmp_path, capfd
+):
+    pictures, mine, out = tmp_path / "frames", tmp_path / "mine.mp4", tmp_path / "out"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "1.png")
+    mine.write_text("precious")
+    for video, words in (
+        (pictures, f"copies a video file, but '{pictures}' is a folder of pictures"),
+        (clip, f"--overlay is '{mine}', which already exists"),
+    ):
+        given = [video, "--window", 1.0, "--out", out, "--overlay"]
+        assert predict(checkpoint, *given, tmp_path / "new.mp4" if video == pictures else mine) == 1
+        assert words in sentence(capfd)
+        assert not out.exists()
+    assert mine.read_text() == "precious"
+
+
+def test_windows_without_a_video_say_where_it_belongs(checkpoint, capfd):
+    assert predict(checkpoint, "--window", 1.0) == 1
+    assert "labels the videos that follow it, and there is none: name a video" in sentence(capfd)
 
 
 def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):
