@@ -1,5 +1,6 @@
 """List videos without labels, for prediction."""
 
+import json
 import logging
 import os
 import sys
@@ -62,6 +63,9 @@ def list_for_prediction(
         raise ValueError(
             "data.predict is not set; set it to a video, a folder of videos or a list of them."
         )
+    if isinstance(targets, str) and targets.startswith('["'):
+        # `pks4 predict` passes its arguments as JSON; YAML does not parse those beyond UTF-8
+        targets = json.loads(targets)
     targets = [targets] if isinstance(targets, str) else list(targets)
     parts = [_expand(target) for target in targets]
     absent = list(dict.fromkeys(path for part in parts for path in part.absent))

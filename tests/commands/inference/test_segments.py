@@ -193,7 +193,8 @@ def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, option
         (videos / os.fsdecode(name)).write_bytes(clip.read_bytes())
     (videos / os.fsdecode(b"no vid\xe9o.mp4")).write_bytes(b"this is no video")
     command, *rest = options
-    given = [command, f"--ckpt_path={checkpoint}", str(videos), *rest, f"--out={out}"]
+    first = str(videos / os.fsdecode(names[0]))
+    given = [command, f"--ckpt_path={checkpoint}", first, str(videos), *rest, f"--out={out}"]
     assert main(given) == 0
     before = content(out)
     assert main([*given, "--resume"]) == 0
