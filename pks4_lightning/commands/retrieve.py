@@ -93,12 +93,13 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(shared)} test videos, such as {min(shared)}, are also training videos: a "
             "query would find itself."
         )
-    _numbers(arguments.k, len(gallery))
+    ks = _numbers(arguments.k, len(gallery))
     path = str(cli.config["test"].ckpt_path)
     out = arguments.out or Path(cli.trainer.default_root_dir) / "retrieval"
     found, gallery = _features(path, gallery, out / "gallery", settings)
     sought, queries = _features(path, queries, out / "queries", settings)
-    ks = _numbers(arguments.k, len(found))
+    if len(found) < max(ks):
+        ks = _numbers(arguments.k, len(found))
     neighbours = nearest_neighbours(sought, found, max(ks))
     labels = np.array(gallery.labels)[neighbours.places]
     scores = retrieval_scores(labels, np.array(queries.labels), ks=ks)
