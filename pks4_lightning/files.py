@@ -1,23 +1,33 @@
-"""Atomic writes, checksums, and files that ship with the package."""
+"""Atomic writes, locks, file names of any bytes, checksums, and files of the package."""
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = [
+    "ANY_NAME",
     "atomic_write",
     "check_writable",
     "find_packaged",
+    "hold_folder",
+    "hold_lock",
+    "json_line",
     "remove_leftovers",
     "replaced_folder",
     "sha256_of",
+    "shown_name",
     "write_csv",
 ]
+
+ANY_NAME = "surrogateescape"
+"""How tables and lists encode the names of files: those that are not UTF-8 keep their bytes."""
 
 
 @contextmanager
@@ -88,6 +98,60 @@ def find_packaged(path: str) -> str:
     return path
 
 
+@contextmanager
+def hold_lock(path: Path, refusal: Exception) -> Iterator[int]:
+    """Lock a file; the lock ends with the block, and with the processes that inherit it.
+
+    Args:
+        path: The lock file, created with its folder if necessary.
+        refusal: Raised if another process holds the lock.
+
+    Yields:
+        The descriptor that holds the lock.
+    """
+    import fcntl  # absent on Windows
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        yield file.fileno()
+
+
+@contextmanager
+def hold_folder(folder: Path, *, what: str) -> Iterator[None]:
+    """Keep other processes from writing results to a folder.
+
+    Args:
+        folder: Created if necessary; the lock is its file ``.lock``.
+        what: Name of the results, in the plural.
+
+    Raises:
+        BlockingIOError: If another process is writing there.
+        OSError: If nothing can be written there.
+    """
+    check_writable(folder, what=what, option="--out")
+    refusal = BlockingIOError(
+        f"Another command is writing {what} to {folder}: wait for it, or choose another folder "
+        "with --out."
+    )
+    with hold_lock(folder / ".lock", refusal):
+        yield
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON, without the newline.
+
+    Bytes of file names that are not UTF-8 are escaped, so that it is valid.
+
+    Args:
+        value: The value.
+    """
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of processes that were killed while writing.
 
@@ -141,6 +205,15 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shown_name(path: str | Path) -> str:
+    """Return the name of a file for display; what is not printable is a question mark.
+
+    Args:
+        path: The file.
+    """
+    return "".join(sign if sign.isprintable() else "?" for sign in Path(path).name)
+
+
 def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     """Write a table atomically.
 
@@ -151,7 +224,7 @@ def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[
     """
     with (
         atomic_write(path) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8") as file,
+        unfinished.open("w", newline="", encoding="utf-8", errors=ANY_NAME) as file,
     ):
         csv.writer(file).writerows([header, *lines])
 

@@ -200,7 +200,7 @@ def test_retrieval_compares_the_inputs_of_the_head(trained, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--k=17"], "17 nearest neighbours of 11 videos among 16"),
+        (["--k=17"], "--k is 17, but there are only 16 training videos; lower it"),
         (["--data.test=labels/train.json"], "16 test videos, such as"),
     ],
     ids=["many", "itself"],
@@ -209,6 +209,19 @@ def test_retrieval_refuses_impossible_settings(trained, tmp_path, capsys, args, 
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert main(["retrieve", f"--ckpt_path={checkpoint}", f"--out={tmp_path}", *args]) == 1
     assert words in error(capsys)
+    assert not list(tmp_path.iterdir()), "nothing was computed"
+
+
+def test_retrieval_in_few_videos_shortens_its_default(
+    trained, motion_set, tmp_path, capsys, caplog
+):
+    listed = json.loads((motion_set / "labels" / "train.json").read_text())
+    (tmp_path / "few.json").write_text(json.dumps(listed[:6]))
+    given = ["retrieve", f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}"]
+    assert main([*given, f"--data.train={tmp_path / 'few.json'}", f"--out={tmp_path}"]) == 0
+    assert caplog.text.count("There are only 6 training videos, so --k is 1 5.") == 1
+    report = json.loads((tmp_path / "retrieval.json").read_text())
+    assert [name for name in report if "@" in name] == ["recall@1", "knn@1", "recall@5", "knn@5"]
 
 
 def test_retrieval_gives_no_video_the_label_of_one_that_has_gone(trained, motion_set, tmp_path):
@@ -220,6 +233,14 @@ def test_retrieval_gives_no_video_the_label_of_one_that_has_gone(trained, motion
         FileNotFoundError, match=r"1 videos have disappeared .*gone.webm'; run it again"
     ):
         _features(checkpoint, videos, tmp_path / "features", [])
+
+
+def test_retrieval_searches_a_video_that_is_listed_twice_once(trained, motion_set, tmp_path):
+    first, second = map(str, sorted((motion_set / "videos").iterdir())[:2])
+    videos = VideoList("list", "/", (first, first, second), (0, 1, 2))
+    checkpoint = str(trained / "checkpoints" / "last.ckpt")
+    features, found = _features(checkpoint, videos, tmp_path / "features", [])
+    assert (len(features), found.labels) == (2, (0, 2))
 
 
 def test_a_causal_training_starts_warm_from_one_that_looks_both_ways(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, quiet
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write
 from pks4_lightning.training.scoring.retrieval import (
     Neighbours,
     nearest_neighbours,
@@ -29,6 +29,8 @@ from pks4_lightning.training.scoring.retrieval import (
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
+
+_KS = (1, 5, 10)
 
 EXAMPLES = """\
 examples:
@@ -56,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k",
         action=NumbersAction,
-        default=(1, 5, 10),
-        help="numbers of neighbours; default: 1 5 10",
+        help="numbers of neighbours, at most that of the training videos; default: 1 5 10",
     )
     parser.add_argument(
         "--out", type=Path, help="output folder; default: retrieval, in the run's folder"
@@ -92,13 +93,16 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(shared)} test videos, such as {min(shared)}, are also training videos: a "
             "query would find itself."
         )
+    ks = _numbers(arguments.k, len(gallery))
     path = str(cli.config["test"].ckpt_path)
     out = arguments.out or Path(cli.trainer.default_root_dir) / "retrieval"
     found, gallery = _features(path, gallery, out / "gallery", settings)
     sought, queries = _features(path, queries, out / "queries", settings)
-    neighbours = nearest_neighbours(sought, found, max(arguments.k))
+    if len(found) < max(ks):
+        ks = _numbers(arguments.k, len(found))
+    neighbours = nearest_neighbours(sought, found, max(ks))
     labels = np.array(gallery.labels)[neighbours.places]
-    scores = retrieval_scores(labels, np.array(queries.labels), ks=arguments.k)
+    scores = retrieval_scores(labels, np.array(queries.labels), ks=ks)
     _write_neighbours(out / "neighbours.csv", queries, gallery, neighbours, data.label_names)
     report = {
         "checkpoint": path,
@@ -108,8 +112,25 @@ def run(arguments: argparse.Namespace) -> None:
     }
     with atomic_write(out / "retrieval.json") as file:
         file.write_text(json.dumps(report, indent=2) + "\n")
-    _show(report, arguments.k)
+    _show(report, ks)
     logger.info("Wrote %s/{retrieval.json,neighbours.csv}.", out)
+
+
+def _numbers(given: tuple[int, ...] | None, size: int) -> tuple[int, ...]:
+    """Return the numbers of neighbours to search for in a gallery; by default, those possible."""
+    if given is None:
+        ks = tuple(k for k in _KS if k <= size)
+        if ks != _KS:
+            logger.info(
+                "There are only %d training videos, so --k is %s.", size, " ".join(map(str, ks))
+            )
+        return ks
+    if max(given) > size:
+        raise ValueError(
+            f"--k is {max(given)}, but there are only {size} training videos; lower it to at most "
+            f"{size}."
+        )
+    return given
 
 
 def _write_neighbours(
@@ -123,7 +144,10 @@ def _write_neighbours(
     header = ["video_path", "label"]
     for k in range(1, neighbours.places.shape[1] + 1):
         header += [f"neighbour{k}", f"label{k}", f"similarity{k}"]
-    with atomic_write(target) as path, path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(target) as path,
+        path.open("w", newline="", encoding="utf-8", errors=ANY_NAME) as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(header)
         for query, (places, cosines) in enumerate(zip(*neighbours, strict=True)):
@@ -139,8 +163,12 @@ def _features(
     """Return the features of all videos of a list that can be decoded, and these videos."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "videos.txt"
-    absolute = (Path(videos.path(index)).absolute() for index in range(len(videos)))
-    listed.write_text("".join(f"{path}\n" for path in absolute))
+    # a list for prediction has every video once
+    first: dict[Path, int] = {}
+    for index in range(len(videos)):
+        first.setdefault(Path(videos.path(index)).absolute(), index)
+    videos = videos.only(list(first.values()))
+    listed.write_text("".join(f"{path}\n" for path in first), encoding="utf-8", errors=ANY_NAME)
     recorder = _FeatureRecorder()
     logger.info("Features of %d videos, %s.", len(videos), folder.name)
     with quiet():

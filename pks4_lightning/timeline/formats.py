@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from html import escape
 from io import StringIO
 from typing import Literal, NamedTuple
 
@@ -49,7 +50,8 @@ def write_segments(segments: Sequence[Labelled], form: Format) -> str:
             )
         case "vtt":
             cues = (
-                f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{_line(each)}\n"
+                f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n"
+                f"{escape(_line(each), quote=False)}\n"
                 for each in segments
             )
             return "\n".join(["WEBVTT\n", *cues])

@@ -16,7 +16,7 @@ import numpy as np
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.data.video.frame_source import FrameSource
 from pks4_lightning.data.video.video import Video
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write, shown_name
 from pks4_lightning.inference import TrainedClassifier, open_frames
 from pks4_lightning.pictures.timeline import timeline_figure
 from pks4_lightning.timeline.formats import SUBTITLES, Format, Labelled, write_segments
@@ -120,7 +120,7 @@ class VideoLabeller:
             raise
         names, moments = self.model.label_names, found.moments
         figure = timeline_figure(
-            moments.edges, moments.scores, found.segments, names=names, title=Path(path).name
+            moments.edges, moments.scores, found.segments, names=names, title=shown_name(path)
         )
         with atomic_write(self.folder.folder / f"{name}.png") as picture:
             figure.savefig(picture)
@@ -153,7 +153,9 @@ class VideoLabeller:
                 files.setdefault(self.folder.folder / f"{name}.{form}", []).extend(found)
         for file, found in files.items():
             with atomic_write(file) as unfinished:
-                unfinished.write_text(write_segments(found, form), encoding="utf-8")
+                unfinished.write_text(
+                    write_segments(found, form), encoding="utf-8", errors=ANY_NAME
+                )
         return list(files)
 
     def write_overlay(self, path: str, out: Path) -> None:

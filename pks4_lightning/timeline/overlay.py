@@ -34,14 +34,16 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
     Args:
         source: The video.
         out: The file to write, whose suffix selects the container: ``.mp4``, ``.mkv`` or ``.mov``.
-            An existing file is replaced when the new one is complete.
+            It appears when it is complete.
         caption_at: Returns the caption of the frame at a time, in seconds from the first one.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: If the suffix is not supported, or the container cannot hold the sound.
+        ValueError: If the suffix is not supported, the source is not a file, or the container
+            cannot hold the sound.
+        FileExistsError: If the file already exists.
         VideoDecodeError: If the source cannot be read.
     """
     check_overlay(source, out)
@@ -81,12 +83,19 @@ def check_overlay(source: Path, out: Path) -> None:
         out: The copy.
 
     Raises:
-        ValueError: If its suffix is not supported, or it is the video itself.
+        ValueError: If its suffix is not supported, or the source is not a file.
+        FileExistsError: If it already exists.
     """
     if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"--overlay is '{out}', which is the input video; choose another file.")
+    if source.is_dir():
+        raise ValueError(
+            f"--overlay copies a video file, but '{source}' is a folder of pictures; leave it out."
+        )
+    if out.exists():
+        raise FileExistsError(
+            f"--overlay is '{out}', which already exists; choose another file or delete it."
+        )
 
 
 class _Sound:

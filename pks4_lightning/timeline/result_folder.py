@@ -2,14 +2,20 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.video.errors import VideoDecodeError
-from pks4_lightning.files import atomic_write, check_writable, remove_leftovers
+from pks4_lightning.files import (
+    atomic_write,
+    hold_folder,
+    json_line,
+    remove_leftovers,
+)
 from pks4_lightning.progress import track
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by
@@ -37,8 +43,27 @@ class ResultFolder:
     Raises:
         FileExistsError: If there are results and ``resume`` is not set.
         ValueError: If they were made with other settings.
-        OSError: If nothing can be written there.
     """
+
+    @classmethod
+    @contextmanager
+    def locked(
+        cls, folder: Path, *, made_by: Mapping[str, Any], resume: bool, what: str
+    ) -> Iterator[Self]:
+        """Yield the folder, to which no other process can then write.
+
+        Args:
+            folder: As for the class, like the others.
+            made_by: Settings.
+            resume: Continue.
+            what: Name of the results.
+
+        Raises:
+            BlockingIOError: If another process is writing there.
+            OSError: If nothing can be written there.
+        """
+        with hold_folder(folder, what=what):
+            yield cls(folder, made_by=made_by, resume=resume, what=what)
 
     def __init__(
         self, folder: Path, *, made_by: Mapping[str, Any], resume: bool, what: str
@@ -56,7 +81,6 @@ class ResultFolder:
                 )
             check_made_by(folder / "made_by.json", made_by, what=what)
             self._read()
-        check_writable(folder, what=what, option="--out")
         write_made_by(folder / "made_by.json", made_by)
         remove_leftovers(folder)
         self._failed = FailureFile(folder / "failed.csv")
@@ -149,18 +173,17 @@ class ResultFolder:
 
     def _note(self, path: str, entry: dict[str, Any]) -> None:
         with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"video": path, **entry}, ensure_ascii=False) + "\n")
+            file.write(json_line({"video": path, **entry}) + "\n")
         self._entries[path] = entry
         self._taken.add(entry["name"])
 
     def _read(self) -> None:
         """Read the journal, ignoring a line left incomplete by a kill."""
-        lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        whole = [line for line in lines if line.endswith("\n")]
+        *whole, torn = self._journal.read_text(encoding="utf-8", errors="replace").split("\n")
         for line in whole:
             entry = json.loads(line)
             self._entries[entry.pop("video")] = entry
             self._taken.add(entry["name"])
-        if len(whole) < len(lines):
+        if torn:
             with atomic_write(self._journal) as path:
-                path.write_text("".join(whole), encoding="utf-8")
+                path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")

@@ -20,6 +20,7 @@ __all__ = ["Window", "check_window", "num_ticks", "plan_ticks", "plan_windows", 
 
 # starts and ends are sums of strides; a frame that begins exactly there belongs to the window
 _TOLERANCE = 1e-6
+_SHORTEST = 1e-3
 
 
 class Window(NamedTuple):
@@ -112,11 +113,14 @@ def check_window(**seconds: float) -> None:
         seconds: Lengths in seconds, by the names of the options.
 
     Raises:
-        ValueError: If one is not positive.
+        ValueError: If one is not positive, or is less than a millisecond, to which times in the
+            results are rounded.
     """
     for name, value in seconds.items():
         if not 0 < value < math.inf:
             raise ValueError(f"--{name} is {value:g}; it must be a positive number of seconds.")
+        if value < _SHORTEST:
+            raise ValueError(f"--{name} is {value:g}; it must be at least {_SHORTEST:g} seconds.")
 
 
 def window_clips(

@@ -67,9 +67,14 @@ def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score
     assert blue[94].sum() > 120
 
 
-@pytest.mark.parametrize("name", ["out.avi", "in.mp4"])
-def test_unwritable_overlays_are_refused_by_name(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("out.avi", ValueError), ("in.mp4", FileExistsError), ("mine.mp4", FileExistsError)],
+)
+def test_unwritable_overlays_are_refused_by_name(tmp_path, name, error):
     source = write_clip(tmp_path / "in", Clip(".mp4", num_frames=3))
-    with pytest.raises(ValueError, match=name):
+    (tmp_path / "mine.mp4").write_text("precious")
+    with pytest.raises(error, match=name):
         write_overlay(source, tmp_path / name, lambda _: [])
     assert len(times_of(source)) == 3
+    assert (tmp_path / "mine.mp4").read_text() == "precious"

@@ -90,3 +90,9 @@ def test_subtitles_have_clocks_and_no_arrows_of_their_own():
     assert srt.splitlines()[:3] == ["1", "00:00:00,000 --> 01:01:01,050", "left → right (99%)"]
     assert vtt.splitlines()[0] == "WEBVTT"
     assert "00:00:00.000 --> 01:01:01.050" in vtt
+
+
+def test_labels_in_subtitles_are_text_not_markup():
+    segments = [Labelled("a.mp4", 0.0, 1.0, "<b>cut & paste</b>", 0.5)]
+    assert "\n&lt;b&gt;cut &amp; paste&lt;/b&gt; (50%)\n" in write_segments(segments, "vtt")
+    assert "\n<b>cut & paste</b> (50%)\n" in write_segments(segments, "srt")

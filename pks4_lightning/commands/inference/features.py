@@ -97,19 +97,21 @@ def run(arguments: argparse.Namespace) -> None:
         "--window": arguments.window, "--stride": stride, "--dtype": arguments.dtype,
         "computed in": str(model.dtype),
     }  # fmt: skip
-    folder = ResultFolder(arguments.out, made_by=made_by, resume=arguments.resume, what="features")
-    writer = FeatureWriter(
-        model=model, folder=folder, kind=arguments.kind, window=arguments.window, stride=stride,
-        dtype=getattr(torch, arguments.dtype),
-    )  # fmt: skip
-    try:
-        folder.work_through(videos, writer.write)
-    finally:  # also after Ctrl-C
-        with atomic_write(arguments.out / "features.json") as path:
-            path.write_text(json.dumps(writer.description(), indent=1) + "\n")
-    folder.check()
-    logger.info(
-        "Wrote features of %d videos to %s; features.json lists them.",
-        len(folder.finished),
-        arguments.out,
-    )
+    with ResultFolder.locked(
+        arguments.out, made_by=made_by, resume=arguments.resume, what="features"
+    ) as folder:
+        writer = FeatureWriter(
+            model=model, folder=folder, kind=arguments.kind, window=arguments.window, stride=stride,
+            dtype=getattr(torch, arguments.dtype),
+        )  # fmt: skip
+        try:
+            folder.work_through(videos, writer.write)
+        finally:  # also after Ctrl-C
+            with atomic_write(arguments.out / "features.json") as path:
+                path.write_text(json.dumps(writer.description(), indent=1) + "\n")
+        folder.check()
+        logger.info(
+            "Wrote features of %d videos to %s; features.json lists them.",
+            len(folder.finished),
+            arguments.out,
+        )

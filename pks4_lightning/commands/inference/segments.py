@@ -41,6 +41,11 @@ def run_windows(arguments: argparse.Namespace) -> None:
     check_window(window=window, stride=stride)
     if not margin >= 0:
         raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
+    if not arguments.videos:
+        raise ValueError(
+            "`pks4 predict --window` labels the videos that follow it, and there is none: name a "
+            "video, a folder of videos or a list of them."
+        )
     videos = list_for_prediction(arguments.videos)
     paths = [videos.path(number) for number in range(len(videos))]
     num_named = len(paths) + len(videos.missing)
@@ -55,20 +60,22 @@ def run_windows(arguments: argparse.Namespace) -> None:
         "checkpoint": sha256_of(weights_file(checkpoint)), "--window": window, "--stride": stride,
         "--margin": margin, "dtype": str(model.dtype),
     }  # fmt: skip
-    folder = ResultFolder(out, made_by=made_by, resume=arguments.resume, what="segments")
-    labeller = VideoLabeller(
-        model=model, folder=folder, window=window, stride=stride, margin=margin
-    )
-    try:
-        folder.work_through(videos, labeller.label)
-    finally:  # also after Ctrl-C
-        files = labeller.write(arguments.format, paths)
-    folder.check()
-    if len(paths) == 1:
-        _show(labeller.segments(paths[0]))
-    if arguments.overlay is not None:
-        labeller.write_overlay(paths[0], arguments.overlay)
-        files.append(arguments.overlay)
+    with ResultFolder.locked(
+        out, made_by=made_by, resume=arguments.resume, what="segments"
+    ) as folder:
+        labeller = VideoLabeller(
+            model=model, folder=folder, window=window, stride=stride, margin=margin
+        )
+        try:
+            folder.work_through(videos, labeller.label)
+        finally:  # also after Ctrl-C
+            files = labeller.write(arguments.format, paths)
+        folder.check()
+        if len(paths) == 1:
+            _show(labeller.segments(paths[0]))
+        if arguments.overlay is not None:
+            labeller.write_overlay(paths[0], arguments.overlay)
+            files.append(arguments.overlay)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     logger.info("Wrote %s%s; the timeline pictures are in %s.", files[0], more, out)
 

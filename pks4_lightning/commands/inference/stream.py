@@ -23,6 +23,8 @@ __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
+_HIGHEST_RATE = 1000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments.
@@ -76,13 +78,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ValueError: If a number is out of range, or an overlay of a live source is requested.
+        FileExistsError: If the output or the overlay already exists.
         VideoDecodeError: If the source cannot be opened.
     """
-    if arguments.rate is not None and not arguments.rate > 0:
-        raise ValueError(f"--rate is {arguments.rate:g}; it must be above 0 frames per second.")
+    if arguments.rate is not None and not 0 < arguments.rate <= _HIGHEST_RATE:
+        raise ValueError(
+            f"--rate is {arguments.rate:g}; it must be above 0 and at most {_HIGHEST_RATE} frames "
+            "per second."
+        )
     for name in ("every", "num_best"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
+    if arguments.out is not None and arguments.out.is_file():  # not a pipe or a device
+        raise FileExistsError(
+            f"--out is '{arguments.out}', which already exists; choose another file or delete it."
+        )
+    if arguments.overlay is not None:
+        check_overlay(Path(arguments.source), arguments.overlay)
     model = load(arguments.ckpt_path, device=arguments.device)
     rate = arguments.rate or model.clip.stream_rate
     mode: Mode = arguments.mode
@@ -94,8 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 "--overlay copies a video file, so it works with neither a camera nor an address."
             )
-        if arguments.overlay is not None:
-            check_overlay(Path(arguments.source), arguments.overlay)
         if arguments.out is None:
             lines: TextIO = sys.stdout
         else:

@@ -1,21 +1,24 @@
 """List videos without labels, for prediction."""
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from glob import glob, has_magic
+from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import listed_lines, shortened, unquoted
+from pks4_lightning.data.annotations.entry import shortened, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 from pks4_lightning.data.video.frame_folder import PICTURE_SUFFIXES
+from pks4_lightning.files import ANY_NAME
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["list_for_prediction"]
@@ -40,7 +43,7 @@ class _Named(NamedTuple):
 def list_for_prediction(
     targets: str | Sequence[str] | None, *, frame_template: str | None = None
 ) -> VideoList:
-    """List videos without labels; a video named by several targets is listed once.
+    """List videos without labels; a video that is named several times is listed once.
 
     Args:
         targets: One or more of: a video file; a folder, searched at any depth; a folder of
@@ -60,31 +63,36 @@ def list_for_prediction(
         raise ValueError(
             "data.predict is not set; set it to a video, a folder of videos or a list of them."
         )
+    if isinstance(targets, str) and targets.startswith('["'):
+        # `pks4 predict` passes its arguments as JSON; YAML does not parse those beyond UTF-8
+        targets = json.loads(targets)
     targets = [targets] if isinstance(targets, str) else list(targets)
     parts = [_expand(target) for target in targets]
-    absent = [path for part in parts for path in part.absent]
+    absent = list(dict.fromkeys(path for part in parts for path in part.absent))
     if len(parts) == 1:
         folder, paths = parts[0].folder, parts[0].paths
     else:
-        folder = Path()
-        paths = list(dict.fromkeys(path for part in parts for path in part.joined()))
+        folder, paths = Path(), [path for part in parts for path in part.joined()]
+    spelled: dict[str, str] = {}
+    for path in paths:
+        spelled.setdefault(os.path.abspath(folder / path), path)  # noqa: PTH100 - links stay
+    paths = list(spelled.values())
     source = " ".join(targets)
     if absent:
         first = next(part.folder / part.absent[0] for part in parts if part.absent)
         meant = _end_of_sentence(first)
-        named = f"data.predict names '{shortened(source)}'"
         if absent == targets and len(targets) == 1:
             problem = "matches no video" if has_magic(source) else "does not exist"
-            raise FileNotFoundError(f"data.predict names '{source}', which {problem}{meant}")
+            raise FileNotFoundError(f"'{source}' {problem}{meant}")
         sentence = (
-            f"{named}: {len(absent)} of its {len(paths) + len(absent)} videos do not exist, such "
-            f"as '{absent[0]}'"
+            f"'{shortened(source)}': {len(absent)} of its {len(paths) + len(absent)} videos do not "
+            f"exist, such as '{absent[0]}'"
         )
         if not paths:
             raise FileNotFoundError(f"{sentence}{meant}")
         logger.warning("%s; they are counted as missing.", sentence)
     if not paths:
-        raise ValueError(f"data.predict names '{shortened(source)}', which contains no videos.")
+        raise ValueError(f"'{shortened(source)}' contains no videos.")
     return VideoList(
         source,
         str(folder),
@@ -106,9 +114,7 @@ def _end_of_sentence(path: Path) -> str:
 
 def _expand(target: str) -> _Named:
     if target == "-":
-        lines = (line.strip() for line in sys.stdin.read().lstrip("\ufeff").splitlines())
-        kept = [line for line in lines if line and not line.startswith("#")]
-        return _look_up([unquoted(line) for line in kept], Path())
+        return _look_up(_listed(target, sys.stdin.buffer.read()), Path())
     path = Path(target).expanduser()
     if path.is_dir():
         walked = walk(path)
@@ -122,14 +128,27 @@ def _expand(target: str) -> _Named:
         return _matches(target)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _Named(path.parent, [path.name], [])
-    try:
-        lines_of_file = [unquoted(line) for _, line in listed_lines(path)]
-    except ValueError:
+    content = path.read_bytes()
+    named = _Named(path.parent, [], [])
+    if b"\0" not in content:
+        named = _look_up(_listed(target, content), path.parent)
+    if not named.paths and (b"\0" in content or "\ufffd" in content.decode(errors="replace")):
         raise ValueError(
-            f"data.predict names '{target}', which is neither a video "
-            f"({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of paths."
-        ) from None
-    return _look_up(lines_of_file, path.parent)
+            f"'{target}' is neither a video ({', '.join(sorted(VIDEO_SUFFIXES))}) nor a list of "
+            "paths."
+        )
+    return named
+
+
+def _listed(source: str, content: bytes) -> list[str]:
+    """Return the paths of a list, one per line, without its comments."""
+    text = content.decode(errors=ANY_NAME).lstrip("\ufeff")
+    lines = [line for each in StringIO(text, newline=None) if (line := each.strip())]
+    kept = [unquoted(line) for line in lines if not line.startswith("#")]
+    if len(kept) < len(lines):
+        comments = len(lines) - len(kept)
+        logger.info("'%s': %d lines begin with # and are ignored.", source, comments)
+    return kept
 
 
 def _matches(pattern: str) -> _Named:

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from pks4_lightning.data.inspection.manifest import read_manifest, to_json, write_manifest
 from pks4_lightning.data.inspection.probe import READER_VERSION, FileRecord, probe_file
+from pks4_lightning.files import atomic_write, hold_lock
 from pks4_lightning.progress import track
 
 __all__ = ["index_files", "probe_all"]
@@ -48,7 +49,8 @@ def index_files(
     Args:
         root: Folder that the paths are relative to.
         paths: The files.
-        manifest: File to write. Its records of unchanged files are kept.
+        manifest: File to write. Its records of unchanged files are kept, and those of other files
+            that still exist.
         num_workers: Number of processes, at least 1.
         timeout: Seconds after which to give up on a file.
         verify: Examine all files again, even if size and time are unchanged.
@@ -61,6 +63,7 @@ def index_files(
 
     Raises:
         ValueError: If ``num_workers`` or ``timeout`` is not positive, or there are no files.
+        BlockingIOError: If another process is writing the manifest.
     """
     wanted = sorted(set(paths))
     if not wanted:
@@ -68,28 +71,34 @@ def index_files(
     for name, value in (("num_workers", num_workers), ("timeout", timeout)):
         if value <= 0:
             raise ValueError(f"{name} is {value}; it must be more than 0.")
-    unfinished = manifest.with_name(f"{manifest.stem}.unfinished{manifest.suffix}")
-    before = read_manifest(manifest) if manifest.is_file() else {}
-    if unfinished.is_file():
-        before |= read_manifest(unfinished, torn=True)
-    done = {} if verify else {path: before[path] for path in wanted if _same(root, path, before)}
-    todo = [path for path in wanted if path not in done]
-    if done:
-        logger.info("%d of %d files have not changed since they were indexed.", len(done),
-                    len(wanted))  # fmt: skip
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    # a partial line left by a killed process must not swallow the next one
-    kept = "".join(to_json(record) + "\n" for record in before.values())
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(kept)
-        found = probe_all(root, todo, num_workers=num_workers, timeout=timeout, probe=probe)
-        for record in track(found, total=len(todo), doing="Indexing videos"):
-            settled = record if accept_changes else _compared(record, before.get(record.path))
-            done[record.path] = settled
-            file.write(to_json(settled) + "\n")
-            file.flush()
-    write_manifest(manifest, done.values())
-    unfinished.unlink()
+    refusal = BlockingIOError(
+        f"Another pks4 data index is writing '{manifest}'; wait for it or stop it."
+    )
+    with hold_lock(manifest.with_name(f".{manifest.name}.lock"), refusal):
+        unfinished = manifest.with_name(f"{manifest.stem}.unfinished{manifest.suffix}")
+        before = read_manifest(manifest) if manifest.is_file() else {}
+        if unfinished.is_file():
+            before |= read_manifest(unfinished, torn=True)
+        unchanged = [path for path in wanted if not verify and _same(root, path, before)]
+        done = {path: before[path] for path in unchanged}
+        todo = [path for path in wanted if path not in done]
+        if done:
+            logger.info("%d of %d files have not changed since they were indexed.", len(done),
+                        len(wanted))  # fmt: skip
+        # a partial line left by a killed process must not swallow the next one
+        kept = "".join(to_json(record) + "\n" for record in before.values())
+        with atomic_write(unfinished) as temporary:
+            temporary.write_text(kept, encoding="utf-8")
+        with unfinished.open("a", encoding="utf-8") as file:
+            found = probe_all(root, todo, num_workers=num_workers, timeout=timeout, probe=probe)
+            for record in track(found, total=len(todo), doing="Indexing videos"):
+                settled = record if accept_changes else _compared(record, before.get(record.path))
+                done[record.path] = settled
+                file.write(to_json(settled) + "\n")
+                file.flush()
+        others = {path: before[path] for path in before if (root / path).exists()}
+        write_manifest(manifest, (others | done).values())
+        unfinished.unlink()
     return [done[path] for path in wanted]
 
 

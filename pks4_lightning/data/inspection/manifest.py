@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pks4_lightning.data.inspection.probe import FileRecord
-from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.files import atomic_write, json_line, sha256_of
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
@@ -69,13 +69,13 @@ def read_manifest(manifest: Path, *, torn: bool = False) -> dict[str, FileRecord
             + did_you_mean_path(manifest, "write it with pks4 data index")
         )
     records = {}
-    lines = manifest.read_text(encoding="utf-8").splitlines()
+    *lines, rest = manifest.read_text(encoding="utf-8", errors="replace").split("\n")
+    if rest and not torn:
+        lines.append(rest)
     for number, line in enumerate(lines, start=1):
         try:
             record = _from_json(line)
         except (ValueError, TypeError, RecursionError):
-            if torn and number == len(lines):
-                break
             raise ValueError(
                 f"Line {number} of '{manifest}' is not the record of a file; delete the manifest "
                 "and run pks4 data index again."
@@ -102,7 +102,7 @@ def write_manifest(manifest: Path, records: Iterable[FileRecord]) -> None:
 
 def to_json(record: FileRecord) -> str:
     """Return a record as a line of a manifest, without the newline."""
-    return json.dumps(asdict(record), ensure_ascii=False)
+    return json_line(asdict(record))
 
 
 def _from_json(line: str) -> FileRecord:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from pks4_lightning.files import hold_folder, shown_name
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by
@@ -62,6 +64,7 @@ class PredictionWriter(TaskCallback):
         self.num_shown = num_shown
         self._shown: list[Prediction] = []
         self._num_scored = 0
+        self._held = ExitStack()
         self._file: PredictionFile
         self._failed: FailureFile
 
@@ -70,7 +73,7 @@ class PredictionWriter(TaskCallback):
 
         Raises:
             FileExistsError: If there are predictions and ``resume`` is not set.
-            OSError: If the folder cannot be written.
+            OSError: If the folder cannot be written, or another command is writing to it.
             ValueError: If they were made with other settings, or are not predictions.
         """
         super().setup(trainer, pl_module, stage)
@@ -126,8 +129,19 @@ class PredictionWriter(TaskCallback):
         Console().print(self._first_few())
         logger.info("Wrote %d predictions to %s.", self._num_scored, self._file.path)
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let other commands write to the folder."""
+        self._held.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Let other commands write to the folder."""
+        self._held.close()
+
     def _open(self, folder: Path, made_by: Mapping[str, Any]) -> list[str]:
         """Prepare the folder and its files; return the paths of already predicted videos."""
+        self._held.enter_context(hold_folder(folder, what="predictions"))
         record = folder / "made_by.json"
         found = sorted(folder.glob("predictions.*"))
         kept: list[Prediction] = []
@@ -136,18 +150,11 @@ class PredictionWriter(TaskCallback):
                 f"{found[0]} already contains predictions: add to them with --resume, or choose "
                 "another folder with --out."
             )
-        try:
-            if found:
-                check_made_by(record, made_by, what="predictions")
-                kept = self._file.read()
-                self._file.write(kept)  # drops a line left incomplete by a kill
-            write_made_by(record, made_by)
-            self._failed = FailureFile(folder / "failed.csv")
-        except OSError as error:
-            raise OSError(
-                f"No predictions can be written to {folder}: {error.strerror}. Choose another "
-                "folder with --out."
-            ) from error
+        if found:
+            check_made_by(record, made_by, what="predictions")
+            kept = self._file.read()
+        write_made_by(record, made_by)
+        self._failed = FailureFile(folder / "failed.csv")
         if found:
             logger.info("%d videos in %s already have predictions.", len(kept), self._file.path)
         return [prediction.video_path for prediction in kept]
@@ -155,7 +162,7 @@ class PredictionWriter(TaskCallback):
     def _first_few(self) -> Table:
         table = Table("video", "prediction", "score")
         for video_path, _, best in self._shown:
-            table.add_row(Path(video_path).name, best[0].name, f"{best[0].score:.3f}")
+            table.add_row(shown_name(video_path), best[0].name, f"{best[0].score:.3f}")
         if self._num_scored > len(self._shown):
             table.add_row(f"... and {self._num_scored - len(self._shown)} more", "", "")
         return table

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from pks4_lightning.files import ANY_NAME
 from pks4_lightning.training.scoring.view_aggregation import Failure
 
 __all__ = ["FailureFile"]
@@ -56,7 +57,7 @@ class FailureFile:
     def _write(self, failures: Sequence[Failure]) -> None:
         if not failures:
             return
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8", errors=ANY_NAME) as file:
             writer = csv.writer(file)
             if not self.num_failures:
                 writer.writerow(Failure._fields)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write, json_line
 from pks4_lightning.training.scoring.predictions import Label, Prediction
 
 __all__ = ["PredictionFile", "PredictionFormat", "prediction_file"]
@@ -46,9 +46,8 @@ class PredictionFile(ABC):
         Args:
             predictions: The new contents.
         """
-        text = self._head + self._lines(predictions).removeprefix(self._joint) + self._tail
         with atomic_write(self.path) as path:
-            path.write_bytes(text.encode())
+            path.write_bytes(self._text(predictions).encode(errors=ANY_NAME))
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """Append predictions, and sync them to disk.
@@ -63,35 +62,56 @@ class PredictionFile(ABC):
             text = self._lines(predictions) + self._tail
             if end == len(self._head.encode()):
                 text = text.removeprefix(self._joint)
-            file.write(text.encode())
+            file.write(text.encode(errors=ANY_NAME))
             file.flush()
             os.fsync(file.fileno())
 
     def read(self) -> list[Prediction]:
         """Return the predictions in the file, without an incomplete last line.
 
+        The file is then as this class writes it, so that it can be appended to: an incomplete last
+        line is removed, and other line ends are replaced.
+
         Raises:
-            ValueError: If another line is not a prediction.
+            ValueError: If the file begins otherwise, or another line is not a prediction.
         """
-        text = self.path.read_bytes().decode(errors="replace")
-        lines = text.removeprefix(self._head).split(self._newline)[:-1]
-        if lines and self._tail == lines[-1] + self._newline:
-            lines.pop()
+        found = text = self.path.read_bytes().decode(errors=ANY_NAME)
+        if self._newline not in text:
+            text = text.replace("\n", self._newline)
+        lines = text.removeprefix(self._head).removesuffix(self._tail).split(self._newline)
+        if not text.startswith(self._head):
+            if not self._head.startswith(text):  # nothing but a part of it
+                raise self._refusal(text.split("\n")[0])
+            lines = []
         predictions = []
         for number, line in enumerate(lines, start=1):
+            content = line.removeprefix(self._joint)
             try:
-                predictions.append(self._parse(line))
+                prediction = self._parse(content)
             except (ValueError, TypeError, KeyError, csv.Error):
                 if number < len(lines):
-                    raise ValueError(
-                        f"'{self.path}' is not a file of `pks4 predict` with "
-                        f"{self.num_best} classes per video: {line[:80]!r} is not a prediction."
-                    ) from None
+                    raise self._refusal(line) from None
+                continue
+            # without its newline, a score may lack digits
+            if number < len(lines) or self._format(prediction) == content.rstrip(self._newline):
+                predictions.append(prediction)
+        if self._text(predictions) != found:
+            self.write(predictions)
         return predictions
+
+    def _text(self, predictions: Sequence[Prediction]) -> str:
+        lines = self._lines(predictions).removeprefix(self._joint)
+        return self._head + lines + self._tail
 
     def _lines(self, predictions: Sequence[Prediction]) -> str:
         return "".join(
             self._joint + self._format(prediction) + self._newline for prediction in predictions
+        )
+
+    def _refusal(self, line: str) -> ValueError:
+        return ValueError(
+            f"'{self.path}' is not a file of `pks4 predict` with {self.num_best} classes per "
+            f"video: {line[:80]!r} is not a prediction; choose another folder with --out."
         )
 
     @abstractmethod
@@ -139,7 +159,7 @@ class _JsonLinesFile(PredictionFile):
 
     def _format(self, prediction: Prediction) -> str:
         best = [{"name": name, "score": round(score, 6)} for name, score in prediction.best]
-        return json.dumps({**prediction._asdict(), "best": best}, ensure_ascii=False)
+        return json_line({**prediction._asdict(), "best": best})
 
     def _parse(self, line: str) -> Prediction:
         said = json.loads(line)
@@ -152,9 +172,6 @@ class _JsonFile(_JsonLinesFile):
     """The same objects as one list."""
 
     _head, _tail, _joint = "[\n", "]\n", ","
-
-    def _parse(self, line: str) -> Prediction:
-        return super()._parse(line.removeprefix(self._joint))
 
 
 def prediction_file(

@@ -194,7 +194,8 @@ def test_an_unwritable_folder_is_refused_before_decoding(checkpoint, videos, tmp
 
 
 def test_a_list_is_read_from_standard_input(checkpoint, videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(videos[:2])))
+    content = io.BytesIO("\n".join(videos[:2]).encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
     assert predict(checkpoint, tmp_path, "-") == 0
     assert [row["video_path"] for row in rows(tmp_path)] == videos[:2]
 

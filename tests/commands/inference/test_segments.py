@@ -2,16 +2,26 @@
 
 import csv
 import json
+import os
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.files import hold_folder
 from tests.helpers.killed import kill_within
 from tests.helpers.media import Clip, write_clip
+
+WHAT = {
+    ("predict", "--window=1"): "segments",
+    ("predict",): "predictions",
+    ("features",): "features",
+}
+EVERY = pytest.mark.parametrize("options", WHAT)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +151,7 @@ def test_segments_are_continued_with_the_same_settings_alone(checkpoint, clip, t
         (["--window", "nan"], "--window is nan; it must be a positive"),
         (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
         (["--window", "1", "--stride", "-1"], "--stride is -1"),
+        (["--window", "1", "--stride", "1e-6"], "--stride is 1e-06; it must be at least 0.001"),
         (["--window", "1", "--margin", "-1"], "--margin is -1"),
         (["--stride", "1"], "--stride applies to long videos only: add --window"),
         (["--overlay", "x.mp4"], "--overlay applies to long videos only: add --window"),
@@ -158,6 +169,63 @@ def test_errors_are_one_sentence(checkpoint, clip, tmp_path, capfd, changes, rea
     assert predict(checkpoint, clip, *changes, "--out", out) == 1
     assert reason in sentence(capfd)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+@EVERY
+def test_a_folder_that_another_command_is_writing_is_left_alone(
+    checkpoint, clip, tmp_path, capfd, options
+):
+    command, *rest = options
+    given = [command, f"--ckpt_path={checkpoint}", str(clip), *rest, f"--out={tmp_path}"]
+    with hold_folder(tmp_path, what="results"):
+        assert main(given) == 1
+        assert f"is writing {WHAT[options]} to {tmp_path}: wait for it, or" in sentence(capfd)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert main(given) == 0
+
+
+@EVERY
+def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, options):
+    names = [b"caf\xe9.mp4", "two\u2028lines.mp4".encode(), "next\x85line.mp4".encode()]
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    for name in names:
+        (videos / os.fsdecode(name)).write_bytes(clip.read_bytes())
+    (videos / os.fsdecode(b"no vid\xe9o.mp4")).write_bytes(b"this is no video")
+    command, *rest = options
+    first = str(videos / os.fsdecode(names[0]))
+    given = [command, f"--ckpt_path={checkpoint}", first, str(videos), *rest, f"--out={out}"]
+    assert main(given) == 0
+    before = content(out)
+    assert main([*given, "--resume"]) == 0
+    assert content(out) == before
+    assert b"no vid\xe9o.mp4" in (out / "failed.csv").read_bytes()
+    if command == "predict":
+        table = (out / ("segments.csv" if rest else "predictions.csv")).read_bytes()
+        assert all(name in table for name in names)
+
+
+def test_an_overlay_that_cannot_be_written_is_refused_before_any_work(
+    checkpoint, clip, tmp_path, capfd
+):
+    pictures, mine, out = tmp_path / "frames", tmp_path / "mine.mp4", tmp_path / "out"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "1.png")
+    mine.write_text("precious")
+    for video, words in (
+        (pictures, f"copies a video file, but '{pictures}' is a folder of pictures"),
+        (clip, f"--overlay is '{mine}', which already exists"),
+    ):
+        given = [video, "--window", 1.0, "--out", out, "--overlay"]
+        assert predict(checkpoint, *given, tmp_path / "new.mp4" if video == pictures else mine) == 1
+        assert words in sentence(capfd)
+        assert not out.exists()
+    assert mine.read_text() == "precious"
+
+
+def test_windows_without_a_video_say_where_it_belongs(checkpoint, capfd):
+    assert predict(checkpoint, "--window", 1.0) == 1
+    assert "labels the videos that follow it, and there is none: name a video" in sentence(capfd)
 
 
 def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):

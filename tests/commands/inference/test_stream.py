@@ -105,6 +105,7 @@ def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):
     [
         (["--source", "/nowhere.mp4"], "/nowhere.mp4"),
         (["--rate", "0"], "--rate is 0"),
+        (["--rate", "1e9"], "--rate is 1e+09; it must be above 0 and at most 1000 frames per"),
         (["--every", "0"], "--every is 0"),
         (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
     ],
@@ -115,6 +116,22 @@ def test_errors_are_one_sentence(trainings, clip, capfd, changes, reason):
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("pks4: error: ")
     assert reason in error
+
+
+@pytest.mark.parametrize("option", ["--out", "--overlay"])
+@pytest.mark.parametrize("is_source", [True, False])
+def test_no_file_is_replaced(trainings, clip, tmp_path, capfd, option, is_source):
+    source, other = tmp_path / "source.mp4", tmp_path / "other.mp4"
+    for path in (source, other):
+        path.write_bytes(clip.read_bytes())
+    target = source if is_source else other
+    given = ["stream", "--ckpt_path", str(trainings["causal"]), "--source", str(source)]
+    assert main([*given, option, str(target)]) == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.endswith(
+        f"{option} is '{target}', which already exists; choose another file or delete it."
+    )
+    assert source.read_bytes() == other.read_bytes() == clip.read_bytes()
 
 
 def test_a_clip_shorter_than_the_delay_is_answered(trainings, tmp_path):

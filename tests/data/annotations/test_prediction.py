@@ -1,6 +1,7 @@
 """Targets of prediction: videos, folders, lists, patterns and standard input."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -20,6 +21,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def given(monkeypatch, content):
+    """Let standard input be these bytes."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 def paths(targets):
@@ -48,14 +54,33 @@ def test_several_targets_are_one_list(targets, found, missing):
     assert paths(targets) == (found, missing)
 
 
+def test_a_video_is_listed_once_however_it_is_named(folder):
+    (folder / "thrice.txt").write_text("d.avi\n./d.avi\ngone.mp4\nd.avi\ngone.mp4\n")
+    assert paths("thrice.txt") == (["d.avi"], ["gone.mp4"])
+    given = ["in/b.mp4", f"{folder}/in/b.mp4", "in/deep/../b.mp4", "in", f"{folder}/d.avi", "d.avi"]
+    assert paths(given) == (
+        ["in/b.mp4", "in/deep/[1] c.mkv", "in/deep/a.webm", f"{folder}/d.avi"], []
+    )  # fmt: skip
+
+
 def test_a_pattern_may_be_absolute(folder):
     assert paths(f"{folder}/*.avi") == ([f"{folder}/d.avi"], [])
 
 
 def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
     text = "\ufeff# mine\n\nin/b.mp4\n'in/deep/[1] c.mkv'\nnone.mp4\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    given(monkeypatch, text.encode())
     assert paths(["-", "d.avi"]) == (["in/b.mp4", "in/deep/[1] c.mkv", "d.avi"], ["none.mp4"])
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.mp4", "two\u2028lines.mp4".encode(), "next\x85line.mp4".encode()]
+)
+def test_a_list_may_name_any_file(folder, monkeypatch, name):
+    (folder / os.fsdecode(name)).touch()
+    (folder / "odd.txt").write_bytes(name + b"\r\n")
+    given(monkeypatch, name)
+    assert paths("-") == paths("odd.txt") == ([os.fsdecode(name)], [])
 
 
 @pytest.mark.parametrize(
@@ -63,20 +88,24 @@ def test_a_dash_reads_a_list_from_standard_input(monkeypatch):
     [
         (None, ValueError, "data.predict is not set"),
         ([], ValueError, "data.predict is not set"),
-        ("none.mp4", FileNotFoundError, "names 'none.mp4', which does not exist"),
-        ("dangling.mp4", FileNotFoundError, "names 'dangling.mp4', which does not exist"),
-        ("*.wmv", FileNotFoundError, "names '*.wmv', which matches no video."),
+        ("none.mp4", FileNotFoundError, "'none.mp4' does not exist."),
+        ("dangling.mp4", FileNotFoundError, "'dangling.mp4' does not exist."),
+        ("*.wmv", FileNotFoundError, "'*.wmv' matches no video."),
         (
             "inn/*.mp4",
             FileNotFoundError,
             "matches no video: there is no folder 'inn'; did you mean in?",
         ),
-        (["a.mp4", "*.wmv"], FileNotFoundError, "2 of its 2 videos do not exist, such as 'a.mp4'"),
-        ("-", ValueError, "names '-', which contains no videos"),
+        (
+            ["a.mp4", "*.wmv"],
+            FileNotFoundError,
+            "'a.mp4 *.wmv': 2 of its 2 videos do not exist, such as 'a.mp4'",
+        ),
+        ("-", ValueError, "'-' contains no videos."),
     ],
 )
 def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    given(monkeypatch, b"")
     with pytest.raises(error) as caught:
         list_for_prediction(targets)
     assert sentence in str(caught.value)

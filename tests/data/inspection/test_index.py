@@ -11,6 +11,7 @@ import pytest
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import default_manifest, quarantine_path, read_manifest
 from pks4_lightning.data.inspection.probe import probe_file
+from pks4_lightning.files import hold_lock
 from tests.helpers.corpus import BASES, NUM_FRAMES, all_frames, damaged_files, mutations, write_clip
 
 
@@ -202,6 +203,37 @@ def test_an_interrupted_index_continues_where_it_stopped(clips):
     assert [r.sha256 for r in records.values()] == [r.sha256 for r in whole.values()]
     assert not unfinished.exists()
     assert read_manifest(manifest) == records
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.mp4", "two\u2028lines.mp4".encode(), "next\x85line.mp4".encode()]
+)
+def test_any_file_name_is_indexed_and_read_again(tmp_path, name):
+    path = os.fsdecode(name)
+    write_clip(tmp_path / path, "bframes.mp4")
+    write_clip(tmp_path / "plain.mp4", "bframes.mp4", seed=1)
+    records = index(tmp_path)
+    assert records[path].status == "ok"
+    assert index(tmp_path) == read_manifest(default_manifest(tmp_path)) == records
+
+
+def test_a_smaller_selection_keeps_the_other_records(clips):
+    before = index(clips)
+    (clips / "9.mp4").unlink()
+    assert list(index(clips, paths=["2.mp4", "4.mp4"])) == ["2.mp4", "4.mp4"]
+    del before["9.mp4"]
+    assert read_manifest(default_manifest(clips)) == before
+
+
+def test_an_index_that_is_being_written_is_left_alone(clips):
+    index(clips, paths=["1.mp4"])
+    before = default_manifest(clips).read_bytes()
+    with (
+        hold_lock(default_manifest(clips).with_name(".manifest.jsonl.lock"), OSError()),
+        pytest.raises(BlockingIOError, match="Another pks4 data index is writing '"),
+    ):
+        index(clips)
+    assert default_manifest(clips).read_bytes() == before
 
 
 def test_files_probed_by_an_earlier_version_are_probed_again(clips):

@@ -49,6 +49,18 @@ def test_a_truncated_file_keeps_its_whole_lines_and_is_continued(tmp_path, file_
     assert kept_before == len(SIX)
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("name", ["caf\udce9.mp4", "two\u2028lines.mp4", "next\x85line.mp4"])
+def test_any_file_name_is_read_again(tmp_path, file_format, name):
+    odd = [SIX[0]._replace(video_path=name), SIX[1]]
+    file = opened(tmp_path, file_format)
+    file.append(odd[:1])
+    file.append(odd[1:])
+    assert opened(tmp_path, file_format).read() == odd
+    if file_format == "json":
+        assert json.loads(file.path.read_text(encoding="utf-8"))[0]["video_path"] == name
+
+
 def test_other_programs_read_the_files_while_they_grow(tmp_path):
     for part in (SIX[:1], SIX[1:4], SIX[4:]):
         for file_format in FORMATS:
@@ -74,6 +86,30 @@ def test_invalid_prediction_files_are_named(tmp_path, file_format):
     file.path.write_bytes(text.replace(b"a.mp4", b'a"\n{.mp4'))
     with pytest.raises(ValueError, match="not a prediction"):
         opened(tmp_path, file_format).read()
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_file_saved_by_another_program_loses_no_prediction(tmp_path, file_format):
+    plain = [each for each in SIX if "\n" not in each.video_path]
+    file = opened(tmp_path, file_format)
+    file.append(plain)
+    whole = file.path.read_bytes()
+    for saved in (whole.replace(b"\r\n", b"\n"), whole.removesuffix(b"\n")):
+        file.path.write_bytes(saved)
+        assert opened(tmp_path, file_format).read() == plain
+        assert file.path.read_bytes() == whole, "it can be appended to"
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("number", [1, 6])
+def test_a_list_in_another_layout_is_refused_and_kept(tmp_path, indent, number):
+    file = opened(tmp_path, "json")
+    file.append(SIX[:number])
+    saved = json.dumps(json.loads(file.path.read_text()), indent=indent)
+    file.path.write_text(saved)
+    with pytest.raises(ValueError, match=r"predictions.json' is not a file of `pks4 predict`"):
+        opened(tmp_path, "json").read()
+    assert file.path.read_text() == saved
 
 
 def test_ties_go_to_the_lower_class_and_all_means_all():
