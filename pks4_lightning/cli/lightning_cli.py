@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.cli.frame_settings import fill_in_frames
+from pks4_lightning.cli.made_by import SCORES, TESTS, made_by
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.cli.trainer_options import check_monitors, check_options
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.files import check_writable, remove_leftovers, sha256_of
+from pks4_lightning.files import check_writable, remove_leftovers
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.pretrained import find_export, weights_file
+from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
@@ -53,12 +54,6 @@ from pks4_lightning.training.task import VideoClassificationTask
 __all__ = ["PKS4CLI", "run_cli"]
 
 logger = logging.getLogger(__name__)
-
-_DECIDE_SCORES = (
-    *("num_frames", "frame_rate", "frame_size", "resize", "num_clips", "num_crops"),
-    *("mean", "std", "test_sampler", "frame_template"),
-)
-"""Data settings that predictions depend on, besides the checkpoint."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -247,17 +242,21 @@ class PKS4CLI(LightningCLI):
         folder = Path(self.trainer.default_root_dir) / "test"
         check_writable(folder, what="results", option="--trainer.default_root_dir")
         self.config_init["test"]["verbose"] = False
+        for callback in callbacks(self.trainer):
+            if isinstance(callback, ReportWriter):
+                callback.made_by = self._made_by(TESTS)
 
     def before_predict(self) -> None:
         """Allow predictions to be continued only with the settings they were started with."""
-        final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))["predict"]
         for callback in self._callbacks:
             if isinstance(callback, PredictionWriter):
-                callback.made_by = {
-                    "checkpoint": sha256_of(weights_file(final["ckpt_path"])),
-                    **{f"data.{key}": final["data"][key] for key in _DECIDE_SCORES},
-                    "trainer.precision": final["trainer"]["precision"],
-                }
+                callback.made_by = self._made_by(SCORES)
+
+    def _made_by(self, names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+        """Return what decides the results of this run."""
+        command = str(self.subcommand)
+        final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[command]
+        return made_by(final["ckpt_path"], final, names)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""
