@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from pks4_lightning.cli.trainer_options import check_monitors, check_options
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.files import check_writable, remove_leftovers
+from pks4_lightning.folder_lock import held
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.models.resolve import resolve_backbone_config
@@ -86,6 +88,7 @@ class PKS4CLI(LightningCLI):
         self._command = args[0] if run and args else None
         self._starts = start
         self._callbacks = callbacks
+        self._locks: ExitStack
         super().__init__(
             VideoClassificationTask,
             VideoDataModule,
@@ -180,13 +183,15 @@ class PKS4CLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command, unless the caller only wants everything built."""
         if self._starts:
-            super()._run_subcommand(subcommand)
+            with ExitStack() as self._locks:
+                super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Refuse invalid settings before anything is written.
 
         Raises:
-            FileExistsError: If the folder has checkpoints and none of them is to be resumed.
+            FileExistsError: If the folder has checkpoints and none of them is to be resumed, or
+                another training is writing to it.
             FileNotFoundError: If the data or the backbone is missing.
             OSError: If checkpoints cannot be written, or there is too little space for them.
             ValueError: If data and model do not match, or the checkpoint to resume holds no
@@ -216,10 +221,16 @@ class PKS4CLI(LightningCLI):
         with torch.device("meta"):  # checks that the model can be built, without memory or weights
             classifier = build_classifier(architecture, load_weights=False)
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
-        savers = self.trainer.checkpoint_callbacks if keeps else []
-        for folder in {Path(str(c.dirpath)) for c in savers if isinstance(c, ModelCheckpoint)}:
+        found = self.trainer.checkpoint_callbacks if keeps else []
+        savers = [each for each in found if isinstance(each, ModelCheckpoint)]
+        for folder in {Path(str(saver.dirpath)).resolve() for saver in savers}:
             check_folder(folder, parameters=parameters)
             if self.trainer.is_global_zero:
+                busy = FileExistsError(
+                    f"Another training is writing to {folder}: wait until it ends, or train into "
+                    "another folder with --trainer.default_root_dir."
+                )
+                self._locks.enter_context(held(folder / "running.lock", busy=busy))
                 remove_leftovers(folder)
 
     def after_fit(self) -> None:

@@ -1,6 +1,5 @@
 """Run commands in parallel, each with its own log, and show their progress."""
 
-import fcntl
 import logging
 import os
 import shlex
@@ -24,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from pks4_lightning.folder_lock import held
 from pks4_lightning.progress import read_progress
 
 __all__ = ["Chain", "Command", "CommandError", "run_side_by_side"]
@@ -148,7 +148,11 @@ class _Running:
         self._command = command = self._left.pop(0)
         command.log.parent.mkdir(parents=True, exist_ok=True)
         self._bar = self._bars.add_task(command.name, total=1.0, note="")
-        with _hold(self._chain.lock, command) as lock, command.log.open("w") as log:
+        busy = CommandError(
+            f"{command.name}, started by an earlier command, is still running; wait for it or stop "
+            "it."
+        )
+        with held(self._chain.lock, busy=busy) as lock, command.log.open("w") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 [sys.executable, "-m", "pks4_lightning", *command.arguments],
                 env=self._env,
@@ -158,21 +162,6 @@ class _Running:
             )
         if self._bars.disable:
             logger.info("%s: log in %s", command.name, command.log)
-
-
-@contextmanager
-def _hold(path: Path, command: Command) -> Iterator[int]:
-    """Lock a file; processes that inherit the descriptor keep the lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(
-                f"{command.name}, started by an earlier command, is still running; wait for it or "
-                "stop it."
-            ) from None
-        yield file.fileno()
 
 
 @contextmanager
