@@ -57,8 +57,8 @@ class VideoClassifier(nn.Module):
                 ``grid_size``.
 
         Raises:
-            ValueError: If patches do not cover a frame exactly, or the network cannot take that
-                many.
+            ValueError: If ``video`` has not five axes or is empty, patches do not cover a frame
+                exactly, or the network cannot take that many.
         """
         return self._classify(self.clip_vectors(video, patch_size))
 
