@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import select
 import sys
 from importlib import import_module
 from typing import Any
@@ -103,9 +104,25 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 on success, 1 if a run failed, 2 if the arguments were wrong, 130 after
-        Ctrl-C, 143 if a run was stopped by a signal, 75 if it stalled.
+        Ctrl-C, 143 if a run was stopped by a signal, 75 if it stalled, 141 if the program that
+        reads its output, such as ``head``, has ended.
     """
-    given = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            if sys.stdout is not None:  # closed by the caller
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        # what is left in the buffer would raise the error again at the interpreter's exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(given: list[str]) -> int:
+    """Run one command; see :func:`main`."""
     name = next((name for name in COMMANDS if name.split() == given[: len(name.split())]), None)
     if name is None:
         is_group = any(name.startswith(f"{given[0]} ") for name in COMMANDS) if given else False
@@ -136,12 +153,19 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write("pks4: interrupted; run the same command again to continue.\n")
         return 130
     except Exception as error:
-        sentence = user_error(error)
+        sentence = None if isinstance(error, BrokenPipeError) else user_error(error)
         if sentence is None:
             raise
         sys.stderr.write(f"pks4: error: {sentence}\n")
         return 2 if isinstance(error, ArgumentsError) else 1
     return status or 0
+
+
+def _reader_has_left() -> bool:
+    """Return whether standard output is a pipe that nobody reads; other pipes may break as well."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # reports errors alone
+    return bool(poll.poll(0))
 
 
 def _set_logging() -> None:

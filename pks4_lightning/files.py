@@ -1,4 +1,4 @@
-"""Atomic writes, locks, file names of any bytes, checksums, and files of the package."""
+"""Atomic writes, file names of any bytes, checksums, and files that ship with the package."""
 
 import csv
 import hashlib
@@ -16,8 +16,6 @@ __all__ = [
     "atomic_write",
     "check_writable",
     "find_packaged",
-    "hold_folder",
-    "hold_lock",
     "json_line",
     "remove_leftovers",
     "replaced_folder",
@@ -96,49 +94,6 @@ def find_packaged(path: str) -> str:
     if path.startswith(f"{home.name}/") and not Path(path).exists():
         return str(home.parent / path)
     return path
-
-
-@contextmanager
-def hold_lock(path: Path, refusal: Exception) -> Iterator[int]:
-    """Lock a file; the lock ends with the block, and with the processes that inherit it.
-
-    Args:
-        path: The lock file, created with its folder if necessary.
-        refusal: Raised if another process holds the lock.
-
-    Yields:
-        The descriptor that holds the lock.
-    """
-    import fcntl  # absent on Windows
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise refusal from None
-        yield file.fileno()
-
-
-@contextmanager
-def hold_folder(folder: Path, *, what: str) -> Iterator[None]:
-    """Keep other processes from writing results to a folder.
-
-    Args:
-        folder: Created if necessary; the lock is its file ``.lock``.
-        what: Name of the results, in the plural.
-
-    Raises:
-        BlockingIOError: If another process is writing there.
-        OSError: If nothing can be written there.
-    """
-    check_writable(folder, what=what, option="--out")
-    refusal = BlockingIOError(
-        f"Another command is writing {what} to {folder}: wait for it, or choose another folder "
-        "with --out."
-    )
-    with hold_lock(folder / ".lock", refusal):
-        yield
 
 
 def json_line(value: Any) -> str:

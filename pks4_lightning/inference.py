@@ -41,6 +41,8 @@ __all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
 
 _FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
 
+_PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+
 VideoInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor | FrameSource
 """A video file, a folder of numbered images, an open video, or all or some frames of a video as
 8-bit RGB, ``T H W 3``."""
@@ -67,7 +69,7 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file or folder, neither locally nor on the hub.
-        ValueError: If it is damaged, or was not written by this package.
+        ValueError: If it is damaged, or was not written by this package; or for another dtype.
 
     Example:
         >>> model = load("runs/demo/pks4/checkpoints/best.ckpt")
@@ -115,6 +117,9 @@ class TrainedClassifier:
         dtype: Precision of the computation.
         num_clips: Default number of clips per video.
         num_crops: Default number of crops per clip.
+
+    Raises:
+        ValueError: If the precision is none that autocast has.
     """
 
     classifier: VideoClassifier
@@ -132,6 +137,9 @@ class TrainedClassifier:
         num_clips: int = 1,
         num_crops: int = 1,
     ) -> None:
+        if dtype not in _PRECISIONS:
+            names = ", ".join(map(str, _PRECISIONS))
+            raise ValueError(f"dtype is {dtype}; it must be one of {names}.")
         self.classifier = classifier.to(device).eval()
         self.clip = clip
         self.device = device
@@ -189,11 +197,15 @@ class TrainedClassifier:
 
         Returns:
             Names with scores from 0 to 1; for a list of videos, a list of such lists. The scores
-            equal those of `pks4 predict`.
+            equal those of `pks4 predict`, unless the training set `data.test_sampler`, which is
+            not used here.
 
         Raises:
-            ValueError: If a video cannot be read (its name is given) or an array has no frames.
+            ValueError: If a video cannot be read (its name is given), an array has no frames, or a
+                number is not positive.
         """
+        if num_best is not None:
+            _check_positive(num_best=num_best)
         if not isinstance(videos, list | tuple):
             (best,) = self.predict(
                 [videos],
@@ -227,6 +239,7 @@ class TrainedClassifier:
             num_crops: Crops of each clip, likewise.
             batch_size: Clips per forward pass.
         """
+        _check_positive(batch_size=batch_size)
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
         with self.autocast():
             parts = [self.classifier.clip_vectors(part).float() for part in clips.split(batch_size)]
@@ -259,8 +272,8 @@ class TrainedClassifier:
         samplers = stage_samplers(
             self.clip.num_frames,
             frame_rate=self.clip.frame_rate,
-            num_clips=num_clips or self.num_clips,
-            num_crops=num_crops or self.num_crops,
+            num_clips=self.num_clips if num_clips is None else num_clips,
+            num_crops=self.num_crops if num_crops is None else num_crops,
         )
         views = read_views(
             samplers["predict"],
@@ -316,7 +329,11 @@ class TrainedClassifier:
         batch_size: int,
     ) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Yield batches of views, and the index of the video that each view belongs to."""
-        num_views = (num_clips or self.num_clips) * (num_crops or self.num_crops)
+        _check_positive(batch_size=batch_size)
+        num_clips = self.num_clips if num_clips is None else num_clips
+        num_crops = self.num_crops if num_crops is None else num_crops
+        _check_positive(num_clips=num_clips, num_crops=num_crops)
+        num_views = num_clips * num_crops
         num_videos = max(1, batch_size // num_views)
         for start in range(0, len(videos), num_videos):
             views = [
@@ -329,6 +346,12 @@ class TrainedClassifier:
         """Return the context in which the classifier computes in its ``dtype``."""
         enabled = self.dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled)
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}; it must be at least 1.")
 
 
 class _Frames(FrameSource):

@@ -101,6 +101,35 @@ def test_views_and_precision_are_those_of_the_training(checkpoint, videos, tmp_p
     assert [label.score for label in best] == pytest.approx(written, abs=1e-6)
 
 
+def test_a_sampler_that_is_not_used_is_reported(checkpoint, tmp_path, caplog):
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["data"]["test_sampler"] = {"class_path": "a.Sampler", "init_args": {}}
+    torch.save(content, tmp_path / "other.ckpt")
+    pks4_lightning.load(tmp_path / "other.ckpt", device="cpu")
+    assert main(["export-weights", str(tmp_path / "other.ckpt"), "--out", str(tmp_path / "o")]) == 0
+    said = f"{tmp_path / 'other.ckpt'} sets data.test_sampler, which only `pks4 test` and"
+    assert caplog.text.count(said) == 2
+    caplog.clear()
+    pks4_lightning.load(checkpoint, device="cpu")
+    assert "test_sampler" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["predict", "features"])
+@pytest.mark.parametrize("name", ["num_best", "num_clips", "num_crops", "batch_size"])
+@pytest.mark.parametrize("number", [0, -1])
+def test_numbers_that_are_not_positive_are_refused(model, videos, method, name, number):
+    if (method, name) == ("features", "num_best"):
+        return
+    with pytest.raises(ValueError, match=f"{name} is {number}; it must be at least 1"):
+        getattr(model, method)(videos[0], **{name: number})
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float64])
+def test_precisions_that_autocast_lacks_are_refused(checkpoint, dtype):
+    with pytest.raises(ValueError, match=f"dtype is {dtype}; it must be one of torch.float32, "):
+        pks4_lightning.load(checkpoint, device="cpu", dtype=dtype)
+
+
 def test_an_export_predicts_like_its_checkpoint(model, checkpoint, videos, tmp_path):
     assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
     exported = pks4_lightning.load(tmp_path / "export", device="cpu")

@@ -1,5 +1,6 @@
 """``pks4``: finding a command, its arguments, its exit status."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -70,12 +71,41 @@ def test_a_command_takes_its_own_arguments_from_among_settings():
     parser.add_argument("root", nargs="?")
     parser.add_argument("--out")
     take_settings(parser)
-    given = ["--config", "a.yaml", "here", "--data.predict", "-0IErS.webm", "--out", "o", "-c=b"]
+    given = ["--config", "a.yaml", "here", "--data.predict", "-0IErS.webm", "--out", "o"]
     arguments = parse_arguments(parser, [*given, "--data.seed=3"])
     assert (arguments.root, arguments.out) == ("here", "o")
     assert arguments.settings == [
-        *("--config=a.yaml", "--data.predict=-0IErS.webm", "-c=b", "--data.seed=3")
+        *("--config=a.yaml", "--data.predict=-0IErS.webm", "--data.seed=3")
     ]
+
+
+@pytest.mark.parametrize("given", [["-c", "a.yaml"], ["-c=a.yaml"], ["--config", "a.yaml"]])
+def test_the_short_form_of_config_is_the_same_setting(given):
+    parser = CommandParser(prog="pks4 x", allow_abbrev=False)
+    take_settings(parser)
+    assert parse_arguments(parser, given).settings == ["--config=a.yaml"]
+
+
+def test_words_after_two_dashes_are_no_options():
+    parser = CommandParser(prog="pks4 x", allow_abbrev=False)
+    parser.add_argument("videos", nargs="*")
+    parser.add_argument("--out")
+    take_settings(parser)
+    words = ["-dash.mp4", "--out", "-c", "--data.seed=3", "--"]
+    arguments = parse_arguments(parser, ["--data.seed", "--", *words])
+    assert arguments.videos == words
+    assert (arguments.out, arguments.settings) == (None, ["--data.seed"])
+
+
+@pytest.mark.parametrize("given", [["configs"], ["--help"], ["cost", "--help"]])
+def test_a_reader_that_leaves_ends_a_command_quietly(given):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pks4_lightning", *given]
+    with os.fdopen(writing, "w") as output:
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}  # an error of the buffer comes at the exit
+        run = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=env)
+    assert (run.returncode, run.stderr) == (141, "")
 
 
 def test_commands_have_two_functions_and_no_main():

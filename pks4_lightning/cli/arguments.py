@@ -160,8 +160,12 @@ def _separate(parser: argparse.ArgumentParser, given: Sequence[str]) -> tuple[li
     waiting = list(given)
     while waiting:
         argument = waiting.pop(0)
-        name, has_value, _ = argument.partition("=")
-        is_option = argument.startswith("--") or name == "-c"
+        if argument == "--":
+            return [*own, argument, *waiting], settings
+        name, has_value, value = argument.partition("=")
+        if name == "-c":
+            name, argument = "--config", f"--config{has_value}{value}"
+        is_option = argument.startswith("--")
         if not is_option or name in parser._option_string_actions:
             own.append(argument)
             continue

@@ -32,6 +32,10 @@ def user_error(error: BaseException) -> str | None:
         return f"{error.strerror}; set TMPDIR to a folder that can be written to."
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
+    if type(error).__name__ == "SafetensorError" and (
+        reason := re.search(r"I/O error: (.+) \(os error \d+\)$", message)
+    ):
+        return f"A safetensors file cannot be written: {reason[1]}."
     if isinstance(error, RuntimeError) and message.startswith("Early stopping conditioned on"):
         return (
             "Early stopping found no metric, because the training ended before its first "

@@ -3,7 +3,8 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.cli.frame_settings import fill_in_frames
+from pks4_lightning.cli.made_by import SCORES, TESTS, made_by
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.cli.trainer_options import check_monitors, check_options
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
-from pks4_lightning.files import check_writable, remove_leftovers, sha256_of
+from pks4_lightning.files import check_writable, remove_leftovers
+from pks4_lightning.locks import hold_lock
 from pks4_lightning.models.building import build_classifier
-from pks4_lightning.models.pretrained import find_export, weights_file
+from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
 from pks4_lightning.training.callbacks.finite_guard import FiniteGuard
@@ -53,12 +56,6 @@ from pks4_lightning.training.task import VideoClassificationTask
 __all__ = ["PKS4CLI", "run_cli"]
 
 logger = logging.getLogger(__name__)
-
-_DECIDE_SCORES = (
-    *("num_frames", "frame_rate", "frame_size", "resize", "num_clips", "num_crops"),
-    *("mean", "std", "test_sampler", "frame_template"),
-)
-"""Data settings that predictions depend on, besides the checkpoint."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -91,6 +88,7 @@ class PKS4CLI(LightningCLI):
         self._command = args[0] if run and args else None
         self._starts = start
         self._callbacks = callbacks
+        self._locks: ExitStack
         super().__init__(
             VideoClassificationTask,
             VideoDataModule,
@@ -185,13 +183,15 @@ class PKS4CLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command, unless the caller only wants everything built."""
         if self._starts:
-            super()._run_subcommand(subcommand)
+            with ExitStack() as self._locks:
+                super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Refuse invalid settings before anything is written.
 
         Raises:
-            FileExistsError: If the folder has checkpoints and none of them is to be resumed.
+            FileExistsError: If the folder has checkpoints and none of them is to be resumed, or
+                another training is writing to it.
             FileNotFoundError: If the data or the backbone is missing.
             OSError: If checkpoints cannot be written, or there is too little space for them.
             ValueError: If data and model do not match, or the checkpoint to resume holds no
@@ -221,10 +221,16 @@ class PKS4CLI(LightningCLI):
         with torch.device("meta"):  # checks that the model can be built, without memory or weights
             classifier = build_classifier(architecture, load_weights=False)
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
-        savers = self.trainer.checkpoint_callbacks if keeps else []
-        for folder in {Path(str(c.dirpath)) for c in savers if isinstance(c, ModelCheckpoint)}:
+        found = self.trainer.checkpoint_callbacks if keeps else []
+        savers = [each for each in found if isinstance(each, ModelCheckpoint)]
+        for folder in {Path(str(saver.dirpath)).resolve() for saver in savers}:
             check_folder(folder, parameters=parameters)
             if self.trainer.is_global_zero:
+                busy = FileExistsError(
+                    f"Another training is writing to {folder}: wait until it ends, or train into "
+                    "another folder with --trainer.default_root_dir."
+                )
+                self._locks.enter_context(hold_lock(folder / "running.lock", busy))
                 remove_leftovers(folder)
 
     def after_fit(self) -> None:
@@ -247,17 +253,21 @@ class PKS4CLI(LightningCLI):
         folder = Path(self.trainer.default_root_dir) / "test"
         check_writable(folder, what="results", option="--trainer.default_root_dir")
         self.config_init["test"]["verbose"] = False
+        for callback in callbacks(self.trainer):
+            if isinstance(callback, ReportWriter):
+                callback.made_by = self._made_by(TESTS)
 
     def before_predict(self) -> None:
         """Allow predictions to be continued only with the settings they were started with."""
-        final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))["predict"]
         for callback in self._callbacks:
             if isinstance(callback, PredictionWriter):
-                callback.made_by = {
-                    "checkpoint": sha256_of(weights_file(final["ckpt_path"])),
-                    **{f"data.{key}": final["data"][key] for key in _DECIDE_SCORES},
-                    "trainer.precision": final["trainer"]["precision"],
-                }
+                callback.made_by = self._made_by(SCORES)
+
+    def _made_by(self, names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+        """Return what decides the results of this run."""
+        command = str(self.subcommand)
+        final = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[command]
+        return made_by(final["ckpt_path"], final, names)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that every run has."""

@@ -23,7 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from pks4_lightning.files import hold_lock
+from pks4_lightning.locks import hold_lock
 from pks4_lightning.progress import read_progress
 
 __all__ = ["Chain", "Command", "CommandError", "run_side_by_side"]

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -24,7 +25,7 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The results of a test, without the paths in its report."""
+    """The results of a test, without the paths in its report; and what made them."""
 
     split: str
     num_scored: int
@@ -33,6 +34,8 @@ class Measured:
     top5: float
     top1_interval: list[float]
     mean_class_accuracy: float
+    made_by: dict[str, Any]
+    """Not published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,7 @@ def read_measured(path: Path) -> Measured:
             top5=float(said["test/video_top5"]),
             top1_interval=[float(bound) for bound in said["test/video_top1_interval"]],
             mean_class_accuracy=float(said["test/video_mean_class_accuracy"]),
+            made_by=dict(said.get("made_by", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a report of `pks4 test`: {error!r}.") from error

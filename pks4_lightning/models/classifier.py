@@ -320,13 +320,14 @@ class PKS4Classifier(VideoClassifier):
             video: As in :meth:`forward`.
             patch_size: As in :meth:`forward`.
         """
+        if video.ndim == 4 and video.shape[-1] != self.d_model:
+            self._check_clips(video)
         if video.ndim == 4:
             num_frames = video.shape[1]
             vectors = self._vectors_of_tokens(video)
         else:
-            num_frames = video.shape[2]
             frames, self._layout.grid_size = self._frames(video, patch_size)
-            self._layout.num_frames = num_frames
+            num_frames = self._layout.num_frames = video.shape[2]
             vectors = self.family.frame_vectors(self.backbone, frames)
         embeddings = vectors.to(self.head.weight.dtype).unflatten(0, (-1, num_frames))
         return embeddings if self.pooled_route is None else self.pooled_route(embeddings)

@@ -1,7 +1,7 @@
 """The configuration of a classifier: one frozen dataclass, filled from YAML or in code."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin
 
 __all__ = [
     "ClassRoute",
@@ -163,9 +163,18 @@ class PKS4Config:
 
     def __post_init__(self) -> None:
         """Refuse settings that no backbone supports, before any weights are read."""
+        self._check_choices()
         self._check_ranges()
         self._check_methods()
         self._check_module()
+
+    def _check_choices(self) -> None:
+        for field in fields(self):
+            value, choices = getattr(self, field.name), _choices(field.type)
+            if choices and value not in choices:
+                raise ValueError(
+                    f"{field.name} ({value}) must be one of {', '.join(map(str, choices))}."
+                )
 
     def _check_ranges(self) -> None:
         sizes = ("d_prior", "d_state", "d_conv", "expand")
@@ -176,7 +185,8 @@ class PKS4Config:
             raise ValueError(
                 f"dt_rank ({self.dt_rank}) must be at least 1, or null for width / 16."
             )
-        if isinstance(self.grid_size, int) and self.grid_size < 1:
+        is_count = isinstance(self.grid_size, int) and self.grid_size >= 1
+        if self.grid_size not in (None, "own") and not is_count:
             raise ValueError(
                 f"grid_size ({self.grid_size}) must be at least 1, 'own' for the backbone's grid, "
                 "or null for patches of the backbone's size."
@@ -250,6 +260,15 @@ class PKS4Config:
             )
         if self.bidirectional:
             raise ValueError("scanner (none) has no direction: set bidirectional to false.")
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """Return the values of a literal type, which may be optional; none for any other type."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    literal, *others = get_args(kind) or (None,)
+    is_optional = get_origin(literal) is Literal and others == [type(None)]
+    return (*get_args(literal), None) if is_optional else ()
 
 
 def _names_a_class(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,17 +83,23 @@ def save_weights(
             raise FileExistsError(
                 f"{folder} holds other files, such as {min(others)}: choose an empty folder."
             )
-    with atomic_write(folder / WEIGHTS) as path:
-        # each tensor separately: safetensors refuses views into shared memory
-        save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
-    description = {
-        "format": _FORMAT,
-        "sha256": sha256_of(folder / WEIGHTS),
-        "classifier": dataclasses.asdict(config),
-        "clip": dataclasses.asdict(clip),
-    }
-    with atomic_write(folder / DESCRIPTION) as path:
-        path.write_text(json.dumps(description, indent=2) + "\n")
+    is_new = not folder.exists()
+    try:
+        with atomic_write(folder / WEIGHTS) as path:
+            # each tensor separately: safetensors refuses views into shared memory
+            save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
+        description = {
+            "format": _FORMAT,
+            "sha256": sha256_of(folder / WEIGHTS),
+            "classifier": dataclasses.asdict(config),
+            "clip": dataclasses.asdict(clip),
+        }
+        with atomic_write(folder / DESCRIPTION) as path:
+            path.write_text(json.dumps(description, indent=2) + "\n")
+    except BaseException:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def find_export(path: str | Path) -> Path | None:

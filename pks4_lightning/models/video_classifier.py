@@ -57,8 +57,8 @@ class VideoClassifier(nn.Module):
                 ``grid_size``.
 
         Raises:
-            ValueError: If patches do not cover a frame exactly, or the network cannot take that
-                many.
+            ValueError: If ``video`` has not five axes or is empty, patches do not cover a frame
+                exactly, or the network cannot take that many.
         """
         return self._classify(self.clip_vectors(video, patch_size))
 
@@ -144,10 +144,19 @@ class VideoClassifier(nn.Module):
     def _patch_size(self, height: int, width: int) -> int:
         return patch_size_of(height, width, grid_size=self.grid_size, own_size=self.own_patch_size)
 
+    def _check_clips(self, clips: Tensor) -> None:
+        """Refuse what is not a batch of clips, each with frames."""
+        if clips.ndim != 5 or 0 in clips.shape:
+            raise ValueError(
+                f"A classifier takes clips with five axes, B x C x T x H x W, none of them empty, "
+                f"got {' x '.join(map(str, clips.shape))}: unsqueeze(0) makes a batch of one clip."
+            )
+
     def _frames(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None
     ) -> tuple[Float[Tensor, "I C H2 W2"], tuple[int, int]]:
         """Return the frames, resized to the model's own patch size, and the shape of the grid."""
+        self._check_clips(video)
         height, width = video.shape[3:]
         patch_size = patch_size or self._patch_size(height, width)
         frames = resize_patches(

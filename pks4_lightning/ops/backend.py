@@ -11,8 +11,9 @@ from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-__all__ = ["ScanBackend", "portable_ops", "scan_backend", "two_axes"]
+__all__ = ["ScanBackend", "portable_ops", "refuse_tangents", "scan_backend", "two_axes"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,24 @@ def _obstacle(device_type: str, backend: str) -> str:
 def _has_mamba_scan() -> bool:
     """Return whether the package is installed with its CUDA scan, which its plain wheel lacks."""
     return all(importlib.util.find_spec(name) for name in ("mamba_ssm", "selective_scan_cuda"))
+
+
+def refuse_tangents(*inputs: Tensor | None) -> None:
+    """Refuse forward-mode differentiation, for which torch would take our operators as constant.
+
+    Args:
+        inputs: Inputs of an operator.
+
+    Raises:
+        NotImplementedError: If one of them carries a tangent.
+    """
+    if forward_ad._current_level < 0:  # nobody differentiates forwards; costs nothing
+        return
+    if any(x is not None and forward_ad.unpack_dual(x).tangent is not None for x in inputs):
+        raise NotImplementedError(
+            "The selective scan and its convolution have no forward-mode derivative: use reverse "
+            "mode (torch.autograd.grad), or torch's own operators with PKS4_SCAN_BACKEND=portable."
+        )
 
 
 def two_axes(x: Tensor | None) -> Tensor | None:

@@ -12,10 +12,10 @@ from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.files import (
     atomic_write,
-    hold_folder,
     json_line,
     remove_leftovers,
 )
+from pks4_lightning.locks import hold_folder
 from pks4_lightning.progress import track
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by

@@ -10,6 +10,7 @@ import yaml
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.errors import user_error
 from pks4_lightning.cli.lightning_cli import PKS4CLI, differences, run_cli
+from pks4_lightning.locks import hold_lock
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.conftest import ROOT
 
@@ -525,6 +526,21 @@ def test_unknown_command_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["tset"])
     assert "'tset'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resume", ["null", "auto"])
+def test_two_trainings_do_not_share_a_folder(tiny_args, tmp_path, capsys, resume):
+    folder = tmp_path / "checkpoints"
+    args = ["fit", *tiny_args, f"--trainer.default_root_dir={tmp_path}", f"--ckpt_path={resume}"]
+    with hold_lock(folder / "running.lock", AssertionError()):
+        unfinished = folder / ".last.ckpt.tmp-1.ckpt"
+        unfinished.touch()
+        assert f"Another training is writing to {folder}" in refused(capsys, args)
+        assert unfinished.exists()
+    assert main([*args, "--trainer.max_epochs=1"]) == 0
+    assert not unfinished.exists()
+    with hold_lock(folder / "running.lock", AssertionError("a finished training holds the lock")):
+        pass
 
 
 def test_a_full_disk_is_no_bug_whoever_writes():

@@ -96,6 +96,14 @@ def test_without_a_configuration_it_brings_its_own(tmp_path, monkeypatch, capsys
     assert len(list((tmp_path / "runs" / "ablations" / "data" / "videos").iterdir())) == 6
 
 
+@pytest.mark.parametrize("command", ["ablate", "compare"])
+def test_a_configuration_in_short_form_replaces_the_demo_too(tiny_args, tmp_path, capsys, command):
+    short = ["-c" if word == "--config" else word for word in tiny_args]
+    assert main([command, *short, "--out", str(tmp_path / "out"), "--print"]) == 0
+    assert "--config=" in (lines := capsys.readouterr().out)
+    assert "demo/" not in lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

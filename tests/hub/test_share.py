@@ -108,6 +108,37 @@ def test_a_data_set_without_a_name_is_not_called_auto(
     assert f"{name}, test split, 11 videos" in (folder / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("tested", "options", "reason"),
+    [
+        ("last.ckpt", [], None),
+        ("best.ckpt", [], "had another checkpoint"),
+        ("last.ckpt", ["--data.num_clips=2"], "had another data.num_clips"),
+        ("last.ckpt", ["--data.test=labels/validation.json"], "had another data.test"),
+        ("last.ckpt", ["--trainer.limit_test_batches=1"], "had another trainer.limit_test_batches"),
+    ],
+)
+def test_only_results_of_this_checkpoint_are_taken_from_its_run(
+    trained, tmp_path, caplog, tested, options, reason
+):
+    run, folder = tmp_path / "run", tmp_path / "shared"
+    shutil.copytree(trained, run)
+    last = run / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    torch.save(content | {"trained": "further"}, last)
+    given = [f"--ckpt_path={run / 'checkpoints' / tested}", f"--trainer.default_root_dir={run}"]
+    assert main(["test", *given, *options]) == 0
+    assert main(["share", f"--ckpt_path={last}", f"--folder={folder}"]) == 0
+    assert ("Not tested yet." in (folder / "README.md").read_text()) == (reason is not None)
+    if reason is None:
+        return
+    assert f"no test results: the test in {run / 'test' / 'metrics.json'} {reason}" in caplog.text
+    metrics = run / "test" / "metrics.json"
+    assert main(["share", f"--ckpt_path={last}", f"--metrics={metrics}", f"--folder={folder}"]) == 0
+    assert "Not tested yet." not in (folder / "README.md").read_text()
+    assert f"reports the results given, but the test in {metrics} {reason}" in caplog.messages[-1]
+
+
 def test_no_path_of_this_machine_is_published(shared, trained, motion_set, metrics):
     for name in FILES - {"weights.safetensors"}:
         text = (shared / name).read_text()

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import jaxtyping
 import pytest
 import torch
 
@@ -16,6 +17,12 @@ TINY = {
     "image_size": 32,
     "projection_dim": 8,
 }
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Run without the checks of types and shapes that only the tests have, as users do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

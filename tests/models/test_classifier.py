@@ -186,6 +186,20 @@ def test_clips_do_not_mix(make_classifier, video):
     torch.testing.assert_close(classifier(video)[1:], classifier(video[1:]))
 
 
+@pytest.mark.parametrize("settings", [{}, {"temporal": "st_adapter"}, {"class_route": "none"}])
+@pytest.mark.parametrize(
+    "shape", [(3, 4, 32, 32), (3, 32, 32), (0, 3, 4, 32, 32), (2, 3, 0, 32, 32)], ids=str
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_not_a_batch_of_clips_is_refused_with_the_axes(tiny_fields, settings, shape):
+    config = PKS4Config(
+        num_classes=5, pretrained=False, backbone_config=tiny_fields, insert_after=2, **settings
+    )
+    clips = torch.zeros(shape)
+    with pytest.raises(ValueError, match=f"B x C x T x H x W, .* got {shape[0]} x {shape[1]} x"):
+        build_classifier(config).clip_vectors(clips)
+
+
 def test_frames_that_patches_cannot_cover_are_refused(make_classifier, draw):
     with pytest.raises(ValueError, match="30x32 pixels cannot be cut into patches of 8x8"):
         make_classifier()(draw(1, 3, 2, 30, 32))

@@ -64,6 +64,23 @@ def test_impossible_values_are_refused_by_name(settings, sentence):
         PKS4Config(**{"num_classes": 5, **settings})
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"temporal": "none"}, r"temporal \(none\) must be one of pks4, frame_average, tsm"),
+        ({"temporal": None}, r"temporal \(None\) must be one of pks4"),
+        ({"network": "resnet"}, r"network \(resnet\) must be one of videomamba_ti, .*, None"),
+        ({"residual": "post"}, r"residual \(post\) must be one of single, post_prior, literal"),
+        ({"grid_size": "whole"}, r"grid_size \(whole\) must be at least 1, 'own' for"),
+    ],
+    ids=str,
+)
+def test_names_of_nothing_are_refused_with_those_that_exist(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PKS4Config(num_classes=5, **settings)
+
+
 def test_defaults_are_the_papers_main_model():
     config = PKS4Config(num_classes=174)
     assert config.backbone == "openai/clip-vit-base-patch16"

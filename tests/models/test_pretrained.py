@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 
@@ -104,6 +105,28 @@ def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
     (exported / "thesis.tex").write_text("years of work")
     assert main(args) == 1
     assert "holds other files, such as thesis.tex" in capsys.readouterr().err
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond a thousand bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "command", [["export-weights", "--out"], ["share", "--folder"]], ids=lambda words: words[0]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_no_folder(
+    trained, tmp_path, full_disk, capsys, command
+):
+    given = [command[0], f"--ckpt_path={trained / 'checkpoints' / 'best.ckpt'}", command[1]]
+    assert main([*given, str(tmp_path / "out")]) == 1
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
+    assert line == "pks4: error: A safetensors file cannot be written: File too large."
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_that_are_missing_or_changed_are_named(exported):

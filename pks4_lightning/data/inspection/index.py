@@ -19,7 +19,8 @@ from typing import TypeAlias
 
 from pks4_lightning.data.inspection.manifest import read_manifest, to_json, write_manifest
 from pks4_lightning.data.inspection.probe import READER_VERSION, FileRecord, probe_file
-from pks4_lightning.files import atomic_write, hold_lock
+from pks4_lightning.files import atomic_write
+from pks4_lightning.locks import hold_lock
 from pks4_lightning.progress import track
 
 __all__ = ["index_files", "probe_all"]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from pks4_lightning.ops.backend import ScanBackend, scan_backend, two_axes
+from pks4_lightning.ops.backend import ScanBackend, refuse_tangents, scan_backend, two_axes
 from pks4_lightning.ops.conv.registration import register_conv, taps_by_lag
 
 __all__ = ["causal_conv_silu"]
@@ -52,6 +52,10 @@ def causal_conv_silu(
         The stream in the dtype and memory order of ``x``, computed in at least float32, also under
         autocast.
 
+    Raises:
+        NotImplementedError: If an input carries a tangent of forward-mode differentiation, unless
+            the backend is ``portable``.
+
     Example:
         Each frame plus half of the previous frame; SiLU keeps large values unchanged.
 
@@ -60,7 +64,10 @@ def causal_conv_silu(
         >>> causal_conv_silu(x, weight=taps, bias=torch.zeros(1)).flatten()
         tensor([100.,  50., 400.])
     """
-    conv = _implementation(scan_backend(x.device, backend))
+    resolved = scan_backend(x.device, backend)
+    if resolved != "portable":
+        refuse_tangents(x, weight, bias)
+    conv = _implementation(resolved)
     return conv(two_axes(x), weight, bias).reshape(x.shape)
 
 

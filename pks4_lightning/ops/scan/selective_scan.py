@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pks4_lightning.ops.backend import ScanBackend, scan_backend, two_axes
+from pks4_lightning.ops.backend import ScanBackend, refuse_tangents, scan_backend, two_axes
 from pks4_lightning.ops.scan.eager import scan_backward, scan_forward
 from pks4_lightning.ops.scan.mamba import scan_by_mamba
 from pks4_lightning.ops.scan.registration import register_scan
@@ -78,6 +78,8 @@ def selective_scan(
         also under autocast.
 
     Raises:
+        NotImplementedError: If an input carries a tangent of forward-mode differentiation, unless
+            the backend is ``portable``.
         ValueError: If ``u`` has no time steps, or too many to be written out, or the requested
             backend cannot run here.
 
@@ -95,7 +97,10 @@ def selective_scan(
         )
     if D is None:
         D = u.new_zeros(u.shape[-1])
-    scan = _implementation(scan_backend(u.device, backend))
+    resolved = scan_backend(u.device, backend)
+    if resolved != "portable":
+        refuse_tangents(u, delta, A, B, C, D, delta_bias, gate)
+    scan = _implementation(resolved)
     streams = (two_axes(x) for x in (u, delta, B, C, gate))
     u_BPTE, delta_BPTE, B_BPTN, C_BPTN, gate_BPTE = streams
     return scan(u_BPTE, delta_BPTE, A, B_BPTN, C_BPTN, D, delta_bias, gate_BPTE).reshape(u.shape)

@@ -10,7 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.files import hold_folder, shown_name
+from pks4_lightning.files import shown_name
+from pks4_lightning.locks import hold_folder
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by

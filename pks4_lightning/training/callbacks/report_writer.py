@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,12 @@ class ReportWriter(TaskCallback):
 
     Args:
         num_best: Number of classes to write per video.
+        made_by: What determines the results, by name; stored in ``metrics.json``.
     """
 
-    def __init__(self, num_best: int = 5) -> None:
+    def __init__(self, num_best: int = 5, *, made_by: Mapping[str, Any] | None = None) -> None:
         self.num_best = num_best
+        self.made_by = dict(made_by or {})
         self._outputs: list[VideoScores] = []
 
     def on_test_batch_end(
@@ -92,7 +94,8 @@ class ReportWriter(TaskCallback):
             num_failed=len(failures),
         )
         with atomic_write(folder / "metrics.json") as path:
-            path.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+            content = {**report.as_dict(), "made_by": self.made_by}
+            path.write_text(json.dumps(content, indent=2) + "\n")
         ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)
         Console().print(report.as_table())
         logger.info("Wrote metrics.json and the files it is computed from to %s.", folder)

@@ -1,5 +1,6 @@
 """Read a trained classifier from a checkpoint or an export, without its training state."""
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
 __all__ = ["Trained", "read_trained", "rebuild"]
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "classifier."
 _OF_CLIPS = ("num_frames", "resize", "frame_size", "mean", "std")
@@ -50,6 +53,12 @@ def read_trained(path: str | Path) -> Trained:
     absent = [name for name in _OF_CLIPS if name not in data]
     if absent:
         raise ValueError(f"{path} does not record the {', '.join(absent)} of its training clips.")
+    if data.get("test_sampler") is not None:
+        logger.warning(
+            "%s sets data.test_sampler, which only `pks4 test` and `pks4 predict` use: here and in "
+            "exports, clips are chosen without it, so that scores may differ.",
+            path,
+        )
     config = PKS4Config(**content["hyper_parameters"]["classifier"])
     return Trained(
         # settings of how and where it was trained do not belong to the classifier

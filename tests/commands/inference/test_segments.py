@@ -12,7 +12,7 @@ from PIL import Image
 import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.data.video.video import Video
-from pks4_lightning.files import hold_folder
+from pks4_lightning.locks import hold_folder
 from tests.helpers.killed import kill_within
 from tests.helpers.media import Clip, write_clip
 

@@ -11,7 +11,7 @@ import pytest
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import default_manifest, quarantine_path, read_manifest
 from pks4_lightning.data.inspection.probe import probe_file
-from pks4_lightning.files import hold_lock
+from pks4_lightning.locks import hold_lock
 from tests.helpers.corpus import BASES, NUM_FRAMES, all_frames, damaged_files, mutations, write_clip
 
 

@@ -36,6 +36,18 @@ def test_equals_torchs_convolution_forward_and_in_every_gradient(num_steps, num_
     assert_all_close(run(ours, inputs), run(conv1d_silu, inputs))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own use
+@pytest.mark.parametrize("name", ["x", "weight", "bias"])
+def test_a_derivative_in_forward_mode_is_refused(name):
+    inputs = make_inputs(3)
+
+    def of_one(value):
+        return causal_conv_silu(**{**inputs, name: value})
+
+    with pytest.raises(NotImplementedError, match="forward-mode derivative"):
+        torch.func.jvp(of_one, (inputs[name],), (torch.ones_like(inputs[name]),))
+
+
 @pytest.mark.parity
 def test_takes_one_half_of_a_projection():
     inputs = make_inputs(6)

@@ -5,6 +5,7 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from pks4_lightning.ops import backend as module
@@ -37,6 +38,26 @@ def fused_inputs(num_steps=4, dtype=torch.float64):
 def test_bias_and_gate_equal_the_formula_forward_and_in_every_gradient(absent):
     inputs = {name: x for name, x in fused_inputs().items() if name not in absent}
     assert_all_close(run(selective_scan, inputs), run(selective_scan_naive, inputs))
+
+
+def forward_derivative(function, inputs, name):
+    """Return the derivative along ones for one input."""
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(inputs[name], torch.ones_like(inputs[name]))
+        return forward_ad.unpack_dual(function(**{**inputs, name: dual}).sum()).tangent
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own use
+@pytest.mark.parametrize("name", ["u", "delta", "A", "B", "C", "D", "delta_bias", "gate"])
+def test_a_derivative_in_forward_mode_is_refused_or_right(name):
+    inputs = fused_inputs()
+    with pytest.raises(NotImplementedError, match=r"forward-mode derivative: .*=portable"):
+        forward_derivative(selective_scan, inputs, name)
+    with portable_ops():
+        tangent = forward_derivative(selective_scan, inputs, name)
+    further = {**inputs, name: inputs[name] + 1e-6}
+    difference = (selective_scan(**further) - selective_scan(**inputs)).sum() / 1e-6
+    torch.testing.assert_close(tangent, difference, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parity
