@@ -15,6 +15,7 @@ __all__ = [
     "ANY_NAME",
     "atomic_write",
     "check_writable",
+    "escaped",
     "find_packaged",
     "json_line",
     "remove_leftovers",
@@ -96,15 +97,22 @@ def find_packaged(path: str) -> str:
     return path
 
 
+def escaped(text: str) -> str:
+    """Escape the bytes of file names that are not UTF-8, so that a text can be encoded.
+
+    Args:
+        text: Any text.
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON, without the newline.
 
-    Bytes of file names that are not UTF-8 are escaped, so that it is valid.
-
     Args:
-        value: The value.
+        value: The value; file names may have any bytes.
     """
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+    return escaped(json.dumps(value, ensure_ascii=False))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.files import ANY_NAME
+from pks4_lightning.files import ANY_NAME, escaped
 from pks4_lightning.training.scoring.view_aggregation import Failure
 
 __all__ = ["FailureFile"]
@@ -35,7 +35,7 @@ class FailureFile:
             failures: The new ones; may be empty.
         """
         for failure in failures[: max(0, _NUM_SHOWN - self._num_logged)]:
-            logger.warning("%s", failure.reason)
+            logger.warning("%s", escaped(failure.reason))
             self._num_logged += 1
         self._write(failures)
 
