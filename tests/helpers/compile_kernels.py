@@ -82,10 +82,10 @@ def check_that_threads_share_states_as_meant():
 
 
 if __name__ == "__main__":
+    double = {"ACC": tl.float64, "TERMS": 17}
     for kernel in (scan_forward_kernel, scan_backward_kernel):
-        compile_kernel(kernel, even=True, absent=OPTIONAL[kernel])
         compile_kernel(kernel)
-    compile_kernel(scan_backward_kernel, {"ACC": tl.float64, "TERMS": 17})
+        compile_kernel(kernel, double, even=True, absent=OPTIONAL[kernel])
     compile_kernel(conv_forward_kernel)
     compile_kernel(conv_backward_kernel)
     check_that_threads_share_states_as_meant()
