@@ -25,7 +25,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from pks4_lightning.cli.frame_settings import fill_in_frames
-from pks4_lightning.cli.made_by import SCORES, TESTS, made_by
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.cli.trainer_options import check_monitors, check_options
@@ -51,6 +50,7 @@ from pks4_lightning.training.checkpoints.finding import checkpoints_in, find_che
 from pks4_lightning.training.checkpoints.writing import WholeCheckpointIO, check_folder
 from pks4_lightning.training.lightning_internals import callbacks
 from pks4_lightning.training.resuming.run_state import RunState
+from pks4_lightning.training.scoring.made_by import SCORES, TESTS, made_by
 from pks4_lightning.training.task import VideoClassificationTask
 
 __all__ = ["PKS4CLI", "run_cli"]

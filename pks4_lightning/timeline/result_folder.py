@@ -10,11 +10,7 @@ from typing import Any, Self
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.video.errors import VideoDecodeError
-from pks4_lightning.files import (
-    atomic_write,
-    json_line,
-    remove_leftovers,
-)
+from pks4_lightning.files import atomic_write, json_line, remove_leftovers
 from pks4_lightning.locks import hold_folder
 from pks4_lightning.progress import track
 from pks4_lightning.training.scoring.failure_file import FailureFile

@@ -85,8 +85,8 @@ def _measured(
     given: Path | None, checkpoint: Path, settings: Mapping[str, Any]
 ) -> "Measured | None":
     """Return the results to publish: those of a given file, or of the run's test if they fit."""
-    from pks4_lightning.cli.made_by import made_otherwise
     from pks4_lightning.hub.card import read_measured
+    from pks4_lightning.training.scoring.made_by import made_otherwise
 
     path = given or checkpoint.resolve().parent.parent / "test" / "metrics.json"
     if given is None and not path.is_file():

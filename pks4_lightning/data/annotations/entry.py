@@ -92,7 +92,7 @@ def listed_lines(source: Path) -> list[tuple[int, str]]:
 
 
 @cache  # a table of several splits is read more than once
-def log_comments(source: Path, count: int) -> None:
+def log_comments(source: str | Path, count: int) -> None:
     """Log how many lines are ignored, if any, because one of them may have been meant as a video.
 
     Args:

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import shortened, unquoted
+from pks4_lightning.data.annotations.entry import log_comments, shortened, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import VideoList
@@ -145,9 +145,7 @@ def _listed(source: str, content: bytes) -> list[str]:
     text = content.decode(errors=ANY_NAME).lstrip("\ufeff")
     lines = [line for each in StringIO(text, newline=None) if (line := each.strip())]
     kept = [unquoted(line) for line in lines if not line.startswith("#")]
-    if len(kept) < len(lines):
-        comments = len(lines) - len(kept)
-        logger.info("'%s': %d lines begin with # and are ignored.", source, comments)
+    log_comments(source, len(lines) - len(kept))
     return kept
 
 
