@@ -13,6 +13,7 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.experiments.ablations import READINGS
 from pks4_lightning.experiments.comparison import compare
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
@@ -68,6 +69,25 @@ def config_of(key):
 @pytest.mark.parametrize(("key", "alone"), [("full", "priors"), ("unscaled", "priors_unscaled")])
 def test_an_arm_differs_from_its_priors_alone_only_in_the_scan(key, alone):
     assert dataclasses.replace(config_of(alone), scanner="mamba") == config_of(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "begins"),
+    [
+        *(("single", "R1 scan added to"), ("literal", "R1 both residuals")),
+        *(("unscaled", "R2 priors start at PyTorch"), ("zero", "R2 priors start at zero")),
+        *(
+            ("steps", "R3"),
+            ("priors", "Priors without"),
+            ("gru", "GRU"),
+            ("attention", "Attention"),
+        ),
+    ],
+)
+def test_an_arm_that_is_a_reading_has_its_settings(key, begins):
+    (settings,) = (reading for name, reading in READINGS.items() if name.startswith(begins))
+    changes = {name.removeprefix("classifier."): value for name, value in settings.items()}
+    assert dataclasses.replace(config_of("full"), **changes) == config_of(key)
 
 
 def test_one_arm_has_the_first_reading():

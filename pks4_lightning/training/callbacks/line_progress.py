@@ -160,7 +160,7 @@ def _share_of_training(trainer: Trainer, batches: int) -> float:
         shares.append((trainer.current_epoch + of_epoch) / trainer.max_epochs)
     if trainer.max_steps > 0:
         shares.append(trainer.global_step / trainer.max_steps)
-    return max(shares)  # a run without an end is refused
+    return max(shares, default=0.0)
 
 
 def _epoch(trainer: Trainer) -> str:
