@@ -272,5 +272,5 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _names_a_class(path: str) -> bool:
-    names = path.split(".")
+    names = str(path).split(".")
     return len(names) > 1 and all(name.isidentifier() for name in names)

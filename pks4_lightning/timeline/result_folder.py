@@ -38,7 +38,7 @@ class ResultFolder:
 
     Raises:
         FileExistsError: If there are results and ``resume`` is not set.
-        ValueError: If they were made with other settings.
+        ValueError: If they were made with other settings, or a line of ``videos.jsonl`` is damaged.
     """
 
     @classmethod
@@ -176,10 +176,17 @@ class ResultFolder:
     def _read(self) -> None:
         """Read the journal, ignoring a line left incomplete by a kill."""
         *whole, torn = self._journal.read_text(encoding="utf-8", errors="replace").split("\n")
-        for line in whole:
-            entry = json.loads(line)
-            self._entries[entry.pop("video")] = entry
-            self._taken.add(entry["name"])
+        for number, line in enumerate(whole, start=1):
+            try:
+                entry = json.loads(line)
+                path, name, _ = entry.pop("video"), entry["name"], entry["is_finished"]
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise ValueError(
+                    f"{self._journal}, line {number}, is damaged: {line[:60]!r}. Delete this line "
+                    "to continue; its video is computed again."
+                ) from None
+            self._entries[path] = entry
+            self._taken.add(name)
         if torn:
             with atomic_write(self._journal) as path:
                 path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")

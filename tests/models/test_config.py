@@ -73,6 +73,7 @@ def test_impossible_values_are_refused_by_name(settings, sentence):
         ({"network": "resnet"}, r"network \(resnet\) must be one of videomamba_ti, .*, None"),
         ({"residual": "post"}, r"residual \(post\) must be one of single, post_prior, literal"),
         ({"grid_size": "whole"}, r"grid_size \(whole\) must be at least 1, 'own' for"),
+        ({"scanner": 3}, r"scanner \(3\) is neither one of mamba, none, gru, attention"),
     ],
     ids=str,
 )

@@ -1,0 +1,37 @@
+"""The journal of a folder with results of many videos."""
+
+import pytest
+
+from pks4_lightning.timeline.result_folder import ResultFolder
+
+
+def _finished(folder, *, resume):
+    with ResultFolder.locked(folder, made_by={"num_frames": 8}, resume=resume, what="rows") as made:
+        return made.finished
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with ResultFolder.locked(tmp_path, made_by={"num_frames": 8}, resume=False, what="rows") as it:
+        it.finish("a.mp4", {"rows": 3})
+        it.finish("b.mp4", {"rows": 4})
+    return tmp_path / "videos.jsonl"
+
+
+@pytest.mark.parametrize(
+    "damage", ["\0" * 20, '{"video": "a', "[]", "3", '{"video": "a.mp4"}', '{"name": "a"}']
+)
+def test_a_damaged_line_is_named_with_the_way_out(journal, damage):
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], damage, *lines[2:]]) + "\n")
+    with pytest.raises(ValueError, match="videos.jsonl, line 2, is damaged.* computed again"):
+        _finished(journal.parent, resume=True)
+    journal.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
+    assert [*_finished(journal.parent, resume=True)] == ["b.mp4"]
+
+
+def test_a_line_that_a_kill_left_incomplete_is_removed(journal):
+    whole = journal.read_text()
+    journal.write_text(whole + whole[:30])
+    assert [*_finished(journal.parent, resume=True)] == ["a.mp4", "b.mp4"]
+    assert journal.read_text() == whole
