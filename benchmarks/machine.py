@@ -35,7 +35,7 @@ def provenance() -> dict[str, Any]:
     commit = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": _command(),
         "commit": commit.stdout.strip() or "not a checkout",
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -78,6 +78,12 @@ def record_experiment(path: Path | None, results: Path, *command: str) -> None:
     write_rows(path, summarise(read_results(results)))
     if path is not None:
         shutil.copyfile(results, path.with_suffix(".csv"))
+
+
+def _command() -> str:
+    """Return this command, with the settings of the C library's allocator, which affect times."""
+    settings = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC_" in name]
+    return " ".join([*sorted(settings), shlex.join(["python", *sys.argv])])
 
 
 def _optional_versions() -> dict[str, str]:

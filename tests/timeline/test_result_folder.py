@@ -24,7 +24,7 @@ def journal(tmp_path):
 def test_a_damaged_line_is_named_with_the_way_out(journal, damage):
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([lines[0], damage, *lines[2:]]) + "\n")
-    with pytest.raises(ValueError, match="videos.jsonl, line 2, is damaged.* computed again"):
+    with pytest.raises(ValueError, match=r"videos\.jsonl, line 2, is damaged.* computed again"):
         _finished(journal.parent, resume=True)
     journal.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     assert [*_finished(journal.parent, resume=True)] == ["b.mp4"]
