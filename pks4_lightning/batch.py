@@ -96,7 +96,9 @@ class VideoBatch(TypedDict):
     failure: list[str]
     """Why a video could not be decoded (its clip is blank and not valid); otherwise empty."""
     relative_cost: NotRequired[float]
-    """Tokens in the batch relative to a batch at the fixed scale. Absent if the scale is fixed."""
+    """Tokens of a clip relative to one at the fixed scale. Absent if the scale is fixed."""
+    whole_batch: NotRequired[int]
+    """Clips of the batch before some were dropped for their cost. Absent if none are."""
     patch_size: NotRequired[int]
     """Side of a patch in pixels if the data draws it at random; otherwise the model decides."""
 

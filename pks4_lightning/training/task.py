@@ -190,6 +190,7 @@ class VideoClassificationTask(LightningModule):
         video: Float[Tensor, "B C T H W"] | Float[Tensor, "B T L E"],
         patch_size: int | None = None,
         relative_cost: float = 1.0,
+        whole_batch: int | None = None,
     ) -> Float[Tensor, "B K"] | Float[Tensor, "B T K"]:
         """Return the logits of normalised clips.
 
@@ -197,8 +198,9 @@ class VideoClassificationTask(LightningModule):
             video: The clips, or their tokens from the frozen blocks.
             patch_size: Side of a patch in pixels; ``None``: decided by the model.
             relative_cost: As in a batch; above 1, fewer clips are processed at a time.
+            whole_batch: As in a batch.
         """
-        return self.passes(self.classifier, video, patch_size, relative_cost)
+        return self.passes(self.classifier, video, patch_size, relative_cost, whole_batch)
 
     def on_train_epoch_start(self) -> None:
         """Put frozen modules into evaluation mode: no dropout, fixed running statistics."""
@@ -227,7 +229,8 @@ class VideoClassificationTask(LightningModule):
             rng=rng,
         )
         self._twins.watch(batch["video_path"], self.recipe)
-        logits = self(video, batch.get("patch_size"), batch.get("relative_cost", 1.0)).float()
+        scale = (batch.get("patch_size"), batch.get("relative_cost", 1.0), batch.get("whole_batch"))
+        logits = self(video, *scale).float()
         loss = self.loss(logits if logits.ndim == 2 else logits[:, -1], target)
         if logits.ndim == 3:
             of_each_prefix = target.repeat_interleave(logits.shape[1], dim=0)

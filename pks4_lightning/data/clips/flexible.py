@@ -29,9 +29,11 @@ class Scale(NamedTuple):
     frame_size: int
     """Side of the square frames, in pixels."""
     cost: float = 1.0
-    """Tokens of a batch, relative to those at ``data.num_frames`` and ``data.frame_size``."""
+    """Tokens of a clip, relative to one at ``data.num_frames`` and ``data.frame_size``."""
     patch_size: int | None = None
     """Side of a patch, in pixels, if it is drawn; otherwise the model decides."""
+    whole_batch: int | None = None
+    """Clips of the batch before some were dropped for their cost; ``None`` if none are."""
 
 
 @dataclass(frozen=True, kw_only=True)

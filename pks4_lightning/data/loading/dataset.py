@@ -126,6 +126,8 @@ class VideoDataset(Dataset[VideoBatch]):
             views["relative_cost"] = request.scale.cost
             if request.scale.patch_size is not None:
                 views["patch_size"] = request.scale.patch_size
+            if request.scale.whole_batch is not None:
+                views["whole_batch"] = request.scale.whole_batch
         return views
 
     def _prepare(self, request: VideoRequest) -> VideoBatch:
@@ -372,4 +374,6 @@ def join_views(videos: Sequence[VideoBatch]) -> VideoBatch:
         joined["relative_cost"] = videos[0]["relative_cost"]
     if "patch_size" in videos[0]:
         joined["patch_size"] = videos[0]["patch_size"]
+    if "whole_batch" in videos[0]:
+        joined["whole_batch"] = videos[0]["whole_batch"]
     return joined

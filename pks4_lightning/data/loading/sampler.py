@@ -208,7 +208,7 @@ class TokenBudget(Sampler[list[VideoRequest]]):
             assert scales is not None
             assert scale is not None
             kept = repeats * scales.draws.num_videos(scale, len(batch) // repeats)
-            scale = scale._replace(cost=scale.cost * kept / len(batch))
+            scale = scale._replace(whole_batch=len(batch))
             yield [request._replace(scale=scale) for request in batch[:kept]]
 
 

@@ -135,9 +135,11 @@ class TokenDataset(VideoDataset):
         return self._shape
 
     def _file(self, index: int, number: int) -> Path:
+        listed = self.videos.listed_frames
         return self.store.file(
             self.videos.key(index),
             source=self.videos.path(index),
+            pictures=(self.videos.frame_template, listed[index] if listed else None),
             view=number,
             may_flip=self._may_flip(self.videos.labels[index]),
         )

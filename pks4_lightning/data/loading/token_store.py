@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,12 +48,15 @@ class TokenStore:
         self.folder = Path(folder, hashlib.sha256(text.encode()).hexdigest()[:16])
         self._terms = text
 
-    def file(self, video: str, *, source: str, view: int, may_flip: bool) -> Path:
+    def file(
+        self, video: str, *, source: str, pictures: tuple[Any, ...], view: int, may_flip: bool
+    ) -> Path:
         """Return the file of a view; a video that is replaced gets another file.
 
         Args:
             video: Path of the video within its data set.
             source: Path of the video on disk.
+            pictures: Which pictures are read, if the video is a folder of them.
             view: Index of the view.
             may_flip: Whether the video's class has a mirrored counterpart.
 
@@ -61,9 +65,11 @@ class TokenStore:
         """
         try:
             state = os.stat(source)  # noqa: PTH116 - once per clip
+            parts: tuple[Any, ...] = (video, state.st_size, state.st_mtime_ns, may_flip)
+            if stat.S_ISDIR(state.st_mode):
+                parts = (video, _states_within(source), pictures, may_flip)
         except OSError as error:
             raise VideoDecodeError.of(source, str(error.strerror)) from None
-        parts = (video, state.st_size, state.st_mtime_ns, may_flip)
         name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
         return self.folder / f"{name}-{view:03d}.safetensors"
 
@@ -126,3 +132,10 @@ class TokenStore:
                 f"'{self.folder}' has {free / 1e9:.1f} GB left: choose another folder, or lower "
                 "--data.pool.num_views or --data.pool.num_frames."
             )
+
+
+def _states_within(folder: str) -> list[tuple[str, int, int]]:
+    """Return name, size and date of every file; a folder's own date misses overwritten files."""
+    with os.scandir(folder) as files:
+        states = [(file.name, file.stat()) for file in files]
+    return sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)

@@ -29,7 +29,8 @@ class Span(NamedTuple):
 
     def __str__(self) -> str:
         """Return the span as a media fragment, which is appended to the video's name."""
-        return f"#{'t' if self.unit == 'seconds' else 'frames'}={self.start:g},{self.end:g}"
+        start, end = (repr(float(bound)).removesuffix(".0") for bound in self[:2])
+        return f"#{'t' if self.unit == 'seconds' else 'frames'}={start},{end}"
 
 
 class SpanOfVideo(FrameSource):
@@ -92,5 +93,6 @@ class SpanOfVideo(FrameSource):
         if unit == "seconds":
             self._numbers = self.video.frames_between(start, end)
         else:
-            self._numbers = range(int(start), min(int(end), self.video.num_frames))
+            stop = max(int(end), int(start) + 1)  # fractions may lie within one frame
+            self._numbers = range(int(start), min(stop, self.video.num_frames))
         self.num_frames = len(self._numbers)

@@ -132,6 +132,7 @@ class ChunkedForward:
         video: Float[Tensor, "B ..."],
         patch_size: int | None = None,
         relative_cost: float = 1.0,
+        whole_batch: int | None = None,
     ) -> Float[Tensor, "B K"]:
         """Return the logits of a batch.
 
@@ -139,8 +140,10 @@ class ChunkedForward:
             module: The classifier.
             video: The clips of this rank.
             patch_size: Side of a patch in pixels, if it differs from the model's own.
-            relative_cost: Tokens of the batch, relative to a batch of the standard scale: clips
-                that are twice as long are processed half as many at a time.
+            relative_cost: Tokens of a clip, relative to one of the standard scale: clips that are
+                twice as long are processed half as many at a time.
+            whole_batch: Clips of a batch of the standard scale on this rank, if this one has fewer
+                because they cost more.
 
         Raises:
             NotEnoughMemoryError: With ``auto``, if a single clip does not fit on any one rank.
@@ -150,7 +153,7 @@ class ChunkedForward:
         given = self.clips_per_pass
         if isinstance(given, str) and module.training and torch.is_grad_enabled():
             return self._adapted(module, video)
-        most = given if isinstance(given, int) else len(video)
+        most = given if isinstance(given, int) else whole_batch or len(video)
         self.at_once = max(1, min(int(most / relative_cost), len(video)))
         return chunked_forward(module, video, self.at_once, patch_size)
 

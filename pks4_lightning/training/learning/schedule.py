@@ -50,13 +50,14 @@ def resolve_schedule(recipe: Recipe, source: ClipSource, trainer: Trainer) -> Sc
     accumulation = trainer.accumulate_grad_batches
     if accumulation == 1 and recipe.reference_batch is not None:
         accumulation = max(1, round(recipe.reference_batch / micro_batch))
-
     num_batches = _limited(source.num_train_batches(), trainer.limit_train_batches)
     if num_batches < 1:
         raise ValueError(
             f"There is not a single training batch: batch size {source.batch_size} on "
             f"{trainer.world_size} rank(s), limit_train_batches={trainer.limit_train_batches}."
         )
+    # A step ends with its epoch, so it never has more micro-batches than that.
+    accumulation = min(accumulation, num_batches)
     # Includes the last, incomplete accumulation of an epoch.
     steps_per_epoch = -(-num_batches // accumulation)
     return Schedule(

@@ -149,6 +149,7 @@ class TestSteps:
     def test_batches_say_what_they_cost(self, ssv2_root):
         for batch in epoch_of(data_on(ssv2_root)):
             assert batch["relative_cost"] == batch["video"].shape[2] / 4
+            assert "whole_batch" not in batch
         fixed = epoch_of(data_on(ssv2_root, flexible=FlexibleScales()))[0]
         assert "relative_cost" not in fixed
 
@@ -200,6 +201,8 @@ class TestTokenBudget:
                 videos = batch["video_index"].view(-1, 2)
                 assert (videos[:, 0] == videos[:, 1]).all()
                 seen.add((batch["video"].shape[2], len(videos)))
+                assert batch["relative_cost"] == batch["video"].shape[2] / 4
+                assert batch["whole_batch"] == 6
         assert seen == {(2, 3), (8, 1), (32, 1)}
 
     def test_takes_the_videos_that_whole_batches_begin_with(self):
@@ -213,7 +216,8 @@ class TestTokenBudget:
         whole = list(sampler)
         for number, batch in enumerate(TokenBudget(sampler, 4, drop_last=True)):
             kept = {8: 4, 16: 2, 32: 1, 64: 1}[batch[0].scale.num_frames]
-            assert batch[0].scale.cost == {8: 1, 16: 1, 32: 1, 64: 2}[batch[0].scale.num_frames]
+            assert batch[0].scale.cost == batch[0].scale.num_frames / 8
+            assert batch[0].scale.whole_batch == 4
             videos = [request.video_index for request in whole[4 * number : 4 * number + kept]]
             assert [request.video_index for request in batch] == videos
 

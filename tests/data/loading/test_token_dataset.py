@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.pool import ClipPool
@@ -136,6 +137,44 @@ def test_changes_that_affect_tokens_recompute_them(make, videos, write_video, tm
     replaced = Counted()
     make().fill(replaced)
     assert replaced.calls == V
+
+
+@pytest.mark.parametrize("change", ["picture", "template", "listed_frames"])
+def test_changes_of_a_folder_of_pictures_recompute_its_tokens(tmp_path, change):
+    folder = tmp_path / "videos" / "a"
+    folder.mkdir(parents=True)
+    colours = {"img": (200, 0, 0), "flow": (0, 0, 200)}
+    for number, (name, colour) in itertools.product(range(4), colours.items()):
+        Image.new("RGB", (64, 64), colour).save(folder / f"{name}_{number}.png")
+
+    def tokens(template="img_{}.png", listed=()):
+        videos = VideoList(
+            "list",
+            *(str(folder.parent), ("a",), (0,)),
+            listed_frames=listed,
+            frame_template=template,
+        )
+        dataset = TokenDataset(
+            videos,
+            store=TokenStore(tmp_path / "cache", {}),
+            clip_sampler=CentredSegmentClipSampler(2),
+            pool=ClipPool(4, 1),
+            num_frames=2,
+            frame_size=64,
+            resize=64,
+        )
+        dataset.fill(encode)
+        return dataset[VideoRequest(0, 0, 0, valid=True)]["video"]
+
+    before = tokens()
+    if change == "picture":
+        date = folder.stat().st_mtime_ns
+        Image.new("RGB", (64, 64), (0, 200, 0)).save(folder / "img_1.png")
+        assert folder.stat().st_mtime_ns == date, "overwriting a file leaves its folder's date"
+    options = {"template": {"template": "flow_{}.png"}, "listed_frames": {"listed": (1,)}}
+    after = tokens(**options.get(change, {}))
+    assert torch.equal(before, after) == (change == "listed_frames"), "all pictures are equal"
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2
 
 
 def test_concurrent_fills_compute_tokens_once(make):

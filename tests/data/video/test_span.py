@@ -22,6 +22,7 @@ def path(tmp_path_factory):
         (Span(1.01, 1.02), range(25, 26)),  # between two frames: the one on screen
         (Span(7, 9, "frames"), range(7, 9)),
         (Span(50, 80, "frames"), range(50, 60)),
+        (Span(5.2, 5.8, "frames"), range(5, 6)),
     ],
 )
 def test_its_frames_are_those_of_the_span(path, span, numbers):
@@ -53,3 +54,4 @@ def test_the_span_of_a_video_that_ends_early_is_shortened(path):
 def test_a_span_follows_the_name_as_media_fragments_do(path):
     assert SpanOfVideo(Video(path), Span(0.5, 1)).name == f"{path}#t=0.5,1"
     assert str(Span(3, 9, "frames")) == "#frames=3,9"
+    assert str(Span(12345.58, 12350.0)) == "#t=12345.58,12350"

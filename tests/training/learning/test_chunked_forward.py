@@ -215,21 +215,24 @@ class TestAuto:
             ChunkedForward("auto")(model, clips(2))
 
     @pytest.mark.parametrize(
-        ("given", "cost", "at_once"),
+        ("given", "cost", "whole_batch", "at_once"),
         [
-            (None, 1.0, 8),
-            (None, 4.0, 2),
-            (None, 30.0, 1),
-            (None, 0.25, 8),
-            (4, 2.0, 2),
-            (4, 0.5, 8),
+            (None, 1.0, None, 8),
+            (None, 4.0, None, 2),
+            (None, 30.0, None, 1),
+            (None, 0.25, None, 8),
+            (4, 2.0, None, 2),
+            (4, 0.5, None, 8),
+            # a batch of 16, of which 8 clips are kept because each costs twice as much
+            (None, 2.0, 16, 8),
+            (4, 2.0, 16, 2),
         ],
     )
-    def test_of_costlier_clips_hold_fewer(self, given, cost, at_once):
+    def test_of_costlier_clips_hold_fewer(self, given, cost, whole_batch, at_once):
         model, passes = classifier(), ChunkedForward(given)
         video = clips(8)
         with torch.no_grad():
-            logits = passes(model.eval(), video, None, cost)
+            logits = passes(model.eval(), video, None, cost, whole_batch)
             torch.testing.assert_close(logits, model(video))
         assert passes.at_once == at_once
 

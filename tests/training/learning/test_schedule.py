@@ -51,6 +51,13 @@ def test_no_reference_batch_no_accumulation():
     assert resolve(16, Recipe(reference_batch=None)).accumulation == 1
 
 
+@pytest.mark.parametrize("by_hand", [1, 8])
+def test_an_epoch_shorter_than_a_step_gives_the_rate_of_the_videos_it_has(by_hand):
+    schedule = resolve(16, limit_train_batches=4, accumulate_grad_batches=by_hand)
+    assert (schedule.accumulation, schedule.videos_per_step) == (4, 64)
+    assert schedule.peak_lr == pytest.approx(7e-4 * 64 / 256)
+
+
 def test_last_incomplete_accumulation_is_a_step():
     schedule = resolve(16)  # 62 batches in groups of 8
     assert schedule.steps_per_epoch == 8
