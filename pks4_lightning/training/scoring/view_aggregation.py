@@ -57,7 +57,7 @@ def score_videos(logits: Float[Tensor, "B K"], batch: VideoBatch) -> VideoScores
     """
     logits, indices = logits.float().cpu(), batch["video_index"].cpu()
     valid = batch["valid"].cpu()
-    not_finite = torch.isin(indices, indices[~logits.isfinite().all(dim=-1)])
+    not_finite = torch.isin(indices, indices[valid & ~logits.isfinite().all(dim=-1)])
     keep = valid & ~not_finite
     view_scores = logits[keep].softmax(dim=-1)
     means = mean_over_views(view_scores.numpy(force=True), indices[keep].numpy())
