@@ -19,7 +19,7 @@ from pks4_lightning.demo.motion.settings import HARD
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms, reading_arms
 from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
-from pks4_lightning.experiments.folds import listed_clips
+from pks4_lightning.experiments.listed_clips import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_trials
 from pks4_lightning.experiments.results import print_tables, results_table

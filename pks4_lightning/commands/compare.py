@@ -13,7 +13,7 @@ from pks4_lightning.cli.settings import Settings, resolve
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
 from pks4_lightning.experiments.cross_validation import cross_validate
-from pks4_lightning.experiments.folds import listed_clips
+from pks4_lightning.experiments.listed_clips import listed_clips
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
 from pks4_lightning.experiments.plan import Arm, Trial, commands_of, plan_trials

@@ -15,6 +15,7 @@ from pks4_lightning.experiments.evidence.priors import priors_picture
 from pks4_lightning.experiments.evidence.probes import probe_clips
 from pks4_lightning.experiments.evidence.report import report_tables, save_figures
 from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
+from pks4_lightning.experiments.listed_clips import as_reported
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import by_table
 from pks4_lightning.experiments.settings import require_data
@@ -127,7 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
         arms += ablation_arms(arguments.table, num_blocks=num_blocks(settings))
     require_data(settings)
     data = settings["data"]
-    clips = evidence_clips(Path(data["root"], data["train"]), task)
+    clips = as_reported(evidence_clips(Path(data["root"], data["train"]), task), settings)
     num_folds = _FOLDS if arguments.folds is None else arguments.folds
     how = {
         "out": arguments.out,
@@ -155,7 +156,8 @@ def run(arguments: argparse.Namespace) -> None:
     tables, figures = report_tables(rows, found.clips, title=title, chance=chance)
     with atomic_write(arguments.out / "comparison.json") as path:
         path.write_text(json.dumps(tables, indent=1) + "\n")
-    priors = priors_picture(found.trials, found.clips, root=Path(data["root"]))
+    videos = Path(data["root"], data["videos"] or "")
+    priors = priors_picture(found.trials, found.clips, root=videos)
     figures |= {"priors": priors} if priors is not None else {}
     save_figures(figures, arguments.out)
     pictures = ",".join(f"{name}.png" for name in figures)

@@ -51,11 +51,11 @@ def read_answers(path: Path) -> tuple[list[GroupedClip], Answers]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file does not list clips, or has no predictions.
+        ValueError: If the file lists no clips, or has no predictions.
     """
     clips = read_clips(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = list(csv.DictReader(line for line in file if not line.startswith("#")))
     named = [(name, *name.rpartition(_SEED)) for name in lines[0]]
     answers = {
         (row, int(seed)): [line[name] for line in lines]

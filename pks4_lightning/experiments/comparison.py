@@ -35,6 +35,9 @@ __all__ = [
     "student_t_quantile",
 ]
 
+_ROUNDING = 1e-20
+"""Mean squares below this are no variation: one other answer among a million clips is more."""
+
 Right = Mapping[str, Bool[np.ndarray, "S C"]]
 """Maps each row of a table to whether the models of each seed are correct for each clip."""
 
@@ -69,7 +72,7 @@ def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estima
     if num_seeds > 1:
         squares.append((num_clips * float(values.mean(axis=1).var(ddof=1)), num_seeds - 1))
     total = sum(square for square, _ in squares)
-    if total == 0.0:  # no variation: use the rule of three, for events too rare to be observed
+    if total < _ROUNDING:  # no variation: the rule of three, for events too rare to be observed
         half = -math.log(1.0 - level) / num_clips
         return Estimate(mean, mean - half, mean + half)
     freedom = total**2 / sum(square**2 / degrees for square, degrees in squares)
@@ -108,11 +111,16 @@ def compare(right: Right, groups: Sequence[str] | None = None) -> list[dict[str,
 
 
 def _by_group(values: Float[np.ndarray, "S C"], groups: Sequence[str]) -> Float[np.ndarray, "S G"]:
-    """Sum the clips of each group, scaled so that the mean over groups equals that over clips."""
+    """Sum the deviations of each group from the mean, scaled to keep the mean over clips.
+
+    This linearises the ratio of two sums over groups, of correct clips and of clips. Without the
+    deviations, different sizes of the groups would count as variation.
+    """
     names, group_of = np.unique(np.array(groups), return_inverse=True)
     is_of = np.eye(len(names))[group_of]
-    sums: np.ndarray = values @ is_of
-    return sums * len(names) / values.shape[1]
+    mean = values.mean()
+    deviations: np.ndarray = values @ is_of - mean * is_of.sum(axis=0)
+    return deviations * len(names) / values.shape[1] + mean
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:

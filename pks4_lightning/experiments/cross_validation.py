@@ -60,7 +60,8 @@ def cross_validate(
 
     Args:
         arms: What to compare.
-        clips: All clips.
+        clips: All clips, with paths and labels as
+            :func:`~pks4_lightning.experiments.listed_clips.as_reported` gives them.
         num_folds: Number of folds; each is held out once.
         out: Folder of all output: the folds, the runs, ``results.csv`` with a line for each run and
             ``answers.csv`` with a line for each clip.
@@ -110,7 +111,7 @@ def hold_out(
 
     Args:
         arms: What to compare.
-        clips: The clips of both splits.
+        clips: The clips of both splits, named as for :func:`cross_validate`.
         out: As for :func:`cross_validate`; there are no folds.
         base: Arguments of ``pks4 fit`` that all arms share, including the dataset.
         seeds: Seeds of the runs.
@@ -297,8 +298,14 @@ def listed(video: str, known: Collection[str]) -> str:
 
     Args:
         video: Path of a tested video.
-        known: Paths in the clips' table; one of them is the end of ``video``.
+        known: Paths of the clips; one of them, with or without ``./``, is the end of ``video``.
+
+    Raises:
+        ValueError: If none is.
     """
     parts = PurePosixPath(video).parts
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next(tail for tail in tails if tail in known)
+    found = next((path for tail in tails for path in (tail, f"./{tail}") if path in known), None)
+    if found is None:
+        raise ValueError(f"A run has tested {video}, which is none of the {len(known)} clips.")
+    return found

@@ -1,6 +1,5 @@
 """Grouped folds: clips that were filmed together are held out together."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pks4_lightning.cli.settings import Settings
+from pks4_lightning.data.annotations.formats.tables import path_and_label_columns, read_rows
 from pks4_lightning.files import write_csv
 from pks4_lightning.suggestions import did_you_mean_path
 
-__all__ = ["GroupedClip", "grouped_folds", "listed_clips", "read_clips", "write_split"]
+__all__ = ["GroupedClip", "grouped_folds", "read_clips", "write_split"]
 
 _COLUMNS = ("path", "label", "group")
 _OPTIONAL = ("split", "amplitude")
@@ -32,53 +31,42 @@ class GroupedClip:
     """The distance in pixels that an object moves, if the table has it."""
 
 
-def listed_clips(settings: Settings) -> list[GroupedClip]:
-    """Read the table of clips and groups that ``data.train`` names.
-
-    Args:
-        settings: The result of :func:`~pks4_lightning.cli.settings.resolve`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the settings name no table, or the file is not such a table.
-    """
-    data = settings["data"]
-    if data["train"] is None:
-        raise ValueError(
-            "Folds are made of clips in groups: set --data.train to a table with the columns path, "
-            "label and group."
-        )
-    return read_clips(Path(data["root"], data["train"]))
-
-
 def read_clips(source: Path) -> list[GroupedClip]:
     """Read a table of clips and their groups.
 
     Args:
-        source: A CSV file with the columns ``path``, ``label`` and ``group``, optionally ``split``
-            and ``amplitude``, and any others.
+        source: A table as ``pks4 fit`` reads it with ``data.format csv``, with a column ``group``,
+            optionally ``split`` and ``amplitude``, and any others.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column or a value is missing, or a clip is listed twice.
+        ValueError: If it is not UTF-8 text, lists no clips, a column or a value is missing, a row
+            has more values than columns, or a clip is listed twice.
     """
     if not source.is_file():
         raise FileNotFoundError(f"There is no table of clips {source}{did_you_mean_path(source)}")
-    with source.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
+    columns, rows = read_rows(source)
+    named = (*path_and_label_columns(columns), "group" if "group" in columns else "")
+    missing = [name for name, column in zip(_COLUMNS, named, strict=True) if not column]
+    if missing:
+        raise ValueError(
+            f"{source} has no column {', '.join(missing)}; clips are grouped by a table with "
+            "the columns path, label and group."
+        )
+    if not rows:
+        raise ValueError(f"{source} lists no clips; check that it is the right file.")
+    clips = []
+    for number, values in rows:
+        if len(values) > len(columns):
             raise ValueError(
-                f"{source} has no column {', '.join(missing)}; clips are grouped by a table with "
-                "the columns path, label and group."
+                f"{source} has {len(values)} values at line {number} and {len(columns)} columns."
             )
-        clips = []
-        for line in reader:
-            values = [(line[name] or "").strip() for name in _COLUMNS]
-            if not all(values):
-                raise ValueError(f"{source} lacks a value at line {reader.line_num}.")
-            others = {name: (line.get(name) or "").strip() for name in _OPTIONAL}
-            clips.append(GroupedClip(*values, **others))
+        # a row may end early, before optional columns
+        line = dict(zip(columns, (value.strip() for value in values), strict=False))
+        if not all(line.get(column) for column in named):
+            raise ValueError(f"{source} lacks a value at line {number}.")
+        others = {name: line.get(name, "") for name in _OPTIONAL}
+        clips.append(GroupedClip(*(line[column] for column in named), **others))
     twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
     if twice:
         raise ValueError(f"{source} lists {twice[0]} twice.")

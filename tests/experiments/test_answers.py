@@ -91,6 +91,12 @@ def test_files_that_do_not_belong_together_are_refused(recorded, tmp_path, clips
     assert "more.csv" in str(refused.value)
 
 
+def test_a_table_without_clips_is_refused(tmp_path):
+    write_answers(tmp_path / "answers.csv", [], {("GRU", 0): []})
+    with pytest.raises(ValueError, match=r"answers.csv lists no clips"):
+        read_answers(tmp_path / "answers.csv")
+
+
 def test_a_table_without_predictions_is_refused(tmp_path):
     write_answers(tmp_path / "answers.csv", CLIPS, {})
     with pytest.raises(ValueError, match="no column is named 'ROW, seed NUMBER'"):

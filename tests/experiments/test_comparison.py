@@ -132,6 +132,41 @@ def test_clips_of_one_group_are_one_observation():
     assert wide["top1_high"] - wide["top1_low"] > 1.2 * (narrow["top1_high"] - narrow["top1_low"])
 
 
+def test_groups_of_unequal_size_are_no_variation():
+    groups = [str(group) for group in range(27) for _ in range(1 + group % 11)]
+    right = np.ones((3, len(groups)), dtype=bool)
+    none, all_right = compare({"none": ~right, "all": right}, groups)
+    one_each = compare({"none": ~right[:, :27], "all": right[:, :27]})[1]
+    for ours in (all_right, {**none, "top1": 1.0, "top1_low": 1 - none["top1_high"]}):
+        assert ours["top1"] == 1.0
+        assert ours["top1_low"] == pytest.approx(one_each["top1_low"])
+    assert all_right["difference_high"] == pytest.approx(one_each["difference_high"])
+
+
+def test_a_constant_share_of_every_group_is_no_variation():
+    """Sums of thirds are not exact, and their rounding must not pass for a spread."""
+    third = np.tile([True, False, False], (2, 60))
+    groups = np.repeat(np.arange(40), np.tile([3, 6], 20)).astype(str).tolist()
+    (row,) = compare({"a": third}, groups)
+    assert row["top1_high"] - row["top1"] == pytest.approx(-np.log(0.05) / 40)
+
+
+def test_intervals_over_groups_of_unequal_size_cover_the_true_accuracy():
+    """Coverage for three seeds and 27 groups of 1 to 11 clips, some groups easier than others."""
+    rng = np.random.default_rng(0)
+    truth, repeats, hits, widths = 0.9, 500, 0, []
+    for _ in range(repeats):
+        sizes = rng.integers(1, 12, 27)
+        accuracy = np.repeat(rng.uniform(0.85, 0.95, 27), sizes)
+        right = rng.random((3, sizes.sum())) < accuracy
+        (row,) = compare({"a": right}, np.repeat(np.arange(27), sizes).astype(str).tolist())
+        hits += row["top1_low"] <= truth <= row["top1_high"]
+        widths.append(row["top1_high"] - row["top1_low"])
+    # a standard error of 1 %; slightly wide, because a seed makes no difference here
+    assert 0.925 <= hits / repeats <= 0.998
+    assert np.mean(widths) < 0.12
+
+
 def test_groups_of_unequal_size_leave_the_mean_over_clips():
     right = {"a": np.array([[1, 1, 1, 0, 1]], dtype=bool)}
     (row,) = compare(right, ["x", "x", "x", "y", "z"])

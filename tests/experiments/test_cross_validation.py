@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.experiments.cross_validation import best_rate, cross_validate
+from pks4_lightning.experiments.cross_validation import best_rate, cross_validate, listed
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.experiments.results import Result, read_results
@@ -23,7 +23,10 @@ CLIPS = [
 
 @pytest.fixture(scope="module")
 def clips(motion_set, tmp_path_factory):
-    """A table of the motion set's videos, each class in three groups."""
+    """A table of the motion set's videos, each class in three groups.
+
+    Paths and labels are spelled in several ways, as in a table made by hand.
+    """
     entries = [
         entry
         for split in ("train", "validation", "test")
@@ -34,7 +37,10 @@ def clips(motion_set, tmp_path_factory):
     for entry in entries:
         label = entry["template"].replace("[", "").replace("]", "")
         group = seen[label] = seen.get(label, -1) + 1
-        lines.append((f"{entry['id']}.webm", label, f"take {group % 3}"))
+        stem = entry["id"]
+        path = (stem, f"./{stem}.webm", f"{stem}.WEBM", f".//{stem}.webm")[len(lines) % 4]
+        spelled = (label, f"[{label}]")[len(lines) % 2]
+        lines.append((path, spelled, f"take {group % 3}"))
     path = tmp_path_factory.mktemp("clips") / "clips.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "group"), *lines])
@@ -125,6 +131,15 @@ def test_a_rate_is_chosen_for_each_row_and_fold_by_its_inner_split():
     ]
     chosen = [best_rate(ARM, fold, [0.1, 0.01], results) for fold in (1, 2, 3)]
     assert chosen == [0.01, 0.1, 0.1], "of equals, the first"
+
+
+def test_a_tested_video_is_found_among_the_clips():
+    known = ["a/1.webm", "1.webm", "./#2.webm"]
+    assert listed("/data/a/1.webm", known) == "a/1.webm"
+    assert listed("/data/1.webm", known) == "1.webm"
+    assert listed("/data/#2.webm", known) == "./#2.webm"
+    with pytest.raises(ValueError, match=r"tested /data/2.webm, which is none of the 3 clips"):
+        listed("/data/2.webm", known)
 
 
 def test_a_class_that_a_fold_would_lack_is_refused_before_anything_is_written(tmp_path):

@@ -153,6 +153,22 @@ def test_probes_alone_train_nothing(gestures, capsys):
     assert not list(out.glob("*/seed*"))
 
 
+def test_a_missing_clip_is_a_wrong_answer_of_the_probes(gestures):
+    with (gestures / "index.csv").open(newline="") as file:
+        missing = [line["path"] for line in csv.DictReader(file)][7]
+    (gestures / missing).unlink()
+    out = gestures / "out"
+    command = ["evidence", "--data.root", str(gestures), *TINY_TOWER, "--out", str(out)]
+    command += ["--data.allow_missing", "0.1", "--folds", "2", "--probes", "--arms"]
+    assert main(command) == 0
+    (rows,) = json.loads((out / "comparison.json").read_text()).values()
+    assert [(row["row"], row["clips"]) for row in rows] == [(name, 24) for name in PROBES]
+    assert_right(rows, out / "probes.csv")
+    with (out / "probes.csv").open(newline="") as file:
+        unanswered = [line["path"] for line in csv.DictReader(file) if not line["top1"]]
+    assert unanswered == [missing] * len(PROBES)
+
+
 @pytest.mark.slow  # test_cross_validation.py tests the same runner
 @pytest.mark.timeout(600)
 def test_evidence_writes_table_figure_and_answers_and_repeats_nothing(gestures, capsys):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from pks4_lightning.data.annotations.reading import detect_format, read_entries
 from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, read_clips, write_split
 
 
@@ -100,16 +101,37 @@ def test_a_table_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Path,Label,Group\na.mp4,wave,kitchen\n",
+        "\ufeffpath;label;group\na.mp4;wave;kitchen\n",
+        "video\tclass\tgroup\na.mp4\twave\tkitchen\n",
+        "# mine\npath,label,group\n# no.mp4,nod,hall\n\na.mp4,wave,kitchen\n",
+    ],
+    ids=["capitals", "semicolons", "tabs", "comments"],
+)
+def test_a_table_is_read_as_a_training_reads_it(tmp_path, text):
+    path = tmp_path / "clips.csv"
+    path.write_text(text, encoding="utf-8")
+    (entry,) = read_entries(path, detect_format(path))
+    assert read_clips(path) == [GroupedClip("a.mp4", "wave", "kitchen")]
+    assert (entry.video, entry.label) == ("a.mp4", "wave")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("path,label\na.mp4,wave\n", "has no column group"),
         ("path,label,group\na.mp4,wave,\n", "lacks a value at line 2"),
         ("path,label,group\na.mp4,wave\n", "lacks a value at line 2"),
         ("path,label,group\na.mp4,wave,1\na.mp4,nod,1\n", "lists a.mp4 twice"),
+        ("path,label,group\na, b.mp4,wave,1\n", "has 4 values at line 2 and 3 columns"),
+        ("path,label,group\n", "lists no clips"),
+        ("path,label,group\na.mp4,gr\u00fc\u00dfen,1\n", "is not UTF-8 text"),
     ],
 )
 def test_a_table_that_groups_nothing_is_refused(tmp_path, text, message):
-    (tmp_path / "clips.csv").write_text(text)
+    (tmp_path / "clips.csv").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=message):
         read_clips(tmp_path / "clips.csv")
 

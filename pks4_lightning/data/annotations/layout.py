@@ -11,7 +11,7 @@ from pks4_lightning.data.annotations.entry import Entry
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
 from pks4_lightning.data.annotations.label_lists import read_label_names
 from pks4_lightning.data.annotations.labels import ClassNames
-from pks4_lightning.data.annotations.locating import Search
+from pks4_lightning.data.annotations.locating import Located, Search
 from pks4_lightning.data.annotations.paths import UnsafePathError
 from pks4_lightning.data.annotations.reading import (
     FORMATS,
@@ -134,8 +134,7 @@ class DataLayout:
                 sentence = "No test split with labels: the validation split '%s' is used instead."
             logger.info(sentence, source)
         classes, are_numbers = self.classes(), not record.labels_are_names
-        search = Search(source, self.root, self._videos, record.videos)
-        folder, found = record.locate(search, entries)
+        folder, found = self.located(split)
         present = [(entry, path) for entry, path in zip(entries, found, strict=True) if path]
         absent = [entry for entry, path in zip(entries, found, strict=True) if not path]
         self._account(split, source, folder, entries, absent)
@@ -167,6 +166,28 @@ class DataLayout:
             source, record, _ = self.source(split)
             self._read[split] = read_entries(source, record, split=split, fold=self._fold)
         return self._read[split]
+
+    def replace_entries(self, split: Split, entries: Sequence[Entry]) -> None:
+        """Use other entries instead of those in a split's annotations.
+
+        Args:
+            split: The split.
+            entries: For example the rows of all splits of one table.
+        """
+        self._read[split] = list(entries)
+
+    def located(self, split: Split) -> Located:
+        """Look for the videos of a split on disk.
+
+        Args:
+            split: The split.
+
+        Raises:
+            ValueError: If a path or a link leads out of the video folder.
+        """
+        source, record, _ = self.source(split)
+        search = Search(source, self.root, self._videos, record.videos)
+        return record.locate(search, self.entries(split))
 
     def classes(self) -> ClassNames:
         """Return the classes, and the labels that annotations may use for them."""

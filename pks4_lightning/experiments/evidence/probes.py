@@ -5,6 +5,7 @@ and early frames, or on all frames in order, show how much of the order a linear
 
 Dimensions:
     N: clips
+    M: clips that could be read
     T: frames
     F: features of a frame, those of all its tokens
     K: classes
@@ -59,8 +60,8 @@ def probe_clips(
         out: Folder for the list of clips and for ``probes.csv``, the answers.
 
     Returns:
-        A row for each probe, with a single seed, because nothing is random. A clip that cannot be
-        decoded counts as wrong.
+        A row for each probe, with a single seed, because nothing is random. A clip that is missing
+        or cannot be decoded counts as wrong, and no probe is fitted to it.
     """
     frames, is_read = _frozen(clips, base, out / "lists" / "probes.csv")
     names, labels = np.unique([clip.label for clip in clips], return_inverse=True)
@@ -72,13 +73,17 @@ def probe_clips(
     else:
         folds = np.array(grouped_folds(clips, num_folds))
         answered_folds = list(range(1, num_folds + 1))
+    answer_names = [*names, ""]  # the last, -1, is that of a clip without an answer
     place = {clip.path: number for number, clip in enumerate(clips)}
     places = [place[clip.path] for clip in tested]
     right, lines = {}, []
     for row, features in PROBES.items():
-        answers = probe_answers(features(frames), labels, folds, tested=answered_folds)
-        right[row] = ((answers == labels) & is_read)[None, places]
-        lines += [[row, clips[n].path, clips[n].label, names[answers[n]]] for n in places]
+        answers = np.full(len(clips), -1)
+        answers[is_read] = probe_answers(
+            features(frames), labels[is_read], folds[is_read], tested=answered_folds
+        )
+        right[row] = (answers == labels)[None, places]
+        lines += [[row, clips[n].path, clips[n].label, answer_names[answers[n]]] for n in places]
     write_csv(out / "probes.csv", ["row", "path", "label", "top1"], lines)
     return right
 
@@ -146,8 +151,11 @@ def _ridge(
 
 def _frozen(
     clips: Sequence[GroupedClip], base: Sequence[str], table: Path
-) -> tuple[Float[Tensor, "N T F"], Bool[np.ndarray, " N"]]:
-    """Return the clips' tokens, read from or added to the token cache, and which were decoded."""
+) -> tuple[Float[Tensor, "M T F"], Bool[np.ndarray, " N"]]:
+    """Return tokens, read from or added to the token cache, and the clips that they are of.
+
+    Clips that are missing or cannot be decoded have none.
+    """
     write_csv(table, ["path", "label"], [(clip.path, clip.label) for clip in clips])
     lists = [f"--data.{split}={table.absolute()}" for split in ("train", "val", "test")]
     cli = run_cli(["fit", *base, "--data.format=csv", *lists], start=False)
@@ -163,6 +171,11 @@ def _frozen(
         limit_test_batches=0,
     )
     trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-    batches = list(cli.datamodule.test_dataloader())
-    frames = torch.cat([batch["video"].flatten(2) for batch in batches])
-    return frames, torch.cat([batch["valid"] for batch in batches]).numpy()
+    frames, is_valid = [], []
+    for batch in cli.datamodule.test_dataloader():
+        frames.append(batch["video"][batch["valid"]].flatten(2))
+        is_valid.append(batch["valid"])
+    missing = set(cli.datamodule.missing_videos("test"))
+    is_read = np.array([clip.path not in missing for clip in clips])
+    is_read[is_read] = torch.cat(is_valid).numpy()
+    return torch.cat(frames), is_read

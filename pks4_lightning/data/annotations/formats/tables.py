@@ -23,6 +23,7 @@ __all__ = [
     "CSV",
     "column_names",
     "delimiter_of",
+    "path_and_label_columns",
     "read_rows",
     "read_table",
     "rows_of_split",
@@ -64,8 +65,8 @@ def read_csv(part: Part) -> list[Entry]:
     """
     source = part.source
     columns, rows = read_table(source)
-    named = _csv_columns(",".join(columns))
-    if named is None:
+    path_column, label_column = path_and_label_columns(columns)
+    if not path_column or not label_column:
         raise ValueError(
             f"'{source}' has the columns {', '.join(columns)}; it needs one for the path (such as "
             "path, file_name or video) and one for the label (such as label or class)."
@@ -73,10 +74,10 @@ def read_csv(part: Part) -> list[Entry]:
     entries = []
     split, chosen = rows_of_split(rows, split_column(columns), part.split, source)
     for number, row in chosen:
-        if not row[named[0]]:
+        if not row[path_column]:
             raise ValueError(f"'{source}' names no video at line {number}.")
-        label = row[named[1]] or None
-        entries.append(Entry(row[named[0]], label, f"line {number}", split=split))
+        label = row[label_column] or None
+        entries.append(Entry(row[path_column], label, f"line {number}", split=split))
     return entries
 
 
@@ -202,12 +203,15 @@ def _named_splits(rows: Sequence[_Row], column: str, source: Path) -> dict[Split
     return named
 
 
-def _csv_columns(header: str) -> tuple[str, str] | None:
-    """Return the lower-case names of the path and label columns, if a header has them."""
-    columns = column_names(header)
-    path = next((name for name in _PATH_COLUMNS if name in columns), None)
-    label = next((name for name in _LABEL_COLUMNS if name in columns), None)
-    return None if path is None or label is None else (path, label)
+def path_and_label_columns(columns: Sequence[str]) -> tuple[str, str]:
+    """Return the names of the columns with paths and labels, empty if there is none.
+
+    Args:
+        columns: Names of all columns, in lower case.
+    """
+    path = next((name for name in _PATH_COLUMNS if name in columns), "")
+    label = next((name for name in _LABEL_COLUMNS if name in columns), "")
+    return path, label
 
 
 def _serves(source: Path, split: Split) -> bool:
@@ -250,7 +254,7 @@ def delimiter_of(header: str) -> str:
 CSV = DataFormat(
     name="csv",
     read=read_csv,
-    recognises=lambda sniffed: _csv_columns(sniffed.first_line) is not None,
+    recognises=lambda sniffed: all(path_and_label_columns(column_names(sniffed.first_line))),
     splits={
         "train": ("train.csv", *_TABLES_OF_ALL_SPLITS),
         "val": ("val.csv", "validation.csv", *_TABLES_OF_ALL_SPLITS),
