@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.experiments.comparison import Right
-from pks4_lightning.experiments.folds import GroupedClip, grouped_folds
+from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, split_folds
 from pks4_lightning.files import write_csv
 
 __all__ = ["PROBES", "probe_answers", "probe_clips"]
@@ -66,9 +66,7 @@ def probe_clips(
     frames, is_read = _frozen(clips, base, out / "lists" / "probes.csv")
     names, labels = np.unique([clip.label for clip in clips], return_inverse=True)
     if clips[0].split:
-        # the test split is one fold; the training clips form five more, for the inner split
-        folds = np.array([2 + place % 5 for place in range(len(clips))])
-        folds[[clip.split == "test" for clip in clips]] = 1
+        folds = np.array(split_folds(clips, num_folds=6))
         answered_folds = [1]
     else:
         folds = np.array(grouped_folds(clips, num_folds))
