@@ -122,7 +122,7 @@ class PKS4ForVideoClassification(PreTrainedModel):
             return super().from_pretrained(
                 source, *args, use_safetensors=True, weights_only=True, **kwargs
             )
-        config, clip, _ = read_export(folder)
+        config, clip, *_ = read_export(folder)
         model = cls(transformers_config(config, clip))
         model.classifier, _ = load_classifier(folder)
         return model.eval()
