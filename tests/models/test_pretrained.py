@@ -166,6 +166,23 @@ def test_an_export_is_not_touched_before_the_new_one_is_complete(trained, export
     load_classifier(exported)
 
 
+@pytest.mark.parametrize(
+    "command", ["export-weights --out", "share --folder", "export --to torch --out"]
+)
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/below"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    trained, tmp_path, capsys, command, place
+):
+    (tmp_path / "notes.txt").write_text("years of work")
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    name, *options = command.split()
+    assert main([name, f"--ckpt_path={checkpoint}", *options, str(tmp_path / place)]) == 1
+    said = f"{tmp_path / 'notes.txt'} is a file, not a folder: choose a new or empty folder."
+    assert capsys.readouterr().err.splitlines()[-1] == f"pks4: error: {said}"
+    assert (tmp_path / "notes.txt").read_text() == "years of work"
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
+
+
 @pytest.fixture
 def full_disk():
     """Let no file grow beyond a thousand bytes."""
