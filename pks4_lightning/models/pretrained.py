@@ -10,7 +10,7 @@ from typing import NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pks4_lightning.files import replaced_folder, sha256_of
+from pks4_lightning.files import atomic_write, replaced_folder, sha256_of
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.saved_reading import with_first_reading
@@ -113,7 +113,8 @@ def save_weights(
     with replaced_folder(folder, (WEIGHTS, DESCRIPTION)) as unfinished:
         # each tensor separately: safetensors refuses views into shared memory
         contiguous = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
-        save_file(contiguous, unfinished / WEIGHTS)
+        with atomic_write(unfinished / WEIGHTS) as path:  # save_file lets nobody else read its file
+            save_file(contiguous, path)
         description = {
             "format": _FORMAT,
             "sha256": sha256_of(unfinished / WEIGHTS),

@@ -146,6 +146,7 @@ def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
     args = ["export-weights", str(trained / "checkpoints" / "last.ckpt"), "--out", str(exported)]
     assert main(args) == 0
     assert sorted(path.name for path in exported.iterdir()) == [DESCRIPTION, WEIGHTS]
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1, "as the umask says"
     (exported / "thesis.tex").write_text("years of work")
     assert main(args) == 1
     assert "holds other files, such as thesis.tex" in capsys.readouterr().err
