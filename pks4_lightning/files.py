@@ -135,7 +135,13 @@ def replaced_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
 
     Raises:
         FileExistsError: If the folder contains anything else.
+        NotADirectoryError: If it, or a folder that it lies in, is a file.
     """
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(
+            f"{nearest} is a file, not a folder: choose a new or empty folder."
+        )
     if folder.exists():
         others = {path.name for path in folder.iterdir()} - set(names)
         if others:

@@ -68,7 +68,8 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
         way.write(export.graph, unfinished / way.file)
         (unfinished / _SCRIPT).write_text(_script(export.script, way))
         names = [" ".join(name.splitlines()) for name in clip.label_names]
-        (unfinished / _LABELS).write_text("".join(f"{name}\n" for name in names))
+        listed = "".join(f"{name}\n" for name in names)
+        (unfinished / _LABELS).write_text(listed, encoding="utf-8")
         _write_json(unfinished / _PREPROCESSING, export.preprocessing)
         parity = export.prove(way.load(unfinished))
         if not parity["max_abs_difference"] <= parity["tolerance"]:

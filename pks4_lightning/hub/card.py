@@ -103,7 +103,7 @@ def write_card(path: Path, trained: Trained, facts: CardFacts) -> None:
         _environment(),
         _licences(trained, facts),
     ]
-    path.write_text("\n\n".join(sections) + "\n")
+    path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
 def _front_matter(trained: Trained, facts: CardFacts) -> str:

@@ -8,9 +8,9 @@ from huggingface_hub import HfApi
 from pks4_lightning.files import replaced_folder
 from pks4_lightning.hub.card import CardFacts, write_card
 from pks4_lightning.hub.transformers_model import transformers_config
-from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, save_weights
+from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS
 from pks4_lightning.models.towers.files import hub_reason
-from pks4_lightning.training.checkpoints.trained import Trained
+from pks4_lightning.training.checkpoints.trained import Trained, save_trained
 
 __all__ = ["publish", "write_folder"]
 
@@ -29,9 +29,8 @@ def write_folder(folder: Path, trained: Trained, facts: CardFacts) -> None:
         FileExistsError: If the folder contains anything else.
     """
     with replaced_folder(folder, _FILES) as unfinished:
-        clip = trained.clip
-        save_weights(unfinished, config=trained.config, weights=trained.weights, clip=clip)
-        described = transformers_config(trained.config, clip)
+        save_trained(unfinished, trained)
+        described = transformers_config(trained.config, trained.clip)
         described.to_json_file(unfinished / "config.json", use_diff=True)
         write_card(unfinished / "README.md", trained, facts)
 

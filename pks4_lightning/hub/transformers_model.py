@@ -12,6 +12,7 @@ Dimensions:
     K: classes
 """
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,26 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.modeling_outputs import ImageClassifierOutput
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from pks4_lightning.hub.download import download, is_hub_id
+from pks4_lightning.hub.download import download, fetch, is_hub_id
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.pretrained import ClipInput, find_export, load_classifier, read_export
+from pks4_lightning.models.pretrained import (
+    DESCRIPTION,
+    WEIGHTS,
+    ClipInput,
+    find_export,
+    load_classifier,
+    read_export,
+)
 
 __all__ = ["PKS4ForVideoClassification", "PKS4TransformersConfig", "transformers_config"]
+
+_THEIRS = (CONFIG_NAME, SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, "model-*.safetensors")
+_OF_THE_HUB = ("cache_dir", "force_download", "local_files_only", "token")
+_NOT_OURS = ("gguf_file", "state_dict", "subfolder", "variant")
+"""What chooses other weights; a folder of `pks4 share` has one set of them."""
 
 
 class PKS4TransformersConfig(PreTrainedConfig):
@@ -104,6 +118,8 @@ class PKS4ForVideoClassification(PreTrainedModel):
     ) -> "PKS4ForVideoClassification":
         """Load a folder or repository of `pks4 share` or `save_pretrained`.
 
+        If it has the files of both, those of `save_pretrained` are the later ones and are loaded.
+
         Args:
             pretrained_model_name_or_path: Folder, or hub id.
             *args: As in transformers.
@@ -112,20 +128,68 @@ class PKS4ForVideoClassification(PreTrainedModel):
 
         Raises:
             FileNotFoundError: If there is no such folder and no such repository.
-            ValueError: If a file has been changed.
+            ValueError: If a file has been changed, or an argument chooses other weights than
+                the folder has.
         """
         source = str(pretrained_model_name_or_path)
-        folder = download(source, revision) if is_hub_id(source) else find_export(source)
-        if folder is None:
-            safe = {"use_safetensors", "weights_only"}
-            kwargs = {name: value for name, value in kwargs.items() if name not in safe}
-            return super().from_pretrained(
-                source, *args, use_safetensors=True, weights_only=True, **kwargs
-            )
-        config, clip, _ = read_export(folder)
-        model = cls(transformers_config(config, clip))
-        model.classifier, _ = load_classifier(folder)
-        return model.eval()
+        folder = Path(source)
+        hub = {name: kwargs.pop(name) for name in _OF_THE_HUB if name in kwargs}
+        if is_hub_id(source):
+            folder = fetch(source, revision, _THEIRS, **hub)
+            if not _is_theirs(folder):
+                folder = download(source, revision, **hub)
+        kwargs |= {"use_safetensors": True, "weights_only": True}
+        ours = None if _is_theirs(folder) else find_export(folder)
+        if ours is None:
+            loaded = super().from_pretrained(str(folder), *args, **kwargs)
+        else:
+            if refused := [name for name in _NOT_OURS if kwargs.pop(name, None)]:
+                raise ValueError(
+                    f"{source} has one set of weights: leave out {', '.join(refused)}."
+                )
+            kwargs = _with_config(ours, kwargs)
+            classifier, _ = load_classifier(ours)
+            weights = {f"classifier.{name}": each for name, each in classifier.state_dict().items()}
+            loaded = super().from_pretrained(None, *args, state_dict=weights, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.config.name_or_path = source
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Save as in transformers, in place of the weights of `pks4 share` if the folder has them.
+
+        Args:
+            save_directory: The folder.
+            *args: As in transformers.
+            **kwargs: As in transformers.
+        """
+        super().save_pretrained(save_directory, *args, **kwargs)
+        for name in (WEIGHTS, DESCRIPTION):  # they would be loaded instead of what has been saved
+            (Path(save_directory) / name).unlink(missing_ok=True)
+
+
+def _is_theirs(folder: Path) -> bool:
+    """Return whether a folder has weights of `save_pretrained`."""
+    return any((folder / name).is_file() for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
+
+
+def _with_config(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments of ``from_pretrained`` with the configuration of a folder of `pks4 share`.
+
+    The configuration may be given, with other names of classes for example, and fields of it may
+    be among the arguments; the architecture is always that of the weights.
+    """
+    architecture, clip, *_ = read_export(folder)
+    own = transformers_config(architecture, clip)
+    given = arguments.pop("config", None)
+    if isinstance(given, PKS4TransformersConfig):
+        config = copy.deepcopy(given)
+        config.classifier, config.clip = own.classifier, own.clip
+    else:
+        config, arguments = PKS4TransformersConfig.from_dict(
+            own.to_dict(), return_unused_kwargs=True, **arguments
+        )
+    return {**arguments, "config": config}
 
 
 def transformers_config(config: PKS4Config, clip: ClipInput) -> PKS4TransformersConfig:

@@ -2,15 +2,15 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.files import atomic_write, replaced_folder, sha256_of
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.saved_reading import with_first_reading
@@ -21,6 +21,8 @@ __all__ = [
     "DESCRIPTION",
     "WEIGHTS",
     "ClipInput",
+    "Export",
+    "Inference",
     "find_export",
     "load_classifier",
     "read_export",
@@ -62,44 +64,66 @@ class ClipInput:
         return self.frame_rate or 4.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """How a classifier scores a video unless it is asked to do otherwise.
+
+    Args:
+        num_clips: Clips per video.
+        num_crops: Crops per clip.
+        precision: Precision of the computation, as in ``trainer.precision``.
+    """
+
+    num_clips: int = 1
+    num_crops: int = 1
+    precision: str = "32-true"
+
+
+class Export(NamedTuple):
+    """The contents of an export."""
+
+    config: PKS4Config
+    clip: ClipInput
+    weights: dict[str, Tensor]
+    inference: Inference | None
+    """``None`` in exports of versions before 0.3, which did not record it."""
+
+
 def save_weights(
-    folder: Path, *, config: PKS4Config, weights: Mapping[str, Tensor], clip: ClipInput
+    folder: Path,
+    *,
+    config: PKS4Config,
+    weights: Mapping[str, Tensor],
+    clip: ClipInput,
+    inference: Inference | None = None,
 ) -> None:
     """Write a classifier into a folder.
 
     Args:
-        folder: Created if necessary; an earlier export in it is replaced.
+        folder: Created if necessary; an earlier export in it is replaced, or kept on failure.
         config: The whole architecture
             (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
         weights: All tensors of the classifier.
         clip: Its preprocessing.
+        inference: Its views and precision. ``None``: one view, in float32.
 
     Raises:
         FileExistsError: If the folder contains anything else.
     """
-    if folder.exists():
-        others = {path.name for path in folder.iterdir()} - {WEIGHTS, DESCRIPTION}
-        if others:
-            raise FileExistsError(
-                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
-            )
-    is_new = not folder.exists()
-    try:
-        with atomic_write(folder / WEIGHTS) as path:
-            # each tensor separately: safetensors refuses views into shared memory
-            save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, path)
+    with replaced_folder(folder, (WEIGHTS, DESCRIPTION)) as unfinished:
+        # each tensor separately: safetensors refuses views into shared memory
+        contiguous = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
+        with atomic_write(unfinished / WEIGHTS) as path:  # save_file lets nobody else read its file
+            save_file(contiguous, path)
         description = {
             "format": _FORMAT,
-            "sha256": sha256_of(folder / WEIGHTS),
+            "sha256": sha256_of(unfinished / WEIGHTS),
             "classifier": dataclasses.asdict(config),
             "clip": dataclasses.asdict(clip),
         }
-        with atomic_write(folder / DESCRIPTION) as path:
-            path.write_text(json.dumps(description, indent=2) + "\n")
-    except BaseException:
-        if is_new:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        if inference is not None:
+            description["inference"] = dataclasses.asdict(inference)
+        (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 
 def find_export(path: str | Path) -> Path | None:
@@ -125,14 +149,14 @@ def weights_file(source: str | Path) -> Path:
     return Path(source) if folder is None else folder / WEIGHTS
 
 
-def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Tensor]]:
+def read_export(folder: str | Path) -> Export:
     """Read an export of `pks4 export-weights`.
 
     Args:
         folder: The folder with both files.
 
     Returns:
-        The architecture, the preprocessing, and all tensors, on the CPU.
+        Its contents, with all tensors on the CPU.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -153,11 +177,12 @@ def read_export(folder: str | Path) -> tuple[PKS4Config, ClipInput, dict[str, Te
             )
         config = PKS4Config(**with_first_reading(said["classifier"]))
         clip = ClipInput(**said["clip"])
+        inference = Inference(**said["inference"]) if "inference" in said else None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{description} does not describe a classifier: {error}.") from error
     if sha256_of(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")
-    return config, clip, load_file(weights)
+    return Export(config, clip, load_file(weights), inference)
 
 
 def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
@@ -173,7 +198,7 @@ def load_classifier(folder: str | Path) -> tuple[VideoClassifier, ClipInput]:
         FileNotFoundError: If a file is missing.
         ValueError: If a file has been changed, or they do not fit each other.
     """
-    config, clip, weights = read_export(folder)
+    config, clip, weights, _ = read_export(folder)
     classifier = build_classifier(config, load_weights=False)
     try:
         classifier.load_state_dict(weights)

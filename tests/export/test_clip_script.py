@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -107,6 +109,35 @@ def test_frames_are_counted_exactly(model):
 def test_scores_are_a_mean_of_softmax_for_any_logits():
     logits = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
     assert scores(logits) == pytest.approx([0.75, 0.25])
+
+
+RUNTIME = """
+import numpy as np
+class InferenceSession:
+    def __init__(self, path): pass
+    def get_inputs(self): return [self]
+    name = "video"
+    def run(self, outputs, inputs): return [np.float32([[0, 1]])]
+"""
+
+
+@pytest.mark.parametrize("script", [clips, stream], ids=lambda script: script.__name__)
+def test_labels_are_read_as_utf_8_whatever_the_locale(model, tmp_path, script):
+    path = write_clip(tmp_path / "clip", Clip(".mp4", num_frames=5))
+    clip = replace(model.clip, frame_rate=4.0)
+    spec = clip_preprocessing(Trained(PKS4Config(num_classes=2), {}, clip))
+    (tmp_path / "preprocessing.json").write_text(json.dumps({**spec, "state": {}}))
+    (tmp_path / "labels.txt").write_bytes("run\nécrire\n".encode())
+    (tmp_path / "run.py").write_text(inspect.getsource(script))
+    (tmp_path / "onnxruntime.py").write_text(RUNTIME)
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "run.py"), str(path)],
+        env=os.environ | ascii_only | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[0].endswith("\técrire")
 
 
 def test_functions_shared_by_both_scripts_are_identical():

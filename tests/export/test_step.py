@@ -11,12 +11,15 @@ import yaml
 
 import pks4_lightning
 from pks4_lightning.__main__ import main
+from pks4_lightning.export.scripts import stream
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import ClipInput, save_weights
+from pks4_lightning.timeline.pacing import at_rate
+from pks4_lightning.timeline.sources import open_source
 from tests.conftest import TINY
 from tests.data.video.test_orientation import write as write_turned
-from tests.helpers.media import Clip, write_clip
+from tests.helpers.media import Clip, read_number, without_stamps, write_clip
 
 ALONE = """
 import json, sys
@@ -35,6 +38,10 @@ for number in range(frames.shape[2]):
     answers.append(logits.tolist())
 print(json.dumps([followed, answers]))
 """
+
+
+def numbered(frame):
+    return read_number(frame.to_ndarray(format="rgb24"))
 
 
 def published(folder, **settings):
@@ -126,6 +133,18 @@ def test_a_standalone_script_follows_streams_like_the_package(to, causal, export
         for (_, scores), line in zip(found, lines, strict=True):
             expected = dict(line["best"])
             assert dict(zip("abcdefgh", scores, strict=True)) == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("rate", [4.0, 20.0])
+def test_a_stream_shows_its_frames_when_the_package_does(tmp_path, rate):
+    """Also those of H.264 in AVI, whose time stamps are out of order."""
+    plain = write_clip(tmp_path / "plain", Clip(".mp4", b_frames=2))
+    for path in (plain, without_stamps(plain)):
+        found = [(now, numbered(frame)) for now, frame in stream.at_rate(path, rate)]
+        with open_source(str(path)) as source:
+            ticks = at_rate(source.frames, rate)
+            assert found == [(tick.time, numbered(tick.frame)) for tick in ticks]
+        assert len({number for _, number in found}) == len(found)
 
 
 @pytest.mark.parametrize(

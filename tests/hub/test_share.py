@@ -174,6 +174,41 @@ def test_transformers_reads_it_without_code_from_the_folder(shared, video, tmp_p
     torch.testing.assert_close(later, answer.logits + 1)
 
 
+@pytest.mark.parametrize("way", ["save_pretrained", "push_to_hub"])
+def test_the_weights_saved_last_are_loaded(shared, tmp_path, way):
+    folder = tmp_path / "tiny"
+    shutil.copytree(shared, folder)
+    model = AutoModelForVideoClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.classifier.head.bias += 1  # as if trained further
+    model.save_pretrained(folder)
+    if way == "push_to_hub":  # which deletes nothing
+        for name in ("weights.safetensors", "classifier.json"):
+            shutil.copy(shared / name, folder)
+    else:
+        assert {path.name for path in folder.iterdir()} == {
+            "config.json", "model.safetensors", "README.md"
+        }  # fmt: skip
+    again = AutoModelForVideoClassification.from_pretrained(folder)
+    assert torch.equal(again.classifier.head.bias, model.classifier.head.bias)
+
+
+def test_a_shared_folder_takes_the_arguments_of_transformers(shared):
+    load = pks4_lightning.PKS4ForVideoClassification.from_pretrained
+    for auto in (load, AutoModelForVideoClassification.from_pretrained):
+        renamed = {number: f"class {number}" for number in range(8)}
+        model, found = auto(
+            shared, dtype=torch.bfloat16, output_loading_info=True, id2label=renamed
+        )
+        assert {each.dtype for each in model.parameters()} == {torch.bfloat16}
+        assert not found["missing_keys"]
+        assert not found["unexpected_keys"]
+        assert model.config.id2label == renamed
+        assert model.config.name_or_path == str(shared)
+    with pytest.raises(ValueError, match="has one set of weights: leave out subfolder, variant"):
+        load(shared, variant="fp16", subfolder="later")
+
+
 def test_no_pickle_is_read(shared, video, tmp_path):
     mark = tmp_path / "mark"
     pickle.loads(pickle.dumps(Mark(mark)))
@@ -222,6 +257,21 @@ def test_a_hub_id_is_enough(hub, shared, video, tmp_path, monkeypatch):
         pks4_lightning.load("me/other")
     with pytest.raises(ValueError, match="is not a hub id, so it has no revision main"):
         pks4_lightning.load(shared, revision="main")
+
+
+def test_a_repository_of_transformers_is_loaded_by_its_id(hub, shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load = pks4_lightning.PKS4ForVideoClassification.from_pretrained
+    model = load("me/tiny")
+    with torch.no_grad():
+        model.classifier.head.bias += 1  # as if trained further
+    model.save_pretrained(hub / "snapshots" / ("2" * 40))
+    again = load("me/tiny", revision="old", local_files_only=True)
+    assert torch.equal(again.classifier.head.bias, model.classifier.head.bias)
+    assert again.config.name_or_path == "me/tiny"
+    (hub / "snapshots" / ("2" * 40) / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"revision old .* is not a classifier of"):
+        load("me/tiny", revision="old")
 
 
 def test_a_changed_file_is_refused(shared, tmp_path):

@@ -6,9 +6,15 @@ import sys
 import pytest
 import torch
 
+from pks4_lightning import load
 from pks4_lightning.__main__ import main
+from pks4_lightning.cli.settings import saved_settings
+from pks4_lightning.commands.sharing.export_weights import export_weights
+from pks4_lightning.export.preprocessing import clip_preprocessing
+from pks4_lightning.models import pretrained
 from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier, read_export
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
+from pks4_lightning.training.checkpoints.trained import read_trained
 from pks4_lightning.training.task import VideoClassificationTask
 from tests.test_old_checkpoint import FIRST_READING as FIRST
 
@@ -48,7 +54,7 @@ def test_an_export_keeps_its_reading_and_an_older_one_the_first(trained, tmp_pat
     torch.save(content, tmp_path / "other.ckpt")
     out = tmp_path / "out"
     assert main(["export-weights", f"--ckpt_path={tmp_path / 'other.ckpt'}", f"--out={out}"]) == 0
-    config, _, _ = read_export(out)
+    config = read_export(out).config
     assert (config.residual, config.variation_ends, config.dt_max) == (
         "literal",
         "negative",
@@ -58,8 +64,46 @@ def test_an_export_keeps_its_reading_and_an_older_one_the_first(trained, tmp_pat
     said = json.loads((out / DESCRIPTION).read_text())["classifier"]
     older = {name: value for name, value in said.items() if name not in FIRST}
     change(out, classifier=older)
-    config, _, _ = read_export(out)
+    config = read_export(out).config
     assert {name: getattr(config, name) for name in FIRST} == FIRST
+
+
+@pytest.fixture(scope="module")
+def several_views(trained, tmp_path_factory):
+    """A checkpoint whose tests score six views of a video in bfloat16."""
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    content["config"]["data"] |= {"num_clips": 2, "num_crops": 3}
+    content["config"]["trainer"]["precision"] = "bf16-mixed"
+    path = tmp_path_factory.mktemp("views") / "views.ckpt"
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["export-weights --out", "share --folder"])
+def test_an_export_predicts_as_its_checkpoint(several_views, tmp_path, command):
+    name, option = command.split()
+    assert main([name, f"--ckpt_path={several_views}", f"{option}={tmp_path / 'out'}"]) == 0
+    ours, theirs = (load(source, device="cpu") for source in (several_views, tmp_path / "out"))
+    assert (theirs.num_clips, theirs.num_crops, theirs.dtype) == (2, 3, torch.bfloat16)
+    draw = torch.Generator().manual_seed(0)
+    video = torch.randint(256, (9, 40, 50, 3), dtype=torch.uint8, generator=draw)
+    assert theirs.predict(video) == ours.predict(video)
+    settings = saved_settings(str(tmp_path / "out"), command="predict")  # of `pks4 predict`
+    assert (settings["data"]["num_clips"], settings["data"]["num_crops"]) == (2, 3)
+    assert settings["trainer"] == {"precision": "bf16-mixed"}
+    views = clip_preprocessing(read_trained(tmp_path / "out"))  # of `pks4 export`
+    assert (len(views["starts"]), len(views["crops"])) == (2, 3)
+
+
+def test_an_export_without_views_and_precision_keeps_the_defaults(exported):
+    said = json.loads((exported / DESCRIPTION).read_text())
+    del said["inference"]
+    (exported / DESCRIPTION).write_text(json.dumps(said))
+    model = load(exported, device="cpu")
+    assert (model.num_clips, model.num_crops, model.dtype) == (1, 1, torch.float32)
+    settings = saved_settings(str(exported), command="predict")
+    assert not {"num_clips", "num_crops"} & set(settings["data"])
+    assert settings["trainer"] == {}
 
 
 @pytest.mark.parametrize(
@@ -102,9 +146,42 @@ def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
     args = ["export-weights", str(trained / "checkpoints" / "last.ckpt"), "--out", str(exported)]
     assert main(args) == 0
     assert sorted(path.name for path in exported.iterdir()) == [DESCRIPTION, WEIGHTS]
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1, "as the umask says"
     (exported / "thesis.tex").write_text("years of work")
     assert main(args) == 1
     assert "holds other files, such as thesis.tex" in capsys.readouterr().err
+
+
+def test_an_export_is_not_touched_before_the_new_one_is_complete(trained, exported, monkeypatch):
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+
+    def killed(path):
+        assert path.name == WEIGHTS, "the new weights have been written"
+        assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrained, "sha256_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export_weights(trained / "checkpoints" / "last.ckpt", exported)
+    monkeypatch.undo()
+    load_classifier(exported)
+
+
+@pytest.mark.parametrize(
+    "command", ["export-weights --out", "share --folder", "export --to torch --out"]
+)
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/below"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    trained, tmp_path, capsys, command, place
+):
+    (tmp_path / "notes.txt").write_text("years of work")
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    name, *options = command.split()
+    assert main([name, f"--ckpt_path={checkpoint}", *options, str(tmp_path / place)]) == 1
+    said = f"{tmp_path / 'notes.txt'} is a file, not a folder: choose a new or empty folder."
+    assert capsys.readouterr().err.splitlines()[-1] == f"pks4: error: {said}"
+    assert (tmp_path / "notes.txt").read_text() == "years of work"
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
 
 
 @pytest.fixture
@@ -144,10 +221,11 @@ def test_files_that_are_missing_or_changed_are_named(exported):
     [
         ({"format": 2}, "its format is 2, but this version of the package reads 1"),
         ({"clip": {}}, "missing"),
+        ({"inference": {"views": 2}}, "views"),
         ({"classifier": {"num_classes": 0}}, r"num_classes \(0\)"),
         ({"classifier": {"num_classes": 8, "nothing": 1}}, "nothing"),
     ],
-    ids=["format", "clip", "number", "key"],
+    ids=["format", "clip", "inference", "number", "key"],
 )
 def test_a_description_that_was_edited_is_refused(exported, keys, words):
     change(exported, **keys)

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from pks4_lightning.cli.errors import ArgumentsError
-from pks4_lightning.models.pretrained import save_weights
-from pks4_lightning.training.checkpoints.trained import read_trained
+from pks4_lightning.training.checkpoints.trained import read_trained, save_trained
 
 __all__ = ["add_arguments", "export_weights", "run"]
 
@@ -58,5 +57,4 @@ def export_weights(checkpoint: Path, folder: Path) -> None:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it cannot be read, or does not record how clips were made.
     """
-    trained = read_trained(checkpoint)
-    save_weights(folder, config=trained.config, weights=trained.weights, clip=trained.clip)
+    save_trained(folder, read_trained(checkpoint))

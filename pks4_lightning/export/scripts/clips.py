@@ -88,7 +88,7 @@ def scores(logits: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    model, labels = load_model(), (HERE / "labels.txt").read_text().splitlines()
+    model, labels = load_model(), (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
     for video in sys.argv[1:]:
         found = scores(model(read_clips(video))[0])
         for best in found.argsort()[::-1][:5]:

@@ -54,12 +54,12 @@ def picture(frame: Any, resize: Any) -> np.ndarray:
     return pixels[:: 1 if down > 0 else -1, :: 1 if right > 0 else -1]
 
 
-def at_rate(frames: Any, rate: float) -> Iterator[tuple[float, Any]]:
+def at_rate(path: str | Path, rate: float) -> Iterator[tuple[float, Any]]:
     """Yield seconds from the beginning, and the frame on screen, at each tick of a clock."""
-    tick, shown, first = 0, None, None
-    for frame in frames:
-        first = frame.time if first is None else first
-        while shown and tick / rate < frame.time - first - min(0.002, 0.1 / rate):
+    tick, shown = 0, None
+    times = np.sort([frame.time or 0.0 for frame in decode(path)])  # AVI has them out of order
+    for now, frame in zip(times - times[0], decode(path), strict=True):
+        while shown and tick / rate < now - min(0.002, 0.1 / rate):
             yield tick / rate, shown
             tick += 1
         shown = frame
@@ -79,14 +79,14 @@ def follow(path: str | Path, folder: Path = HERE) -> Iterator[tuple[float, np.nd
     """Yield seconds and the scores of every class for all frames so far, at the model's rate."""
     spec, step = json.loads((folder / "preprocessing.json").read_text()), load_model(folder)
     state = [np.zeros((1, *shape), np.float32) for shape in spec["state"].values()]
-    for seconds, frame in at_rate(decode(path), spec["frame_rate"]):
+    for seconds, frame in at_rate(path, spec["frame_rate"]):
         logits, *state = step(read_frame(frame, spec), *state)
         shares = np.exp(logits[0] - logits.max())
         yield seconds, shares / shares.sum()
 
 
 if __name__ == "__main__":
-    labels = (HERE / "labels.txt").read_text().splitlines()
+    labels = (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
     for now, scores in follow(sys.argv[1]):
         best = scores.argmax()
         print(f"{now:.3f}\t{scores[best]:.4f}\t{labels[best]}")  # noqa: T201

@@ -18,11 +18,14 @@ def exported_checkpoint(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: If a file in it has been changed.
     """
-    config, clip, weights = read_export(folder)
-    data = asdict(clip)
+    config, clip, weights, inference = read_export(folder)
+    data, trainer = asdict(clip), {}
+    if inference is not None:
+        data |= {"num_clips": inference.num_clips, "num_crops": inference.num_crops}
+        trainer = {"precision": inference.precision}
     return {
         "label_names": data.pop("label_names"),
         "hyper_parameters": {"classifier": asdict(config)},
-        "config": {"data": data},
+        "config": {"data": data, "trainer": trainer},
         "state_dict": {f"classifier.{name}": tensor for name, tensor in weights.items()},
     }

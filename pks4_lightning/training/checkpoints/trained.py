@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from pks4_lightning.models.pretrained import ClipInput
+from pks4_lightning.models.pretrained import ClipInput, Inference, save_weights
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.reading import check_state_dict, read_checkpoint
 
-__all__ = ["Trained", "read_trained", "rebuild"]
+__all__ = ["Trained", "read_trained", "rebuild", "save_trained"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,29 @@ def read_trained(path: str | Path) -> Trained:
         num_clips=data.get("num_clips", 1),
         num_crops=data.get("num_crops", 1),
         precision=str(settings.get("trainer", {}).get("precision") or "32-true"),
+    )
+
+
+def save_trained(folder: Path, trained: Trained) -> None:
+    """Write a trained classifier as an export, which predicts as its checkpoint does.
+
+    Args:
+        folder: New, empty, or with an earlier export.
+        trained: From :func:`read_trained`.
+
+    Raises:
+        FileExistsError: If the folder contains anything else.
+    """
+    save_weights(
+        folder,
+        config=trained.config,
+        weights=trained.weights,
+        clip=trained.clip,
+        inference=Inference(
+            num_clips=trained.num_clips,
+            num_crops=trained.num_crops,
+            precision=trained.precision,
+        ),
     )
 
 
