@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.video.errors import VideoDecodeError
-from pks4_lightning.files import atomic_write, json_line, remove_leftovers
+from pks4_lightning.files import atomic_write, cut_name, json_line, remove_leftovers
 from pks4_lightning.locks import hold_folder
 from pks4_lightning.progress import track
 from pks4_lightning.training.scoring.failure_file import FailureFile
@@ -22,6 +22,8 @@ __all__ = ["ResultFolder"]
 logger = logging.getLogger(__name__)
 
 _JOURNAL = "videos.jsonl"
+_LONGEST_NAME = 230
+"""Bytes of a name, to which a number and suffixes are added; file systems allow 255."""
 
 
 class ResultFolder:
@@ -98,15 +100,16 @@ class ResultFolder:
         return entry if entry is not None and entry["is_finished"] else None
 
     def name_of(self, path: str) -> str:
-        """Return the name of a video's files: its own, or a longer one if that is taken.
+        """Return the name of a video's files: its own, or another if that is taken or too long.
 
         Args:
             path: Path of the video.
         """
         if path not in self._entries:
-            stem, parent = Path(path).stem, Path(path).absolute().parent.name
+            stem = cut_name(Path(path).stem, _LONGEST_NAME)
+            longer = cut_name(f"{Path(path).absolute().parent.name}_{stem}", _LONGEST_NAME)
             numbered = (f"{stem}_{number}" for number in count(2))
-            candidates = chain([stem, f"{parent}_{stem}"], numbered)
+            candidates = chain([stem, longer], numbered)
             name = next(each for each in candidates if each not in self._taken)
             self._note(path, {"name": name, "is_finished": False})
         return str(self._entries[path]["name"])

@@ -35,3 +35,14 @@ def test_a_line_that_a_kill_left_incomplete_is_removed(journal):
     journal.write_text(whole + whole[:30])
     assert [*_finished(journal.parent, resume=True)] == ["a.mp4", "b.mp4"]
     assert journal.read_text() == whole
+
+
+@pytest.mark.parametrize("stem", ["v" * 251, "ü" * 125])
+def test_the_names_of_results_fit_whatever_the_videos_are_called(tmp_path, stem):
+    videos = [f"/{folder}/{stem}.mp4" for folder in ("a", "b", "b/c", "d" * 255)]
+    with ResultFolder.locked(tmp_path, made_by={}, resume=False, what="rows") as made:
+        names = [made.name_of(video) for video in videos]
+        names += [made.name_of(f"/a/{stem}.{number}") for number in range(12)]
+    assert len({*names}) == len(names) == 16
+    for name in names:
+        (tmp_path / f"{name}.npy.part").write_bytes(name.encode())
