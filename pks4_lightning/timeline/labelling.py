@@ -164,7 +164,15 @@ class VideoLabeller:
         Args:
             path: Path of the video.
             out: As in :func:`~pks4_lightning.timeline.overlay.write_overlay`.
+
+        Raises:
+            ValueError: If the video is not finished, because it cannot be read.
         """
+        if self.folder.entry(path) is None:
+            raise ValueError(
+                f"'{path}' cannot be read, so there is no '{out}'; "
+                f"{self.folder.folder / 'failed.csv'} gives the reason."
+            )
         name = self.folder.name_of(path)
         scores = np.load(self.folder.folder / "scores" / f"{name}.npy")
         windows = plan_windows(

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from pks4_lightning.files import check_writable
 from pks4_lightning.inference import load
 from pks4_lightning.timeline.follow import Answer, Follower, Mode, follower
 from pks4_lightning.timeline.overlay import check_overlay, write_overlay
@@ -81,8 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
         The exit status: 1 if the source gave no frame.
 
     Raises:
-        ValueError: If a number is out of range, or an overlay of a live source is requested.
+        ValueError: If a number is out of range, the output is a folder, or an overlay of a live
+            source is requested.
         FileExistsError: If the output or the overlay already exists.
+        OSError: If nothing can be written there.
         VideoDecodeError: If the source cannot be opened.
     """
     if arguments.rate is not None and not 0 < arguments.rate <= _HIGHEST_RATE:
@@ -93,10 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("every", "num_best"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
-    if arguments.out is not None and arguments.out.is_file():  # not a pipe or a device
-        raise FileExistsError(
-            f"--out is '{arguments.out}', which already exists; choose another file or delete it."
-        )
+    if arguments.out is not None:
+        _check_out(arguments.out)
     if arguments.overlay is not None:
         check_overlay(Path(arguments.source), arguments.overlay)
     model = load(arguments.ckpt_path, device=arguments.device)
@@ -113,7 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             lines: TextIO = sys.stdout
         else:
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
             lines = stack.enter_context(arguments.out.open("w"))
         if source.is_live or arguments.live:
             frames = source.frames if source.is_live else as_live(source.frames)
@@ -134,6 +134,21 @@ def run(arguments: argparse.Namespace) -> int:
         write_overlay(Path(arguments.source), arguments.overlay, log.caption_at)
         logger.info("Wrote %s.", arguments.overlay)
     return 0 if log.num_answers else 1
+
+
+def _check_out(out: Path) -> None:
+    """Check that predictions can be written to a new file, a pipe or a device."""
+    if out.is_dir():
+        raise ValueError(
+            f"--out is '{out}', which is a folder; name a file in it, such as "
+            f"{out / 'events.jsonl'}."
+        )
+    if out.is_file():
+        raise FileExistsError(
+            f"--out is '{out}', which already exists; choose another file or delete it."
+        )
+    if not out.exists():
+        check_writable(out.parent, what="predictions", option="--out")
 
 
 def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answer, int, float]]:

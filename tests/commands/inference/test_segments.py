@@ -233,3 +233,31 @@ def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):
     out = tmp_path / "out"
     assert predict(checkpoint, tmp_path / "not.mp4", "--window", 1.0, "--out", out) == 1
     assert f"No video could be read; {out}/failed.csv gives the reasons." in sentence(capfd)
+
+
+@pytest.mark.parametrize("options", [("predict", "--window=1"), ("features",)])
+def test_a_classifier_on_the_hub_is_used_by_its_id(
+    checkpoint, clip, tmp_path, monkeypatch, options
+):
+    export, out = tmp_path / "export", tmp_path / "out"
+    assert main(["export-weights", f"--ckpt_path={checkpoint}", f"--out={export}"]) == 0
+    monkeypatch.setattr("pks4_lightning.inference.download", lambda *_: export)
+    command, *rest = options
+    assert main([command, "--ckpt_path=me/tiny", str(clip), *rest, f"--out={out}"]) == 0
+    given = [command, f"--ckpt_path={export}", str(clip), *rest, f"--out={out}", "--resume"]
+    assert main(given) == 0, "these are the same weights"
+
+
+def test_a_video_that_cannot_be_read_has_no_overlay(checkpoint, clip, tmp_path, capfd):
+    torn, out = tmp_path / "torn.mkv", tmp_path / "out"
+    whole = write_clip(tmp_path / "whole", Clip(".mkv", num_frames=20)).read_bytes()
+    torn.write_bytes(whole[:700])  # it can be opened
+    given = ["--window", 1.0, "--out", out]
+    assert predict(checkpoint, clip, *given) == 0
+    capfd.readouterr()
+    overlay = ["--resume", "--overlay", tmp_path / "seen.mp4"]
+    assert predict(checkpoint, torn, *given, *overlay) == 1
+    assert f"'{torn}' cannot be read, so there is no '{tmp_path}/seen.mp4'" in sentence(capfd)
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert predict(checkpoint, tmp_path / "bad.mp4", *given, *overlay) == 1
+    assert f"{tmp_path}/bad.mp4" in sentence(capfd)

@@ -139,6 +139,16 @@ def test_no_file_is_replaced(trainings, clip, tmp_path, capfd, option, is_source
     assert source.read_bytes() == other.read_bytes() == clip.read_bytes()
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(clip, tmp_path, capfd):
+    for out, words in (
+        (tmp_path, f"--out is '{tmp_path}', which is a folder; name a file in it, such as"),
+        ("/proc/events.jsonl", "No predictions can be written to /proc: "),
+    ):
+        given = ["stream", "--ckpt_path", "/nowhere.ckpt", "--source", str(clip)]
+        assert main([*given, "--out", str(out)]) == 1
+        assert words in capfd.readouterr().err.strip().splitlines()[-1]
+
+
 def test_a_clip_shorter_than_the_delay_is_answered(trainings, tmp_path):
     from tests.helpers.media import Clip, write_clip
 
