@@ -72,7 +72,8 @@ def find_timeline(
         model, video, plan, lambda clips: model.logits(clips).softmax(-1),
         rows, batch_size=batch_size, show=show,
     )  # fmt: skip
-    moments = find_moments([each[:2] for each in windows], rows.finish())
+    spans = [each[:2] for each in windows]
+    moments = find_moments(spans, rows.finish(), duration=video.duration)
     return FoundTimeline(len(windows), moments, find_segments(moments, margin=margin))
 
 
@@ -175,14 +176,15 @@ class VideoLabeller:
             )
         name = self.folder.name_of(path)
         scores = np.load(self.folder.folder / "scores" / f"{name}.npy")
+        video = Video(path)
         windows = plan_windows(
-            Video(path),
+            video,
             num_frames=self.model.clip.num_frames,
             window=self.window,
             stride=self.stride,
         )
         spans = [window[:2] for window in windows[: len(scores)]]
-        moments = find_moments(spans, scores)
+        moments = find_moments(spans, scores, duration=video.duration)
         write_overlay(Path(path), out, partial(self._caption, moments))
 
     def _caption(self, moments: Moments, seconds: float) -> Caption:

@@ -75,6 +75,14 @@ def test_scores_are_those_of_every_window_and_segments_cover_the_video(checkpoin
     assert (out / "clip.png").stat().st_size > 5000
 
 
+def test_segments_reach_the_end_if_windows_are_far_apart(checkpoint, clip, tmp_path):
+    given = ["--window", 0.4, "--stride", 3.0, "--out", tmp_path]
+    assert predict(checkpoint, clip, *given) == 0
+    assert len(np.load(tmp_path / "scores" / "clip.npy")) == 2
+    rows = rows_of(tmp_path / "segments.csv")
+    assert (rows[0]["start"], rows[-1]["end"]) == ("0.0", "4.0")
+
+
 def test_labels_are_written_into_a_copy_that_keeps_frames_times_and_sound(
     checkpoint, clip, tmp_path
 ):
