@@ -148,7 +148,8 @@ class VideoLabeller:
             The files.
         """
         files: dict[Path, list[Labelled]] = {}
-        for path in dict.fromkeys([*paths, *self.folder.finished]):
+        named = map(self.folder.first_spelling, paths)
+        for path in dict.fromkeys([*named, *self.folder.finished]):
             if found := self.segments(path):
                 name = self.folder.name_of(path) if form in SUBTITLES else "segments"
                 files.setdefault(self.folder.folder / f"{name}.{form}", []).extend(found)

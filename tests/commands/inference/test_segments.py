@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -211,6 +212,21 @@ def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, option
     if command == "predict":
         table = (out / ("segments.csv" if rest else "predictions.csv")).read_bytes()
         assert all(name in table for name in names)
+
+
+@pytest.mark.parametrize("options", [("predict", "--window=1"), ("features",)])
+def test_another_spelling_of_a_path_is_the_same_video(
+    checkpoint, clip, tmp_path, monkeypatch, options
+):
+    command, *rest = options
+    checkpoint = str(Path(checkpoint).absolute())
+    given = [command, f"--ckpt_path={checkpoint}", *rest, f"--out={tmp_path}"]
+    monkeypatch.chdir(clip.parent.parent)
+    assert main([*given, f"{clip.parent.name}/{clip.name}"]) == 0
+    before = content(tmp_path)
+    monkeypatch.chdir(clip.parent)
+    assert main([*given, clip.name, "--resume"]) == 0
+    assert content(tmp_path) == before
 
 
 def test_an_overlay_that_cannot_be_written_is_refused_before_any_work(
