@@ -15,6 +15,7 @@ __all__ = [
     "ANY_NAME",
     "atomic_write",
     "check_writable",
+    "cut_name",
     "escaped",
     "find_packaged",
     "json_line",
@@ -44,8 +45,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # a name may be as long as the file system allows, and this one is longer
     handle, name = tempfile.mkstemp(
-        prefix=f".{path.name}.tmp-", suffix=path.suffix, dir=path.parent
+        prefix=f".{cut_name(path.name, 60)}.tmp-", suffix=cut_name(path.suffix, 30), dir=path.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -79,6 +81,18 @@ def check_writable(folder: Path, *, what: str, option: str) -> None:
             f"No {what} can be written to {folder}: {error.strerror}. Choose another folder with "
             f"{option}."
         ) from error
+
+
+def cut_name(name: str, num_bytes: int) -> str:
+    """Cut the end of a file's name off if it is too long, without splitting a character.
+
+    Args:
+        name: The name, or a part of it.
+        num_bytes: How many bytes it may have; file systems allow 255 for a whole name.
+    """
+    while len(os.fsencode(name)) > num_bytes:
+        name = name[:-1]
+    return name
 
 
 def find_packaged(path: str) -> str:

@@ -11,11 +11,10 @@ Dimensions:
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
-import av
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -25,11 +24,12 @@ from pks4_lightning.data.clips.reading import read_views
 from pks4_lightning.data.clips.sampling import View
 from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import crop_clip, spatial_crop_box
-from pks4_lightning.data.video.conversion import RgbConverter, stacked
 from pks4_lightning.data.video.errors import refuse_absent
+from pks4_lightning.data.video.frame_array import FrameArray
 from pks4_lightning.data.video.frame_folder import FrameFolder
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.devices import find_device
 from pks4_lightning.hub.download import download, is_hub_id
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
@@ -37,9 +37,7 @@ from pks4_lightning.training.checkpoints.trained import read_trained, rebuild
 from pks4_lightning.training.scoring.accuracy import mean_over_views
 from pks4_lightning.training.scoring.predictions import Label, best_labels
 
-__all__ = ["TrainedClassifier", "VideoInput", "load", "open_frames"]
-
-_FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
+__all__ = ["TrainedClassifier", "VideoInput", "find_source", "load", "open_frames"]
 
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -69,7 +67,8 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file or folder, neither locally nor on the hub.
-        ValueError: If it is damaged, or was not written by this package; or for another dtype.
+        ValueError: If it is damaged, or was not written by this package; or for another dtype, or a
+            device that the machine lacks.
 
     Example:
         >>> model = load("runs/demo/pks4/checkpoints/best.ckpt")
@@ -84,27 +83,40 @@ def load(
         >>> model.features("clip.mp4").shape == (model.classifier.head.in_features,)
         True
     """
-    source = os.fspath(source)
-    if is_hub_id(source):
-        source = str(download(source, revision))
-    elif revision is not None:
-        raise ValueError(
-            f"{source} is not a hub id, so it has no revision {revision}: leave revision out."
-        )
-    trained = read_trained(source)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = find_device(device)
+    trained = read_trained(find_source(source, revision))
     if dtype is None:
         digits = trained.precision.partition("-")[0]
         dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(digits, torch.float32)
     return TrainedClassifier(
         rebuild(trained),
         trained.clip,
-        device=torch.device(device),
+        device=device,
         dtype=dtype,
         num_clips=trained.num_clips,
         num_crops=trained.num_crops,
     )
+
+
+def find_source(source: str | os.PathLike[str], revision: str | None = None) -> str:
+    """Return where the files of a classifier are, downloaded if they are on the hub.
+
+    Args:
+        source: As in :func:`load`.
+        revision: As in :func:`load`.
+
+    Raises:
+        FileNotFoundError: If it is the id of a classifier that is not available.
+        ValueError: If a revision is given of a source that is not on the hub.
+    """
+    source = os.fspath(source)
+    if is_hub_id(source):
+        return str(download(source, revision))
+    if revision is not None:
+        raise ValueError(
+            f"{source} is not a hub id, so it has no revision {revision}: leave revision out."
+        )
+    return source
 
 
 class TrainedClassifier:
@@ -354,30 +366,6 @@ def _check_positive(**numbers: int) -> None:
             raise ValueError(f"{name} is {number}; it must be at least 1.")
 
 
-class _Frames(FrameSource):
-    """Frames in memory, read like a video."""
-
-    def __init__(self, frames: UInt8[np.ndarray, "T H W 3"]) -> None:
-        self._frames = np.ascontiguousarray(frames)
-        self._converter = RgbConverter(apply_rotation=False)
-        self.num_frames = len(frames)
-        self._times = np.arange(self.num_frames) / _FRAMES_PER_SECOND
-
-    @property
-    def name(self) -> str:
-        return "array of frames"
-
-    @property
-    def duration(self) -> float:
-        return self.num_frames / _FRAMES_PER_SECOND
-
-    def frames(
-        self, indices: Sequence[int], resize: Resize | None = None
-    ) -> UInt8[Tensor, "T H W 3"]:
-        pictures = [av.VideoFrame.from_ndarray(self._frames[index]) for index in indices]
-        return stacked([self._converter.convert(picture, resize) for picture in pictures])
-
-
 def open_frames(video: VideoInput) -> FrameSource:
     """Open a video, whatever its form.
 
@@ -404,4 +392,4 @@ def open_frames(video: VideoInput) -> FrameSource:
             f"An array of frames must be T x H x W x 3 of uint8 (RGB), got {frames.shape} of "
             f"{frames.dtype}."
         )
-    return _Frames(frames)
+    return FrameArray(frames)

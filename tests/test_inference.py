@@ -130,6 +130,12 @@ def test_precisions_that_autocast_lacks_are_refused(checkpoint, dtype):
         pks4_lightning.load(checkpoint, device="cpu", dtype=dtype)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "xpu", ""])
+def test_devices_that_the_machine_lacks_are_refused_with_those_it_has(checkpoint, device):
+    with pytest.raises(ValueError, match=f"^device is '{device}', which .* it has cpu"):
+        pks4_lightning.load(checkpoint, device=device)
+
+
 def test_an_export_predicts_like_its_checkpoint(model, checkpoint, videos, tmp_path):
     assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
     exported = pks4_lightning.load(tmp_path / "export", device="cpu")

@@ -28,9 +28,10 @@ __all__ = ["FeatureWriter", "Kind"]
 
 Kind: TypeAlias = Literal["window", "frame", "patch"]
 
-_CLOCK = 1000
-"""Frames per second of the files' clock. Detectors count time in frames of a fixed rate, which a
-video may not have; milliseconds suit all videos."""
+_TICKS_PER_SECOND = 1000
+"""Approximate rate of the files' clock. Detectors count time in frames of a fixed rate, which a
+video may not have; milliseconds suit all videos. The exact rate makes a stride a whole number of
+ticks: OpenTAD cuts the fraction off, and times would drift."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ class FeatureWriter:
         """Return what a detector needs to know: the timing of rows, and the list of videos."""
         stride = self.stride if self.kind == "window" else self._row_seconds
         length = self.window if self.kind == "window" else self._row_seconds
+        ticks = max(1, round(_TICKS_PER_SECOND * stride))
+        fps = ticks / stride
         finished = self.folder.finished
         return {
             "kind": self.kind,
@@ -111,21 +114,21 @@ class FeatureWriter:
             "row_shape": next((entry["shape"][1:] for entry in finished.values()), None),
             "actionformer": {
                 "file_ext": ".npy",
-                "default_fps": _CLOCK,
-                "feat_stride": _CLOCK * stride,
-                "num_frames": _CLOCK * length,
+                "default_fps": fps,
+                "feat_stride": ticks,
+                "num_frames": fps * length,
             },
             "opentad": {
-                "feature_stride": round(_CLOCK * stride),
+                "feature_stride": ticks,
                 "sample_stride": 1,
-                "offset_frames": round(_CLOCK * length / 2),
+                "offset_frames": round(fps * length / 2),
             },
             "database": {
                 entry["name"]: {
                     "video": path,
                     "duration": entry["duration"],
-                    "fps": _CLOCK,
-                    "frame": round(_CLOCK * entry["duration"]),
+                    "fps": fps,
+                    "frame": round(fps * entry["duration"]),
                     "num_rows": entry["shape"][0],
                 }
                 for path, entry in finished.items()

@@ -72,7 +72,8 @@ def find_timeline(
         model, video, plan, lambda clips: model.logits(clips).softmax(-1),
         rows, batch_size=batch_size, show=show,
     )  # fmt: skip
-    moments = find_moments([each[:2] for each in windows], rows.finish())
+    spans = [each[:2] for each in windows]
+    moments = find_moments(spans, rows.finish(), duration=video.duration)
     return FoundTimeline(len(windows), moments, find_segments(moments, margin=margin))
 
 
@@ -147,7 +148,8 @@ class VideoLabeller:
             The files.
         """
         files: dict[Path, list[Labelled]] = {}
-        for path in dict.fromkeys([*paths, *self.folder.finished]):
+        named = map(self.folder.first_spelling, paths)
+        for path in dict.fromkeys([*named, *self.folder.finished]):
             if found := self.segments(path):
                 name = self.folder.name_of(path) if form in SUBTITLES else "segments"
                 files.setdefault(self.folder.folder / f"{name}.{form}", []).extend(found)
@@ -164,17 +166,26 @@ class VideoLabeller:
         Args:
             path: Path of the video.
             out: As in :func:`~pks4_lightning.timeline.overlay.write_overlay`.
+
+        Raises:
+            ValueError: If the video is not finished, because it cannot be read.
         """
+        if self.folder.entry(path) is None:
+            raise ValueError(
+                f"'{path}' cannot be read, so there is no '{out}'; "
+                f"{self.folder.folder / 'failed.csv'} gives the reason."
+            )
         name = self.folder.name_of(path)
         scores = np.load(self.folder.folder / "scores" / f"{name}.npy")
+        video = Video(path)
         windows = plan_windows(
-            Video(path),
+            video,
             num_frames=self.model.clip.num_frames,
             window=self.window,
             stride=self.stride,
         )
         spans = [window[:2] for window in windows[: len(scores)]]
-        moments = find_moments(spans, scores)
+        moments = find_moments(spans, scores, duration=video.duration)
         write_overlay(Path(path), out, partial(self._caption, moments))
 
     def _caption(self, moments: Moments, seconds: float) -> Caption:

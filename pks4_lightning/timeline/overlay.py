@@ -8,16 +8,17 @@ from typing import TypeAlias
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from pks4_lightning.data.video.container import open_video
 from pks4_lightning.data.video.conversion import RgbConverter
+from pks4_lightning.data.video.orientation import frame_orientation
 from pks4_lightning.data.video.video import Video
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import atomic_write, check_writable
+from pks4_lightning.timeline.sound import CONTAINERS, SoundCopy, check_sound
 
 __all__ = ["Caption", "check_overlay", "draw_caption", "write_overlay"]
 
@@ -44,6 +45,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         ValueError: If the suffix is not supported, the source is not a file, or the container
             cannot hold the sound.
         FileExistsError: If the file already exists.
+        OSError: If nothing can be written there.
         VideoDecodeError: If the source cannot be read.
     """
     check_overlay(source, out)
@@ -58,13 +60,14 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         pictures.pix_fmt = "yuv420p"
         pictures.codec_context.time_base = time_base
         pictures.codec_context.options = {"crf": "18", "preset": "veryfast"}
-        sound = _Sound(container, written)
+        sound = SoundCopy(container, written)
         converter = RgbConverter(apply_rotation=True)
         number, first = 0, 0
         for number, (seconds, frame) in enumerate(video.timed_frames(), start=1):
             picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
             if number == 1:
                 pictures.height, pictures.width = picture.shape[:2]
+                pictures.codec_context.sample_aspect_ratio = _pixel_aspect(stream, frame)
                 first = frame.pts or 0  # offset between sound and pictures
             drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
             drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
@@ -83,10 +86,13 @@ def check_overlay(source: Path, out: Path) -> None:
         out: The copy.
 
     Raises:
-        ValueError: If its suffix is not supported, or the source is not a file.
+        ValueError: If its suffix is not supported, the source is not a file, or the container
+            cannot hold the sound.
         FileExistsError: If it already exists.
+        OSError: If nothing can be written there.
+        VideoDecodeError: If the source cannot be read.
     """
-    if out.suffix.lower() not in (".mp4", ".mkv", ".mov"):
+    if out.suffix.lower() not in CONTAINERS:
         raise ValueError(f"--overlay is '{out}'; it must end in .mp4, .mkv or .mov.")
     if source.is_dir():
         raise ValueError(
@@ -96,36 +102,15 @@ def check_overlay(source: Path, out: Path) -> None:
         raise FileExistsError(
             f"--overlay is '{out}', which already exists; choose another file or delete it."
         )
+    if source.is_file():  # neither a camera nor an address
+        check_sound(source, out)
+    check_writable(out.parent, what="copy", option="--overlay")
 
 
-class _Sound:
-    """Copies the sound of a file packet by packet, beside re-encoded pictures.
-
-    Args:
-        container: The file.
-        written: The copy.
-    """
-
-    def __init__(self, container: InputContainer, written: OutputContainer) -> None:
-        heard = [each for each in container.streams if isinstance(each, AudioStream)]
-        self._copies = {each.index: written.add_stream_from_template(each) for each in heard}
-        self._packets = container.demux(*heard) if heard else iter(())
-        self._written = written
-        self._next: av.Packet | None = None
-
-    def copy_until(self, seconds: float) -> None:
-        """Copy the sound up to this time on the file's own clock."""
-        while True:
-            packet = self._next or next(self._packets, None)
-            if packet is None:
-                return
-            if packet.dts is not None and float(packet.dts * packet.time_base) > seconds:
-                self._next = packet
-                return
-            self._next = None
-            if packet.size:
-                packet.stream = self._copies[packet.stream.index]
-                self._written.mux(packet)
+def _pixel_aspect(stream: VideoStream, frame: av.VideoFrame) -> Fraction:
+    """Return width over height of a pixel in the upright picture; 0 if it is unknown."""
+    aspect = stream.sample_aspect_ratio or Fraction(0)
+    return 1 / aspect if aspect and frame_orientation(frame).swaps_sides else aspect
 
 
 def draw_caption(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, count
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.video.errors import VideoDecodeError
-from pks4_lightning.files import atomic_write, json_line, remove_leftovers
+from pks4_lightning.files import atomic_write, cut_name, json_line, remove_leftovers
 from pks4_lightning.locks import hold_folder
 from pks4_lightning.progress import track
 from pks4_lightning.training.scoring.failure_file import FailureFile
@@ -22,12 +23,15 @@ __all__ = ["ResultFolder"]
 logger = logging.getLogger(__name__)
 
 _JOURNAL = "videos.jsonl"
+_LONGEST_NAME = 230
+"""Bytes of a name, to which a number and suffixes are added; file systems allow 255."""
 
 
 class ResultFolder:
     """Records the names of videos and which of them are finished.
 
-    ``videos.jsonl`` gets one line when a video is named, and one when it is finished;
+    ``videos.jsonl`` gets one line when a video is named, and one when it is finished. A video is
+    known by the path it was first named with, whatever the current folder is when it is resumed;
     ``made_by.json`` records the settings; ``failed.csv`` lists the videos that could not be read.
 
     Args:
@@ -68,6 +72,8 @@ class ResultFolder:
         self._journal = folder / _JOURNAL
         self._entries: dict[str, dict[str, Any]] = {}
         """Entries by path; the last line of a video counts."""
+        self._spellings: dict[str, str] = {}
+        """Paths as first named, by absolute path."""
         self._taken: set[str] = set()
         if self._journal.exists():
             if not resume:
@@ -94,19 +100,31 @@ class ResultFolder:
         Args:
             path: Path of the video.
         """
-        entry = self._entries.get(path)
+        entry = self._entries.get(self.first_spelling(path))
         return entry if entry is not None and entry["is_finished"] else None
 
-    def name_of(self, path: str) -> str:
-        """Return the name of a video's files: its own, or a longer one if that is taken.
+    def first_spelling(self, path: str) -> str:
+        """Return the path with which a video was first named; the given one if it is new.
 
         Args:
             path: Path of the video.
         """
+        if path in self._entries:
+            return path
+        return self._spellings.get(_absolute(path), path)
+
+    def name_of(self, path: str) -> str:
+        """Return the name of a video's files: its own, or another if that is taken or too long.
+
+        Args:
+            path: Path of the video.
+        """
+        path = self.first_spelling(path)
         if path not in self._entries:
-            stem, parent = Path(path).stem, Path(path).absolute().parent.name
+            stem = cut_name(Path(path).stem, _LONGEST_NAME)
+            longer = cut_name(f"{Path(path).absolute().parent.name}_{stem}", _LONGEST_NAME)
             numbered = (f"{stem}_{number}" for number in count(2))
-            candidates = chain([stem, f"{parent}_{stem}"], numbered)
+            candidates = chain([stem, longer], numbered)
             name = next(each for each in candidates if each not in self._taken)
             self._note(path, {"name": name, "is_finished": False})
         return str(self._entries[path]["name"])
@@ -118,7 +136,8 @@ class ResultFolder:
             path: Path of the video.
             entry: Information about its results, representable in JSON.
         """
-        self._note(path, {"name": self.name_of(path), "is_finished": True, **entry})
+        name = self.name_of(path)
+        self._note(self.first_spelling(path), {"name": name, "is_finished": True, **entry})
 
     def fail(self, path: str, reason: str) -> None:
         """Record that a video cannot be read. The next run tries it again.
@@ -146,8 +165,7 @@ class ResultFolder:
         for path in videos.missing:
             self.fail(path, "missing")
         paths = [videos.path(number) for number in range(len(videos))]
-        finished = self.finished
-        waiting = [path for path in paths if path not in finished]
+        waiting = [path for path in paths if self.entry(path) is None]
         alone = len(paths) == 1
         for path in waiting if alone else track(waiting, total=len(waiting), doing="Videos"):
             try:
@@ -168,9 +186,15 @@ class ResultFolder:
             raise ValueError(f"No video could be read; {self._failed.path} gives the reasons.")
 
     def _note(self, path: str, entry: dict[str, Any]) -> None:
+        absolute = _absolute(path)
+        also = {} if absolute == path else {"absolute": absolute}
         with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json_line({"video": path, **entry}) + "\n")
+            file.write(json_line({"video": path, **also, **entry}) + "\n")
+        self._remember(path, absolute, entry)
+
+    def _remember(self, path: str, absolute: str, entry: dict[str, Any]) -> None:
         self._entries[path] = entry
+        self._spellings[absolute] = path
         self._taken.add(entry["name"])
 
     def _read(self) -> None:
@@ -179,14 +203,18 @@ class ResultFolder:
         for number, line in enumerate(whole, start=1):
             try:
                 entry = json.loads(line)
-                path, name, _ = entry.pop("video"), entry["name"], entry["is_finished"]
+                path, _, _ = entry.pop("video"), entry["name"], entry["is_finished"]
+                absolute = entry.pop("absolute", None) or _absolute(path)
             except (AttributeError, KeyError, TypeError, ValueError):
                 raise ValueError(
                     f"{self._journal}, line {number}, is damaged: {line[:60]!r}. Delete this line "
                     "to continue; its video is computed again."
                 ) from None
-            self._entries[path] = entry
-            self._taken.add(name)
+            self._remember(path, absolute, entry)
         if torn:
             with atomic_write(self._journal) as path:
                 path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - links stay as they are

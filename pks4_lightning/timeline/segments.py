@@ -47,7 +47,12 @@ class Segment(NamedTuple):
     """Mean score of the label over the segment's time."""
 
 
-def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray, "N K"]) -> Moments:
+def find_moments(
+    spans: Sequence[tuple[float, float]],
+    scores: Float[np.ndarray, "N K"],
+    *,
+    duration: float | None = None,
+) -> Moments:
     """Average the scores of overlapping windows.
 
     A window around a cut shows two actions at once and may look like a third one; the other windows
@@ -57,12 +62,14 @@ def find_moments(spans: Sequence[tuple[float, float]], scores: Float[np.ndarray,
     Args:
         spans: Start and end of every window, in seconds, both increasing.
         scores: Scores of every window, such as probabilities.
+        duration: End of the last moment, in seconds. ``None``: the end of the last window, which is
+            that of the video unless windows are further apart than they are long.
 
     Returns:
         Moments without gaps; a time outside all windows gets the scores of the preceding window.
     """
     starts, ends = np.array(spans, dtype=np.float64).T
-    edges = np.sort(np.concatenate([starts, ends]))
+    edges = np.sort(np.concatenate([starts, ends, [duration or ends[-1]]]))
     edges = edges[np.concatenate([[True], np.diff(edges) > _TOLERANCE])]
     first = np.searchsorted(ends, edges[:-1] + _TOLERANCE, side="right")
     end = np.searchsorted(starts, edges[:-1] + _TOLERANCE, side="right")

@@ -41,6 +41,7 @@ class Clip:
     options: dict[str, str] = field(default_factory=dict)
     file_options: dict[str, str] = field(default_factory=dict)
     sound: float = 0.0
+    sound_codec: str = "aac"
     full_range: bool = False
 
 
@@ -79,7 +80,9 @@ def write_clip(path: Path, clip: Clip) -> Path:
         stream.codec_context.time_base = Fraction(1, 25 * ticks)
         if clip.full_range:
             stream.codec_context.color_range = 2
-        sound = container.add_stream("aac", rate=8000, layout="mono") if clip.sound else None
+        sound = None
+        if clip.sound:
+            sound = container.add_stream(clip.sound_codec, rate=8000, layout="mono")
         for number in range(clip.num_frames):
             pixels = picture(number, clip.height, clip.width)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -5,8 +6,8 @@ import numpy as np
 import pytest
 
 from pks4_lightning.data.video.video import Video
-from pks4_lightning.timeline.overlay import draw_caption, write_overlay
-from tests.helpers.media import Clip, read_number, write_clip
+from pks4_lightning.timeline.overlay import check_overlay, draw_caption, write_overlay
+from tests.helpers.media import Clip, picture, read_number, write_clip
 
 UNEVEN = [0, 4, 7, 30, 31, 60, 64, 68, 90, 100]
 
@@ -53,6 +54,50 @@ def test_sound_is_copied_packet_by_packet(tmp_path):
             packets.append([bytes(p) for p in container.demux(audio=0) if p.size])
     assert packets[0] == packets[1]
     assert packets[0]
+
+
+@pytest.mark.parametrize(
+    ("codec", "way_out"),
+    [("pcm_u8", "(pcm_u8): end its name in .mkv"), ("adpcm_ms", "(adpcm_ms): convert the sound")],
+)
+def test_sound_that_the_container_cannot_hold_is_found_before_any_work(tmp_path, codec, way_out):
+    clip = Clip(".avi", num_frames=5, sound=0.2, sound_codec=codec)
+    source = write_clip(tmp_path / "in", clip)
+    with pytest.raises(ValueError, match=r"'.*out\.mp4'.* ends in \.mp4 cannot hold") as caught:
+        check_overlay(source, tmp_path / "out.mp4")
+    assert way_out in str(caught.value)
+    assert list(tmp_path.iterdir()) == [source]
+    if codec == "pcm_u8":
+        write_overlay(source, tmp_path / "out.mkv", lambda _: [])
+        assert len(times_of(tmp_path / "out.mkv")) == 5
+
+
+def test_a_folder_that_nothing_can_be_written_to_is_found_before_any_work(tmp_path):
+    source = write_clip(tmp_path / "in", Clip(".mp4", num_frames=3))
+    with pytest.raises(OSError, match=r"No copy can be written to /proc: .* with --overlay"):
+        check_overlay(source, Path("/proc/out.mp4"))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("degrees", "size", "aspect"), [(0, (80, 48), (4, 3)), (90, (48, 80), (3, 4))]
+)
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path, suffix, degrees, size, aspect):
+    source, out = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 80, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        stream.set_display_rotation(degrees)
+        for number in range(3):
+            pixels = picture(number, 48, 80)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    write_overlay(source, out, lambda _: [])
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == size
+        assert stream.sample_aspect_ratio == Fraction(*aspect)
 
 
 def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score():

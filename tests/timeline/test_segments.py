@@ -72,6 +72,14 @@ def test_segments_have_no_gaps():
     assert all(a.end == b.start and a.label != b.label for a, b in pairwise(found))
 
 
+def test_gaps_between_and_after_windows_belong_to_the_window_before_them():
+    moments = find_moments([(0.0, 1.0), (3.0, 4.0)], scores(0.9, 0.1), duration=5.0)
+    found = find_segments(moments)
+    assert [(s.start, s.end, s.label) for s in found] == [(0.0, 3.0, 0), (3.0, 5.0, 1)]
+    assert [s.score for s in found] == pytest.approx([0.9, 0.9])
+    assert find_moments(SPANS, scores(*[0.5] * 6), duration=7.0 + 1e-9).edges[-1] == 7.0
+
+
 def test_a_negative_margin_is_refused():
     with pytest.raises(ValueError, match="--margin is -1"):
         find_segments(find_moments(SPANS, scores(*[0.5] * 6)), margin=-1.0)

@@ -9,7 +9,7 @@ import torch
 
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.files import atomic_write, sha256_of
-from pks4_lightning.inference import load
+from pks4_lightning.inference import find_source, load
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.timeline.features import FeatureWriter
 from pks4_lightning.timeline.result_folder import ResultFolder
@@ -91,9 +91,10 @@ def run(arguments: argparse.Namespace) -> None:
     stride = arguments.window / 2 if arguments.stride is None else arguments.stride
     check_window(window=arguments.window, stride=stride)
     videos = list_for_prediction(arguments.videos)
-    model = load(arguments.ckpt_path, device=arguments.device)
+    source = find_source(arguments.ckpt_path)
+    model = load(source, device=arguments.device)
     made_by = {
-        "checkpoint": sha256_of(weights_file(arguments.ckpt_path)), "--kind": arguments.kind,
+        "checkpoint": sha256_of(weights_file(source)), "--kind": arguments.kind,
         "--window": arguments.window, "--stride": stride, "--dtype": arguments.dtype,
         "computed in": str(model.dtype),
     }  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pks4_lightning.data.annotations.prediction import list_for_prediction
 from pks4_lightning.files import sha256_of
-from pks4_lightning.inference import TrainedClassifier, load
+from pks4_lightning.inference import TrainedClassifier, find_source, load
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.timeline.formats import Labelled
 from pks4_lightning.timeline.labelling import VideoLabeller
@@ -53,11 +53,12 @@ def run_windows(arguments: argparse.Namespace) -> None:
         if num_named != 1:
             raise ValueError(f"--overlay copies a single video, but {num_named} are given.")
         check_overlay(Path(paths[0]), arguments.overlay)
-    model = load(checkpoint, device=arguments.device)
+    source = find_source(checkpoint)
+    model = load(source, device=arguments.device)
     _mention_rate(model, window)
     out = arguments.out or Path("segments")
     made_by = {
-        "checkpoint": sha256_of(weights_file(checkpoint)), "--window": window, "--stride": stride,
+        "checkpoint": sha256_of(weights_file(source)), "--window": window, "--stride": stride,
         "--margin": margin, "dtype": str(model.dtype),
     }  # fmt: skip
     with ResultFolder.locked(

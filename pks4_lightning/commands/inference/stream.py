@@ -5,6 +5,8 @@ import json
 import logging
 import sys
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from pks4_lightning.files import check_writable
 from pks4_lightning.inference import load
 from pks4_lightning.timeline.follow import Answer, Follower, Mode, follower
 from pks4_lightning.timeline.overlay import check_overlay, write_overlay
@@ -24,6 +27,8 @@ __all__ = ["add_arguments", "run"]
 logger = logging.getLogger(__name__)
 
 _HIGHEST_RATE = 1000
+_MOST_TIMED = 10_000
+"""Predictions whose computing times the summary covers; a stream may never end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,8 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
         The exit status: 1 if the source gave no frame.
 
     Raises:
-        ValueError: If a number is out of range, or an overlay of a live source is requested.
+        ValueError: If a number is out of range, the output is a folder, or an overlay of a live
+            source is requested.
         FileExistsError: If the output or the overlay already exists.
+        OSError: If nothing can be written there.
         VideoDecodeError: If the source cannot be opened.
     """
     if arguments.rate is not None and not 0 < arguments.rate <= _HIGHEST_RATE:
@@ -89,10 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("every", "num_best"):
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
-    if arguments.out is not None and arguments.out.is_file():  # not a pipe or a device
-        raise FileExistsError(
-            f"--out is '{arguments.out}', which already exists; choose another file or delete it."
-        )
+    if arguments.out is not None:
+        _check_out(arguments.out)
     if arguments.overlay is not None:
         check_overlay(Path(arguments.source), arguments.overlay)
     model = load(arguments.ckpt_path, device=arguments.device)
@@ -109,24 +114,41 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             lines: TextIO = sys.stdout
         else:
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            lines = stack.enter_context(arguments.out.open("w", buffering=1))
+            lines = stack.enter_context(arguments.out.open("w"))
         if source.is_live or arguments.live:
             frames = source.frames if source.is_live else as_live(source.frames)
             ticks = stack.enter_context(latest_at_rate(frames, rate))
         else:
             ticks = stack.enter_context(nullcontext(at_rate(source.frames, rate)))
-        log = _Log(lines, model.label_names, every=arguments.every, num_best=arguments.num_best)
+        log = _Log(
+            lines, model.label_names, every=arguments.every, num_best=arguments.num_best,
+            keep=arguments.overlay is not None,
+        )  # fmt: skip
         try:
             for answer, tick, seconds in _answers(following, ticks):
                 log.add(answer, tick, seconds)
         except KeyboardInterrupt:
             logger.info("Interrupted.")
     logger.info("%s", log.summary())
-    if arguments.overlay is not None and log.answers:
+    if arguments.overlay is not None and log.num_answers:
         write_overlay(Path(arguments.source), arguments.overlay, log.caption_at)
         logger.info("Wrote %s.", arguments.overlay)
-    return 0 if log.answers else 1
+    return 0 if log.num_answers else 1
+
+
+def _check_out(out: Path) -> None:
+    """Check that predictions can be written to a new file, a pipe or a device."""
+    if out.is_dir():
+        raise ValueError(
+            f"--out is '{out}', which is a folder; name a file in it, such as "
+            f"{out / 'events.jsonl'}."
+        )
+    if out.is_file():
+        raise FileExistsError(
+            f"--out is '{out}', which already exists; choose another file or delete it."
+        )
+    if not out.exists():
+        check_writable(out.parent, what="predictions", option="--out")
 
 
 def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answer, int, float]]:
@@ -145,23 +167,29 @@ def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answe
 
 
 class _Log:
-    """Writes predictions as lines, and keeps them for the overlay and the summary."""
+    """Writes predictions as lines, counts them for the summary, and keeps them for an overlay."""
 
-    def __init__(self, lines: TextIO, label_names: list[str], *, every: int, num_best: int) -> None:
-        self.answers: list[tuple[float, list[Label]]] = []
+    def __init__(
+        self, lines: TextIO, label_names: list[str], *, every: int, num_best: int, keep: bool
+    ) -> None:
+        self.num_answers = 0
         self._lines = lines
         self._names = label_names
         self._every, self._num_best = every, num_best
+        # only a file, which ends, has an overlay
+        self._kept: list[tuple[float, list[Label]]] | None = [] if keep else None
         self._dropped = 0
-        self._seconds: list[float] = []
+        self._seconds: deque[float] = deque(maxlen=_MOST_TIMED)
 
     def add(self, answer: Answer, dropped: int, seconds: float) -> None:
         """Record a prediction, and write it if it is due."""
         best = best_labels(answer.scores.numpy()[None], self._names, num_best=self._num_best)[0]
-        self.answers.append((answer.time, best))
+        if self._kept is not None:
+            self._kept.append((answer.time, best))
+        self.num_answers += 1
         self._dropped += dropped
         self._seconds.append(seconds)
-        if (len(self.answers) - 1) % self._every:
+        if (self.num_answers - 1) % self._every:
             return
         line: dict[str, Any] = {
             "time": round(answer.time, 3),
@@ -172,19 +200,21 @@ class _Log:
             "milliseconds": round(1e3 * seconds, 1),
         }
         self._lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # a pipe would keep lines back until it has kilobytes of them
+        self._lines.flush()
 
     def caption_at(self, seconds: float) -> list[Label]:
-        """Return the newest prediction at a time; empty before the first one."""
-        times = [time for time, _ in self.answers]
-        number = int(np.searchsorted(times, seconds + 1e-6, side="right")) - 1
-        return self.answers[number][1] if number >= 0 else []
+        """Return the newest kept prediction at a time; empty before the first one."""
+        kept = self._kept or []
+        number = bisect_right(kept, seconds + 1e-6, key=lambda each: each[0]) - 1
+        return kept[number][1] if number >= 0 else []
 
     def summary(self) -> str:
-        """Return the number of predictions and the time they took."""
-        if not self.answers:
+        """Return the number of predictions and the time the last of them took."""
+        if not self.num_answers:
             return "The source gave no frame to classify."
         middle, late = np.percentile(self._seconds, [50, 95])
         return (
-            f"{len(self.answers)} predictions, {self._dropped} frames dropped; "
+            f"{self.num_answers} predictions, {self._dropped} frames dropped; "
             f"{1e3 * middle:.0f} ms per prediction (median), {1e3 * late:.0f} ms (95th percentile)."
         )

@@ -78,6 +78,29 @@ def test_rows_read_back_by_the_formula_show_the_frames_of_their_window(clip, tmp
     assert said["database"]["clip"]["frame"] == 4000
 
 
+@pytest.mark.parametrize("stride", [0.0625, 1 / 30, 0.25, 0.0013, 0.0004])
+def test_the_last_row_of_an_hour_is_where_detectors_look_for_it(tmp_path, stride):
+    shown = ClipInput(
+        label_names=["a"], num_frames=4, resize=64, frame_size=64, mean=[0.0] * 3, std=[1.0] * 3
+    )
+    model = TrainedClassifier(
+        NumberReader(), shown, device=torch.device("cpu"), dtype=torch.float32
+    )
+    folder = ResultFolder(tmp_path, made_by={}, resume=False, what="features")
+    writer = FeatureWriter(model=model, folder=folder, kind="window", window=2.0, stride=stride)
+    last = int(3600 / stride) - 1
+    folder.finish("hour.mp4", {"shape": [last + 1, 4], "duration": 3600.04})
+    said = json.loads(json.dumps(writer.description()))
+    centre = stride * last + 1.0
+    detector, opentad, video = said["actionformer"], said["opentad"], said["database"]["hour"]
+    ticks = detector["feat_stride"] * last + 0.5 * detector["num_frames"]
+    assert ticks / detector["default_fps"] == pytest.approx(centre, abs=1e-6)
+    # OpenTAD's stride is an integer; its rate is that of the video
+    ticks = int(opentad["feature_stride"]) * last + opentad["offset_frames"]
+    assert ticks / (video["frame"] / video["duration"]) == pytest.approx(centre, abs=2e-3)
+    assert video["fps"] == detector["default_fps"]
+
+
 @pytest.mark.parametrize("kind", ["window", "frame", "patch"])
 def test_rows_equal_the_classifiers_vectors_of_these_frames(checkpoint, clip, tmp_path, kind):
     out = tmp_path / "out"

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -73,6 +74,14 @@ def test_scores_are_those_of_every_window_and_segments_cover_the_video(checkpoin
     assert float(rows[-1]["end"]) == pytest.approx(4.0)
     assert {row["label"] for row in rows} <= set(model.label_names)
     assert (out / "clip.png").stat().st_size > 5000
+
+
+def test_segments_reach_the_end_if_windows_are_far_apart(checkpoint, clip, tmp_path):
+    given = ["--window", 0.4, "--stride", 3.0, "--out", tmp_path]
+    assert predict(checkpoint, clip, *given) == 0
+    assert len(np.load(tmp_path / "scores" / "clip.npy")) == 2
+    rows = rows_of(tmp_path / "segments.csv")
+    assert (rows[0]["start"], rows[-1]["end"]) == ("0.0", "4.0")
 
 
 def test_labels_are_written_into_a_copy_that_keeps_frames_times_and_sound(
@@ -205,6 +214,21 @@ def test_a_video_with_any_name_is_scored_once(checkpoint, clip, tmp_path, option
         assert all(name in table for name in names)
 
 
+@pytest.mark.parametrize("options", [("predict", "--window=1"), ("features",)])
+def test_another_spelling_of_a_path_is_the_same_video(
+    checkpoint, clip, tmp_path, monkeypatch, options
+):
+    command, *rest = options
+    checkpoint = str(Path(checkpoint).absolute())
+    given = [command, f"--ckpt_path={checkpoint}", *rest, f"--out={tmp_path}"]
+    monkeypatch.chdir(clip.parent.parent)
+    assert main([*given, f"{clip.parent.name}/{clip.name}"]) == 0
+    before = content(tmp_path)
+    monkeypatch.chdir(clip.parent)
+    assert main([*given, clip.name, "--resume"]) == 0
+    assert content(tmp_path) == before
+
+
 def test_an_overlay_that_cannot_be_written_is_refused_before_any_work(
     checkpoint, clip, tmp_path, capfd
 ):
@@ -233,3 +257,31 @@ def test_a_run_without_any_valid_video_fails(checkpoint, tmp_path, capfd):
     out = tmp_path / "out"
     assert predict(checkpoint, tmp_path / "not.mp4", "--window", 1.0, "--out", out) == 1
     assert f"No video could be read; {out}/failed.csv gives the reasons." in sentence(capfd)
+
+
+@pytest.mark.parametrize("options", [("predict", "--window=1"), ("features",)])
+def test_a_classifier_on_the_hub_is_used_by_its_id(
+    checkpoint, clip, tmp_path, monkeypatch, options
+):
+    export, out = tmp_path / "export", tmp_path / "out"
+    assert main(["export-weights", f"--ckpt_path={checkpoint}", f"--out={export}"]) == 0
+    monkeypatch.setattr("pks4_lightning.inference.download", lambda *_: export)
+    command, *rest = options
+    assert main([command, "--ckpt_path=me/tiny", str(clip), *rest, f"--out={out}"]) == 0
+    given = [command, f"--ckpt_path={export}", str(clip), *rest, f"--out={out}", "--resume"]
+    assert main(given) == 0, "these are the same weights"
+
+
+def test_a_video_that_cannot_be_read_has_no_overlay(checkpoint, clip, tmp_path, capfd):
+    torn, out = tmp_path / "torn.mkv", tmp_path / "out"
+    whole = write_clip(tmp_path / "whole", Clip(".mkv", num_frames=20)).read_bytes()
+    torn.write_bytes(whole[:700])  # it can be opened
+    given = ["--window", 1.0, "--out", out]
+    assert predict(checkpoint, clip, *given) == 0
+    capfd.readouterr()
+    overlay = ["--resume", "--overlay", tmp_path / "seen.mp4"]
+    assert predict(checkpoint, torn, *given, *overlay) == 1
+    assert f"'{torn}' cannot be read, so there is no '{tmp_path}/seen.mp4'" in sentence(capfd)
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert predict(checkpoint, tmp_path / "bad.mp4", *given, *overlay) == 1
+    assert f"{tmp_path}/bad.mp4" in sentence(capfd)

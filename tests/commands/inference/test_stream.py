@@ -1,6 +1,9 @@
 """``pks4 stream``: predictions equal those for whole clips, and dropped frames are counted."""
 
+import io
 import json
+import os
+import tracemalloc
 
 import pytest
 import torch
@@ -8,7 +11,9 @@ import torch
 import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
+from pks4_lightning.commands.inference import stream
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.timeline.follow import Answer
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +139,16 @@ def test_no_file_is_replaced(trainings, clip, tmp_path, capfd, option, is_source
     assert source.read_bytes() == other.read_bytes() == clip.read_bytes()
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(clip, tmp_path, capfd):
+    for out, words in (
+        (tmp_path, f"--out is '{tmp_path}', which is a folder; name a file in it, such as"),
+        ("/proc/events.jsonl", "No predictions can be written to /proc: "),
+    ):
+        given = ["stream", "--ckpt_path", "/nowhere.ckpt", "--source", str(clip)]
+        assert main([*given, "--out", str(out)]) == 1
+        assert words in capfd.readouterr().err.strip().splitlines()[-1]
+
+
 def test_a_clip_shorter_than_the_delay_is_answered(trainings, tmp_path):
     from tests.helpers.media import Clip, write_clip
 
@@ -144,3 +159,33 @@ def test_a_clip_shorter_than_the_delay_is_answered(trainings, tmp_path):
     lines = answers_of(out)
     assert len(lines) == 2
     assert torch.tensor([line["score"] for line in lines]).isfinite().all()
+
+
+def log_to(lines, **changes):
+    names = [f"class {k}" for k in range(8)]
+    return stream._Log(lines, names, **{"every": 1, "num_best": 8, "keep": False, **changes})
+
+
+def test_a_program_that_reads_the_pipe_gets_every_line_at_once():
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "w") as lines:
+        log = log_to(lines)
+        for time in (0.0, 0.25):
+            log.add(Answer(time, torch.rand(8)), 0, 0.01)
+            assert json.loads(pipe.read(10_000) or "null")["time"] == time
+
+
+def test_a_stream_without_an_end_needs_no_more_memory(monkeypatch):
+    monkeypatch.setattr(stream, "_MOST_TIMED", 50)
+    log = log_to(io.StringIO(), every=10**9)
+    tracemalloc.start()
+    try:
+        for number in range(1, 601):
+            log.add(Answer(number / 4, torch.rand(8)), 0, 0.01)
+            if number == 100:
+                before = tracemalloc.get_traced_memory()[0]
+        assert tracemalloc.get_traced_memory()[0] - before < 50_000
+    finally:
+        tracemalloc.stop()
+    assert log.summary().startswith("600 predictions, ")
