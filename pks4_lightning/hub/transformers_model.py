@@ -138,10 +138,13 @@ class PKS4ForVideoClassification(PreTrainedModel):
             folder = fetch(source, revision, _THEIRS, **hub)
             if not _is_theirs(folder):
                 folder = download(source, revision, **hub)
-        kwargs |= {"use_safetensors": True, "weights_only": True}
+        for name in ("use_safetensors", "weights_only"):  # always
+            kwargs.pop(name, None)
         ours = None if _is_theirs(folder) else find_export(folder)
         if ours is None:
-            loaded = super().from_pretrained(str(folder), *args, **kwargs)
+            loaded = super().from_pretrained(
+                str(folder), *args, use_safetensors=True, weights_only=True, **kwargs
+            )
         else:
             if refused := [name for name in _NOT_OURS if kwargs.pop(name, None)]:
                 raise ValueError(
@@ -150,7 +153,9 @@ class PKS4ForVideoClassification(PreTrainedModel):
             kwargs = _with_config(ours, kwargs)
             classifier, _ = load_classifier(ours)
             weights = {f"classifier.{name}": each for name, each in classifier.state_dict().items()}
-            loaded = super().from_pretrained(None, *args, state_dict=weights, **kwargs)
+            loaded = super().from_pretrained(
+                None, *args, state_dict=weights, weights_only=True, **kwargs
+            )
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.config.name_or_path = source
         return loaded
