@@ -47,6 +47,8 @@ class TokenStore:
         text = json.dumps(terms, sort_keys=True, indent=1)
         self.folder = Path(folder, hashlib.sha256(text.encode()).hexdigest()[:16])
         self._terms = text
+        self._folders: dict[str, str] = {}
+        """What :func:`_state_within` has found: a training asks for it at every clip."""
 
     def file(
         self, video: str, *, source: str, pictures: tuple[Any, ...], view: int, may_flip: bool
@@ -67,7 +69,9 @@ class TokenStore:
             state = os.stat(source)  # noqa: PTH116 - once per clip
             parts: tuple[Any, ...] = (video, state.st_size, state.st_mtime_ns, may_flip)
             if stat.S_ISDIR(state.st_mode):
-                parts = (video, _states_within(source), pictures, may_flip)
+                if source not in self._folders:
+                    self._folders[source] = _state_within(source)
+                parts = (video, self._folders[source], pictures, may_flip)
         except OSError as error:
             raise VideoDecodeError.of(source, str(error.strerror)) from None
         name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
@@ -134,8 +138,9 @@ class TokenStore:
             )
 
 
-def _states_within(folder: str) -> list[tuple[str, int, int]]:
-    """Return name, size and date of every file; a folder's own date misses overwritten files."""
+def _state_within(folder: str) -> str:
+    """Hash the names, sizes and dates of all files, because a folder's own date misses changes."""
     with os.scandir(folder) as files:
         states = [(file.name, file.stat()) for file in files]
-    return sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
+    parts = sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

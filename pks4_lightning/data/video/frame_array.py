@@ -8,14 +8,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pks4_lightning.data.video.conversion import RgbConverter, stacked
-from pks4_lightning.data.video.frame_source import FrameSource, Resize
+from pks4_lightning.data.video.frame_source import Resize, UntimedFrames
 
 __all__ = ["FrameArray"]
 
-_FRAMES_PER_SECOND = 25  # assumed for frames without time stamps; no result depends on it
 
-
-class FrameArray(FrameSource):
+class FrameArray(UntimedFrames):
     """Frames in memory, read like a video.
 
     Args:
@@ -26,17 +24,11 @@ class FrameArray(FrameSource):
         self._frames = np.ascontiguousarray(frames)
         self._converter = RgbConverter(apply_rotation=False)
         self.num_frames = len(frames)
-        self._times = np.arange(self.num_frames) / _FRAMES_PER_SECOND
 
     @property
     def name(self) -> str:
         """Name used in messages."""
         return "array of frames"
-
-    @property
-    def duration(self) -> float:
-        """Seconds, assuming 25 frames per second, because an array has no time stamps."""
-        return self.num_frames / _FRAMES_PER_SECOND
 
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None

@@ -15,7 +15,7 @@ from torch import Tensor
 from pks4_lightning.data.video.container import MAX_PIXELS
 from pks4_lightning.data.video.conversion import RgbConverter, stacked, upright_size
 from pks4_lightning.data.video.errors import VideoDecodeError
-from pks4_lightning.data.video.frame_source import FrameSource, Resize, resized
+from pks4_lightning.data.video.frame_source import Resize, UntimedFrames, resized
 from pks4_lightning.data.video.orientation import exif_orientation
 
 __all__ = ["PICTURE_SUFFIXES", "FrameFolder", "check_frame_template"]
@@ -25,10 +25,9 @@ PICTURE_SUFFIXES = frozenset(_CODECS)
 
 _MAX_BYTES = 64 * 2**20
 _JPEG_END = b"\xff\xd9"
-_FRAMES_PER_SECOND = 25
 
 
-class FrameFolder(FrameSource):
+class FrameFolder(UntimedFrames):
     """A folder of numbered pictures, read like a video.
 
     Pictures are counted from the lowest number, usually 0 or 1. A gap is refused, because a missing
@@ -56,17 +55,11 @@ class FrameFolder(FrameSource):
             )
         self._files = self._files[:num_frames]
         self.num_frames = len(self._files)
-        self._times = np.arange(self.num_frames) / _FRAMES_PER_SECOND
 
     @property
     def name(self) -> str:
         """Name used in messages."""
         return self._folder
-
-    @property
-    def duration(self) -> float:
-        """Seconds, assuming 25 frames per second, because pictures have no time stamps."""
-        return self.num_frames / _FRAMES_PER_SECOND
 
     def frames(
         self, indices: Sequence[int], resize: Resize | None = None

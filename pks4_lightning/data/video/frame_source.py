@@ -15,7 +15,9 @@ from torch import Tensor
 from pks4_lightning.data.video.errors import FewerFramesError
 from pks4_lightning.data.video.pytorchvideo_compat import Video as VideoInterface
 
-__all__ = ["FrameSource", "Resize", "resized"]
+__all__ = ["FrameSource", "Resize", "UntimedFrames", "resized"]
+
+_FRAMES_PER_SECOND = 25
 
 Resize: TypeAlias = int | tuple[int, int]
 """Length of the shorter side, or (height, width), in pixels."""
@@ -139,6 +141,20 @@ class FrameSource(VideoInterface):
                 f"Frames {list(indices)} are out of range for a video with {self.num_frames} "
                 "frames."
             )
+
+
+class UntimedFrames(FrameSource):
+    """Frames without time stamps, of which 25 per second are assumed."""
+
+    @property
+    def times(self) -> Float64[np.ndarray, " num_frames"]:
+        """When each frame is shown, in seconds."""
+        return np.arange(self.num_frames) / _FRAMES_PER_SECOND
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_frames / _FRAMES_PER_SECOND
 
 
 def resized(height: int, width: int, resize: Resize | None) -> tuple[int, int]:
