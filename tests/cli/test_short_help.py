@@ -6,6 +6,7 @@ import pytest
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.cli.short_help import FIRST, short_help
+from pks4_lightning.training.learning.recipe import Recipe
 
 
 def shown(capsys, *arguments):
@@ -38,6 +39,13 @@ def test_a_row_names_every_choice_or_says_that_there_are_more(command, parsers):
         kind = actions[f"--{row.name}"]._typehint
         if get_origin(kind) is Literal and "…" not in row.meaning:
             assert set(get_args(kind)) == set(row.meaning.split(", ")), row.name
+
+
+def test_the_learning_rate_is_explained_as_in_the_recipe():
+    """tests/training/learning/test_schedule.py checks the number itself."""
+    (meaning,) = (row.meaning for row in FIRST["fit"] if row.name == "model.recipe.base_lr")
+    assert "per 256 videos in a step" in meaning
+    assert "at 256 videos per optimiser step" in Recipe.__doc__
 
 
 @pytest.mark.parametrize("command", FIRST)
