@@ -106,7 +106,8 @@ def test_a_sampler_that_is_not_used_is_reported(checkpoint, tmp_path, caplog):
     content["config"]["data"]["test_sampler"] = {"class_path": "a.Sampler", "init_args": {}}
     torch.save(content, tmp_path / "other.ckpt")
     pks4_lightning.load(tmp_path / "other.ckpt", device="cpu")
-    assert main(["export-weights", str(tmp_path / "other.ckpt"), "--out", str(tmp_path / "o")]) == 0
+    other = ["--ckpt_path", str(tmp_path / "other.ckpt")]
+    assert main(["export-weights", *other, "--out", str(tmp_path / "o")]) == 0
     said = f"{tmp_path / 'other.ckpt'} sets data.test_sampler, which only `pks4 test` and"
     assert caplog.text.count(said) == 2
     caplog.clear()
@@ -137,7 +138,8 @@ def test_devices_that_the_machine_lacks_are_refused_with_those_it_has(checkpoint
 
 
 def test_an_export_predicts_like_its_checkpoint(model, checkpoint, videos, tmp_path):
-    assert main(["export-weights", str(checkpoint), "--out", str(tmp_path / "export")]) == 0
+    given = ["--ckpt_path", str(checkpoint), "--out", str(tmp_path / "export")]
+    assert main(["export-weights", *given]) == 0
     exported = pks4_lightning.load(tmp_path / "export", device="cpu")
     assert exported.predict(videos) == model.predict(videos)
 

@@ -109,7 +109,7 @@ def test_a_start_with_weights_of_another_reading_warns(tiny_args, trained, tmp_p
 def test_an_exported_folder_starts_a_training_as_its_checkpoint_does(tiny_args, trained, tmp_path):
     start = trained / "checkpoints" / "last.ckpt"
     folder = tmp_path / "export"
-    assert main(["export-weights", str(start), f"--out={folder}"]) == 0
+    assert main(["export-weights", f"--ckpt_path={start}", f"--out={folder}"]) == 0
     states = []
     for number, source in enumerate((start, folder)):
         run = tmp_path / str(number)
@@ -162,7 +162,7 @@ def test_the_probe_stacks_on_every_set(name, tmp_path):
 
 def test_retrieval_compares_the_inputs_of_the_head(trained, tmp_path, capsys):
     checkpoint = trained / "checkpoints" / "last.ckpt"
-    args = ["retrieve", f"--ckpt_path={checkpoint}", "--k=1,3", f"--out={tmp_path}"]
+    args = ["retrieve", f"--ckpt_path={checkpoint}", "--k", "1", "3", f"--out={tmp_path}"]
     assert main(args) == 0
     report = json.loads((tmp_path / "retrieval.json").read_text())
     assert (report["num_queries"], report["num_gallery"]) == (11, 16)

@@ -82,7 +82,7 @@ def test_it_trains_tests_predicts_and_exports_with_the_towers_own_input(
         assert len(list(csv.DictReader(file))) == 1
 
     exported = tmp_path / "exported"
-    assert main(["export-weights", str(checkpoint), "--out", str(exported)]) == 0
+    assert main(["export-weights", f"--ckpt_path={checkpoint}", "--out", str(exported)]) == 0
     classifier, clip = load_classifier(exported)
     assert (clip.mean, clip.std, clip.frame_size) == (mean, [0.25] * 3, 32)
     frames = torch.zeros(1, 3, clip.num_frames, clip.frame_size, clip.frame_size)

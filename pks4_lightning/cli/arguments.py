@@ -38,7 +38,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class NumbersAction(argparse.Action):
-    """Parses positive integers, ``8 16 32``, sorted; for this release ``8,16,32`` as well."""
+    """Parses positive integers, ``8 16 32``, sorted."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(nargs="+", metavar="N", **kwargs)
@@ -51,9 +51,8 @@ class NumbersAction(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Read them."""
-        words = [word for value in values for word in value.split(",")]
-        numbers = sorted({int(word) for word in words if word.isdecimal()})
-        if len(numbers) < len(set(words)) or not numbers[0]:
+        numbers = sorted({int(word) for word in values if word.isdecimal()})
+        if len(numbers) < len(set(values)) or not numbers[0]:
             wrong = " ".join(values)
             parser.error(f"{option_string} takes positive integers such as 8 16, not '{wrong}'")
         setattr(namespace, self.dest, tuple(numbers))

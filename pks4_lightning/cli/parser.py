@@ -19,7 +19,6 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from pks4_lightning.cli.allowed_imports import explain_denied_import, restrict_imports
 from pks4_lightning.cli.configs import find_config
-from pks4_lightning.cli.moved_modules import with_todays_modules
 from pks4_lightning.cli.safe_yaml import check_yaml, load_config
 from pks4_lightning.cli.wrong_value import explain_wrong_value
 from pks4_lightning.suggestions import did_you_mean
@@ -32,7 +31,7 @@ _load_yaml = get_loader("yaml")
 
 def _load_checked_yaml(text: str) -> Any:
     check_yaml(text)
-    return _load_yaml(with_todays_modules(text))
+    return _load_yaml(text)
 
 
 class _NamedConfig(ActionConfigFile):
@@ -89,16 +88,6 @@ class OneSentenceParser(LightningArgumentParser):
             action=_NamedConfig,
             help="a configuration: a YAML or JSON file, or a name from `pks4 configs`",
         )
-
-    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
-        """Parse arguments; classes may be named by their module's old name.
-
-        Args:
-            args: The arguments.
-            rest: As in jsonargparse.
-            kwargs: As in jsonargparse.
-        """
-        return super().parse_args([with_todays_modules(each) for each in args], *rest, **kwargs)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file.

@@ -49,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="determines every byte of the videos (%(default)s)"
     )
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (%(default)s)")
-    parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
     parser.add_argument(
         "--hard", action="store_true", help="the harder set of the ablations, with more distractors"
     )

@@ -125,9 +125,9 @@ def test_an_interrupted_grid_continues_where_it_stopped(
 
 def test_a_second_checkpoint_is_cut_as_the_first_one_is(checkpoint, trained, tmp_path):
     best = trained / "checkpoints" / "best.ckpt"
-    args = [f"--ckpt_path={checkpoint}", f"--against={best}", "--frames=2", "--resolutions=20,44"]
-    stretched = "--model.classifier.grid_size=own"
-    assert main(["stretch", *args, stretched, f"--out={tmp_path}"]) == 0
+    args = [f"--ckpt_path={checkpoint}", f"--against={best}", "--frames=2"]
+    stretched = ["--resolutions", "20", "44", "--model.classifier.grid_size=own"]
+    assert main(["stretch", *args, *stretched, f"--out={tmp_path}"]) == 0
     sizes = [(row["checkpoint"], row["frame_size"]) for row in cells(tmp_path)]
     assert sizes == [(str(path), size) for size in (20, 44) for path in (checkpoint, best)]
 
@@ -152,16 +152,16 @@ def test_another_checkpoint_of_the_same_name_is_not_mixed_in(tmp_path):
 
 
 def test_more_frames_than_videos_have_are_refused(checkpoint, tmp_path, capsys):
-    args = [f"--ckpt_path={checkpoint}", "--frames=8,25", f"--out={tmp_path}"]
+    args = [f"--ckpt_path={checkpoint}", "--frames", "8", "25", f"--out={tmp_path}"]
     said = sentence(capsys, args)
     assert "--frames asks for 25, but the longest of the first 20 videos has 24" in said
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["8,x", "0,8", "", "8;16"])
+@pytest.mark.parametrize("text", ["8 x", "0 8", "", "8,16", "8;16"])
 def test_malformed_lists_of_numbers_are_refused(checkpoint, text, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["stretch", f"--ckpt_path={checkpoint}", f"--frames={text}"])
+        main(["stretch", f"--ckpt_path={checkpoint}", "--frames", *text.split(" ")])
     said = capsys.readouterr().err
     assert f"--frames takes positive integers such as 8 16, not '{text}'" in said
 

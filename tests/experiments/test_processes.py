@@ -37,7 +37,7 @@ def test_chains_run_in_order_and_keep_their_output(make_chain, tmp_path):
 
 def test_a_failure_shows_its_last_lines_and_ends_the_others(make_chain, tmp_path):
     data = tmp_path / "data"
-    endless = ("demo-data", "--out", str(data), "--num_train", "1000000", "--num_workers", "0")
+    endless = ("demo-data", "--out", str(data), "--num_train", "1000000", "--jobs", "0")
     chains = [make_chain("bad", ("nonsense",), ("--version",)), make_chain("endless", endless)]
     with pytest.raises(CommandError, match="nonsense") as raised:
         run_side_by_side(chains, jobs=2)

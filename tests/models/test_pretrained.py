@@ -23,7 +23,7 @@ from tests.test_old_checkpoint import FIRST_READING as FIRST
 def exported(trained, tmp_path):
     folder = tmp_path / "exported"
     checkpoint = trained / "checkpoints" / "best.ckpt"
-    assert main(["export-weights", str(checkpoint), "--out", str(folder)]) == 0
+    assert main(["export-weights", "--ckpt_path", str(checkpoint), "--out", str(folder)]) == 0
     return folder
 
 
@@ -143,7 +143,8 @@ def test_exported_weights_are_used_without_lightning(exported):
 
 
 def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
-    args = ["export-weights", str(trained / "checkpoints" / "last.ckpt"), "--out", str(exported)]
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    args = ["export-weights", f"--ckpt_path={checkpoint}", f"--out={exported}"]
     assert main(args) == 0
     assert sorted(path.name for path in exported.iterdir()) == [DESCRIPTION, WEIGHTS]
     assert len({path.stat().st_mode for path in exported.iterdir()}) == 1, "as the umask says"
@@ -242,7 +243,7 @@ def test_a_description_of_another_size_is_refused(exported):
 
 def test_only_a_checkpoint_is_exported(tmp_path, capsys):
     path = tmp_path / "x.ckpt"
-    args = ["export-weights", str(path), "--out", str(tmp_path / "out")]
+    args = ["export-weights", f"--ckpt_path={path}", "--out", str(tmp_path / "out")]
     assert main(args) == 1
     assert "There is no checkpoint" in capsys.readouterr().err
     path.write_bytes(b"nothing")

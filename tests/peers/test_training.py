@@ -58,7 +58,7 @@ def test_one_task_serves_every_method(tiny_args, motion_set, tmp_path, name):
 
     run_cli(["test", f"--ckpt_path={last}", f"--trainer.default_root_dir={tmp_path / 'test'}"])
     assert (tmp_path / "test" / "test" / "metrics.json").is_file()
-    assert main(["export-weights", str(last), "--out", str(tmp_path / "out")]) == 0
+    assert main(["export-weights", "--ckpt_path", str(last), "--out", str(tmp_path / "out")]) == 0
     classifier, clip = load_classifier(tmp_path / "out")
     task = VideoClassificationTask.load_from_checkpoint(last, map_location="cpu").eval()
     video = torch.randn(1, 3, 4, clip.frame_size, clip.frame_size)

@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (%(default)s)"
     )
-    parser.add_argument("--num_workers", type=int, dest="jobs", help=argparse.SUPPRESS)
     parser.add_argument(
         "--timeout", type=float, default=300.0,
         help="seconds after which to give up on a file (%(default)g)",

@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.training.checkpoints.trained import read_trained, save_trained
 
 __all__ = ["add_arguments", "export_weights", "run"]
@@ -24,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example:\n  pks4 export-weights --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt "
         "--out ssv2_b16_f8"
     )
-    parser.add_argument("--ckpt_path", type=Path, help="checkpoint of `pks4 fit`")
-    # Until version 0.3: the checkpoint was positional before every command took --ckpt_path.
-    parser.add_argument("checkpoint", type=Path, nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--ckpt_path", type=Path, required=True, help="checkpoint of `pks4 fit`")
     parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
 
 
@@ -36,10 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: The parsed arguments of the command.
     """
-    checkpoint = arguments.ckpt_path or arguments.checkpoint
-    if checkpoint is None:
-        raise ArgumentsError("No checkpoint is given: name one with --ckpt_path.")
-    export_weights(checkpoint, arguments.out)
+    export_weights(arguments.ckpt_path, arguments.out)
     sys.stdout.write(f"Wrote {arguments.out}.\n")
 
 

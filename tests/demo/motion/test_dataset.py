@@ -130,7 +130,7 @@ def test_a_hard_clip_has_one_placeholder():
 
 def test_the_hard_set_has_every_held_out_scene_in_both_directions(tmp_path):
     arguments = ["--hard", "--out", str(tmp_path), "--num_train=12", "--num_val=0", "--num_test=24"]
-    assert main(["demo-data", *arguments, "--num_workers=0"]) == 0
+    assert main(["demo-data", *arguments, "--jobs=0"]) == 0
     lists = json.loads((tmp_path / "labels" / "test.json").read_text())
     clips = {each["id"]: decode((tmp_path / "videos" / f"{each['id']}.webm").read_bytes())
              for each in lists}  # fmt: skip
@@ -331,7 +331,7 @@ def test_labels_are_paired_two_by_two():
 
 
 def test_command_line_writes_a_set_and_reports_a_wrong_value(tmp_path, capsys):
-    arguments = ["--num_train", "1", "--num_val", "0", "--num_test", "0", "--num_workers", "0"]
+    arguments = ["--num_train", "1", "--num_val", "0", "--num_test", "0", "--jobs", "0"]
     assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments]) == 0
     assert (tmp_path / "set" / "videos" / "1.webm").is_file()
     assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments, "--seed", "1"]) == 1
