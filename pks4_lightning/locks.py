@@ -11,27 +11,31 @@ __all__ = ["hold_folder", "hold_lock"]
 
 
 @contextmanager
-def hold_lock(path: Path, refusal: Exception) -> Iterator[int]:
+def hold_lock(path: Path, refusal: Exception | None) -> Iterator[int]:
     """Lock a file; the lock ends with the block, and with the processes that inherit it.
 
     On a file system without locks (Lustre may be mounted so), nothing is locked.
 
     Args:
-        path: The lock file, created with its folder if necessary. It stays, because to remove it
-            would part those who wait.
-        refusal: Raised if another process holds the lock.
+        path: The lock file, created with its folder if necessary. It is never removed: a waiting
+            process would then hold a lock on a deleted file.
+        refusal: Raised if another process holds the lock. ``None`` waits for that process.
 
     Yields:
         The descriptor that holds the lock.
+
+    Raises:
+        OSError: If it is to wait, on a file system without locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise refusal from None
-        except OSError:
-            pass
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except OSError as error:
+            if refusal is None:
+                raise
+            if isinstance(error, BlockingIOError):
+                raise refusal from None
         yield file.fileno()
 
 

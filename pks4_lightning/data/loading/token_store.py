@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.files import atomic_write, remove_leftovers
+from pks4_lightning.locks import hold_lock
 
 __all__ = ["StoredView", "TokenStore"]
 
@@ -109,13 +110,9 @@ class TokenStore:
         """Let one process fill the store while others wait; the lock ends with the process.
 
         Raises:
-            OSError: If the folder cannot be written to.
+            OSError: If the folder cannot be written to, or its file system has no locks.
         """
-        import fcntl  # absent on Windows, where there is no token cache
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with hold_lock(self.folder / "lock", None):
             remove_leftovers(self.folder)
             (self.folder / "terms.json").write_text(self._terms + "\n", encoding="utf-8")
             yield
