@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pks4_lightning.cores import num_cores
+
 PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "av", "pytorchvideo", "pillow")
 OPTIONAL_PACKAGES = ("triton", "mamba-ssm", "mambapy")
 
@@ -38,7 +40,7 @@ def provenance() -> dict[str, Any]:
         "command": _command(),
         "commit": commit.stdout.strip() or "not a checkout",
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": num_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES} | _optional_versions(),

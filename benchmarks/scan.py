@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from pks4_lightning.cores import num_cores
 from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1536)
     parser.add_argument("--states", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3, help="runs; the fastest is reported")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=num_cores())
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--implementations", nargs="+", default=_available())
     parser.add_argument("--worker", help=argparse.SUPPRESS)

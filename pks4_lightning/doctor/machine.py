@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pks4_lightning.cores import num_cores
 from pks4_lightning.doctor.finding import Finding
 from pks4_lightning.suggestions import did_you_mean_path
 
@@ -21,8 +22,7 @@ _NETWORK = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "lustre", "ceph", "beegfs"
 
 def check_cores() -> Finding:
     """Count the cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = num_cores()
     fix = None
     if cores < 2:
         fix = "decoding and training share it: start the container with --cpus 4, or taskset -c 0-3"

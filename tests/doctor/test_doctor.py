@@ -12,6 +12,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from pks4_lightning import cores
 from pks4_lightning.__main__ import main
 from pks4_lightning.doctor import machine, software
 from pks4_lightning.doctor.finding import Finding, run_checks
@@ -30,6 +31,7 @@ def sound(monkeypatch):
     monkeypatch.setattr(machine.os, "statvfs", lambda _: plenty)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(cores, "_LIMIT", Path("/nowhere"))
     monkeypatch.setattr(software, "_NVIDIA_DRIVER", Path("/nowhere"))
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pks4_lightning.commands.data.settings import (
     manifest_of,
     read_splits,
 )
+from pks4_lightning.cores import num_cores
 from pks4_lightning.data.annotations.published_counts import official_counts
 from pks4_lightning.data.annotations.reading import VideoList, detect_format
 from pks4_lightning.data.datamodule import VideoDataModule
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         report.notes.append(
             f"One worker decodes {speed:.1f} clips of {data.num_frames} frames per second here; "
             f"{arguments.clips_per_second:g} clips per second need data.num_workers {number} (this "
-            f"machine has {os.cpu_count()} cores)."
+            f"machine has {num_cores()} cores)."
         )
     _print(report, f"{data.root}: {len(names)} classes")
     figure = data_check_figure(

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pks4_lightning.commands.data.settings import (
     manifest_of,
     read_splits,
 )
+from pks4_lightning.cores import num_cores
 from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.inspection.index import index_files
 from pks4_lightning.data.inspection.manifest import quarantine_path
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (%(default)s)"
+        "--jobs", type=int, default=num_cores(), help="worker processes (%(default)s)"
     )
     parser.add_argument(
         "--timeout", type=float, default=300.0,

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pks4_lightning.cores import num_cores
+
 __all__ = ["check_cores", "check_memory", "check_shared_memory"]
 
 logger = logging.getLogger(__name__)
@@ -79,8 +81,7 @@ def check_cores(num_workers: int, *, ranks: int) -> None:
         num_workers: Processes that decode, per rank.
         ranks: Number of processes on this machine.
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = num_cores()
     if num_workers * ranks > cores:
         of_ranks = f" of each of {ranks} ranks" if ranks > 1 else ""
         logger.info(
