@@ -21,12 +21,12 @@ from torch.utils.data import Dataset, get_worker_info
 from pks4_lightning.batch import VideoBatch
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import Scale, scaled_resize
+from pks4_lightning.data.clips.mirrored_labels import NEVER
 from pks4_lightning.data.clips.pool import ClipPool, PooledFrames
 from pks4_lightning.data.clips.randaugment import grayscale, randaugment
 from pks4_lightning.data.clips.reading import ViewFrames, read_views
 from pks4_lightning.data.clips.sampling import CountedClipSampler, View, of_length
 from pks4_lightning.data.clips.transforms import (
-    NEVER,
     Augmentation,
     crop_clip,
     random_crop_box,

@@ -7,10 +7,11 @@ from functools import partial
 from pks4_lightning.batch import Stage
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.clips.flexible import StepScales
+from pks4_lightning.data.clips.mirrored_labels import flipped_labels, reversed_labels
 from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.sampling import CountedClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
-from pks4_lightning.data.clips.transforms import Augmentation, flipped_labels, reversed_labels
+from pks4_lightning.data.clips.transforms import Augmentation
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.dataset import VideoDataset

@@ -1,7 +1,7 @@
 """Jester, in the layout of its archives; flips swap the labels of mirrored gestures."""
 
 from pks4_lightning.data.annotations.layout import DataLayout
-from pks4_lightning.data.clips.transforms import flipped_labels
+from pks4_lightning.data.clips.mirrored_labels import flipped_labels
 
 # from jester-v1-labels.csv
 GESTURES = """Doing other things
