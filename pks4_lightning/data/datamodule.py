@@ -378,7 +378,8 @@ class VideoDataModule(LightningDataModule):
 
     @property
     def _rank(self) -> Rank:
-        return Rank.of(self.trainer)
+        trainer = self.trainer
+        return Rank() if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
     def _loader(self, stage: Stage) -> DataLoader[VideoBatch]:
         dataset = self.loaders.dataset(

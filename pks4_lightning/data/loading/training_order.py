@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from lightning.pytorch import Trainer
-
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.loading.sampler import VideoSampler
@@ -20,11 +18,6 @@ class Rank(NamedTuple):
 
     number: int = 0
     world_size: int = 1
-
-    @classmethod
-    def of(cls, trainer: Trainer | None) -> "Rank":
-        """Return the rank of this process; without a trainer it is the only one."""
-        return cls() if trainer is None else cls(trainer.global_rank, trainer.world_size)
 
 
 class TrainingOrder:
