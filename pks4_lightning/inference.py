@@ -33,6 +33,7 @@ from pks4_lightning.devices import find_device
 from pks4_lightning.hub.download import download, is_hub_id
 from pks4_lightning.models.pretrained import ClipInput
 from pks4_lightning.models.video_classifier import VideoClassifier
+from pks4_lightning.ranges import check_at_least
 from pks4_lightning.training.checkpoints.trained import read_trained, rebuild
 from pks4_lightning.training.scoring.accuracy import mean_over_views
 from pks4_lightning.training.scoring.predictions import Label, best_labels
@@ -216,8 +217,7 @@ class TrainedClassifier:
             ValueError: If a video cannot be read (its name is given), an array has no frames, or a
                 number is not positive.
         """
-        if num_best is not None:
-            _check_positive(num_best=num_best)
+        check_at_least(1, {"num_best": num_best})
         if not isinstance(videos, list | tuple):
             (best,) = self.predict(
                 [videos],
@@ -251,7 +251,7 @@ class TrainedClassifier:
             num_crops: Crops of each clip, likewise.
             batch_size: Clips per forward pass.
         """
-        _check_positive(batch_size=batch_size)
+        check_at_least(1, {"batch_size": batch_size})
         clips = self.preprocess(video, num_clips=num_clips, num_crops=num_crops)
         with self.autocast():
             parts = [self.classifier.clip_vectors(part).float() for part in clips.split(batch_size)]
@@ -341,10 +341,10 @@ class TrainedClassifier:
         batch_size: int,
     ) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Yield batches of views, and the index of the video that each view belongs to."""
-        _check_positive(batch_size=batch_size)
+        check_at_least(1, {"batch_size": batch_size})
         num_clips = self.num_clips if num_clips is None else num_clips
         num_crops = self.num_crops if num_crops is None else num_crops
-        _check_positive(num_clips=num_clips, num_crops=num_crops)
+        check_at_least(1, {"num_clips": num_clips, "num_crops": num_crops})
         num_views = num_clips * num_crops
         num_videos = max(1, batch_size // num_views)
         for start in range(0, len(videos), num_videos):
@@ -358,12 +358,6 @@ class TrainedClassifier:
         """Return the context in which the classifier computes in its ``dtype``."""
         enabled = self.dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled)
-
-
-def _check_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} is {number}; it must be at least 1.")
 
 
 def open_frames(video: VideoInput) -> FrameSource:

@@ -202,7 +202,7 @@ def test_a_given_resize_is_kept(trained, tmp_path):
             "Frames of 33 pixels .* any grid",
         ),
         (["--data.flexible.num_frames=[]"], "data.flexible.num_frames is "),
-        (["--model.classifier.grid_size=0"], r"grid_size \(0\) must be at least 1, 'own' for"),
+        (["--model.classifier.grid_size=0"], r"grid_size is 0; it must be at least 1, 'own' for"),
     ],
     ids=["patch", "grid", "grids", "empty", "zero"],
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from pks4_lightning.ranges import check_at_least
 from pks4_lightning.suggestions import did_you_mean
 
 __all__ = ["check_monitors", "check_options"]
@@ -40,9 +41,7 @@ def check_options(options: Any, callbacks: Sequence[Callback]) -> None:
             "that every run here needs; to measure speed, set --trainer.logger false "
             "--trainer.enable_checkpointing false --trainer.enable_progress_bar false."
         )
-    for name in _COUNTS:
-        if options.get(name) is not None and options[name] < 1:
-            raise ValueError(f"trainer.{name} is {options[name]}; it must be at least 1.")
+    check_at_least(1, {f"trainer.{name}": options.get(name) for name in _COUNTS})
     for callback in callbacks:
         name = type(callback).__name__
         if name in _UNFIT:

@@ -15,6 +15,7 @@ from pks4_lightning.experiments.plan import Arm, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import atomic_write
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["add_arguments", "run"]
 
@@ -57,9 +58,10 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: If a number is out of range, or the folder contains something else.
     """
-    for name, least in (("num_train", 2), ("num_val", 2), ("num_test", 2), ("jobs", 1)):
-        if getattr(arguments, name) < least:
-            raise ValueError(f"{name} ({getattr(arguments, name)}) must be at least {least}.")
+    check_at_least(
+        2, {f"--{name}": getattr(arguments, name) for name in ("num_train", "num_val", "num_test")}
+    )
+    check_at_least(1, {"--jobs": arguments.jobs})
     out = arguments.out
     data = generate_motion_dataset(
         out / "data",

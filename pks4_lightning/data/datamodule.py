@@ -23,7 +23,6 @@ from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.scales import ClipScales
 from pks4_lightning.data.clips.stage_samplers import stage_samplers
 from pks4_lightning.data.clips.transforms import Augmentation
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.quarantine import FailureCount
 from pks4_lightning.data.loading.stages import StageLoaders
 from pks4_lightning.data.loading.training_order import Rank, RepeatFrames, TrainingOrder
@@ -32,6 +31,7 @@ from pks4_lightning.data.splits import SplitVideos, stages_of
 from pks4_lightning.data.token_cache import TokenCache
 from pks4_lightning.data.video.frame_source import Resize
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["VideoDataModule"]
 
@@ -153,7 +153,7 @@ class VideoDataModule(LightningDataModule):
         test_sampler: ClipSampler | None = None,
     ) -> None:
         super().__init__()
-        check_counts(num_clips=num_clips, num_crops=num_crops)
+        check_at_least(1, {"data.num_clips": num_clips, "data.num_crops": num_crops})
         self._frames = FrameSettings(frame_size=frame_size, resize=resize, mean=mean, std=std)
         start = self._frames.completed(CLIP_INPUT)
         self.scales = ClipScales(

@@ -14,7 +14,6 @@ __all__ = [
     "begin_set",
     "finish_set",
     "make_videos",
-    "refuse_negative",
     "write_whole",
 ]
 
@@ -70,17 +69,6 @@ def make_videos(
     # spawn, because a forked child may inherit locks held by a decoder or by torch's threads
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, entries, chunksize=8)
-
-
-def refuse_negative(**numbers: int) -> None:
-    """Refuse negative numbers.
-
-    Raises:
-        ValueError: If a number is negative; the message has its name.
-    """
-    for name, value in numbers.items():
-        if value < 0:
-            raise ValueError(f"{name} ({value}) must be 0 or more.")
 
 
 def as_json(content: object) -> bytes:

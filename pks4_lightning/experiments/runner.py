@@ -12,6 +12,7 @@ from pks4_lightning.experiments.processes import Chain, Command, run_side_by_sid
 from pks4_lightning.experiments.results import Result, read_results, update_results
 from pks4_lightning.experiments.settings import config_hash
 from pks4_lightning.progress import time_left
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["RESULTS", "run_trials"]
 
@@ -40,8 +41,7 @@ def run_trials(
         ValueError: If ``jobs`` is less than 1, or the file has results of a row with other
             settings.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs ({jobs}) must be at least 1.")
+    check_at_least(1, {"jobs": jobs})
     path = out / RESULTS
     if path.is_file():
         _require_same_settings(trials, read_results(path))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
+from pks4_lightning.ranges import check_at_least
+
 __all__ = [
     "ClassRoute",
     "Network",
@@ -178,32 +180,31 @@ class PKS4Config:
 
     def _check_ranges(self) -> None:
         sizes = ("d_prior", "d_state", "d_conv", "expand")
-        for name in ("num_classes", "route_from", "insert_after", *sizes):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1.")
+        names = ("num_classes", "route_from", "insert_after", *sizes)
+        check_at_least(1, {name: getattr(self, name) for name in names})
         if self.dt_rank is not None and self.dt_rank < 1:
             raise ValueError(
-                f"dt_rank ({self.dt_rank}) must be at least 1, or null for width / 16."
+                f"dt_rank is {self.dt_rank}; it must be at least 1, or null for width / 16."
             )
         is_count = isinstance(self.grid_size, int) and self.grid_size >= 1
         if self.grid_size not in (None, "own") and not is_count:
             raise ValueError(
-                f"grid_size ({self.grid_size}) must be at least 1, 'own' for the backbone's grid, "
-                "or null for patches of the backbone's size."
+                f"grid_size is {self.grid_size}; it must be at least 1, 'own' for the backbone's "
+                "grid, or null for patches of the backbone's size."
             )
         if self.context_frames < 0 or self.context_frames % 2:
             raise ValueError(
-                f"context_frames ({self.context_frames}) must be even and not negative: half of "
-                f"the frames lie before a frame and half after it."
+                f"context_frames is {self.context_frames}; it must be even and not negative: "
+                "half of the frames lie before a frame and half after it."
             )
         if self.window_size < 1 or self.window_size % 2 == 0:
             raise ValueError(
-                f"window_size ({self.window_size}) must be odd and positive: the window is centred "
-                f"on a patch."
+                f"window_size is {self.window_size}; it must be odd and positive: the window is "
+                "centred on a patch."
             )
         if not 0 < self.dt_min <= self.dt_max:
             raise ValueError(
-                f"dt_min ({self.dt_min}) must be positive and at most dt_max ({self.dt_max})."
+                f"dt_min is {self.dt_min}; it must be above 0 and at most dt_max ({self.dt_max})."
             )
 
     def _check_methods(self) -> None:

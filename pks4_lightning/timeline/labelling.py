@@ -23,7 +23,13 @@ from pks4_lightning.timeline.formats import SUBTITLES, Format, Labelled, write_s
 from pks4_lightning.timeline.overlay import Caption, write_overlay
 from pks4_lightning.timeline.result_folder import ResultFolder
 from pks4_lightning.timeline.row_file import RowFile
-from pks4_lightning.timeline.segments import Moments, Segment, find_moments, find_segments
+from pks4_lightning.timeline.segments import (
+    MARGIN,
+    Moments,
+    Segment,
+    find_moments,
+    find_segments,
+)
 from pks4_lightning.timeline.window_pass import compute_windows
 from pks4_lightning.timeline.windows import plan_windows
 from pks4_lightning.training.scoring.predictions import best_labels
@@ -46,7 +52,7 @@ def find_timeline(
     *,
     window: float,
     stride: float,
-    margin: float = 0.1,
+    margin: float = MARGIN,
     batch_size: int = 16,
     show: bool = False,
 ) -> FoundTimeline:

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Moments", "Segment", "find_moments", "find_segments"]
+from pks4_lightning.ranges import check_at_least
+
+__all__ = ["MARGIN", "Moments", "Segment", "check_margin", "find_moments", "find_segments"]
+
+MARGIN = 0.1
+"""How much higher another class must score to become the label, by default."""
 
 # starts and ends are sums of strides, with rounding errors
 _TOLERANCE = 1e-6
@@ -82,7 +87,19 @@ def find_moments(
     return Moments(edges, np.stack(means))
 
 
-def find_segments(moments: Moments, *, margin: float = 0.1) -> list[Segment]:
+def check_margin(margin: float) -> None:
+    """Check how much higher another class must score to become the label.
+
+    Args:
+        margin: A difference of scores.
+
+    Raises:
+        ValueError: If it is negative.
+    """
+    check_at_least(0, {"margin": margin})
+
+
+def find_segments(moments: Moments, *, margin: float = MARGIN) -> list[Segment]:
     """Merge moments into segments, with hysteresis.
 
     The label of a moment is that of the preceding one unless another class scores more than
@@ -98,8 +115,7 @@ def find_segments(moments: Moments, *, margin: float = 0.1) -> list[Segment]:
     Raises:
         ValueError: If ``margin`` is negative.
     """
-    if not margin >= 0:
-        raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
+    check_margin(margin)
     labels: list[int] = []
     for row in moments.scores:
         best = int(row.argmax())

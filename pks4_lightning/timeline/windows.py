@@ -110,7 +110,7 @@ def check_window(**seconds: float) -> None:
     """Check lengths of time.
 
     Args:
-        seconds: Lengths in seconds, by the names of the options.
+        seconds: Lengths in seconds, by name.
 
     Raises:
         ValueError: If one is not positive, or is less than a millisecond, to which times in the
@@ -118,9 +118,9 @@ def check_window(**seconds: float) -> None:
     """
     for name, value in seconds.items():
         if not 0 < value < math.inf:
-            raise ValueError(f"--{name} is {value:g}; it must be a positive number of seconds.")
+            raise ValueError(f"{name} is {value:g}; it must be a positive number of seconds.")
         if value < _SHORTEST:
-            raise ValueError(f"--{name} is {value:g}; it must be at least {_SHORTEST:g} seconds.")
+            raise ValueError(f"{name} is {value:g}; it must be at least {_SHORTEST:g} seconds.")
 
 
 def window_clips(
@@ -154,6 +154,6 @@ def _check_length(video: FrameSource, window: float) -> None:
     frame_seconds = video.duration / video.num_frames
     if window < frame_seconds - _TOLERANCE:
         raise ValueError(
-            f"--window is {window:g} s, but a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
+            f"window is {window:g} s, but a frame of '{video.name}' lasts {frame_seconds:.3g} s: "
             "a window must be at least one frame long."
         )

@@ -1,4 +1,5 @@
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -314,6 +315,8 @@ def test_more_frames_than_memory_allows_is_refused_before_anything_is_read():
     [
         ({"num_frames": 0}, "data.num_frames is 0; it must be at least 1"),
         ({"num_workers": -1}, "data.num_workers is -1; it must be at least 0"),
+        ({"worker_timeout": math.nan}, "data.worker_timeout is nan; it must be at least 0"),
+        ({"max_bad_fraction": math.nan}, "data.max_bad_fraction is nan; it must be at least 0"),
         ({"test_batch_size": 0}, "data.test_batch_size is 0"),
         ({"resize": 30}, "data.resize is 30, smaller than data.frame_size 32"),
         ({"resize": (64, 20)}, r"data.resize is \(64, 20\), smaller"),

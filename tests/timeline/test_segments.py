@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -81,8 +82,9 @@ def test_gaps_between_and_after_windows_belong_to_the_window_before_them():
 
 
 def test_a_negative_margin_is_refused():
-    with pytest.raises(ValueError, match="--margin is -1"):
-        find_segments(find_moments(SPANS, scores(*[0.5] * 6)), margin=-1.0)
+    for margin in (-1.0, math.nan):
+        with pytest.raises(ValueError, match=f"^margin is {margin}; it must be at least 0"):
+            find_segments(find_moments(SPANS, scores(*[0.5] * 6)), margin=margin)
 
 
 def test_tables_and_json_give_times_back():

@@ -52,7 +52,7 @@ def test_frames_are_those_that_are_asked_for_by_number(video):
 
 @pytest.mark.parametrize(
     ("window", "stride", "reason"),
-    [(0.0, 1.0, "--window is 0"), (1.0, -1.0, "--stride is -1"), (0.01, 1.0, "at least one frame")],
+    [(0.0, 1.0, "^window is 0"), (1.0, -1.0, "^stride is -1"), (0.01, 1.0, "at least one frame")],
 )
 def test_invalid_windows_are_refused_with_their_value(video, window, stride, reason):
     with pytest.raises(ValueError, match=reason):

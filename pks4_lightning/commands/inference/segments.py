@@ -12,6 +12,7 @@ from pks4_lightning.timeline.formats import Labelled
 from pks4_lightning.timeline.labelling import VideoLabeller
 from pks4_lightning.timeline.overlay import check_overlay
 from pks4_lightning.timeline.result_folder import ResultFolder
+from pks4_lightning.timeline.segments import MARGIN, check_margin
 from pks4_lightning.timeline.windows import check_window
 
 __all__ = ["WINDOW_OPTIONS", "run_windows"]
@@ -37,10 +38,9 @@ def run_windows(arguments: argparse.Namespace) -> None:
     checkpoint = _checkpoint(arguments.settings)
     window = arguments.window
     stride = window / 2 if arguments.stride is None else arguments.stride
-    margin = 0.1 if arguments.margin is None else arguments.margin
+    margin = MARGIN if arguments.margin is None else arguments.margin
     check_window(window=window, stride=stride)
-    if not margin >= 0:
-        raise ValueError(f"--margin is {margin:g}; it must be 0 or more.")
+    check_margin(margin)
     if not arguments.videos:
         raise ValueError(
             "`pks4 predict --window` labels the videos that follow it, and there is none: name a "

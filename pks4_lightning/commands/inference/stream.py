@@ -16,6 +16,7 @@ import numpy as np
 
 from pks4_lightning.files import check_writable
 from pks4_lightning.inference import load
+from pks4_lightning.ranges import check_at_least
 from pks4_lightning.timeline.follow import Answer, Follower, Mode, follower
 from pks4_lightning.timeline.overlay import check_overlay, write_overlay
 from pks4_lightning.timeline.pacing import Tick, as_live, at_rate, latest_at_rate
@@ -93,9 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--rate is {arguments.rate:g}; it must be above 0 and at most {_HIGHEST_RATE} frames "
             "per second."
         )
-    for name in ("every", "num_best"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name} is {getattr(arguments, name)}; it must be at least 1.")
+    check_at_least(1, {"--every": arguments.every, "--num_best": arguments.num_best})
     if arguments.out is not None:
         _check_out(arguments.out)
     if arguments.overlay is not None:

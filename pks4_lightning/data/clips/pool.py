@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pks4_lightning.data.clips.sampling import spread_frames
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.video.frame_source import FrameSource, Resize
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["ClipPool", "PooledFrames"]
 
@@ -32,8 +32,8 @@ class ClipPool:
     num_views: int | None = None
 
     def __post_init__(self) -> None:
-        given = {"pool.num_frames": self.num_frames, "pool.num_views": self.num_views}
-        check_counts(**{name: count for name, count in given.items() if count is not None})
+        numbers = {"num_frames": self.num_frames, "num_views": self.num_views}
+        check_at_least(1, {f"data.pool.{name}": number for name, number in numbers.items()})
 
 
 class PooledFrames(FrameSource):

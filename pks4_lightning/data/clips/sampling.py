@@ -20,6 +20,7 @@ import torch
 from pks4_lightning.data.seeding import generator, stable_seed
 from pks4_lightning.data.video.frame_source import FrameSource
 from pks4_lightning.data.video.pytorchvideo_compat import ClipInfo, ClipInfoList, ClipSampler
+from pks4_lightning.ranges import check_at_least
 
 __all__ = [
     "CentredSegmentClipSampler",
@@ -57,13 +58,9 @@ class CountedClipSampler(ClipSampler):
     def __init__(self, num_frames: int, *, num_clips: int = 1, num_crops: int = 1) -> None:
         # the interface requires a duration; ours is that of the video
         super().__init__(Fraction(0))
-        for name, value in (
-            ("num_frames", num_frames),
-            ("num_clips", num_clips),
-            ("num_crops", num_crops),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1.")
+        check_at_least(
+            1, {"num_frames": num_frames, "num_clips": num_clips, "num_crops": num_crops}
+        )
         self.num_frames = num_frames
         self.num_clips = num_clips
         self.num_crops = num_crops

@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass, replace
 
 from pks4_lightning.data.clips.flexible import FlexibleScales, ScaleDraws, scaled_resize
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.video.frame_source import Resize
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["ClipScales"]
 
@@ -39,7 +39,8 @@ class ClipScales:
     grid_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_counts(num_frames=self.num_frames, frame_size=self.frame_size)
+        sizes = {"data.num_frames": self.num_frames, "data.frame_size": self.frame_size}
+        check_at_least(1, sizes)
         smallest = self.resize if isinstance(self.resize, int) else min(self.resize)
         if smallest < self.frame_size:
             raise ValueError(

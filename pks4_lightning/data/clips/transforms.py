@@ -14,6 +14,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from pks4_lightning.ranges import check_at_least
+
 __all__ = [
     "Augmentation",
     "CropBox",
@@ -82,11 +84,8 @@ class Augmentation:
                     f"augmentation.{name} is {low} to {high}; it must be an increasing range above "
                     f"0{f' and up to {most:g}' if most < math.inf else ''}."
                 )
-        if self.randaugment_num_ops < 0 or self.randaugment_std < 0:
-            raise ValueError(
-                "augmentation.randaugment_num_ops and randaugment_std must not be negative, got "
-                f"{self.randaugment_num_ops} and {self.randaugment_std}."
-            )
+        names = ("randaugment_num_ops", "randaugment_std")
+        check_at_least(0, {f"augmentation.{name}": getattr(self, name) for name in names})
         if not 0 <= self.randaugment_magnitude <= 10:
             raise ValueError(
                 f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}; "

@@ -22,6 +22,7 @@ from pks4_lightning.data.inspection.probe import READER_VERSION, FileRecord, pro
 from pks4_lightning.files import atomic_write
 from pks4_lightning.locks import hold_lock
 from pks4_lightning.progress import track
+from pks4_lightning.ranges import check_at_least, check_positive
 
 __all__ = ["index_files", "probe_all"]
 
@@ -69,9 +70,8 @@ def index_files(
     wanted = sorted(set(paths))
     if not wanted:
         raise ValueError(f"There are no videos below '{root}'; check data.root.")
-    for name, value in (("num_workers", num_workers), ("timeout", timeout)):
-        if value <= 0:
-            raise ValueError(f"{name} is {value}; it must be more than 0.")
+    check_at_least(1, {"num_workers": num_workers})
+    check_positive({"timeout": timeout})
     refusal = BlockingIOError(
         f"Another pks4 data index is writing '{manifest}'; wait for it or stop it."
     )

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.manifest import KnownFiles, relative_path
 from pks4_lightning.data.inspection.probe import FileRecord
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["FailureCount", "apply_manifest", "manifest_paths"]
 
@@ -73,7 +73,7 @@ class FailureCount:
     """
 
     def __init__(self, max_bad_fraction: float) -> None:
-        check_counts(0, max_bad_fraction=max_bad_fraction)
+        check_at_least(0, {"data.max_bad_fraction": max_bad_fraction})
         self.max_bad_fraction = max_bad_fraction
         self.reasons: list[str] = []
         """One sentence per file, in the order in which they failed."""

@@ -10,6 +10,7 @@ from torch.utils.data import BatchSampler, Sampler
 
 from pks4_lightning.data.clips.flexible import Scale, StepScales
 from pks4_lightning.data.seeding import generator
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["TokenBudget", "VideoRequest", "VideoSampler"]
 
@@ -69,8 +70,7 @@ class VideoSampler(Sampler[VideoRequest]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if num_videos < 1:
-            raise ValueError(f"num_videos is {num_videos}; it must be at least 1.")
+        check_at_least(1, {"num_videos": num_videos})
         self.num_videos = num_videos
         self.num_repeats = num_repeats
         self.share_frames = share_frames

@@ -12,7 +12,6 @@ from pks4_lightning.data.clips.pool import ClipPool
 from pks4_lightning.data.clips.sampling import CountedClipSampler
 from pks4_lightning.data.clips.scales import ClipScales
 from pks4_lightning.data.clips.transforms import Augmentation
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.inspection.manifest import KnownFiles
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.loading.loader import PREFETCHED_BATCHES, VideoLoader, video_loader
@@ -27,6 +26,7 @@ from pks4_lightning.data.loading.token_store import TokenStore
 from pks4_lightning.data.loading.training_order import Rank, TrainingOrder
 from pks4_lightning.data.loading.worker_activity import OpenFiles
 from pks4_lightning.data.video.pytorchvideo_compat import ClipSampler
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["StageLoaders"]
 
@@ -57,8 +57,9 @@ class StageLoaders:
     worker_timeout: float
 
     def __post_init__(self) -> None:
-        check_counts(test_batch_size=self.test_batch_size)
-        check_counts(0, num_workers=self.num_workers, worker_timeout=self.worker_timeout)
+        check_at_least(1, {"data.test_batch_size": self.test_batch_size})
+        waiting = {"data.num_workers": self.num_workers, "data.worker_timeout": self.worker_timeout}
+        check_at_least(0, waiting)
 
     def dataset(
         self,

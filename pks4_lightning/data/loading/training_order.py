@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pks4_lightning.data.annotations.reading import VideoList
-from pks4_lightning.data.counts import check_counts
 from pks4_lightning.data.loading.sampler import VideoSampler
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["Rank", "RepeatFrames", "TrainingOrder"]
 
@@ -44,7 +44,7 @@ class TrainingOrder:
         balanced: bool,
         seed: int,
     ) -> None:
-        check_counts(batch_size=batch_size, num_repeats=num_repeats)
+        check_at_least(1, {"data.batch_size": batch_size, "data.num_repeats": num_repeats})
         self.batch_size = batch_size
         self.num_repeats = num_repeats
         self.repeat_frames = repeat_frames

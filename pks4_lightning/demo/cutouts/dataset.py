@@ -21,12 +21,12 @@ from pks4_lightning.demo.generated_set import (
     begin_set,
     finish_set,
     make_videos,
-    refuse_negative,
     write_whole,
 )
 from pks4_lightning.demo.motion.clips import encode_webm, random_stream
 from pks4_lightning.files import write_csv
 from pks4_lightning.progress import track
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["generate_cutout_dataset"]
 
@@ -87,7 +87,8 @@ def generate_cutout_dataset(
         ValueError: If the sources are too few for two splits or one of them is damaged, the folder
             holds another dataset or other files, or a number is out of range.
     """
-    refuse_negative(num_train=num_train, num_test=num_test, seed=seed, num_workers=num_workers)
+    numbers = {"num_train": num_train, "num_test": num_test}
+    check_at_least(0, {**numbers, "seed": seed, "num_workers": num_workers})
     found = find_sources(sources, num_frames=settings.num_frames)
     recipe = {
         "cutouts": _FORMAT_VERSION,

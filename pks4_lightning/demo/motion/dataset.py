@@ -22,7 +22,6 @@ from pks4_lightning.demo.generated_set import (
     begin_set,
     finish_set,
     make_videos,
-    refuse_negative,
     write_whole,
 )
 from pks4_lightning.demo.motion.clips import (
@@ -35,6 +34,7 @@ from pks4_lightning.demo.motion.clips import (
 )
 from pks4_lightning.demo.motion.settings import MotionSettings
 from pks4_lightning.progress import track
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["generate_motion_dataset"]
 
@@ -88,9 +88,8 @@ def generate_motion_dataset(
         ValueError: If the folder holds another dataset or other files, or a number is out of range.
     """
     folder, settings = Path(folder), settings or MotionSettings()
-    refuse_negative(
-        num_train=num_train, num_val=num_val, num_test=num_test, seed=seed, num_workers=num_workers
-    )
+    counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+    check_at_least(0, {**counts, "seed": seed, "num_workers": num_workers})
     numbers = {"train": num_train, "validation": num_val, "test": num_test}
     recipe = {
         "format": _FORMAT_VERSION,

@@ -20,6 +20,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from pks4_lightning.ranges import check_positive
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.task_callback import TaskCallback
 
@@ -45,8 +46,7 @@ class Watchdog(TaskCallback):
     """
 
     def __init__(self, timeout: float | None = 900.0) -> None:
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"watchdog.timeout is {timeout:g} seconds; it must be positive.")
+        check_positive({"watchdog.timeout": timeout})
         self.timeout = timeout
         self._beats = 0
         self._finished = threading.Event()

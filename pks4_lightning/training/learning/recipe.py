@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pks4_lightning.ranges import check_at_least, check_positive
+
 __all__ = ["Recipe", "lr_factor"]
 
 
@@ -82,36 +84,31 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        positive = {"base_lr": self.base_lr, "eps": self.eps, "layer_decay": self.layer_decay}
-        for name, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"recipe.{name} must be positive, got {value}.")
+        check_positive(self._named("base_lr", "eps", "layer_decay"))
         not_negative = (
             *("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha"),
             *("prefix_loss", "tower_rate"),
         )
-        for name in not_negative:
-            if getattr(self, name) < 0:
-                raise ValueError(f"recipe.{name} must not be negative, got {getattr(self, name)}.")
+        check_at_least(0, self._named(*not_negative))
         for name in ("label_smoothing", "mix_prob", "cutmix_prob"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"recipe.{name} must lie between 0 and 1, got {getattr(self, name)}."
-                )
-        if isinstance(self.class_weights, list) and not all(w >= 0 for w in self.class_weights):
-            raise ValueError(
-                f"recipe.class_weights must not be negative, got {min(self.class_weights)}."
-            )
+                raise ValueError(f"recipe.{name} is {getattr(self, name)}; it must be from 0 to 1.")
+        if isinstance(self.class_weights, list):
+            weights = enumerate(self.class_weights)
+            check_at_least(0, {f"recipe.class_weights[{k}]": weight for k, weight in weights})
         if self.layer_decay > 1:
-            raise ValueError(f"recipe.layer_decay must be at most 1, got {self.layer_decay}.")
+            raise ValueError(f"recipe.layer_decay is {self.layer_decay}; it must be at most 1.")
         if self.min_lr > self.base_lr:
             raise ValueError(
-                f"recipe.min_lr ({self.min_lr}) must not exceed recipe.base_lr ({self.base_lr})."
+                f"recipe.min_lr is {self.min_lr}; it must be at most recipe.base_lr "
+                f"({self.base_lr})."
             )
-        for name in ("reference_batch", "clips_per_pass"):
-            count = getattr(self, name)
-            if isinstance(count, int) and count < 1:
-                raise ValueError(f"recipe.{name} must be at least 1 or null, got {count}.")
+        check_at_least(1, self._named("reference_batch"))
+        if not isinstance(self.clips_per_pass, str):
+            check_at_least(1, self._named("clips_per_pass"))
+
+    def _named(self, *names: str) -> dict[str, float | None]:
+        return {f"recipe.{name}": getattr(self, name) for name in names}
 
 
 def lr_factor(step: int, *, total_steps: int, warmup_steps: int, floor: float) -> float:

@@ -185,9 +185,9 @@ def test_every_video_once_and_failures_are_listed(checkpoint, clip, motion_set, 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (["--window", "0"], "--window is 0; it must be a positive number of seconds"),
-        (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
-        (["--kind", "frame", "--window", "0.01"], "--window is 0.01 s, but a frame of '"),
+        (["--window", "0"], "window is 0; it must be a positive number of seconds"),
+        (["--window", "0.01"], "window is 0.01 s, but a frame of '"),
+        (["--kind", "frame", "--window", "0.01"], "window is 0.01 s, but a frame of '"),
         (
             ["--kind", "patch", "--stride", "1"],
             "--stride applies to windows only; the rows of --kind patch",

@@ -14,6 +14,7 @@ import pks4_lightning
 from pks4_lightning.__main__ import main
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.locks import hold_folder
+from pks4_lightning.timeline.segments import MARGIN
 from tests.helpers.killed import kill_within
 from tests.helpers.media import Clip, write_clip
 
@@ -156,12 +157,12 @@ def test_segments_are_continued_with_the_same_settings_alone(checkpoint, clip, t
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (["--window", "0"], "--window is 0; it must be a positive number of seconds"),
-        (["--window", "nan"], "--window is nan; it must be a positive"),
-        (["--window", "0.01"], "--window is 0.01 s, but a frame of '"),
-        (["--window", "1", "--stride", "-1"], "--stride is -1"),
-        (["--window", "1", "--stride", "1e-6"], "--stride is 1e-06; it must be at least 0.001"),
-        (["--window", "1", "--margin", "-1"], "--margin is -1"),
+        (["--window", "0"], "window is 0; it must be a positive number of seconds"),
+        (["--window", "nan"], "window is nan; it must be a positive"),
+        (["--window", "0.01"], "window is 0.01 s, but a frame of '"),
+        (["--window", "1", "--stride", "-1"], "stride is -1"),
+        (["--window", "1", "--stride", "1e-6"], "stride is 1e-06; it must be at least 0.001"),
+        (["--window", "1", "--margin", "-1"], "margin is -1"),
         (["--stride", "1"], "--stride applies to long videos only: add --window"),
         (["--overlay", "x.mp4"], "--overlay applies to long videos only: add --window"),
         (["--format", "srt"], "--format srt writes subtitles, which need --window"),
@@ -285,3 +286,10 @@ def test_a_video_that_cannot_be_read_has_no_overlay(checkpoint, clip, tmp_path, 
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     assert predict(checkpoint, tmp_path / "bad.mp4", *given, *overlay) == 1
     assert f"{tmp_path}/bad.mp4" in sentence(capfd)
+
+
+def test_the_help_states_the_default_margin(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"scores this much higher; default: {MARGIN}" in words

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -90,7 +92,14 @@ def test_fine_patterns_do_not_alias():
         ({"scale": (0.0, 1.0)}, "augmentation.scale is 0.0 to 1.0"),
         ({"ratio": (2.0, 1.0)}, "augmentation.ratio is 2.0 to 1.0"),
         ({"randaugment_magnitude": 11.0}, "augmentation.randaugment_magnitude is 11"),
-        ({"randaugment_num_ops": -1}, "must not be negative, got -1"),
+        (
+            {"randaugment_num_ops": -1},
+            "augmentation.randaugment_num_ops is -1; it must be at least 0",
+        ),
+        (
+            {"randaugment_std": math.nan},
+            "augmentation.randaugment_std is nan; it must be at least 0",
+        ),
     ],
 )
 def test_impossible_settings_are_named(options, message):

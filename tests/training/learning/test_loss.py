@@ -24,7 +24,9 @@ def test_weights_may_be_given_or_not():
 def test_weights_that_are_not_one_per_class_are_refused():
     with pytest.raises(ValueError, match="has 2 weights for 4 classes: give one per class"):
         class_weights([1.0, 2.0], LABELS, num_classes=4)
-    with pytest.raises(ValueError, match=r"recipe.class_weights must not be negative, got -2"):
+    with pytest.raises(
+        ValueError, match=r"recipe.class_weights\[1\] is -2.0; it must be at least 0"
+    ):
         Recipe(class_weights=[1.0, -2.0])
 
 

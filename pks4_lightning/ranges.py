@@ -1,0 +1,34 @@
+"""Refuse numbers that are out of range."""
+
+from collections.abc import Mapping
+
+__all__ = ["check_at_least", "check_positive"]
+
+
+def check_at_least(least: int, numbers: Mapping[str, float | None]) -> None:
+    """Refuse numbers below a minimum, and NaN.
+
+    Args:
+        least: The minimum.
+        numbers: By the names that their user knows, such as ``data.num_clips``. ``None`` is none.
+
+    Raises:
+        ValueError: If a number is smaller, or NaN.
+    """
+    for name, number in numbers.items():
+        if number is not None and not number >= least:
+            raise ValueError(f"{name} is {number}; it must be at least {least}.")
+
+
+def check_positive(numbers: Mapping[str, float | None]) -> None:
+    """Refuse zero, negative numbers and NaN.
+
+    Args:
+        numbers: As in :func:`check_at_least`.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise ValueError(f"{name} is {number}; it must be above 0.")
