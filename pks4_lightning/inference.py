@@ -17,9 +17,10 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from pks4_lightning.data.clips.normalisation import Normalisation
 from pks4_lightning.data.clips.reading import read_views
 from pks4_lightning.data.clips.sampling import View
 from pks4_lightning.data.clips.stage_samplers import stage_samplers
@@ -229,8 +230,7 @@ class TrainedClassifier:
             return best
         answers: list[list[Label]] = []
         for clips, video_index in self._batches(videos, num_clips, num_crops, batch_size):
-            logits = torch.cat([self.logits(part) for part in clips.split(batch_size)])
-            scores = mean_over_views(logits.cpu().softmax(-1).numpy(), video_index).scores
+            scores = self.scores(clips, video_index, batch_size=batch_size)
             answers += best_labels(scores, self.label_names, num_best=num_best)
         return answers
 
@@ -319,9 +319,31 @@ class TrainedClassifier:
         Args:
             pixels: RGB.
         """
-        video = pixels.to(self.device).float() / 255
-        mean, std = (video.new_tensor(x).view(3, 1, 1, 1) for x in (self.clip.mean, self.clip.std))
-        return (video - mean) / std
+        mean, std = ((r, g, b) for r, g, b in (self.clip.mean, self.clip.std))
+        return Normalisation(mean, std).normalise(pixels.to(self.device).float() / 255)
+
+    def scores(
+        self,
+        clips: Float[Tensor, "B 3 T S S"],
+        video_index: Int[np.ndarray, " B"] | None = None,
+        *,
+        batch_size: int = 16,
+    ) -> Float[np.ndarray, "N K"]:
+        """Return the scores of videos: the mean softmax over the views of each.
+
+        Args:
+            clips: Views, from :meth:`preprocess`.
+            video_index: Index of the video that each view belongs to. ``None``: all belong to one.
+            batch_size: Clips per forward pass.
+
+        Raises:
+            ValueError: If ``batch_size`` is not positive.
+        """
+        check_at_least(1, {"batch_size": batch_size})
+        if video_index is None:
+            video_index = np.zeros(len(clips), dtype=int)
+        logits = torch.cat([self.logits(part) for part in clips.split(batch_size)])
+        return mean_over_views(logits.cpu().softmax(-1).numpy(), video_index).scores
 
     @torch.inference_mode()
     def logits(self, clips: Float[Tensor, "B 3 T S S"]) -> Float[Tensor, "B K"]:

@@ -124,8 +124,7 @@ def examine(model: TrainedClassifier, path: str, name: str) -> Answer:
     if video.num_frames < 2:
         raise ValueError(f"'{name}' holds a single image: a video has at least two frames.")
     clips = model.normalise(torch.stack([pixels for _, pixels in views]))
-    logits = torch.cat([model.logits(part) for part in clips.split(_BATCH_SIZE)])
-    scores = logits.softmax(-1).mean(0, keepdim=True).cpu().numpy()
+    scores = model.scores(clips, batch_size=_BATCH_SIZE)
     return Answer(
         duration=video.duration,
         num_frames=video.num_frames,

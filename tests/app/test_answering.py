@@ -98,6 +98,7 @@ def test_views_are_shown_up_to_six(model, clip, monkeypatch):
     assert answer.num_views == 12
     names = [view.name for view in answer.views]
     assert names == [f"Clip {k}, crop {c} of 3" for k in (1, 2) for c in (1, 2, 3)]
+    assert answer.best == model.predict(clip), "averaged by the same function"
     html = seen_html(answer)
     assert all(name in html for name in names)
     assert "The average includes 6 more." in html
