@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import Namespace
 from lightning import __version__ as lightning_version
@@ -28,11 +27,11 @@ from pks4_lightning.cli.frame_settings import fill_in_frames
 from pks4_lightning.cli.parser import OneSentenceParser
 from pks4_lightning.cli.settings import add_settings, saved_settings
 from pks4_lightning.cli.trainer_options import check_monitors, check_options
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.data.clips.flexible import scaled_resize
 from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.files import check_writable, remove_leftovers
 from pks4_lightning.locks import hold_lock
-from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.pretrained import find_export
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.training.callbacks.failure_record import FailureRecord
@@ -217,9 +216,8 @@ class PKS4CLI(LightningCLI):
                 f"{folder} already holds a run: continue it with --ckpt_path last, or train into "
                 "another folder with --trainer.default_root_dir."
             )
-        architecture = resolve_backbone_config(self.model.config)
-        with torch.device("meta"):  # checks that the model can be built, without memory or weights
-            classifier = build_classifier(architecture, load_weights=False)
+        # checks that the backbone is there and the model can be built, without memory or weights
+        classifier = meta_classifier(resolve_backbone_config(self.model.config))
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
         found = self.trainer.checkpoint_callbacks if keeps else []
         savers = [each for each in found if isinstance(each, ModelCheckpoint)]

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.data.loading.dataset import VideoDataset
 from pks4_lightning.data.video.errors import VideoDecodeError
 from pks4_lightning.experiments.evaluation import Stopwatch, build, quiet
@@ -160,7 +160,7 @@ def _look_at(checkpoint: str, settings: list[str]) -> _Subject:
         data.setup("test")
         cli.model.check_labels(data)
     assert config.backbone_config is not None, "a checkpoint stores the whole architecture"
-    grid_size = describe(config).grid_size
+    grid_size = meta_classifier(config).grid_size
     return _Subject(
         path=str(cli.config["test"].ckpt_path),
         config=config,
@@ -215,7 +215,7 @@ def _evaluate(subjects: Sequence[_Subject], grid: Grid, results: Results) -> Non
         for subject in subjects
         if results.find(subject.path, *scale) is None
     ]
-    models = {subject.path: describe(subject.config) for subject in subjects}
+    models = {subject.path: meta_classifier(subject.config) for subject in subjects}
     costs = []
     for subject, num_frames, resolution in left:
         size = size_used(resolution, unit=subject.unit)

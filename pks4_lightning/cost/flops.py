@@ -58,7 +58,7 @@ def count_flops(
     """Count the operations of each part in the forward pass of one clip.
 
     Args:
-        classifier: On the meta device (:func:`~pks4_lightning.cost.parameters.describe`).
+        classifier: On the meta device (:func:`~pks4_lightning.cost.meta.meta_classifier`).
         num_frames: Frames of the clip.
         frame_size: Side of a frame in pixels, a multiple of the patch size.
 

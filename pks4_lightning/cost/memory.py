@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.towers.dino import coordinates_uncached
@@ -107,7 +107,7 @@ def _without_content(
     config: PKS4Config, clips: ClipBatch, precision: Precision, trains: str
 ) -> Iterator[TrainingStep]:
     """Prepare a step on fake tensors on the CPU device, for which autocast is defined."""
-    classifier = describe(config, trains).to(precision.weights)
+    classifier = meta_classifier(config, trains).to(precision.weights)
     with FakeTensorMode(allow_non_fake_inputs=True), coordinates_uncached():
         yield TrainingStep(classifier.to_empty(device="cpu"), clips, precision)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pks4_lightning.cost.flops import Flops, count_flops, total_flops
 from pks4_lightning.cost.memory import peak_of_step, saved_for_backward
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_compute import training_eflops
 from pks4_lightning.cost.training_step import ClipBatch, Precision
@@ -53,7 +54,7 @@ def cost_report(settings: CostSettings, *, measured: bool = False) -> dict[str, 
         FileNotFoundError: If the backbone's architecture cannot be found.
         ValueError: If the configuration does not fit its backbone.
     """
-    classifier, clips = describe(settings.classifier, settings.trains), settings.clips
+    classifier, clips = meta_classifier(settings.classifier, settings.trains), settings.clips
     by_part = count_parameters(classifier)
     flops = count_flops(classifier, num_frames=clips.num_frames, frame_size=clips.frame_size)
     per_view = _conventions(total_flops(flops))

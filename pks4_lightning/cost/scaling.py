@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pks4_lightning.cost.flops import Flops, count_flops, total_flops
-from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.config import PKS4Config
 
@@ -56,7 +56,7 @@ def scale_num_frames(
         frame_size: Side of a frame in pixels.
         lengths: Frames per clip.
     """
-    classifier = _described(config)
+    classifier = _of_pks4(config)
     for num_frames in lengths:
         yield _count(classifier, num_frames, frame_size)
 
@@ -68,7 +68,7 @@ def scale_frame_size(config: PKS4Config, *, num_frames: int) -> Iterator[Scaling
         config: The classifier. Sizes that its patches do not cover are rounded to the nearest.
         num_frames: Frames per clip.
     """
-    classifier = _described(config)
+    classifier = _of_pks4(config)
     unit = classifier.grid_size or classifier.own_patch_size
     for size in _FRAME_SIZES:
         yield _count(classifier, num_frames, round(size / unit) * unit)
@@ -91,8 +91,8 @@ def crossover(point: ScalingPoint) -> float:
     return (point.scanner / point.num_frames - per_frame) / slope + point.num_frames
 
 
-def _described(config: PKS4Config) -> PKS4Classifier:
-    classifier = describe(config)
+def _of_pks4(config: PKS4Config) -> PKS4Classifier:
+    classifier = meta_classifier(config)
     if not isinstance(classifier, PKS4Classifier):
         raise ValueError(
             f"--scaling is available for PKS⁴ in an image transformer only, not for "

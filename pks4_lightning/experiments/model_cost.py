@@ -5,7 +5,8 @@ import json
 
 from pks4_lightning.cli.settings import Settings
 from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import without_weights
 
@@ -41,6 +42,6 @@ def model_cost(settings: Settings) -> tuple[int, float]:
 
 @functools.cache
 def _count(classifier: str, num_frames: int, frame_size: int) -> tuple[int, float]:
-    model = describe(PKS4Config(**json.loads(classifier)))
+    model = meta_classifier(PKS4Config(**json.loads(classifier)))
     flops = total_flops(count_flops(model, num_frames=num_frames, frame_size=frame_size))
     return sum(count_parameters(model).values()), round(flops.paper / 1e9, 4)

@@ -11,7 +11,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.suggestions import did_you_mean_path
 from pks4_lightning.training.checkpoints.trained import Trained
 from pks4_lightning.version import __version__
@@ -191,7 +192,7 @@ asks for other views: {frames}, scaled to {scale} pixels, crops of {clip.frame_s
 
 
 def _cost(trained: Trained) -> str:
-    classifier = describe(trained.config)
+    classifier = meta_classifier(trained.config)
     counted = count_parameters(classifier)
     flops = total_flops(
         count_flops(

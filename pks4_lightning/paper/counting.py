@@ -12,7 +12,8 @@ from typing import Any
 
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import peak_of_step, saved_for_backward
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.training_step import ClipBatch, Precision
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.paper.tables import Counting
@@ -75,7 +76,7 @@ def peak_of(settings: Mapping[str, Any]) -> int:
 
 @functools.cache
 def _counts(classifier_settings: str, num_frames: int, frame_size: int) -> Counts:
-    classifier = describe(PKS4Config(**json.loads(classifier_settings)))
+    classifier = meta_classifier(PKS4Config(**json.loads(classifier_settings)))
     flops = count_flops(classifier, num_frames=num_frames, frame_size=frame_size)
     whole = total_flops(flops)
     operations: dict[Counting, int] = {

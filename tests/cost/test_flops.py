@@ -3,7 +3,8 @@
 import pytest
 
 from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.models.config import PKS4Config
 
 T, P, GRID = 6, 16, 4
@@ -12,7 +13,7 @@ L, E, N, R, H, OFFSETS, WINDOW, TAPS = P + 1, 2 * D, 4, 1, 8, 5, 3, 4
 
 
 def counts(config, num_frames=T, frame_size=32):
-    return count_flops(describe(config), num_frames=num_frames, frame_size=frame_size)
+    return count_flops(meta_classifier(config), num_frames=num_frames, frame_size=frame_size)
 
 
 def scanner_matmuls():
@@ -45,7 +46,7 @@ def test_the_backward_scanner_costs_the_same_again(tiny):
 
 
 def test_a_gru_is_its_two_projections_of_three_gates_and_the_one_back(tiny):
-    control = describe(tiny(scanner="gru"))
+    control = meta_classifier(tiny(scanner="gru"))
     hidden = control.pks4.scanner.out_proj.in_features
     part = count_flops(control, num_frames=T, frame_size=32)["temporal GRU"]
     assert part.matmuls == P * T * (D * 3 * hidden + hidden * 3 * hidden + hidden * D)
@@ -53,7 +54,7 @@ def test_a_gru_is_its_two_projections_of_three_gates_and_the_one_back(tiny):
 
 
 def test_attention_along_time_is_four_projections_and_two_products_of_all_frames(tiny):
-    control = describe(tiny(scanner="attention"))
+    control = meta_classifier(tiny(scanner="attention"))
     hidden = control.pks4.scanner.out_proj.in_features
     part = count_flops(control, num_frames=T, frame_size=32)["temporal attention"]
     assert part.matmuls == P * T * 4 * D * hidden
@@ -82,7 +83,7 @@ def test_priors_cost_the_same_with_and_without_the_scanner(tiny):
 )
 def test_other_readings_have_as_many_parameters_and_operations(tiny, settings, reading):
     default, other = tiny(**settings), tiny(**settings, **reading)
-    assert count_parameters(describe(other)) == count_parameters(describe(default))
+    assert count_parameters(meta_classifier(other)) == count_parameters(meta_classifier(default))
     assert counts(other) == counts(default)
 
 
@@ -149,14 +150,14 @@ def test_gradient_checkpointing_changes_no_count(tiny):
 )
 def test_openais_towers_are_known_without_the_hub(backbone, insert_after, frame_size, hidden_size):
     config = PKS4Config(num_classes=174, backbone=backbone, insert_after=insert_after)
-    classifier = describe(config)
+    classifier = meta_classifier(config)
     fields = classifier.backbone.config
     assert (fields.hidden_size, fields.image_size) == (hidden_size, frame_size)
     assert all(parameter.is_meta for parameter in classifier.parameters())
 
 
 def test_parts_hold_all_parameters(tiny):
-    classifier = describe(tiny(bidirectional=True))
+    classifier = meta_classifier(tiny(bidirectional=True))
     number = sum(parameter.numel() for parameter in classifier.parameters())
     assert sum(count_parameters(classifier).values()) == number
     classifier.backbone.requires_grad_(False)

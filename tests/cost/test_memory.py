@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pks4_lightning.cost.memory import peak_of_step, saved_for_backward
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.throughput import measure
 from pks4_lightning.cost.training_step import ClipBatch, Precision, TrainingStep
 from pks4_lightning.models.building import build_classifier
@@ -79,7 +80,7 @@ def test_frozen_parameters_take_no_gradient_moments_or_activations(tiny):
     sizes = {"num_frames": 4, "frame_size": 32, "precision": FLOAT32}
     trained, kept, peaks = [], [], []
     for trains in ("all", "after_insertion", "head"):
-        classifier = describe(config, trains)
+        classifier = meta_classifier(config, trains)
         trained.append(sum(count_parameters(classifier, trainable=True).values()))
         kept.append(saved_for_backward(config, **sizes, trains=trains).per_clip)
         peaks.append(peak_of_step(config, clip, FLOAT32, trains))

@@ -1,7 +1,7 @@
 import pytest
 
 from pks4_lightning.cost.flops import count_flops
-from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.cost.scaling import crossover, scale_frame_size, scale_num_frames
 from pks4_lightning.cost.training_compute import training_eflops
 
@@ -27,7 +27,7 @@ def test_attention_within_frames_is_quadratic_in_patches_and_the_rest_is_linear(
 
 def test_the_total_equals_the_counters(tiny):
     (point,) = scale_num_frames(tiny(), frame_size=32, lengths=(8,))
-    parts = count_flops(describe(tiny()), num_frames=8, frame_size=32)
+    parts = count_flops(meta_classifier(tiny()), num_frames=8, frame_size=32)
     assert point.total == sum(flops.all_matmuls for flops in parts.values())
 
 

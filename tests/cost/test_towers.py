@@ -5,7 +5,8 @@ import torch
 
 from pks4_lightning.cost.flops import count_flops
 from pks4_lightning.cost.memory import peak_of_step
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.training_step import ClipBatch, Precision
 from pks4_lightning.models.building import build_classifier
 from tests.helpers.towers import CASES
@@ -28,7 +29,7 @@ def config(tiny, name):
 
 
 def test_parts_add_up_and_attention_counts_every_token(config, name):
-    classifier = describe(config)
+    classifier = meta_classifier(config)
     parameters = count_parameters(classifier)
     assert sum(parameters.values()) == sum(p.numel() for p in classifier.parameters())
     assert ("pooled route" in parameters) == (not CASES[name].has_class_token)

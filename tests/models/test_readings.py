@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.insertion import ClipLayout
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.kinematic_prior import CorrelationOperator, VariationOperator
@@ -139,10 +140,10 @@ def test_one_step_size_for_all_channels_is_possible():
 def test_controls_are_as_large_as_the_scanner(scanner, backbone, insert_after):
     shared = {"num_classes": 174, "backbone": backbone, "insert_after": insert_after}
     with_scanner, with_control = (
-        sum(count_parameters(describe(PKS4Config(**shared, scanner=kind))).values())
+        sum(count_parameters(meta_classifier(PKS4Config(**shared, scanner=kind))).values())
         for kind in ("mamba", scanner)
     )
-    size = count_parameters(describe(PKS4Config(**shared)))["KS4 scanner"]
+    size = count_parameters(meta_classifier(PKS4Config(**shared)))["KS4 scanner"]
     assert abs(with_control - with_scanner) < 0.01 * size
 
 

@@ -9,7 +9,8 @@ import torch
 
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import saved_for_backward
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.training_step import Precision
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
@@ -86,7 +87,7 @@ def fields_of(classifier):
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_parameters_are_those_of_the_papers(settings, trained, total):
-    classifier = describe(PKS4Config(num_classes=174, **{"backbone": B, **settings}))
+    classifier = meta_classifier(PKS4Config(num_classes=174, **{"backbone": B, **settings}))
     assert sum(count_parameters(classifier, trainable=True).values()) == trained
     assert sum(count_parameters(classifier).values()) == total
     assert sum(parameter.numel() for parameter in classifier.parameters()) == total
@@ -102,7 +103,9 @@ def test_parameters_are_those_of_the_papers(settings, trained, total):
     ],
 )
 def test_adapters_alone_are_those_of_the_papers(settings, expected):
-    adapters = describe(PKS4Config(num_classes=174, **{"backbone": B, **settings})).peer.blocks
+    adapters = meta_classifier(
+        PKS4Config(num_classes=174, **{"backbone": B, **settings})
+    ).peer.blocks
     assert sum(parameter.numel() for parameter in adapters.parameters()) == expected
 
 
@@ -130,7 +133,7 @@ def test_adapters_alone_are_those_of_the_papers(settings, expected):
 )
 def test_operations_are_those_of_the_closed_forms(settings, num_frames, expected):
     """The closed forms leave out layer norms, which account for at most 0.2 %."""
-    classifier = describe(PKS4Config(num_classes=174, **{"backbone": B, **settings}))
+    classifier = meta_classifier(PKS4Config(num_classes=174, **{"backbone": B, **settings}))
     flops = total_flops(count_flops(classifier, num_frames=num_frames, frame_size=224))
     assert flops.all_matmuls / 1e9 == pytest.approx(expected, rel=0.003)
 
@@ -138,7 +141,7 @@ def test_operations_are_those_of_the_closed_forms(settings, num_frames, expected
 def test_evl_with_32_frames_and_without_tables_is_table_3s():
     settings = {"num_layers": 4, "cross_frame_attention": False, "num_frames": 32}
     config = PKS4Config(num_classes=400, temporal="evl", temporal_config=settings)
-    assert sum(count_parameters(describe(config), trainable=True).values()) == 28_778_128
+    assert sum(count_parameters(meta_classifier(config), trainable=True).values()) == 28_778_128
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pks4_lightning.cost.flops import count_flops, total_flops
-from pks4_lightning.cost.parameters import describe
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.peers.videomamba import BidirectionalMamba, VideoMamba
 from pks4_lightning.peers.videomamba_weights import load_published
@@ -66,7 +66,7 @@ def test_long_clips_equal_a_loop_over_the_tokens(make, draw, num_frames):
 )
 def test_has_the_published_number_of_parameters(size, num_classes, expected):
     config = PKS4Config(num_classes=num_classes, network=f"videomamba_{size}", pretrained=False)
-    assert sum(p.numel() for p in describe(config).parameters()) == expected
+    assert sum(p.numel() for p in meta_classifier(config).parameters()) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_has_the_published_number_of_parameters(size, num_classes, expected):
 )
 def test_operations_are_the_published_ones_where_these_are_counted(size, published, whole):
     config = PKS4Config(num_classes=174, network=f"videomamba_{size}", pretrained=False)
-    parts = count_flops(describe(config), num_frames=8, frame_size=224)
+    parts = count_flops(meta_classifier(config), num_frames=8, frame_size=224)
     assert total_flops(parts).all_matmuls / 1e9 == pytest.approx(whole, rel=0.003)
     if published is not None:
         counted = parts["embedding"].matmuls + parts["projections"].matmuls

@@ -16,7 +16,8 @@ from rich.table import Table
 from pks4_lightning.cli.settings import Settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.memory import saved_for_backward
-from pks4_lightning.cost.parameters import count_parameters, describe
+from pks4_lightning.cost.meta import meta_classifier
+from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.cost.training_step import Precision
 from pks4_lightning.experiments.comparison import Right
 from pks4_lightning.experiments.plan import Trial
@@ -104,7 +105,7 @@ def _counted(settings: Settings) -> dict[str, Any]:
     data = settings["data"]
     config = PKS4Config(**settings["model"]["classifier"])
     trains = settings["model"]["recipe"]["trains"]
-    classifier = describe(config, trains)
+    classifier = meta_classifier(config, trains)
     frames = {"num_frames": data["num_frames"], "frame_size": data["frame_size"]}
     flops = total_flops(count_flops(classifier, **frames))
     precision = Precision.named(settings["trainer"]["precision"])
