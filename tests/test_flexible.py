@@ -228,6 +228,7 @@ def test_every_shipped_file_applies_to_a_training_and_states_the_command(path, t
     assert header.startswith("# ")
     cli = run_cli(
         [
+            "fit",
             f"--config={base.group(1)}",
             f"--config={path}",
             "--data.root=/",
@@ -235,7 +236,7 @@ def test_every_shipped_file_applies_to_a_training_and_states_the_command(path, t
             f"--trainer.default_root_dir={tmp_path}",
             "--trainer.precision=32",
         ],
-        run=False,
+        start=False,
     )
     patch_size, grid = (14, 16) if path.stem == "l14" else (16, 14)
     chosen = cli.model.config.grid_size

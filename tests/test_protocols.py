@@ -148,13 +148,14 @@ def test_unsuitable_starts_are_refused(tiny_args, trained, tmp_path, capsys, cha
 def test_the_probe_stacks_on_every_set(name, tmp_path):
     cli = run_cli(
         [
+            "fit",
             f"--config={ROOT / 'configs' / name}.yaml",
             f"--config={PROBE}",
             "--data.root=/",
             "--trainer.precision=32",
             f"--trainer.default_root_dir={tmp_path}",
         ],
-        run=False,
+        start=False,
     )
     assert cli.model.recipe.trains == "head"
     assert cli.model.recipe.mix_prob == 0

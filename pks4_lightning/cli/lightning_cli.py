@@ -81,10 +81,8 @@ class SaveConfig(SaveConfigCallback):
 class PKS4CLI(LightningCLI):
     """Lightning's command line with our defaults; settings in a checkpoint become defaults."""
 
-    def __init__(
-        self, args: list[str], *, run: bool, start: bool, callbacks: Sequence[Callback]
-    ) -> None:
-        self._command = args[0] if run and args else None
+    def __init__(self, args: list[str], *, start: bool, callbacks: Sequence[Callback]) -> None:
+        self._command = args[0] if args else None
         self._starts = start
         self._callbacks = callbacks
         self._locks: ExitStack
@@ -96,7 +94,6 @@ class PKS4CLI(LightningCLI):
             load_from_checkpoint_support=False,
             parser_kwargs={"prog": "pks4"},
             args=args,
-            run=run,
         )
 
     def init_parser(self, **kwargs: Any) -> OneSentenceParser:
@@ -122,7 +119,7 @@ class PKS4CLI(LightningCLI):
             path = self._starting_point(parser, arguments)
         if path is None:
             self.config = parser.parse_args(arguments)
-            fill_in_frames(self.config.get(self.config.get("subcommand"), self.config))
+            fill_in_frames(self.config[self.config.subcommand])
             return
         saved = saved_settings(path, command=arguments[0])
         # Later settings win, so those of the checkpoint come first.
@@ -364,21 +361,18 @@ def differences(saved: dict[str, Any], final: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def run_cli(
-    args: list[str], *, run: bool = True, start: bool = True, callbacks: Sequence[Callback] = ()
-) -> PKS4CLI:
+def run_cli(args: list[str], *, start: bool = True, callbacks: Sequence[Callback] = ()) -> PKS4CLI:
     """Parse arguments, build everything and run the command.
 
     Args:
-        args: The arguments; with ``run``, the command comes first.
-        run: If False, no command is expected.
+        args: The command and its arguments.
         start: If False, everything that a command needs is built, but the command is not run.
         callbacks: Callbacks of this run, in addition to those that every run has.
 
     Returns:
         The command line object, with ``model``, ``datamodule`` and ``trainer``.
     """
-    return PKS4CLI(args, run=run, start=start, callbacks=callbacks)
+    return PKS4CLI(args, start=start, callbacks=callbacks)
 
 
 def _checkpoint_folder(root: str | Path | None) -> Path:

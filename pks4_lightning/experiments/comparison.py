@@ -38,6 +38,9 @@ __all__ = [
 _ROUNDING = 1e-20
 """Mean squares below this are no variation: one other answer among a million clips is more."""
 
+_LEVEL = 0.95
+"""Share of the intervals that contain the true mean."""
+
 Right = Mapping[str, Bool[np.ndarray, "S C"]]
 """Maps each row of a table to whether the models of each seed are correct for each clip."""
 
@@ -50,16 +53,15 @@ class Estimate(NamedTuple):
     high: float
 
 
-def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estimate:
+def estimate(values: Float[np.ndarray, "S C"]) -> Estimate:
     """Estimate a mean over clips and seeds, treating both as samples of a population.
 
     Args:
         values: Result of each training for each clip: 1 if correct and 0 otherwise; for the
             difference of two models, paired by seed and clip, -1, 0 or 1.
-        level: Share of such intervals that contain the true mean.
 
     Returns:
-        The mean and its interval. With one seed, the interval accounts for the clips only.
+        The mean and its 95 % interval. With one seed, the interval accounts for the clips only.
 
     Raises:
         ValueError: If there are fewer than two clips, or no seed.
@@ -73,10 +75,10 @@ def estimate(values: Float[np.ndarray, "S C"], *, level: float = 0.95) -> Estima
         squares.append((num_clips * float(values.mean(axis=1).var(ddof=1)), num_seeds - 1))
     total = sum(square for square, _ in squares)
     if total < _ROUNDING:  # no variation: the rule of three, for events too rare to be observed
-        half = -math.log(1.0 - level) / num_clips
+        half = -math.log(1.0 - _LEVEL) / num_clips
         return Estimate(mean, mean - half, mean + half)
     freedom = total**2 / sum(square**2 / degrees for square, degrees in squares)
-    half = student_t_quantile(0.5 + level / 2.0, freedom) * math.sqrt(total / values.size)
+    half = student_t_quantile(0.5 + _LEVEL / 2.0, freedom) * math.sqrt(total / values.size)
     return Estimate(mean, mean - half, mean + half)
 
 

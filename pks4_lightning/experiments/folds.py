@@ -11,7 +11,7 @@ from pks4_lightning.data.annotations.formats.tables import path_and_label_column
 from pks4_lightning.files import write_csv
 from pks4_lightning.suggestions import did_you_mean_path
 
-__all__ = ["GroupedClip", "grouped_folds", "read_clips", "split_folds", "write_split"]
+__all__ = ["GroupedClip", "grouped_folds", "read_clips", "write_split"]
 
 _COLUMNS = ("path", "label", "group")
 _OPTIONAL = ("split", "amplitude")
@@ -117,21 +117,6 @@ def grouped_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
             f"{np.count_nonzero(counts[:, label])} groups: ask for fewer folds."
         )
     return [fold_of[clip.group] for clip in clips]
-
-
-def split_folds(clips: Sequence[GroupedClip], num_folds: int) -> list[int]:
-    """Make the test split the first fold, and divide the training split into the others by groups.
-
-    Args:
-        clips: Clips with splits, of which no group is in both.
-        num_folds: 2 or more, including the test split.
-
-    Returns:
-        The fold of every clip, counted from 1.
-    """
-    groups = dict.fromkeys(clip.group for clip in clips if clip.split != "test")
-    fold_of = {group: 2 + number % (num_folds - 1) for number, group in enumerate(groups)}
-    return [1 if clip.split == "test" else fold_of[clip.group] for clip in clips]
 
 
 def write_split(

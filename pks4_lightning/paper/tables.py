@@ -77,9 +77,6 @@ class Table:
     """One table of the paper."""
 
     number: int
-    section: str
-    """The section that discusses it."""
-    caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     sets: tuple[str, ...]
@@ -113,8 +110,6 @@ def read_table(number: int) -> Table:
     columns = tuple(Column(**column) for column in raw["columns"])
     return Table(
         number=raw["table"],
-        section=raw["section"],
-        caption=raw["caption"],
         columns=columns,
         rows=tuple(_read_row(row, columns) for row in raw["rows"]),
         sets=tuple(raw.get("sets", ())),

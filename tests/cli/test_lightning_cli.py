@@ -57,13 +57,14 @@ def test_every_shipped_config_builds(path, tmp_path):
         tiny = json.dumps({"hidden_size": 16, "num_hidden_layers": 2, "image_size": 32})
     cli = run_cli(
         [
+            "fit",
             f"--config={path}",
             "--model.classifier.pretrained=false",
             f"--model.classifier.backbone_config={tiny}",
             f"--trainer.default_root_dir={tmp_path}",
             "--trainer.precision=32",
         ],
-        run=False,
+        start=False,
     )
     cli.model.trainer = cli.trainer
     cli.model.configure_model()

@@ -11,7 +11,6 @@ from pks4_lightning.experiments.folds import (
     GroupedClip,
     grouped_folds,
     read_clips,
-    split_folds,
     write_split,
 )
 
@@ -36,21 +35,6 @@ def test_a_group_lies_in_one_fold_and_every_fold_has_every_class(num_folds):
         assert of_group.setdefault(clip.group, fold) == fold
     counts = Counter((clip.label, fold) for clip, fold in zip(clips, folds, strict=True))
     assert set(counts) == {(label, fold + 1) for label in "abcd" for fold in range(num_folds)}
-
-
-def test_a_split_keeps_its_test_clips_apart_and_its_training_groups_whole():
-    clips = [
-        GroupedClip(f"{scene}_{number}", "ab"[number % 2], f"scene{scene}", "train")
-        for scene in range(7)
-        for number in range(4)
-    ]
-    clips[2:2] = [GroupedClip("x", "a", "scene9", "test"), GroupedClip("y", "b", "scene9", "test")]
-    folds = split_folds(clips, num_folds=6)
-    assert folds[2:4] == [1, 1]
-    of_group = {}
-    for clip, fold in zip(clips, folds, strict=True):
-        assert of_group.setdefault(clip.group, fold) == fold
-    assert Counter(of_group.values()) == {1: 1, 2: 2, 3: 2, 4: 1, 5: 1, 6: 1}
 
 
 def test_classes_are_spread_as_evenly_as_the_groups_allow():

@@ -1,10 +1,13 @@
 """Linear probes on synthetic features."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 
-from pks4_lightning.experiments.evidence.probes import PROBES, probe_answers
+from pks4_lightning.experiments.evidence.probes import PROBES, _split_folds, probe_answers
+from pks4_lightning.experiments.folds import GroupedClip
 
 AVERAGE, LATE_MINUS_EARLY, IN_ORDER = PROBES
 
@@ -49,3 +52,18 @@ def test_an_odd_frame_in_the_middle_belongs_to_neither_half():
     assert PROBES[LATE_MINUS_EARLY](frames).item() == 3.5 - 0.5
     assert PROBES[AVERAGE](frames).item() == 2.0
     assert PROBES[IN_ORDER](frames).tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0]]
+
+
+def test_a_split_keeps_its_test_clips_apart_and_its_training_groups_whole():
+    clips = [
+        GroupedClip(f"{scene}_{number}", "ab"[number % 2], f"scene{scene}", "train")
+        for scene in range(7)
+        for number in range(4)
+    ]
+    clips[2:2] = [GroupedClip("x", "a", "scene9", "test"), GroupedClip("y", "b", "scene9", "test")]
+    folds = _split_folds(clips)
+    assert folds[2:4] == [1, 1]
+    of_group = {}
+    for clip, fold in zip(clips, folds, strict=True):
+        assert of_group.setdefault(clip.group, fold) == fold
+    assert Counter(of_group.values()) == {1: 1, 2: 2, 3: 2, 4: 1, 5: 1, 6: 1}

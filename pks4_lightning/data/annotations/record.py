@@ -103,7 +103,6 @@ class DataFormat:
             may be a class number.
         videos: Usual folders of the videos, below the root.
         locate: Finds the listed videos on disk.
-        has_test_labels: Whether the authors publish the labels of the test split.
         published: The published data sets in this format.
         is_anybodys: Whether users' own lists may have this format, for any data set.
     """
@@ -123,7 +122,6 @@ class DataFormat:
     labels_are_names: bool = False
     videos: tuple[str, ...] = ("",)
     locate: Locate = by_path
-    has_test_labels: bool = True
     published: tuple[Published, ...] = ()
     is_anybodys: bool = False
 

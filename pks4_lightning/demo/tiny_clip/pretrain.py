@@ -21,12 +21,15 @@ from pks4_lightning.batch import CLIP_MEAN, CLIP_STD
 from pks4_lightning.demo.motion.render import COLOUR_NAMES, SHAPE_NAMES
 from pks4_lightning.demo.tiny_clip.stills import NUM_PLACES, Stills, draw_stills
 from pks4_lightning.progress import track
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["StillReader", "main", "pretrain", "tiny_clip_config"]
 
 logger = logging.getLogger(__name__)
 
 _NUM_BINS = 10
+_BATCH_SIZE = 64
+_PEAK_LR = 2e-3
 _HELD_OUT_SEED = 1 << 32
 """Added to the seed for the images that are used for the final measurement only."""
 
@@ -153,7 +156,7 @@ class StillReader(nn.Module):
 
 
 def pretrain(
-    *, seed: int, num_steps: int, num_stills: int, batch_size: int = 64, lr: float = 2e-3
+    *, seed: int, num_steps: int, num_stills: int
 ) -> tuple[CLIPVisionModelWithProjection, dict[str, float]]:
     """Draw images, train a new tower on them, and measure it on new images.
 
@@ -162,8 +165,6 @@ def pretrain(
             same machine with one thread.
         num_steps: Optimiser steps: a tenth is warm-up, then a cosine to zero.
         num_stills: Training images.
-        batch_size: Images per step.
-        lr: Highest learning rate of AdamW.
 
     Returns:
         The tower without its answer heads, and the scores.
@@ -171,24 +172,21 @@ def pretrain(
     Raises:
         ValueError: If there are no steps, or fewer images than a batch has.
     """
-    if num_steps < 1 or num_stills < batch_size:
-        raise ValueError(
-            f"num_steps ({num_steps}) must be at least 1 and num_stills ({num_stills}) "
-            f"at least the batch size ({batch_size})."
-        )
+    check_at_least(1, {"num_steps": num_steps})
+    check_at_least(_BATCH_SIZE, {"num_stills": num_stills})
     config = tiny_clip_config()
     stills = _collect(num_stills, seed=seed, config=config, doing="Drawing pictures")
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         reader = StillReader(CLIPVisionModelWithProjection(config))
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=lr, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=_PEAK_LR, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=num_steps + 1, pct_start=0.1, cycle_momentum=False
+        optimizer, max_lr=_PEAK_LR, total_steps=num_steps + 1, pct_start=0.1, cycle_momentum=False
     )
     reader.train()
     for _ in track(range(num_steps), total=num_steps, doing="Training the tower"):
-        batch = stills.select(torch.randint(len(stills), (batch_size,), generator=generator))
+        batch = stills.select(torch.randint(len(stills), (_BATCH_SIZE,), generator=generator))
         optimizer.zero_grad()
         reader.loss(batch).backward()
         nn.utils.clip_grad_norm_(reader.parameters(), 1.0)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.experiments.comparison import Right
-from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, split_folds
+from pks4_lightning.experiments.folds import GroupedClip, grouped_folds
 from pks4_lightning.files import write_csv
 
 __all__ = ["PROBES", "probe_answers", "probe_clips"]
@@ -66,7 +66,7 @@ def probe_clips(
     frames, is_read = _frozen(clips, base, out / "lists" / "probes.csv")
     names, labels = np.unique([clip.label for clip in clips], return_inverse=True)
     if clips[0].split:
-        folds = np.array(split_folds(clips, num_folds=6))
+        folds = np.array(_split_folds(clips))
         answered_folds = [1]
     else:
         folds = np.array(grouped_folds(clips, num_folds))
@@ -122,6 +122,13 @@ def probe_answers(
         test = folds == fold
         answers[test] = _ridge(gram, targets, ~test, test, strength)
     return answers
+
+
+def _split_folds(clips: Sequence[GroupedClip]) -> list[int]:
+    """Make the test split fold 1, and divide the training split into folds 2 to 6 by groups."""
+    groups = dict.fromkeys(clip.group for clip in clips if clip.split != "test")
+    fold_of = {group: 2 + number % 5 for number, group in enumerate(groups)}
+    return [1 if clip.split == "test" else fold_of[clip.group] for clip in clips]
 
 
 def _gram(features: Float[Tensor, "N F"], train: Bool[Tensor, " N"]) -> Float64[Tensor, "N N"]:

@@ -96,7 +96,7 @@ def test_three_steps_write_a_loadable_folder(tmp_path, caplog):
 
 def test_too_few_images_are_refused(tmp_path, caplog):
     assert main(["--out", str(tmp_path / "tower"), "--stills", "63"]) == 1
-    assert "num_stills (63)" in caplog.text
+    assert "num_stills is 63; it must be at least 64" in caplog.text
     assert not list(tmp_path.iterdir())
 
 

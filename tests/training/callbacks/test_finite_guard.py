@@ -36,7 +36,7 @@ class Watch(pl.Callback):
 
 def fit_in_half_precision(tiny_args, folder, *, start, guard, steps=12, backoff=0.5):
     """Train the tiny model under fp16 autocast, with an initial loss scale of ``start``."""
-    cli = run_cli(tiny_args, run=False)
+    cli = run_cli(["fit", *tiny_args], start=False)
     scaler = GradScaler("cpu", init_scale=start, growth_interval=10_000, backoff_factor=backoff)
     watch = Watch()
     trainer = pl.Trainer(

@@ -17,6 +17,5 @@ JESTER = DataFormat(
     labels=("jester-v1-labels.csv",),
     needs_labels=True,
     videos=("20bn-jester-v1", "frames", ""),
-    has_test_labels=False,
     published=(Published("Jester", 27, {"train": 118_562, "val": 14_787, "test": 14_743}),),
 )

@@ -39,7 +39,6 @@ SSV1 = DataFormat(
     labels=("something-something-v1-labels.csv",),
     needs_labels=True,
     videos=("20bn-something-something-v1", "frames", ""),
-    has_test_labels=False,
     published=(
         Published("Something-Something V1", 174, {"train": 86_017, "val": 11_522, "test": 10_960}),
     ),

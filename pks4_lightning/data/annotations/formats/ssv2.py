@@ -38,6 +38,5 @@ SSV2 = DataFormat(
     labels=("labels.json", "something-something-v2-labels.json"),
     needs_labels=True,
     videos=("20bn-something-something-v2", "videos", "frames", ""),
-    has_test_labels=False,
     published=(Published("Something-Something V2", 174, {"train": 168_913, "val": 24_777}),),
 )
