@@ -25,7 +25,7 @@ def hold_lock(path: Path, refusal: Exception) -> Iterator[int]:
         The descriptor that holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -254,7 +254,7 @@ def _evaluate_cell(
         cli.trainer.test(
             cli.model, datamodule=cli.datamodule, ckpt_path=subject.path, verbose=False
         )
-    metrics = json.loads((folder / "test" / "metrics.json").read_text())
+    metrics = json.loads((folder / "test" / "metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["test/video_top1_interval"]
     return Cell(
         checkpoint=subject.path,

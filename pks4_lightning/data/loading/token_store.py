@@ -114,7 +114,7 @@ class TokenStore:
         import fcntl  # absent on Windows, where there is no token cache
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
+        with (self.folder / "lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             remove_leftovers(self.folder)
             (self.folder / "terms.json").write_text(self._terms + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 
 __all__ = ["RunCost", "peak_memory_mb"]
 
@@ -27,7 +27,11 @@ class RunCost(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, continuing that of an interrupted training."""
         self._path = Path(trainer.default_root_dir) / "checkpoints" / "cost.json"
-        before = json.loads(self._path.read_text()) if _is_resumed(trainer, self._path) else {}
+        before = (
+            json.loads(self._path.read_text(encoding="utf-8"))
+            if _is_resumed(trainer, self._path)
+            else {}
+        )
         self._seconds_before = before.get("seconds", 0.0)
         self._peak_before = before.get("peak_memory_mb", 0.0)
         self._commit = _source_commit()
@@ -44,8 +48,7 @@ class RunCost(Callback):
             "peak_memory_mb": round(max(self._peak_before, peak), 1),
             "commit": self._commit,
         }
-        with atomic_write(self._path) as path:
-            path.write_text(json.dumps(cost, indent=2) + "\n")
+        write_json(self._path, cost)
 
 
 def peak_memory_mb(device: torch.device) -> float:
