@@ -20,7 +20,8 @@ from pks4_lightning.experiments.processes import CommandError
 from pks4_lightning.experiments.results import print_tables, read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
-from pks4_lightning.files import atomic_write, write_json
+from pks4_lightning.files import write_json
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -156,7 +157,6 @@ def _report(
     intervals = {row["row"]: row for row in compared}
     rows = [{**intervals.get(each.method, {}), **each.as_dict()} for each in reports]
     write_json(out / "comparison.json", rows)
-    with atomic_write(out / "comparison.png") as path:
-        methods_figure(reports).savefig(path)
+    save_figure(methods_figure(reports), out / "comparison.png")
     print_tables(method_table(reports))
     logger.info("%s/{%s,comparison.json,comparison.png}", out, RESULTS)

@@ -16,10 +16,9 @@ from pks4_lightning.data.video.video import Video
 from pks4_lightning.demo.motion.clips import pair_of
 from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.experiments.results import Result
-from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.curves import Curve, RunCurves, learning_curves
-from pks4_lightning.pictures.style import RIGHT, WRONG
+from pks4_lightning.pictures.style import RIGHT, WRONG, save_figure
 from pks4_lightning.training.scoring.prediction_files import read_predictions
 from pks4_lightning.training.scoring.predictions import Prediction
 
@@ -106,8 +105,7 @@ def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[
         ),
     }
     for name, figure in figures.items():
-        with atomic_write(folder / name) as path:
-            figure.savefig(path)
+        save_figure(figure, folder / name)
     return [folder / name for name in figures]
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from pks4_lightning.files import atomic_write, write_csv
+from pks4_lightning.files import write_csv
 from pks4_lightning.pictures.confusion import confusion_matrix_figure
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["ClassReport", "confusion_counts"]
 
@@ -78,8 +79,7 @@ class ClassReport:
         rows = [[name, *row] for name, row in zip(label_names, self.counts.tolist(), strict=True)]
         write_csv(folder / "confusion.csv", ["true class \\ answer", *label_names], rows)
         figure = confusion_matrix_figure(self.counts, label_names, with_all_names=True)
-        with atomic_write(folder / "confusion.png") as path:
-            figure.savefig(path)
+        save_figure(figure, folder / "confusion.png")
 
     def _rows(self, label_names: Sequence[str]) -> list[list[object]]:
         """Return one row per class; undefined cells are empty."""
