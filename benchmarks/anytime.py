@@ -115,7 +115,6 @@ def show(rows: list[dict[str, float]]) -> None:
 
 def draw(rows: list[dict[str, float]]) -> Figure:
     figure = new_figure(6.0, 3.6)
-    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     for number, begin in enumerate(BEGINS):
         points = [row for row in means(rows) if row["begin"] == begin]

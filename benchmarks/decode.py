@@ -248,7 +248,7 @@ def loader_rate(path: Path, num_workers: int, num_videos: int) -> tuple[float, f
 def own_memory(process: int | None) -> float:
     """Return the private memory of a process in MiB, or 0 if the process has ended."""
     try:
-        rollup = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_")) / 1024

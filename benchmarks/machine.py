@@ -100,7 +100,7 @@ def _processor() -> str:
     """Return the processor's name from /proc/cpuinfo, else from Python's ``platform``."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
-        for line in information.read_text().splitlines():
+        for line in information.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -214,7 +214,7 @@ def _memory(device: str) -> int:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _resident("VmRSS")
 
 
@@ -225,7 +225,7 @@ def _peak(device: str) -> int:
 
 def _resident(field: str) -> int:
     """Read a field of /proc/self/status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
     raise LookupError(f"/proc/self/status has no {field}: the benchmark needs Linux or a GPU.")
@@ -253,7 +253,7 @@ def _in_a_process(name: str, shape: tuple[int, ...], options: argparse.Namespace
 def _memory_available() -> int:
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable"):
             return int(line.split()[1]) * 1024
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

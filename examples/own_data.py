@@ -12,7 +12,7 @@ from pks4_lightning import VideoDataModule
 def main(folder: Path, videos: Path) -> VideoDataModule:
     """Write a table like one of your own videos, and read it."""
     table = folder.resolve() / "my_videos.csv"  # a relative path would be below the data's folder
-    with table.open("w", newline="") as file:
+    with table.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(["path", "label"])
         for number, path in enumerate(sorted((videos / "videos").glob("*.webm"))[:24]):

@@ -24,6 +24,7 @@ __all__ = [
     "sha256_of",
     "shown_name",
     "write_csv",
+    "write_json",
 ]
 
 ANY_NAME = "surrogateescape"
@@ -210,6 +211,17 @@ def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[
         unfinished.open("w", newline="", encoding="utf-8", errors=ANY_NAME) as file,
     ):
         csv.writer(file).writerows([header, *lines])
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write a value atomically as indented JSON, which is ASCII.
+
+    Args:
+        path: The file.
+        value: The value, representable in JSON.
+    """
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _umask() -> int:

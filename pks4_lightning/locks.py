@@ -28,7 +28,7 @@ def hold_lock(path: Path, refusal: Exception | None) -> Iterator[int]:
         OSError: If it is to wait, on a file system without locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
         except OSError as error:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 
 __all__ = ["read_progress", "time_left", "track", "write_progress"]
 
@@ -67,8 +67,8 @@ def write_progress(path: Path, share: float, note: str) -> None:
         share: Completed share of the run, 0 to 1.
         note: Current position, in a few words.
     """
-    with suppress(OSError), atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps({"share": round(share, 4), "note": note}) + "\n")
+    with suppress(OSError):
+        write_json(path, {"share": round(share, 4), "note": note})
 
 
 def read_progress(path: Path) -> tuple[float, str]:
@@ -82,5 +82,5 @@ def read_progress(path: Path) -> tuple[float, str]:
     """
     if not path.is_file():
         return 0.0, ""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     return float(content["share"]), str(content["note"])

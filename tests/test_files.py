@@ -1,11 +1,24 @@
 """Files shipped with the package, and atomic writing of tables."""
 
+import ast
+import json
+
 import pytest
 
-from pks4_lightning.files import atomic_write, find_packaged, remove_leftovers, write_csv
+from pks4_lightning.files import (
+    atomic_write,
+    find_packaged,
+    remove_leftovers,
+    write_csv,
+    write_json,
+)
 from tests.conftest import ROOT
 
 WEIGHTS = "pks4_lightning/demo/tiny_clip/weights"
+TEXT = {"open": 0, "read_text": 0, "write_text": 1}
+"""Functions for text files, and their arguments before the encoding."""
+OTHERS = {"av", "Image", "os", "Results"}
+"""Their `open` is another one."""
 
 
 def test_files_of_the_package_are_found_from_anywhere(tmp_path, monkeypatch):
@@ -37,6 +50,18 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_json_is_ascii_and_what_cannot_be_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "new" / "report.json"
+    write_json(path, {"class": "tür, öffnen", "shares": [0.5, 1]})
+    before = path.read_bytes()
+    assert json.loads(before.decode("ascii")) == {"class": "tür, öffnen", "shares": [0.5, 1]}
+    assert before.endswith(b"}\n")
+    with pytest.raises(TypeError):
+        write_json(path, {"class": object()})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["v" * 251 + ".png", "ü" * 125 + "x.png", "a." + "b" * 253])
 def test_a_file_may_have_the_longest_name_that_there_is(tmp_path, name):
     with atomic_write(tmp_path / name) as path:
@@ -46,3 +71,45 @@ def test_a_file_may_have_the_longest_name_that_there_is(tmp_path, name):
     remove_leftovers(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "a picture"
+
+
+def test_every_text_file_of_the_package_has_an_encoding():
+    """Ruff's PLW1514 sees only paths whose type it can infer."""
+    without = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in sorted((ROOT / "pks4_lightning").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and leaves_encoding_to_the_locale(call)
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("path.open()", True),
+        ("(folder / name).open('w', newline='')", True),
+        ("open(path, mode='a')", True),
+        ("path.read_text(errors='replace')", True),
+        ("path.write_text(text)", True),
+        ("path.open('rb')", False),
+        ("path.open('w', encoding='utf-8')", False),
+        ("path.read_text('utf-8')", False),
+        ("av.open(path)", False),
+    ],
+)
+def test_a_missing_encoding_is_found(source, expected):
+    assert leaves_encoding_to_the_locale(ast.parse(source).body[0].value) == expected
+
+
+def leaves_encoding_to_the_locale(call):
+    """Whether a call opens, reads or writes a file as text without naming an encoding."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    if name not in TEXT or owner in OTHERS or any(key.arg == "encoding" for key in call.keywords):
+        return False
+    if name != "open":
+        return len(call.args) <= TEXT[name]
+    place = 1 if isinstance(call.func, ast.Name) else 0
+    modes = [key.value for key in call.keywords if key.arg == "mode"] + call.args[place : place + 1]
+    return not any("b" in mode.value for mode in modes if isinstance(mode, ast.Constant))

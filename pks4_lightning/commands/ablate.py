@@ -1,7 +1,6 @@
 """``pks4 ablate``: train and test the rows of the paper's ablations, Tables 5 to 9."""
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_tri
 from pks4_lightning.experiments.results import print_tables, results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 
 __all__ = ["add_arguments", "run"]
 
@@ -143,8 +142,7 @@ def _cross_validate(
         rows = compare({arm.name: right[arm.row] for arm in of_table})
         summary[title] = rows
         print_tables(comparison_table(rows, title=title))
-    with atomic_write(arguments.out / "comparison.json") as path:
-        path.write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(arguments.out / "comparison.json", summary)
     logger.info("%s/{results.csv,answers.csv,comparison.json}", arguments.out)
 
 

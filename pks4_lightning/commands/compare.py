@@ -1,7 +1,6 @@
 """``pks4 compare``: train PKS⁴ and the methods the paper compares it with on one task."""
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,8 @@ from pks4_lightning.experiments.processes import CommandError
 from pks4_lightning.experiments.results import print_tables, read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -156,9 +156,7 @@ def _report(
     reports = method_reports(finished, read_results(out / RESULTS), right)
     intervals = {row["row"]: row for row in compared}
     rows = [{**intervals.get(each.method, {}), **each.as_dict()} for each in reports]
-    with atomic_write(out / "comparison.json") as path:
-        path.write_text(json.dumps(rows, indent=2) + "\n")
-    with atomic_write(out / "comparison.png") as path:
-        methods_figure(reports).savefig(path)
+    write_json(out / "comparison.json", rows)
+    save_figure(methods_figure(reports), out / "comparison.png")
     print_tables(method_table(reports))
     logger.info("%s/{%s,comparison.json,comparison.png}", out, RESULTS)

@@ -16,7 +16,7 @@ from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
-from pks4_lightning.files import atomic_write, check_writable
+from pks4_lightning.files import check_writable
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
 from pks4_lightning.paper.cost_tables import (
     cell_table,
@@ -27,6 +27,7 @@ from pks4_lightning.paper.cost_tables import (
 )
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["add_arguments", "cells_as_json", "curves", "run"]
 
@@ -202,8 +203,7 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
     lengths = list(scale_num_frames(settings.classifier, frame_size=clips.frame_size))
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))
     equal = crossover(lengths[-1])
-    with atomic_write(out) as path:
-        scaling_figure(curves(lengths), curves(sizes), crossover=equal).savefig(path)
+    save_figure(scaling_figure(curves(lengths), curves(sizes), crossover=equal), out)
     if as_json:
         rows = {"num_frames": lengths, "frame_size": sizes}
         said = {axis: [asdict(point) for point in points] for axis, points in rows.items()}

@@ -1,7 +1,6 @@
 """``pks4 demo``: train and test PKS⁴ and a baseline on small generated videos."""
 
 import argparse
-import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
-from pks4_lightning.demo.report import MODELS, draw_pictures, measure, summarise
+from pks4_lightning.demo.report import MODELS, demo_summary, draw_pictures, measure
 from pks4_lightning.experiments.ablations import FRAME_AVERAGING
 from pks4_lightning.experiments.plan import Arm, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import run_trials
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 from pks4_lightning.ranges import check_at_least
 
 __all__ = ["add_arguments", "run"]
@@ -74,8 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         base += ["--trainer.max_epochs", str(arguments.epochs)]
     trials = plan_trials(_ARMS, base=base, seeds=arguments.seeds, out=out)
     results = run_trials(trials, out=out, jobs=arguments.jobs, measure=partial(measure, data=data))
-    with atomic_write(out / "results.json") as path:
-        path.write_text(json.dumps(summarise(results), indent=2) + "\n")
+    write_json(out / "results.json", demo_summary(results))
     pictures = draw_pictures(trials, data=data, folder=out)
     seeds = sorted({result.seed for result in results})
     table = results_table(

@@ -1,7 +1,6 @@
 """``pks4 evidence``: compare PKS⁴'s parts on real clips whose class depends on frame order."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pks4_lightning.experiments.listed_clips import as_reported
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import by_table
 from pks4_lightning.experiments.settings import require_data
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 
 __all__ = ["add_arguments", "run"]
 
@@ -154,8 +153,7 @@ def run(arguments: argparse.Namespace) -> None:
         rows[0] = {**rows.get(0, {}), **probes}
     title, chance = f"{arguments.task}, {data['num_frames']} frames", 1 / len(task.classes)
     tables, figures = report_tables(rows, found.clips, title=title, chance=chance)
-    with atomic_write(arguments.out / "comparison.json") as path:
-        path.write_text(json.dumps(tables, indent=1) + "\n")
+    write_json(arguments.out / "comparison.json", tables)
     videos = Path(data["root"], data["videos"] or "")
     priors = priors_picture(found.trials, found.clips, root=videos)
     figures |= {"priors": priors} if priors is not None else {}

@@ -1,8 +1,6 @@
 """``pks4 retrieve``: find the training videos nearest to each test video."""
 
 import argparse
-import csv
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, quiet
-from pks4_lightning.files import ANY_NAME, atomic_write
+from pks4_lightning.files import ANY_NAME, write_csv, write_json
 from pks4_lightning.training.scoring.retrieval import (
     Neighbours,
     nearest_neighbours,
@@ -110,8 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         "num_gallery": len(found),
         **{name: round(value, 6) for name, value in scores.items()},
     }
-    with atomic_write(out / "retrieval.json") as file:
-        file.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(out / "retrieval.json", report)
     _show(report, ks)
     logger.info("Wrote %s/{retrieval.json,neighbours.csv}.", out)
 
@@ -144,17 +141,13 @@ def _write_neighbours(
     header = ["video_path", "label"]
     for k in range(1, neighbours.places.shape[1] + 1):
         header += [f"neighbour{k}", f"label{k}", f"similarity{k}"]
-    with (
-        atomic_write(target) as path,
-        path.open("w", newline="", encoding="utf-8", errors=ANY_NAME) as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for query, (places, cosines) in enumerate(zip(*neighbours, strict=True)):
-            cells = [queries.path(query), names[queries.labels[query]]]
-            for place, cosine in zip(places, cosines, strict=True):
-                cells += [gallery.path(place), names[gallery.labels[place]], f"{cosine:.6f}"]
-            writer.writerow(cells)
+    lines = []
+    for query, (places, cosines) in enumerate(zip(*neighbours, strict=True)):
+        cells = [queries.path(query), names[queries.labels[query]]]
+        for place, cosine in zip(places, cosines, strict=True):
+            cells += [gallery.path(place), names[gallery.labels[place]], f"{cosine:.6f}"]
+        lines.append(cells)
+    write_csv(target, header, lines)
 
 
 def _features(

@@ -28,10 +28,11 @@ from pks4_lightning.experiments.stretch_grid import (
     default_resolutions,
     size_used,
 )
-from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.files import sha256_of
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.pictures.heat_map import heat_map_figure
+from pks4_lightning.pictures.style import save_figure
 from pks4_lightning.progress import time_left
 
 __all__ = ["add_arguments", "cell_map", "run"]
@@ -254,7 +255,7 @@ def _evaluate_cell(
         cli.trainer.test(
             cli.model, datamodule=cli.datamodule, ckpt_path=subject.path, verbose=False
         )
-    metrics = json.loads((folder / "test" / "metrics.json").read_text())
+    metrics = json.loads((folder / "test" / "metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["test/video_top1_interval"]
     return Cell(
         checkpoint=subject.path,
@@ -297,6 +298,5 @@ def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
             )
     Console().print(table)
     figure = heat_map_figure(maps, frames=grid.frames, resolutions=grid.resolutions)
-    with atomic_write(results.folder / "heat_map.png") as path:
-        figure.savefig(path)
+    save_figure(figure, results.folder / "heat_map.png")
     logger.info("%s/{results.json,results.csv,heat_map.png}", results.folder)

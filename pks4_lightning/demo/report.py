@@ -1,29 +1,28 @@
 """The report on the demo: accuracies and two figures."""
 
-import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-import av
 import numpy as np
 import yaml
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pks4_lightning.data.video.video import Video
 from pks4_lightning.demo.motion.clips import pair_of
 from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.experiments.results import Result
-from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.contact_sheet import contact_sheet
 from pks4_lightning.pictures.curves import Curve, RunCurves, learning_curves
-from pks4_lightning.pictures.style import RIGHT, WRONG
+from pks4_lightning.pictures.style import RIGHT, WRONG, save_figure
+from pks4_lightning.training.scoring.prediction_files import read_predictions
+from pks4_lightning.training.scoring.predictions import Prediction
 
-__all__ = ["MODELS", "draw_pictures", "measure", "summarise"]
+__all__ = ["MODELS", "demo_summary", "draw_pictures", "measure"]
 
 MODELS = {"pks4": "PKS⁴", "baseline": "frame averaging"}
 """Keys of the models in ``results.json``, and their names in tables and figures."""
@@ -38,15 +37,6 @@ _NAMES = {
 """Keys in ``results.json`` for the columns of ``results.csv``."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """A model's prediction for one video."""
-
-    label: str
-    top1: str
-    score: float
-
-
 def measure(trial: Trial, *, data: Path) -> dict[str, float]:
     """Measure two parts of the accuracy: the kind of motion, and its direction in time.
 
@@ -58,16 +48,17 @@ def measure(trial: Trial, *, data: Path) -> dict[str, float]:
         ``pair``: the share of test videos whose time-reversal pair is correct. ``direction``: the
         share of those whose direction is correct as well.
     """
-    index = json.loads((data / "labels" / "labels.json").read_text())
+    index = json.loads((data / "labels" / "labels.json").read_text(encoding="utf-8"))
     answers = _read_answers(trial).values()
     pair_right = [
-        pair_of(int(index[answer.label])) == pair_of(int(index[answer.top1])) for answer in answers
+        pair_of(int(index[answer.label])) == pair_of(int(index[answer.best[0].name]))
+        for answer in answers
     ]
-    right = sum(answer.label == answer.top1 for answer in answers)
+    right = sum(answer.label == answer.best[0].name for answer in answers)
     return {"pair": mean(pair_right), "direction": right / max(1, sum(pair_right))}
 
 
-def summarise(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+def demo_summary(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """Average each model's numbers over its seeds.
 
     Args:
@@ -114,14 +105,13 @@ def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[
         ),
     }
     for name, figure in figures.items():
-        with atomic_write(folder / name) as path:
-            figure.savefig(path)
+        save_figure(figure, folder / name)
     return [folder / name for name in figures]
 
 
 def _draw_sheet(trials: Sequence[Trial], data: Path) -> Figure:
     """Draw clips in both directions with the answers of all models."""
-    index = json.loads((data / "labels" / "labels.json").read_text())
+    index = json.loads((data / "labels" / "labels.json").read_text(encoding="utf-8"))
     answers = {trial.arm.name: _read_answers(trial) for trial in trials}
     by_label: dict[int, list[str]] = {}
     for path, answer in next(iter(answers.values())).items():
@@ -136,9 +126,9 @@ def _draw_sheet(trials: Sequence[Trial], data: Path) -> Figure:
             clips.append(_decode(data, path))
             lines = [next(iter(answers.values()))[path].label]
             for model, by_path in answers.items():
-                answer = by_path[path]
-                mark = RIGHT if answer.top1 == answer.label else WRONG
-                lines.append(f"{mark} {model}: {answer.top1} ({answer.score:.0%})")
+                answer, best = by_path[path], by_path[path].best[0]
+                mark = RIGHT if best.name == answer.label else WRONG
+                lines.append(f"{mark} {model}: {best.name} ({best.score:.0%})")
             titles.append("\n".join(lines))
     return contact_sheet(np.stack(clips), titles)
 
@@ -152,22 +142,20 @@ def _reverse_of(frames: UInt8[np.ndarray, "T H W 3"], candidates: Sequence[str],
 
 
 def _decode(data: Path, path: str) -> UInt8[np.ndarray, "T H W 3"]:
-    with av.open(data / "videos" / Path(path).name) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    video = Video(data / "videos" / Path(path).name)
+    return video.frames(range(video.num_frames)).numpy()
 
 
-def _read_answers(trial: Trial) -> dict[str, _Answer]:
+def _read_answers(trial: Trial) -> dict[str, Prediction]:
     """Read a run's test predictions by video path, in the order of the annotations."""
-    with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
-        return {
-            row["video_path"]: _Answer(row["label"], row["top1"], float(row["score1"]))
-            for row in csv.DictReader(file)
-        }
+    return {each.video_path: each for each in read_predictions(trial.test_folder / "test")}
 
 
 def _read_curves(folder: Path) -> RunCurves:
     """Read a run's log, with steps converted to epochs."""
-    resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
+    resolved = yaml.safe_load(
+        (folder / "checkpoints" / "resolved.yaml").read_text(encoding="utf-8")
+    )
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     curves = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pks4_lightning.cores import num_cores
 from pks4_lightning.doctor.finding import Finding
+from pks4_lightning.files import ANY_NAME
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = ["check_cores", "check_data", "check_disk", "check_files", "check_memory", "check_temp"]
@@ -103,7 +104,7 @@ def _file_system(path: Path) -> str:
     if not _MOUNTS.is_file():
         return ""
     best, kind = Path("/"), ""
-    for line in _MOUNTS.read_text().splitlines():
+    for line in _MOUNTS.read_text(encoding="utf-8", errors=ANY_NAME).splitlines():
         place, this = line.split()[1:3]
         mount = Path(place.replace("\\040", " "))
         if path.is_relative_to(mount) and mount.is_relative_to(best):

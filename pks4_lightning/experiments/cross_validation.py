@@ -24,6 +24,7 @@ from pks4_lightning.experiments.plan import Arm, Fold, Trial, plan_trials
 from pks4_lightning.experiments.results import Result
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_csv
+from pks4_lightning.training.scoring.prediction_files import read_predictions
 
 __all__ = ["CrossValidation", "best_rate", "cross_validate", "hold_out", "listed"]
 
@@ -286,9 +287,8 @@ def _pool(
     answers = {(row, seed): [""] * len(clips) for row in rows for seed in seeds}
     for trial in trials:
         of_trial = answers[trial.arm.row, trial.seed]
-        with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
-            for line in csv.DictReader(file):
-                of_trial[place[listed(line["video_path"], place)]] = line["top1"]
+        for video, _label, best in read_predictions(trial.test_folder / "test"):
+            of_trial[place[listed(video, place)]] = best[0].name
     write_answers(path, clips, answers)
     return correct(clips, answers)
 

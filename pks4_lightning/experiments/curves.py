@@ -27,7 +27,7 @@ def result_points(results: Sequence[Result], cost: str) -> list[Point]:
 
     Args:
         results: Results of any tables.
-        cost: ``gflops``, ``peak_memory_mb``, ``seconds`` or ``params``.
+        cost: ``gflops``, ``peak_memory_mb`` (in MiB), ``seconds`` or ``params``.
     """
     return [
         Point(result.row, getattr(result, cost), 100 * result.top1, f"Table {result.table}")

@@ -152,7 +152,7 @@ class _Running:
             f"{command.name}, started by an earlier command, is still running; wait for it or "
             "stop it."
         )
-        with hold_lock(self._chain.lock, refusal) as lock, command.log.open("w") as log:
+        with hold_lock(self._chain.lock, refusal) as lock, command.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, without a shell
                 [sys.executable, "-m", "pks4_lightning", *command.arguments],
                 env=self._env,
@@ -180,7 +180,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 def _why(command: Command, status: int) -> str:
     """Return the end of a failed command's log, and its path."""
-    lines = command.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    # the command writes its output in the locale's encoding
+    lines = command.log.read_text(encoding="locale", errors="replace").splitlines()[-_LAST_LINES:]
     ending = "\n".join(f"  {line}" for line in lines) or "  (nothing)"
     return (
         f"{command.name} ended with status {status}; the last lines of {command.log}:\n{ending}\n"

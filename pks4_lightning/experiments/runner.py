@@ -72,8 +72,8 @@ def _collect(trials: Iterable[Trial], measure: Measure | None) -> list[Result]:
 
 
 def _result(trial: Trial, measure: Measure | None) -> Result:
-    metrics = json.loads((trial.test_folder / "test" / "metrics.json").read_text())
-    cost = json.loads((trial.folder / "checkpoints" / "cost.json").read_text())
+    metrics = json.loads((trial.test_folder / "test" / "metrics.json").read_text(encoding="utf-8"))
+    cost = json.loads((trial.folder / "checkpoints" / "cost.json").read_text(encoding="utf-8"))
     params, gflops = model_cost(trial.settings)
     return Result(
         table=trial.arm.table,

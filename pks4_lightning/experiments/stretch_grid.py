@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pks4_lightning.files import atomic_write, check_writable, write_csv
+from pks4_lightning.files import check_writable, write_csv, write_json
 
 __all__ = [
     "Cell",
@@ -121,7 +121,7 @@ class Results:
         if not path.is_file():
             return cls(folder, list(settings), digests, [])
         try:
-            saved = json.loads(path.read_text())
+            saved = json.loads(path.read_text(encoding="utf-8"))
             cells = [Cell(**cell) for cell in saved["cells"]]
             before, known = saved["settings"], saved["digests"]
         except (KeyError, TypeError, ValueError) as error:
@@ -149,9 +149,8 @@ class Results:
         """Store a finished cell, also on disk."""
         self.cells.append(cell)
         cells = [asdict(each) for each in self.cells]
-        with atomic_write(self.folder / "results.json") as path:
-            content = {"settings": self.settings, "digests": self.digests, "cells": cells}
-            path.write_text(json.dumps(content, indent=1) + "\n")
+        content = {"settings": self.settings, "digests": self.digests, "cells": cells}
+        write_json(self.folder / "results.json", content)
         names = [field.name for field in fields(Cell)]
         write_csv(self.folder / "results.csv", names, ([cell[n] for n in names] for cell in cells))
 

@@ -1,7 +1,6 @@
 """The folder that `pks4 export` writes: a model, its preprocessing, and a script that uses both."""
 
 import inspect
-import json
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from pks4_lightning.export.parity import clip_parity, stream_parity
 from pks4_lightning.export.preprocessing import clip_preprocessing, step_preprocessing
 from pks4_lightning.export.scripts import clips, stream
 from pks4_lightning.export.ways import WAYS, Graph, Way
-from pks4_lightning.files import replaced_folder
+from pks4_lightning.files import replaced_folder, write_json
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import Trained, rebuild
 from pks4_lightning.version import __version__
@@ -66,11 +65,11 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
     with replaced_folder(folder, _FILES) as unfinished:
         export = (_of_step if step else _of_clips)(trained, rebuild(trained).float())
         way.write(export.graph, unfinished / way.file)
-        (unfinished / _SCRIPT).write_text(_script(export.script, way))
+        (unfinished / _SCRIPT).write_text(_script(export.script, way), encoding="utf-8")
         names = [" ".join(name.splitlines()) for name in clip.label_names]
         listed = "".join(f"{name}\n" for name in names)
         (unfinished / _LABELS).write_text(listed, encoding="utf-8")
-        _write_json(unfinished / _PREPROCESSING, export.preprocessing)
+        write_json(unfinished / _PREPROCESSING, export.preprocessing)
         parity = export.prove(way.load(unfinished))
         if not parity["max_abs_difference"] <= parity["tolerance"]:
             raise ValueError(
@@ -81,7 +80,7 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
         versions = {"pks4-lightning": __version__} | {
             name: version(name) for name in ("torch", *way.packages)
         }
-        _write_json(
+        write_json(
             unfinished / _PARITY,
             parity
             | {"versions": versions}
@@ -120,7 +119,3 @@ def _script(script: ModuleType, way: Way) -> str:
     loader: Any = script
     text = inspect.getsource(script)
     return text.replace(inspect.getsource(loader.load_model), inspect.getsource(way.load))
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")

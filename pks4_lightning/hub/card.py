@@ -72,7 +72,7 @@ def read_measured(path: Path) -> Measured:
             + did_you_mean_path(path, "`pks4 test` writes it into the run's folder")
         )
     try:
-        said = json.loads(path.read_text())
+        said = json.loads(path.read_text(encoding="utf-8"))
         return Measured(
             split=_SPLITS[said["split"]],
             num_scored=int(said["num_scored"]),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pks4_lightning.files import atomic_write, replaced_folder, sha256_of
+from pks4_lightning.files import atomic_write, replaced_folder, sha256_of, write_json
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.saved_reading import with_first_reading
@@ -123,7 +123,7 @@ def save_weights(
         }
         if inference is not None:
             description["inference"] = dataclasses.asdict(inference)
-        (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        write_json(unfinished / DESCRIPTION, description)
 
 
 def find_export(path: str | Path) -> Path | None:
@@ -169,7 +169,7 @@ def read_export(folder: str | Path) -> Export:
                 f"There is no {path}" + did_you_mean_path(path, "`pks4 export-weights` writes it")
             )
     try:
-        said = json.loads(description.read_text())
+        said = json.loads(description.read_text(encoding="utf-8"))
         version, checksum = said["format"], said["sha256"]
         if version != _FORMAT:
             raise ValueError(

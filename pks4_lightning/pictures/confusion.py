@@ -80,7 +80,7 @@ def _framed(side: float, *, left: float, below: float) -> tuple[Figure, Axes, Ax
     """
     side = max(side, _LEAST_SIDE)
     width, height = left + side + 1.0, below + side + 0.15
-    figure = new_figure(width, height)
+    figure = new_figure(width, height, arranged=False)
     square = figure.add_axes((left / width, below / height, side / width, side / height))
     scale_height = min(side, 2 * _LEAST_SIDE)
     scale = figure.add_axes(

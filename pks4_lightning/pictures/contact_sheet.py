@@ -53,7 +53,7 @@ def contact_sheet(
     heights = [len(title.splitlines()) * _LINE_INCHES + strip_height for title in titles]
     page_width = strip_width + 2 * _GAP_INCHES
     page_height = sum(heights) + _GAP_INCHES * (len(clips) + 1)
-    figure = new_figure(page_width, page_height)
+    figure = new_figure(page_width, page_height, arranged=False)
     top = page_height - _GAP_INCHES
     for strip, title in zip(strips, titles, strict=True):
         for line in title.splitlines():

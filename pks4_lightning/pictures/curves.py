@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes
 
 __all__ = ["Curve", "RunCurves", "learning_curves"]
 
@@ -58,7 +58,6 @@ def learning_curves(
     if not any(runs.values()):
         raise ValueError(f"Learning curves need at least one training, got {dict(runs)}.")
     figure = new_figure(9.0, 3.6)
-    figure.set_layout_engine("constrained")
     loss_axes, top1_axes = figure.subplots(1, 2)
     for place, (name, trainings) in enumerate(runs.items()):
         style = place % len(COLOURS)
@@ -109,9 +108,7 @@ def _label(axes: Axes, title: str) -> None:
     axes.set_xlabel("epoch")
     axes.set_xlim(left=0.0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)
 
 
 def _smooth(curve: Curve) -> Curve:

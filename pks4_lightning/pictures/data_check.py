@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, new_figure
+from pks4_lightning.pictures.style import COLOURS, DASHES, new_figure, plain_axes
 
 __all__ = ["data_check_figure"]
 
@@ -31,7 +31,6 @@ def data_check_figure(
     if not per_class:
         raise ValueError("A picture of a data set needs at least one split, got none.")
     figure = new_figure(9.0, 3.6)
-    figure.set_layout_engine("constrained")
     classes, lengths = figure.subplots(1, 2)
     first = next(iter(per_class.values()))
     order = sorted(range(len(first)), key=lambda label: -first[label])
@@ -67,7 +66,5 @@ def data_check_figure(
     for axes in (classes, lengths):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color="0.9", lw=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain_axes(axes)
     return figure

@@ -46,7 +46,6 @@ def heat_map_figure(
     rows = -(-len(shown) // columns)
     width, height = 1.0 + 0.52 * len(resolutions), 1.0 + 0.34 * len(frames)
     figure = new_figure(columns * width, rows * height)
-    figure.set_layout_engine("constrained")
     all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     places = [(frames.index(f), resolutions.index(r)) for f, r in marked]
     for axes, (name, values) in zip(all_axes, shown.items(), strict=False):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes
 
 __all__ = ["Bar", "interval_curves", "interval_figure"]
 
@@ -34,14 +34,9 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
     if not bars:
         raise ValueError("A picture of intervals needs at least one of them, got none.")
     figure = new_figure(8.0, 1.3 + 0.36 * len(bars))
-    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     places = range(len(bars))
-    means = [100.0 * bar.mean for bar in bars]
-    ends = [
-        [100.0 * (bar.mean - max(bar.low, 0.0)) for bar in bars],
-        [100.0 * (min(bar.high, 1.0) - bar.mean) for bar in bars],
-    ]
+    means, ends = _percents(bars)
     axes.errorbar(means, places, xerr=ends, fmt="o", color=COLOURS[0], capsize=3, lw=1.4)
     for place, mean in zip(places, means, strict=True):
         axes.annotate(
@@ -59,9 +54,7 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
     axes.set_xlim(0.0, 102.0)
     axes.set_xlabel("top-1 (%), with 95 % intervals over clips and seeds")
     axes.set_title(title, loc="left", fontsize=10)
-    axes.grid(axis="x", color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes, grid="x")
     return figure
 
 
@@ -88,17 +81,12 @@ def interval_curves(
     if not curves or not at:
         raise ValueError("A picture of curves needs at least one of them, got none.")
     figure = new_figure(8.0, 4.2)
-    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     step = min((after - before for before, after in pairwise(at)), default=1.0)
     for number, (name, bars) in enumerate(curves.items()):
         # shifted sideways, so that no interval hides another
         aside = 0.05 * step * (number - (len(curves) - 1) / 2.0)
-        means = [100.0 * bar.mean for bar in bars]
-        ends = [
-            [100.0 * (bar.mean - max(bar.low, 0.0)) for bar in bars],
-            [100.0 * (min(bar.high, 1.0) - bar.mean) for bar in bars],
-        ]
+        means, ends = _percents(bars)
         look = number % len(COLOURS)
         axes.errorbar(
             [value + aside for value in at], means, yerr=ends, label=name, capsize=2, lw=1.2, ms=4,
@@ -115,8 +103,14 @@ def interval_curves(
     axes.set_xlabel(quantity)
     axes.set_ylabel("top-1 (%), with 95 % intervals")
     axes.set_title(title, loc="left", fontsize=10)
-    axes.grid(axis="y", color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes, grid="y")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
+
+
+def _percents(bars: Sequence[Bar]) -> tuple[list[float], list[list[float]]]:
+    """Return the means in %, and the lengths of the error bars below and above them."""
+    means = [100.0 * bar.mean for bar in bars]
+    below = [100.0 * (bar.mean - max(bar.low, 0.0)) for bar in bars]
+    above = [100.0 * (min(bar.high, 1.0) - bar.mean) for bar in bars]
+    return means, [below, above]

@@ -102,7 +102,6 @@ def motion_figure(
     """
     num_frames = len(frames)
     figure = new_figure(_INCHES * num_frames + 1.2, 3 * _INCHES + 0.6)
-    figure.set_layout_engine("constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     grid = figure.subplots(3, num_frames, squeeze=False)
     for time, frame in enumerate(frames):

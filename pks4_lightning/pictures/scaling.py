@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes
 
 __all__ = ["scaling_figure"]
 
@@ -27,7 +27,6 @@ def scaling_figure(
         The figure, with logarithmic axes: a straight line is a power law.
     """
     figure = new_figure(9.0, 4.2)
-    figure.set_layout_engine("constrained")
     over_length, over_size = figure.subplots(1, 2, sharey=True)
     _draw(over_length, lengths, "frames")
     _draw(over_size, sizes, "pixels")
@@ -62,6 +61,4 @@ def _draw(axes: Axes, curves: Mapping[str, Sequence[int]], along: str) -> None:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("frames" if along == "frames" else "frame size (pixels)")
-    axes.grid(color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)

@@ -72,7 +72,6 @@ def timeline_figure(
         raise ValueError("A picture of a timeline needs at least one moment, got none.")
     classes = _classes_shown(scores, segments)
     figure = new_figure(_WIDTH, 1.6 + 0.3 * len(classes))
-    figure.set_layout_engine("constrained")
     bar, maps = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, len(classes)])
     colours = {label: COLOURS[place % len(COLOURS)] for place, label in enumerate(classes)}
     _draw_segments(bar, segments, colours, names, end=float(edges[-1]))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pks4_lightning.paper.tables import printed_number, read_table
 from pks4_lightning.pictures.point_names import name_points
-from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure
+from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure, plain_axes
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
@@ -137,7 +137,6 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = Fal
     if not panels:
         raise ValueError("A picture of trade-offs needs at least one panel, got none.")
     figure = new_figure(4.2 * len(panels), 4.2)
-    figure.set_layout_engine("constrained")
     kinds = list(dict.fromkeys(point.kind for points in panels.values() for point in points))
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, points) in zip(all_axes, panels.items(), strict=True):
@@ -159,7 +158,7 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = Fal
             axes.set_xlim(0.0, 1.08 * max(costs))
         axes.set_xlabel(name)
         axes.set_ylabel("top-1 (%)")
-        _plain(axes)
+        plain_axes(axes)
     handles, names = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     if named:
@@ -191,7 +190,6 @@ def sweep_figure(sweeps: Mapping[str, tuple[Sweep, Sweep]]) -> Figure:
     if not sweeps:
         raise ValueError("A picture of ablations needs at least one of them, got none.")
     figure = new_figure(3.4 * len(sweeps), 5.4)
-    figure.set_layout_engine("constrained")
     grid = figure.subplots(2, len(sweeps), squeeze=False)
     for column, (name, pair) in enumerate(sweeps.items()):
         for style, (whose, sweep) in enumerate(zip(("paper", "ours"), pair, strict=True)):
@@ -220,10 +218,4 @@ def _draw_sweep(axes: Axes, sweep: Sweep, style: int) -> None:
     if not known:
         axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center")
         axes.set_yticks([])
-    _plain(axes)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)

@@ -18,6 +18,7 @@ from pks4_lightning.data.video.frame_source import FrameSource
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.files import ANY_NAME, atomic_write, shown_name
 from pks4_lightning.inference import TrainedClassifier, open_frames
+from pks4_lightning.pictures.style import save_figure
 from pks4_lightning.pictures.timeline import timeline_figure
 from pks4_lightning.timeline.formats import SUBTITLES, Format, Labelled, write_segments
 from pks4_lightning.timeline.overlay import Caption, write_overlay
@@ -129,8 +130,7 @@ class VideoLabeller:
         figure = timeline_figure(
             moments.edges, moments.scores, found.segments, names=names, title=shown_name(path)
         )
-        with atomic_write(self.folder.folder / f"{name}.png") as picture:
-            figure.savefig(picture)
+        save_figure(figure, self.folder.folder / f"{name}.png")
         segments = [(s.start, s.end, names[s.label], s.score) for s in found.segments]
         self.folder.finish(path, {"num_windows": found.num_windows, "segments": segments})
 

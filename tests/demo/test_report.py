@@ -12,7 +12,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from pks4_lightning.demo.motion.clips import label_names
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import MotionSettings
-from pks4_lightning.demo.report import MODELS, draw_pictures, measure, summarise
+from pks4_lightning.demo.report import MODELS, demo_summary, draw_pictures, measure
 from pks4_lightning.experiments.plan import Arm, Trial
 from pks4_lightning.experiments.results import Result
 
@@ -89,7 +89,7 @@ def test_the_promised_names_hold_means_over_seeds():
         for seed in (0, 2)
         for model, top1 in (("PKS⁴", 1.0), ("frame averaging", 0.5))
     ]
-    summary = summarise(results)
+    summary = demo_summary(results)
     assert summary["pks4"] == {
         "parameters": 1234,
         "seconds": 11.0,

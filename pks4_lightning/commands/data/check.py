@@ -23,8 +23,9 @@ from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.inspection.check import DataReport, check_data, workers_needed
 from pks4_lightning.data.inspection.manifest import read_manifest
 from pks4_lightning.experiments.evaluation import quiet
-from pks4_lightning.files import atomic_write, check_writable
+from pks4_lightning.files import check_writable
 from pks4_lightning.pictures.data_check import data_check_figure
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -96,8 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         {name: split.per_class for name, split in report.splits.items()},
         {name: split.num_frames for name, split in report.splits.items()},
     )
-    with atomic_write(out) as path:
-        figure.savefig(path)
+    save_figure(figure, out)
     logger.info("Drew %s.", out)
     return 1 if report.wrong else 0
 

@@ -11,8 +11,9 @@ from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.loading.dataset import join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator
-from pks4_lightning.files import atomic_write, check_writable
+from pks4_lightning.files import check_writable
 from pks4_lightning.pictures.contact_sheet import contact_sheet
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -73,6 +74,5 @@ def run(arguments: argparse.Namespace) -> None:
         titles.append(batch["failure"][place] or title)
     clips = data.to_pixels(data.to_model_input(batch)).numpy()
     figure = contact_sheet(clips, titles)
-    with atomic_write(out) as target:
-        figure.savefig(target)
+    save_figure(figure, out)
     logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), out)

@@ -1,14 +1,13 @@
 """``pks4 features``: extract features of long videos for temporal detectors."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
 import torch
 
 from pks4_lightning.data.annotations.prediction import list_for_prediction
-from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.files import sha256_of, write_json
 from pks4_lightning.inference import find_source, load
 from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.timeline.features import FeatureWriter
@@ -108,8 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             folder.work_through(videos, writer.write)
         finally:  # also after Ctrl-C
-            with atomic_write(arguments.out / "features.json") as path:
-                path.write_text(json.dumps(writer.description(), indent=1) + "\n")
+            write_json(arguments.out / "features.json", writer.description())
         folder.check()
         logger.info(
             "Wrote features of %d videos to %s; features.json lists them.",

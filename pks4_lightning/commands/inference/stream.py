@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             lines: TextIO = sys.stdout
         else:
-            lines = stack.enter_context(arguments.out.open("w"))
+            lines = stack.enter_context(arguments.out.open("w", encoding="utf-8"))
         if source.is_live or arguments.live:
             frames = source.frames if source.is_live else as_live(source.frames)
             ticks = stack.enter_context(latest_at_rate(frames, rate))

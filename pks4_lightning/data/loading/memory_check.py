@@ -100,6 +100,6 @@ def _physical_memory() -> float:
     physical = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     try:
-        return min(physical, float(limit.read_text()))
+        return min(physical, float(limit.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return physical

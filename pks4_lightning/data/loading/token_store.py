@@ -129,8 +129,8 @@ class TokenStore:
         free = shutil.disk_usage(self.folder).free
         if num_bytes > free:
             raise OSError(
-                f"data.token_cache needs another {num_bytes / 1e9:.1f} GB, but the disk of "
-                f"'{self.folder}' has {free / 1e9:.1f} GB left: choose another folder, or lower "
+                f"data.token_cache needs another {num_bytes / 2**30:.1f} GiB, but the disk of "
+                f"'{self.folder}' has {free / 2**30:.1f} GiB left: choose another folder, or lower "
                 "--data.pool.num_views or --data.pool.num_frames."
             )
 

@@ -257,7 +257,7 @@ def _save(tower: CLIPVisionModelWithProjection, folder: Path, *, readme: str) ->
     with TemporaryDirectory(dir=folder.parent, prefix=".pretrain-") as scratch:
         whole = Path(scratch) / folder.name
         tower.save_pretrained(whole)
-        (whole / "README.md").write_text(readme)
+        (whole / "README.md").write_text(readme, encoding="utf-8")
         whole.replace(folder)
 
 

@@ -1,6 +1,5 @@
 """A figure of what a trained arm's priors find in a test clip."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.inference import load
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.pictures.priors import has_priors, prior_figure, prior_maps
+from pks4_lightning.training.scoring.prediction_files import read_predictions
 
 __all__ = ["priors_picture"]
 
@@ -51,6 +51,8 @@ def priors_picture(
 def _right_about(trial: Trial, clips: Sequence[GroupedClip]) -> list[GroupedClip]:
     """Return the clips that a run classifies correctly, in the order of the test."""
     by_path = {clip.path: clip for clip in clips}
-    with (trial.test_folder / "test" / "predictions.csv").open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["label"] == line["top1"]]
-    return [by_path[listed(line["video_path"], by_path)] for line in lines]
+    return [
+        by_path[listed(video, by_path)]
+        for video, label, best in read_predictions(trial.test_folder / "test")
+        if label == best[0].name
+    ]

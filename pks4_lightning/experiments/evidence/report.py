@@ -10,8 +10,8 @@ from pks4_lightning.experiments.comparison import Right, compare, comparison_tab
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.results import print_tables
-from pks4_lightning.files import atomic_write
 from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["Report", "report", "report_tables", "save_figures"]
 
@@ -76,8 +76,7 @@ def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
         out: The folder; a file is ``NAME.png``.
     """
     for name, figure in figures.items():
-        with atomic_write(out / f"{name}.png") as path:
-            figure.savefig(path)
+        save_figure(figure, out / f"{name}.png")
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:

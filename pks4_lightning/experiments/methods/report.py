@@ -120,7 +120,9 @@ def _counted(settings: Settings) -> dict[str, Any]:
 
 
 def _num_steps(folder: Path) -> int:
-    resolved = yaml.safe_load((folder / "checkpoints" / "resolved.yaml").read_text())
+    resolved = yaml.safe_load(
+        (folder / "checkpoints" / "resolved.yaml").read_text(encoding="utf-8")
+    )
     return int(resolved["total_steps"])
 
 

@@ -56,7 +56,7 @@ def picture(frame: Any, resize: Any) -> np.ndarray:
 
 def read_clips(path: str | Path, folder: Path = HERE) -> np.ndarray:
     """Return the clips times crops of a video as the model takes them, B 3 T H W."""
-    spec = json.loads((folder / "preprocessing.json").read_text())
+    spec = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     times = np.sort([frame.time or 0.0 for frame in decode(path)])
     chosen = (len(times) * np.array(spec["positions"]) + 1e-6).astype(int)
     if rate := spec["frame_rate"]:  # the frame on screen at each tick of the clip's clock

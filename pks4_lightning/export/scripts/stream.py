@@ -77,7 +77,10 @@ def read_frame(frame: Any, spec: dict[str, Any]) -> np.ndarray:
 
 def follow(path: str | Path, folder: Path = HERE) -> Iterator[tuple[float, np.ndarray]]:
     """Yield seconds and the scores of every class for all frames so far, at the model's rate."""
-    spec, step = json.loads((folder / "preprocessing.json").read_text()), load_model(folder)
+    spec, step = (
+        json.loads((folder / "preprocessing.json").read_text(encoding="utf-8")),
+        load_model(folder),
+    )
     state = [np.zeros((1, *shape), np.float32) for shape in spec["state"].values()]
     for seconds, frame in at_rate(path, spec["frame_rate"]):
         logits, *state = step(read_frame(frame, spec), *state)

@@ -46,7 +46,7 @@ def fetch(backbone: str, folder: Path) -> str:
     with _asking(backbone):
         path = hf_hub_download(backbone, weights, local_dir=folder)
         if weights.endswith(".index.json"):
-            parts = json.loads(Path(path).read_text())["weight_map"].values()
+            parts = json.loads(Path(path).read_text(encoding="utf-8"))["weight_map"].values()
             for name in sorted(set(parts)):
                 hf_hub_download(backbone, name, local_dir=folder)
     return family_of_fields(fields).name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import ANY_NAME, atomic_write
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.task_callback import TaskCallback
 
@@ -22,4 +22,8 @@ class FailureRecord(TaskCallback):
         sentences = sorted(set(all_gather_objects(self.task.source.failed_train_videos())))
         if trainer.is_global_zero and sentences:
             with atomic_write(Path(trainer.default_root_dir) / "failed_train.txt") as path:
-                path.write_text("\n".join(sentences) + "\n")
+                path.write_text(
+                    "".join(f"{sentence}\n" for sentence in sentences),
+                    encoding="utf-8",
+                    errors=ANY_NAME,
+                )

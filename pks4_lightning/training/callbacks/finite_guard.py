@@ -112,7 +112,7 @@ class FiniteGuard(TaskCallback):
         if trainer.is_global_zero:
             with atomic_write(path) as temporary:
                 text = yaml.safe_dump({**found, "batches": batches}, sort_keys=False)
-                temporary.write_text(text)
+                temporary.write_text(text, encoding="utf-8")
         num_videos = sum(len(batch["videos"]) for batch in batches)
         ranks = ", ".join(str(rank) for rank in sorted({batch["rank"] for batch in batches}))
         return NotFiniteError(

@@ -1,6 +1,5 @@
 """Write the results of a test: metrics, and the predictions of every video."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -13,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
 from pks4_lightning.training.scoring.failure_file import FailureFile
@@ -93,9 +92,7 @@ class ReportWriter(TaskCallback):
             num_missing=len(missing),
             num_failed=len(failures),
         )
-        with atomic_write(folder / "metrics.json") as path:
-            content = {**report.as_dict(), "made_by": self.made_by}
-            path.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(folder / "metrics.json", {**report.as_dict(), "made_by": self.made_by})
         ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)
         Console().print(report.as_table())
         logger.info("Wrote metrics.json and the files it is computed from to %s.", folder)

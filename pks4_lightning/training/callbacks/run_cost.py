@@ -11,23 +11,27 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_json
 
-__all__ = ["RunCost", "peak_memory_mb"]
+__all__ = ["RunCost", "peak_memory_mib"]
 
 
 class RunCost(Callback):
     """Write ``cost.json`` beside the checkpoints after every epoch.
 
     ``seconds`` is the wall-clock time from the first step on, validation included, over all
-    sessions of a training; interrupted epochs do not count. The memory is that of the first rank's
-    process; the commit is that of the source tree, if there is one.
+    sessions of a training; interrupted epochs do not count. ``peak_memory_mb`` is that of the first
+    rank's process, in MiB; the commit is that of the source tree, if there is one.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, continuing that of an interrupted training."""
         self._path = Path(trainer.default_root_dir) / "checkpoints" / "cost.json"
-        before = json.loads(self._path.read_text()) if _is_resumed(trainer, self._path) else {}
+        before = (
+            json.loads(self._path.read_text(encoding="utf-8"))
+            if _is_resumed(trainer, self._path)
+            else {}
+        )
         self._seconds_before = before.get("seconds", 0.0)
         self._peak_before = before.get("peak_memory_mb", 0.0)
         self._commit = _source_commit()
@@ -37,18 +41,17 @@ class RunCost(Callback):
         """Write the cost so far."""
         if not trainer.is_global_zero or trainer.checkpoint_callback is None:
             return
-        peak = peak_memory_mb(trainer.strategy.root_device)
+        peak = peak_memory_mib(trainer.strategy.root_device)
         cost = {
             "epochs": trainer.current_epoch + 1,
             "seconds": round(self._seconds_before + time.monotonic() - self._start, 1),
             "peak_memory_mb": round(max(self._peak_before, peak), 1),
             "commit": self._commit,
         }
-        with atomic_write(self._path) as path:
-            path.write_text(json.dumps(cost, indent=2) + "\n")
+        write_json(self._path, cost)
 
 
-def peak_memory_mb(device: torch.device) -> float:
+def peak_memory_mib(device: torch.device) -> float:
     """Return the peak memory of this process, in MiB.
 
     Args:

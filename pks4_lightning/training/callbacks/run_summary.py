@@ -53,7 +53,7 @@ class RunSummary(TaskCallback):
         checkpoints = getattr(trainer.checkpoint_callback, "dirpath", None)
         if checkpoints:
             with atomic_write(Path(checkpoints) / "resolved.yaml") as path:
-                path.write_text(yaml.safe_dump(resolved, sort_keys=False))
+                path.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
 
 
 def resolve_run(trainer: Trainer, task: VideoClassificationTask) -> dict[str, Any]:

@@ -5,17 +5,21 @@ Dimensions:
     K: classes
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from pks4_lightning.files import atomic_write
+from pks4_lightning.files import write_csv
 from pks4_lightning.pictures.confusion import confusion_matrix_figure
+from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["ClassReport", "confusion_counts"]
+
+_COLUMNS = (
+    *("label", "num_videos", "accuracy", "precision", "f1", "most_often_taken_for", "times"),
+)
 
 
 def confusion_counts(
@@ -71,18 +75,15 @@ class ClassReport:
             folder: Output folder.
             label_names: Class names by index.
         """
-        _write_csv(folder / "per_class.csv", self._rows(label_names))
-        header = ["true class \\ answer", *label_names]
+        write_csv(folder / "per_class.csv", _COLUMNS, self._rows(label_names))
         rows = [[name, *row] for name, row in zip(label_names, self.counts.tolist(), strict=True)]
-        _write_csv(folder / "confusion.csv", [header, *rows])
+        write_csv(folder / "confusion.csv", ["true class \\ answer", *label_names], rows)
         figure = confusion_matrix_figure(self.counts, label_names, with_all_names=True)
-        with atomic_write(folder / "confusion.png") as path:
-            figure.savefig(path)
+        save_figure(figure, folder / "confusion.png")
 
     def _rows(self, label_names: Sequence[str]) -> list[list[object]]:
-        """Return a header and one row per class; undefined cells are empty."""
-        header = ["label", "num_videos", "accuracy", "precision", "f1", "most_often_taken_for"]
-        rows: list[list[object]] = [[*header, "times"]]
+        """Return one row per class; undefined cells are empty."""
+        rows: list[list[object]] = []
         wrong = self.counts - np.diag(self.counts.diagonal())
         for k, name in enumerate(label_names):
             shares = (self.accuracy[k], self.precision[k], self.f1[k])
@@ -92,11 +93,6 @@ class ClassReport:
             taken_for = [label_names[other], times] if times else ["", 0]
             rows.append([name, int(self.num_videos[k]), *cells, *taken_for])
         return rows
-
-
-def _write_csv(target: Path, rows: Sequence[Sequence[object]]) -> None:
-    with atomic_write(target) as path, path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

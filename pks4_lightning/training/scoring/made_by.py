@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pks4_lightning.files import atomic_write, sha256_of
+from pks4_lightning.files import sha256_of, write_json
 from pks4_lightning.models.pretrained import weights_file
 
 __all__ = ["SCORES", "TESTS", "check_made_by", "made_by", "made_otherwise", "write_made_by"]
@@ -70,8 +70,7 @@ def write_made_by(record: Path, made_by: Mapping[str, Any]) -> None:
         record: The file.
         made_by: Values by name, representable in JSON.
     """
-    with atomic_write(record) as path:
-        path.write_text(json.dumps(made_by, indent=2) + "\n")
+    write_json(record, made_by)
 
 
 def check_made_by(record: Path, made_by: Mapping[str, Any], *, what: str) -> None:
@@ -86,7 +85,7 @@ def check_made_by(record: Path, made_by: Mapping[str, Any], *, what: str) -> Non
         ValueError: If a setting differs (it is named), or there is no record.
     """
     try:
-        before = dict(json.loads(record.read_text()))
+        before = dict(json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise ValueError(
             f"The {what} in {record.parent} cannot be continued: there is no {record.name} "

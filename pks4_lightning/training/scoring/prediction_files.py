@@ -16,7 +16,7 @@ from typing import Literal
 from pks4_lightning.files import ANY_NAME, atomic_write, json_line
 from pks4_lightning.training.scoring.predictions import Label, Prediction
 
-__all__ = ["PredictionFile", "PredictionFormat", "prediction_file"]
+__all__ = ["PredictionFile", "PredictionFormat", "prediction_file", "read_predictions"]
 
 PredictionFormat = Literal["csv", "json", "jsonl"]
 
@@ -142,11 +142,10 @@ class _CsvFile(PredictionFile):
         return self._row([prediction.video_path, prediction.label, *ranked])
 
     def _parse(self, line: str) -> Prediction:
-        ((video_path, label, *ranked),) = csv.reader([line], strict=True)
-        if len(ranked) != 2 * self.num_best:
+        (cells,) = csv.reader([line], strict=True)
+        if len(cells) != 2 + 2 * self.num_best:
             raise ValueError
-        scores = map(float, ranked[1::2])
-        return Prediction(video_path, label, list(map(Label, ranked[::2], scores)))
+        return _of_cells(cells)
 
     def _row(self, cells: list[str]) -> str:
         text = io.StringIO()
@@ -187,3 +186,24 @@ def prediction_file(
     kinds: dict[PredictionFormat, type[_CsvFile | _JsonLinesFile]]
     kinds = {"csv": _CsvFile, "json": _JsonFile, "jsonl": _JsonLinesFile}
     return kinds[file_format](folder / f"predictions.{file_format}", num_best=num_best)
+
+
+def read_predictions(folder: Path) -> list[Prediction]:
+    """Return the predictions of a finished test, in the order of the annotations.
+
+    Args:
+        folder: The folder with its ``predictions.csv``, which has at least one class per video.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    path = folder / "predictions.csv"
+    with path.open(newline="", encoding="utf-8", errors=ANY_NAME) as file:
+        lines = csv.reader(file)
+        next(lines)
+        return list(map(_of_cells, lines))
+
+
+def _of_cells(cells: Sequence[str]) -> Prediction:
+    video_path, label, *ranked = cells
+    return Prediction(video_path, label, list(map(Label, ranked[::2], map(float, ranked[1::2]))))

@@ -212,6 +212,6 @@ def test_a_cache_that_does_not_fit_is_refused(tmp_path):
     store = TokenStore(tmp_path, {})
     with (
         store.filling(),
-        pytest.raises(OSError, match=r"needs another 1000000000\.0 GB, .* GB left: choose"),
+        pytest.raises(OSError, match=r"needs another 1073741824\.0 GiB, .* GiB left: choose"),
     ):
-        store.require_room(10**18)
+        store.require_room(2**60)

@@ -6,7 +6,7 @@ import shutil
 import torch
 
 from pks4_lightning.cli.lightning_cli import run_cli
-from pks4_lightning.training.callbacks.run_cost import peak_memory_mb
+from pks4_lightning.training.callbacks.run_cost import peak_memory_mib
 
 
 def cost_of(folder):
@@ -18,7 +18,7 @@ def test_a_training_records_its_time_and_memory(trained):
     assert cost["epochs"] == 2
     assert cost["seconds"] > 0
     # torch alone uses more
-    assert 50 < cost["peak_memory_mb"] <= peak_memory_mb(torch.device("cpu")) + 1
+    assert 50 < cost["peak_memory_mb"] <= peak_memory_mib(torch.device("cpu")) + 1
 
 
 def test_a_continued_training_adds_up_its_sessions(trained, tiny_args, tmp_path):

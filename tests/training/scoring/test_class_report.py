@@ -1,4 +1,7 @@
 import csv
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import torch
 from torchmetrics.classification import MulticlassF1Score
 
 from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
+from tests.conftest import ROOT
 
 NAMES = ["open", "close, slowly", "fold", "tear"]
 
@@ -58,6 +62,30 @@ def test_files_contain_the_figures_by_name(report, tmp_path):
     assert header[1:] == [row[0] for row in counts] == NAMES
     assert [list(map(int, row[1:])) for row in counts] == report.counts.tolist()
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+IN_ASCII = """
+import locale
+from pathlib import Path
+import numpy as np
+from pks4_lightning.training.scoring.class_report import ClassReport
+from pks4_lightning.training.scoring.prediction_files import prediction_file, read_predictions
+from pks4_lightning.training.scoring.predictions import Label, Prediction
+assert "tür".encode(locale.getencoding(), "ignore") == b"tr"
+ClassReport(np.array([[3, 1], [2, 2]])).write(Path(), ["tür, öffnen", "日本"])
+made = [Prediction("ü.mp4", "tür, öffnen", [Label("日本", 0.75), Label("tür, öffnen", 0.25)])]
+prediction_file(Path(), "csv", num_best=2).write(made)
+assert read_predictions(Path()) == made
+"""
+
+
+def test_results_are_utf8_whatever_the_locale(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    script = tmp_path / "script.py"
+    script.write_text(IN_ASCII, encoding="utf-8")
+    subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, check=True)
+    for name in ("per_class.csv", "confusion.csv"):
+        assert '"tür, öffnen"' in (tmp_path / name).read_text(encoding="utf-8")
 
 
 def test_a_report_without_videos_has_no_averages():
