@@ -21,10 +21,11 @@ from pks4_lightning.experiments.cross_validation import cross_validate
 from pks4_lightning.experiments.listed_clips import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_trials
-from pks4_lightning.experiments.results import print_tables, results_table
+from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import write_json
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 

@@ -17,11 +17,12 @@ from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
 from pks4_lightning.experiments.plan import Arm, Trial, commands_of, plan_trials
 from pks4_lightning.experiments.processes import CommandError
-from pks4_lightning.experiments.results import print_tables, read_results
+from pks4_lightning.experiments.results import read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import write_json
 from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 

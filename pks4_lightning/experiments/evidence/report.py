@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.folds import GroupedClip
-from pks4_lightning.experiments.results import print_tables
 from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
 from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.tables import print_tables
 
 __all__ = ["Report", "report", "report_tables", "save_figures"]
 
