@@ -86,7 +86,7 @@ def read_results(path: Path) -> list[Result]:
         missing = [name for name in _COLUMNS if name not in (*names, *_ADDED)]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}.")
-        others = [name for name in names if name not in _COLUMNS]
+        others = [name for name in names if name and name not in _COLUMNS]
         results = []
         for line in reader:
             try:

@@ -112,8 +112,9 @@ def test_a_table_is_read(tmp_path):
         "\ufeffpath;label;group\na.mp4;wave;kitchen\n",
         "video\tclass\tgroup\na.mp4\twave\tkitchen\n",
         "# mine\npath,label,group\n# no.mp4,nod,hall\n\na.mp4,wave,kitchen\n",
+        ",path,label,group\n0,a.mp4,wave,kitchen\n",
     ],
-    ids=["capitals", "semicolons", "tabs", "comments"],
+    ids=["capitals", "semicolons", "tabs", "comments", "index"],
 )
 def test_a_table_is_read_as_a_training_reads_it(tmp_path, text):
     path = tmp_path / "clips.csv"

@@ -55,6 +55,13 @@ def test_other_measures_are_columns_of_their_own(tmp_path):
     assert read_results(path) == [OTHER, measured]
 
 
+def test_the_unnamed_index_that_pandas_writes_is_no_measure(tmp_path):
+    write_results(tmp_path / "a.csv", [ONE])
+    header, line = (tmp_path / "a.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text(f",{header}\n0,{line}\n")
+    assert read_results(tmp_path / "b.csv") == [ONE]
+
+
 def test_results_of_earlier_versions_are_read():
     results = read_results(ROOT / "benchmarks" / "results" / "ablations.csv")
     assert {result.table for result in results} == {5, 6, 7, 8, 9}

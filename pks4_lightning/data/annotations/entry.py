@@ -3,12 +3,13 @@
 import json
 import logging
 import re
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pks4_lightning.batch import Split
-from pks4_lightning.data.annotations.paths import UnsafePathError, check_name
+from pks4_lightning.data.annotations.paths import UnsafePathError, check_name, kind_of
 from pks4_lightning.data.video.span import Span
 
 __all__ = [
@@ -62,14 +63,20 @@ def read_text(source: Path) -> str:
         source: The file.
 
     Raises:
-        ValueError: If it is not UTF-8 text.
+        OSError: If it does not exist or may not be read.
+        ValueError: If it is a folder or a pipe, or not UTF-8 text.
     """
     try:
+        # a pipe would be waited for
+        if not stat.S_ISREG(mode := source.stat().st_mode):
+            raise ValueError(f"'{source}' is {kind_of(mode)}; name a file that can be read.")
         return source.read_text(encoding="utf-8").lstrip("\ufeff")
     except UnicodeDecodeError:
         raise ValueError(
             f"'{source}' is not UTF-8 text, so it cannot be read as annotations."
         ) from None
+    except OSError as error:
+        raise type(error)(f"'{source}' cannot be read: {error.strerror}.") from None
 
 
 def read_lines(source: Path) -> list[tuple[int, str]]:
@@ -150,7 +157,7 @@ def read_objects(source: Path) -> list[Any]:
 
 
 def text_of(video: Any, key: str, source: Path, number: int) -> str:
-    """Return the text that an object of such a list has under a key.
+    """Return the text or the integer that an object of such a list has under a key, as text.
 
     Args:
         video: The object.
@@ -159,11 +166,17 @@ def text_of(video: Any, key: str, source: Path, number: int) -> str:
         number: Number of the object, counted from 1.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or another value.
     """
-    if not isinstance(video, dict) or not str(video.get(key, "")).strip():
+    value = video.get(key, "") if isinstance(video, dict) else ""
+    if not str(value).strip():
         raise ValueError(f"'{source}' has no '{key}' in entry {number}.")
-    return str(video[key])
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(
+            f"'{source}' gives the {key} {shortened(repr(value))} in entry {number}; it must be "
+            "text or an integer."
+        )
+    return str(value)
 
 
 def relative_path(path: str, source: Path, place: str) -> str:
@@ -194,6 +207,6 @@ def shortened(text: str) -> str:
     return shown if shown.isprintable() else repr(shown)[1:-1]
 
 
-def split_of(word: str | None) -> Split | None:
-    """Return the split named by a column's value, such as `validate` or `testing`."""
-    return _SPLIT_WORDS.get((word or "").strip().casefold())
+def split_of(word: object) -> Split | None:
+    """Return the split named by a value, such as `validate` or `testing`, if it names one."""
+    return _SPLIT_WORDS.get(word.strip().casefold()) if isinstance(word, str) else None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pks4_lightning.data.annotations.entry import listed_lines, read_json, shortened, unquoted
 from pks4_lightning.data.annotations.formats.tables import column_names, delimiter_of, read_rows
@@ -20,10 +21,18 @@ _INDEX_COLUMNS = (
 _WORDS_FOR_NAMES = {"name", "label", "class", "category", "action"}
 _HEADER_WORDS = {"id", "index", "number", *_WORDS_FOR_NAMES}
 
+_INDEX = re.compile(r"\d{1,9}")
+
 # of a line; with the groups of the index and of the name
-_SEPARATED = ((r"(\d+)\s*[,;\t]\s*(.+)", 1, 2), (r"(.+?)\s*[,;\t]\s*(\d+)", 2, 1))
-_SPACED = (r"(\d+)\s+(\S.*)", 1, 2)
-_NUMBERS_IN_NAMES = "a name that begins with a number must be in quotation marks"
+_SEPARATED = (
+    (r"(\d{1,9})\s*(?:[-=]>|[,;\t:=)])\s*(.+)", 1, 2),
+    (r"(\d{1,9})(?:\.|\s+-)\s+(\S.*)", 1, 2),
+    (r"(.+?)\s*[,;\t]\s*(\d{1,9})", 2, 1),
+)
+_SPACED = (r"(\d{1,9})\s+(\S.*)", 1, 2)
+# also of names that end in numbers
+_LAST = r"(.+?)(?:\s*[:=]\s*|\s+)(\d{1,9})"
+_NUMBERS_IN_NAMES = "a name that begins or ends with a number must be in quotation marks"
 
 
 def read_label_names(source: Path, *, first_index: int = 0) -> list[str]:
@@ -56,10 +65,20 @@ def _of_json(source: Path, first_index: int) -> list[str]:
         return _in_order(numbered, source, first_index)
     if not isinstance(content, list):
         raise ValueError(f"'{source}' must map label names to indices, or list the names.")
-    return [
-        plain_template(" ".join(map(str, name)) if isinstance(name, list) else str(name))
-        for name in content
-    ]
+    return [_name_of(name, index, source) for index, name in enumerate(content)]
+
+
+def _name_of(listed: Any, index: int, source: Path) -> str:
+    """Return a name of a JSON list: a text or a number, or a list of them (Diving-48)."""
+    parts = listed if isinstance(listed, list) else [listed]
+    if not parts or any(
+        isinstance(part, bool) or not isinstance(part, str | int | float) for part in parts
+    ):
+        raise ValueError(
+            f"'{source}' gives class {index} the name {shortened(repr(listed))}; names must be "
+            "text."
+        )
+    return plain_template(" ".join(map(str, parts)))
 
 
 def _of_text(source: Path, first_index: int) -> list[str]:
@@ -82,6 +101,8 @@ def _of_text(source: Path, first_index: int) -> list[str]:
             numbered = ((match[index_group], unquoted(match[name_group])) for match in matches)
             return _in_order(numbered, source, first_index)
     _refuse_one_without_index(lines, source, first_index)
+    if counted := _indices_last(lines):
+        return _in_order(counted, source, first_index)
     return [plain_template(unquoted(line)) for line in lines]
 
 
@@ -102,15 +123,32 @@ def _of_table(source: Path, index: str, name: str) -> Iterator[tuple[str, str]]:
         yield row[index], row[name]
 
 
+def _indices_last(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the indices behind the names, and the names; none if they are parts of the names.
+
+    They are indices if they count the lines, from 0 or 1, and the names differ without them. Those
+    of `step 1` and `step 2` are not.
+    """
+    matches = [match for line in lines if (match := re.fullmatch(_LAST, line))]
+    indices = sorted(int(match[2]) for match in matches)
+    names = {match[1] for match in matches}
+    starts = (indices == [*range(start, start + len(lines))] for start in (0, 1))
+    if not 1 < len(lines) == len(names) or not any(starts):
+        return []
+    return [(match[2], unquoted(match[1])) for match in matches]
+
+
 def _in_order(numbered: Iterable[tuple[str, str]], source: Path, first_index: int) -> list[str]:
     """Return names in the order of their indices, which must have no gaps."""
     by_index: dict[int, str] = {}
     index_of: dict[str, str] = {}
     for index, listed in numbered:
         name = plain_template(listed)
-        if not index.isdecimal() or int(index) in by_index:
-            raise ValueError(f"'{source}' gives the label '{shortened(name)}' the index '{index}', "
-                             "which is not an integer or is already used.")  # fmt: skip
+        if not _INDEX.fullmatch(index) or int(index) in by_index:
+            raise ValueError(
+                f"'{source}' gives the label '{shortened(name)}' the index '{shortened(index)}', "
+                "which is not an integer or is already used."
+            )
         if name in index_of:
             raise ValueError(
                 f"'{source}' gives the label '{shortened(name)}' two indices, {index_of[name]} and "

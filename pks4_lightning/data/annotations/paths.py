@@ -11,7 +11,7 @@ import stat
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-__all__ = ["UnsafePathError", "check_name", "file_inside"]
+__all__ = ["UnsafePathError", "check_name", "file_inside", "kind_of"]
 
 # FFmpeg treats text before a colon, and `subfile,` before a comma, as a protocol
 _PROTOCOLS = re.compile(
@@ -98,11 +98,16 @@ def file_inside(root: str | os.PathLike[str], path: str) -> Path:
     if not real.is_relative_to(folder):
         raise UnsafePathError(path, f"is a link that leads out of '{root}', to '{real}'")
     if not stat.S_ISREG(mode):
-        raise UnsafePathError(path, f"is {_kind(mode)}, not a file")
+        raise UnsafePathError(path, f"is {kind_of(mode)}, not a file")
     return real
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """Return what is no regular file, as `a folder` or `a pipe`.
+
+    Args:
+        mode: The mode of its status.
+    """
     if stat.S_ISDIR(mode):
         return "a folder"
     if stat.S_ISFIFO(mode):

@@ -187,11 +187,20 @@ def read_entries(
         The entries in order; those of a folder are sorted.
 
     Raises:
-        ValueError: If it is malformed, empty, or lists a video twice where this is not allowed.
+        ValueError: If it is malformed, empty, not a folder where the format needs one, or lists a
+            video twice where this is not allowed.
     """
+    if record.is_folder and not source.is_dir():
+        raise ValueError(f"'{source}' is not a folder, as data.format {record.name} needs it.")
     entries = record.read(Part(source, split, fold))
     if not entries:
         raise ValueError(f"'{source}' lists no videos; check that it is the right file.")
+    for entry in entries:
+        if not (isinstance(entry.video, str) and entry.video):
+            raise ValueError(
+                f"'{source}' gives the video {shortened(repr(entry.video))} at "
+                f"{shortened(entry.place)}; it must be the name of a file."
+            )
     if not record.repeats:
         refuse_repeated((posixpath.normpath(entry.video) for entry in entries), entries, source)
     return entries

@@ -112,6 +112,13 @@ def test_lists_with_relative_and_absolute_paths(tmp_path):
     assert layout.read("val").labels == (0,)
 
 
+def test_a_folder_as_the_list_of_labels_is_one_sentence(tmp_path):
+    touch(tmp_path, "1.mp4", "names/1.txt")
+    (tmp_path / "train.txt").write_text("1.mp4 run\n")
+    with pytest.raises(ValueError, match=r"names' is a folder; name a file that can be read\.$"):
+        DataLayout(str(tmp_path), labels="names").read("train")
+
+
 def test_named_labels_decide_the_order(tmp_path):
     touch(tmp_path, "1.mp4", "2.mp4")
     (tmp_path / "train.txt").write_text("1.mp4 run\n2.mp4 jump\n")

@@ -4,7 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pks4_lightning.data.annotations.entry import Entry, read_json, relative_path, split_of
+from pks4_lightning.data.annotations.entry import (
+    Entry,
+    read_json,
+    relative_path,
+    shortened,
+    split_of,
+)
 from pks4_lightning.data.annotations.locating import by_file_name
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
@@ -29,8 +35,8 @@ def read_coin(part: Part) -> list[Entry]:
         subset = split_of(video.get("subset"))
         if subset not in ("train", "test"):
             raise ValueError(
-                f"'{source}' lists '{identity}' in the subset {video.get('subset')!r}; COIN's "
-                "subsets are training and testing."
+                f"'{source}' lists '{identity}' in the subset "
+                f"{shortened(repr(video.get('subset')))}; COIN's subsets are training and testing."
             )
         if subset == wanted:
             place = f"id {identity}"
@@ -50,10 +56,12 @@ def coin_label_names(source: Path) -> list[str]:
     number_of: dict[str, int] = {}
     for identity, video in _database(source).items():
         number = video.get("recipe_type")
-        if not isinstance(number, int) or number_of.setdefault(video["class"], number) != number:
+        is_number = isinstance(number, int) and not isinstance(number, bool)
+        if not is_number or number_of.setdefault(video["class"], number) != number:
             raise ValueError(
-                f"'{source}' gives the class '{video['class']}' the recipe_type {number!r} in the "
-                f"entry '{identity}'; every class must have exactly one number."
+                f"'{source}' gives the class '{video['class']}' the recipe_type "
+                f"{shortened(repr(number))} in the entry '{identity}'; every class must have "
+                "exactly one number."
             )
     if len(set(number_of.values())) < len(number_of):
         raise ValueError(f"'{source}' gives the same recipe_type to two classes.")

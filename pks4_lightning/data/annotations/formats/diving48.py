@@ -2,7 +2,13 @@
 
 import re
 
-from pks4_lightning.data.annotations.entry import Entry, read_objects, relative_path, text_of
+from pks4_lightning.data.annotations.entry import (
+    Entry,
+    read_objects,
+    relative_path,
+    shortened,
+    text_of,
+)
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["DIVING48"]
@@ -24,8 +30,10 @@ def read_diving48(part: Part) -> list[Entry]:
         name = text_of(video, "vid_name", part.source, number)
         label, place = video.get("label"), f"entry {number}"
         if isinstance(label, bool) or not isinstance(label, int):
-            raise ValueError(f"'{part.source}' gives '{name}' the label {label!r}; Diving-48's "
-                             "labels are integers from 0.")  # fmt: skip
+            raise ValueError(
+                f"'{part.source}' gives '{name}' the label {shortened(repr(label))}; Diving-48's "
+                "labels are integers from 0."
+            )
         entries.append(Entry(relative_path(name, part.source, place), str(label), place))
     return entries
 

@@ -24,8 +24,6 @@ def read_folder(part: Part) -> list[Entry]:
         ValueError: If a video lies beside the class folders, or there is no supported video.
     """
     source = part.source
-    if not source.is_dir():
-        raise ValueError(f"'{source}' is not a folder of class folders.")
     walked = walk(source)
     if not walked.clips:
         files = [*walked.unread, *(file for files in walked.empty.values() for file in files)]

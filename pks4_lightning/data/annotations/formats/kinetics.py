@@ -5,9 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pks4_lightning.data.annotations.entry import Entry, relative_path
-from pks4_lightning.data.annotations.formats.tables import read_table, rows_of_split
+from pks4_lightning.data.annotations.formats.tables import (
+    column_names,
+    read_table,
+    rows_of_split,
+    split_column,
+)
+from pks4_lightning.data.annotations.formats.timed.intervals import check_span, seconds
 from pks4_lightning.data.annotations.locating import by_file_name
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published, Sniffed
+from pks4_lightning.data.video.span import Span
 
 __all__ = ["KINETICS"]
 
@@ -27,7 +34,7 @@ def read_kinetics(part: Part) -> list[Entry]:
         entries, as in the scoring with that list.
 
     Raises:
-        ValueError: If a column is missing or a time is not a number.
+        ValueError: If a column is missing, a time is not a number, or a clip ends before its start.
     """
     source = part.source
     columns, rows = read_table(source)
@@ -36,17 +43,13 @@ def read_kinetics(part: Part) -> list[Entry]:
         raise ValueError(f"'{source}' has no column '{absent[0]}'; Kinetics' CSV files have the "
                          "columns label,youtube_id,time_start,time_end,split.")  # fmt: skip
     entries: dict[tuple[str, str | None], Entry] = {}
-    split, chosen = rows_of_split(rows, "split", part.split, source)
+    split, chosen = rows_of_split(rows, split_column(columns), part.split, source)
     for number, row in chosen:
         place = f"line {number}"
-        try:
-            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except ValueError:
-            raise ValueError(
-                f"'{source}' has the times '{row['time_start']}' and '{row['time_end']}' at "
-                f"{place}; they must be seconds."
-            ) from None
-        video = relative_path(f"{row['youtube_id']}_{start:06d}_{end:06d}", source, place)
+        times = (seconds(row[name], source, place) for name in ("time_start", "time_end"))
+        start, end, _ = check_span(Span(*times), source, place)
+        name = f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
+        video = relative_path(name, source, place)
         label = row.get("label") or None
         entries.setdefault((video, label), Entry(video, label, place, split=split))
     twice = Counter(video for video, _ in entries) - Counter({video for video, _ in entries})
@@ -61,7 +64,7 @@ def read_kinetics(part: Part) -> list[Entry]:
 
 def is_kinetics(sniffed: Sniffed) -> bool:
     """Return whether a table has the columns of Kinetics."""
-    return set(_COLUMNS) <= {column.strip() for column in sniffed.first_line.split(",")}
+    return {*_COLUMNS} <= {*column_names(sniffed.first_line)}
 
 
 def _file_names(entries: Sequence[Entry]) -> list[list[str]]:

@@ -92,10 +92,11 @@ def read_table(source: Path) -> tuple[list[str], list[_Row]]:
         The columns, and the rows with the number of their first line; all values are stripped.
 
     Raises:
-        ValueError: If a column appears twice, or a row has more or fewer values than columns.
+        ValueError: If a column with a name appears twice, or a row has more or fewer values than
+            columns.
     """
     columns, lines = read_rows(source)
-    twice = [name for name, count in Counter(columns).items() if count > 1]
+    twice = [name for name, count in Counter(columns).items() if count > 1 and name]
     if twice:
         raise ValueError(f"'{source}' has two columns '{twice[0]}'.")
     rows = []
@@ -152,7 +153,7 @@ def _below(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
 
 
 def rows_of_split(
-    rows: Sequence[_Row], column: str, split: Split, source: Path
+    rows: Sequence[_Row], column: str | None, split: Split, source: Path
 ) -> tuple[Split | None, Sequence[_Row]]:
     """Keep the rows of a split, if a column of the table names splits.
 
@@ -160,7 +161,7 @@ def rows_of_split(
 
     Args:
         rows: The table.
-        column: The column that names the splits, if the table has one.
+        column: The column that names the splits; ``None`` if the table has none.
         split: The requested split.
         source: The file, for messages.
 
@@ -186,10 +187,12 @@ def rows_of_split(
     return found, named[found]
 
 
-def _named_splits(rows: Sequence[_Row], column: str, source: Path) -> dict[Split, list[_Row]]:
+def _named_splits(
+    rows: Sequence[_Row], column: str | None, source: Path
+) -> dict[Split, list[_Row]]:
     """Return the rows of every split; none if no row has a value in the column."""
     named: dict[Split, list[_Row]] = {}
-    if not any(row.get(column) for _, row in rows):
+    if column is None or not any(row[column] for _, row in rows):
         return named
     for number, row in rows:
         split = split_of(row[column])
@@ -219,26 +222,29 @@ def _serves(source: Path, split: Split) -> bool:
     if source.name not in _TABLES_OF_ALL_SPLITS:
         return True
     column = split_column(column_names(Sniffed(source).first_line))
-    named = _named_splits(read_table(source)[1], column, source) if column else {}
+    named = {} if column is None else _named_splits(read_table(source)[1], column, source)
     return not named.keys().isdisjoint(_SERVED_BY[split]) if named else split == "train"
 
 
-def split_column(columns: Sequence[str]) -> str:
-    """Return the name of the column that names splits, empty if there is none.
+def split_column(columns: Sequence[str]) -> str | None:
+    """Return the name of the column that names splits, ``None`` if there is none.
 
     Args:
         columns: Names of all columns, in lower case.
     """
-    return next((name for name in _SPLIT_COLUMNS if name in columns), "")
+    return next((name for name in _SPLIT_COLUMNS if name in columns), None)
 
 
 def column_names(header: str) -> list[str]:
-    """Return the column names of a header, in lower case.
+    """Return the column names of a header, in lower case; none if it cannot be one.
 
     Args:
         header: The first line of a table.
     """
-    fields = next(csv.reader([header], delimiter=delimiter_of(header)), [])
+    try:
+        fields = next(csv.reader([header], delimiter=delimiter_of(header)), [])
+    except csv.Error:  # one value of many thousand characters
+        return []
     return [field.strip().casefold() for field in fields]
 
 

@@ -120,6 +120,48 @@ CASES = {
 }  # fmt: skip
 
 
+def changed(document, path, value):
+    """A JSON document with another value at a path."""
+    document = json.loads(json.dumps(document))
+    *outer, last = path
+    part = document
+    for key in outer:
+        part = part[key]
+    part[last] = value
+    return json.dumps(document)
+
+
+RESULT = (0, "annotations", 0, "result")
+TASKS = [
+    (changed(LABEL_STUDIO, path, value), message)
+    for path, value, message in (
+        ((*RESULT, 1, "value", "start"), "abc", "gives the time 'abc' at task 7"),
+        ((*RESULT, 1, "value", "end"), None, "gives the time 'None' at task 7"),
+        ((*RESULT, 0, "value", "ranges", 0, "start"), [1], "gives the time '[1]' at task 7"),
+        ((*RESULT, 0, "value", "ranges", 0, "end"), float("inf"), "to inf frames at task 7"),
+        ((*RESULT, 0, "value", "timelinelabels"), "go", "Task 1 of"),
+        ((*RESULT, 1, "value", "labels"), [3], "Task 1 of"),
+        ((0, "data"), {}, "Task 1 of"),
+        ((0, "data", "video"), None, "Task 1 of"),
+        ((0, "data", "video"), "http://[a", "Task 1 of"),
+        ((0, "data", "video"), "", "gives the video '' at task 7"),
+    )
+]
+SEGMENTS = [
+    (changed(VIA_PROJECT, path, value), message)
+    for path, value, message in (
+        (("metadata", "1_x", "z"), [0, "abc"], "gives the time 'abc' at metadata 1_x"),
+        (("metadata", "1_x", "z"), [0, None], "gives the time 'None' at metadata 1_x"),
+        (("metadata", "1_x", "z"), [2, 1], "from 2 to 1 seconds at metadata 1_x"),
+        (("metadata", "1_x", "z"), 3, "CSV export: at metadata 1_x, it lacks"),
+        (("metadata", "1_x", "av"), {"1": [0]}, "CSV export: at metadata 1_x, it lacks"),
+        (("metadata", "1_x", "vid"), [1], "CSV export: at metadata 1_x, it lacks"),
+        (("file", "9", "fname"), 3, "gives the video 3 at metadata 1_x"),
+        (("view",), None, "CSV export: at metadata 1_x, it lacks"),
+    )
+]
+
+
 @pytest.fixture
 def root(tmp_path):
     for name in ("walk one.mp4", "run.mp4"):
@@ -193,11 +235,29 @@ def test_a_selection_of_videos_keeps_its_intervals(root):
         ),
         ("a.xml", "<annotations></annotations>", "lists no videos"),
         ("a.csv", BORIS.replace("Media file", "Observed"), "has no column 'Media file'"),
+        *(("a.json", *case) for case in TASKS),
+        *(("a.json", *case) for case in SEGMENTS),
+        *(
+            ("a.csv", VIA_CSV.replace(*change), "VIA 3 project nor its CSV export: at line 4")
+            for change in (
+                ("[0.5,1.25]", "[" * 100_000),
+                ("[0.5,1.25]", "9" * 5000),
+                ('[""walk one.mp4""]', "[]", 1),
+                ('{""1"":""1""}', '{""1"":[1]}'),
+            )
+        ),
+        ("a.csv", VIA_CSV.replace("0.5,1.25", "0.5,true"), "the time 'True' at line 4"),
+        ("a.xml", CVAT_TRACKS.replace('"25"', '"soon"'), "gives the frame 'soon' in line 6"),
+        ("a.xml", CVAT_TRACKS.replace('"25"', '"-1"'), "gives the frame '-1' in line 6"),
+        ("a.xml", CVAT_TRACKS.replace('"25"', f'"{10**12}"'), "the frame '1000000000000' in line"),
+        ("a.xml", CVAT_TAGS.replace('id="4"', 'id="x"'), "gives the frame 'x' in line 2"),
+        ("a.xml", CVAT_TAGS.replace("run.mp4", ""), "gives the video '' at frame 4"),
     ],
 )
 def test_errors_are_one_sentence(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match="a\\.") as caught:
         read_entries(tmp_path / name, detect_format(tmp_path / name))
+    assert len(str(caught.value)) < 500
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)

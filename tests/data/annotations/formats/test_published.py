@@ -251,6 +251,16 @@ def test_coins_classes_have_one_number_each(coin):
         DataLayout(str(coin)).read("train")
 
 
+@pytest.mark.parametrize("subset", [None, 3, ["training"], {}, True])
+def test_coins_subsets_are_names(coin, subset):
+    database = json.loads((coin / "COIN.json").read_text())["database"]
+    database["zzzzzzzzzzz"]["subset"] = subset
+    write(coin / "COIN.json", {"database": database})
+    message = rf"lists 'zzzzzzzzzzz' in the subset {re.escape(repr(subset))}; COIN's"
+    with pytest.raises(ValueError, match=message):
+        DataLayout(str(coin)).read("train")
+
+
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 
 

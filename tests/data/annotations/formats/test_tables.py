@@ -100,3 +100,30 @@ def test_words_that_name_no_split_are_refused(tmp_path, kind, words, split, mess
 def test_a_table_of_one_split_serves_that_split(tmp_path, word):
     file = write(tmp_path / "val.csv", f"path,label,split\na.mp4,go,{word}\n")
     assert len(read_entries(file, FORMATS["csv"], split="val")) == 1
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("start", [",", ",Unnamed: 0,"])
+def test_the_unnamed_index_that_pandas_writes_first_names_no_splits(tmp_path, kind, start):
+    header, row = TABLES[kind]
+    header, row = header.removesuffix(",split"), row.removesuffix(",train")
+    number = "0," * start.count(",")
+    file = write(tmp_path / "metadata.csv", f"{start}{header},,\n{number}{row},,\n")
+    assert detect_format(file).name == kind
+    assert [entry.label for entry in read_entries(file, FORMATS[kind])] == ["go"]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_every_table_is_recognised_however_its_header_is_written(tmp_path, kind, sign):
+    header, row = TABLES[kind]
+    names = sign.join(f'"{name}"' for name in header.upper().split(","))
+    file = write(tmp_path / "all.csv", f"\ufeff{names}\n{row.replace(',', sign)}{sign}train\n")
+    assert detect_format(file).name == kind
+    assert [entry.label for entry in read_entries(file, FORMATS[kind])] == ["go"]
+
+
+def test_a_line_that_is_too_long_for_a_table_is_no_header(tmp_path):
+    file = write(tmp_path / "train.txt", "x" * 200_000)
+    with pytest.raises(ValueError, match=r"reads 'x+\.\.\.' at line 1; a line must be"):
+        read_entries(file, detect_format(file))

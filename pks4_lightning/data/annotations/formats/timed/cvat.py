@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from pks4_lightning.data.annotations.entry import Entry, read_text
+from pks4_lightning.data.annotations.entry import Entry, read_text, shortened
 from pks4_lightning.data.annotations.locating import by_media_name
 from pks4_lightning.data.annotations.record import DataFormat, Part
 from pks4_lightning.data.video.span import Span
 
 __all__ = ["CVAT"]
+
+_MOST_DIGITS = 7  # four days at 25 frames per second
 
 
 @dataclass
@@ -37,7 +39,8 @@ def read_cvat(part: Part) -> list[Entry]:
         part: The file.
 
     Raises:
-        ValueError: If it is not such a file, or declares entities.
+        ValueError: If it is not such a file, declares entities, or gives a frame that is no number
+            or too large.
     """
     document = _parse(part.source)
     entries = []
@@ -59,13 +62,30 @@ def _parse(source: Path) -> _Document:
     parser.EntityDeclHandler = _refuse_entities
     try:
         parser.Parse(read_text(source).encode(), True)
-    except (expat.ExpatError, _EntityError, KeyError, ValueError) as error:
-        raise ValueError(f"'{source}' is not an XML export of CVAT: {error}.") from None
-    return document
+    except KeyError as error:
+        reason = f"an element lacks {error} in line {parser.CurrentLineNumber}"
+    except (expat.ExpatError, _EntityError) as error:
+        reason = str(error)
+    except _FrameError as error:
+        reason = f"it gives the frame '{error}' in line {parser.CurrentLineNumber}"
+    else:
+        return document
+    raise ValueError(f"'{source}' is not an XML export of CVAT: {reason}.")
 
 
 class _EntityError(Exception):
     pass
+
+
+class _FrameError(Exception):
+    pass
+
+
+def _frame(text: str) -> int:
+    """Parse the number of a frame; a track holds every frame between two of them in memory."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise _FrameError(shortened(text))
+    return int(text)
 
 
 def _refuse_entities(*_: object) -> None:
@@ -94,10 +114,10 @@ class _Reader:
             self._frames, self._last_seen = set(), None
             document.tracks.append((video, given["label"], self._frames))
         elif self._frames is not None and "frame" in given and "outside" in given:
-            self._shape(int(given["frame"]), is_outside=given["outside"] == "1")
+            self._shape(_frame(given["frame"]), is_outside=given["outside"] == "1")
         elif name == "image":
             video = document.sources.get(given.get("task_id", ""), document.source)
-            self._image = video, int(given["id"])
+            self._image = video, _frame(given["id"])
         elif name == "tag" and self._image is not None:
             video, frame = self._image
             document.tags.setdefault((video, given["label"]), set()).add(frame)

@@ -15,7 +15,7 @@ from pks4_lightning.data.annotations.locating import as_written, by_media_name
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span, Unit
 
-__all__ = ["BORIS", "INTERVALS", "check_span", "read_intervals"]
+__all__ = ["BORIS", "INTERVALS", "check_span", "read_intervals", "seconds"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _TIMES: tuple[tuple[str, str, Unit], ...] = (
     ("start_frame", "end_frame", "frames"),
     ("start_frame", "stop_frame", "frames"),
 )
+_BORIS_EVENT = {"behavior", "start (s)", "stop (s)"}
 _BORIS_VIDEOS = ("media file", "media file name", "media file path")
 
 
@@ -72,7 +73,7 @@ def read_intervals(part: Part) -> list[Entry]:
         place = f"line {number}"
         if not row[named.video]:
             raise ValueError(f"'{part.source}' names no video at {place}.")
-        start, end = (_seconds(row[name], part.source, place) for name in (named.start, named.end))
+        start, end = (seconds(row[name], part.source, place) for name in (named.start, named.end))
         span = check_span(Span(start, end, named.unit), part.source, place)
         entries.append(
             Entry(row[named.video], row[named.label] or None, place, split=split, span=span)
@@ -91,16 +92,18 @@ def read_boris(part: Part) -> list[Entry]:
     """
     columns, rows = read_table(part.source)
     video = next((name for name in _BORIS_VIDEOS if name in columns), None)
-    if video is None:
+    absent = sorted(_BORIS_EVENT - {*columns})
+    if video is None or absent:
+        missing = absent[0].capitalize() if absent else "Media file"
         raise ValueError(
-            f"'{part.source}' has no column 'Media file' or 'Media file name': in BORIS, export "
-            "aggregated events of observations with media files."
+            f"'{part.source}' has no column '{missing}': in BORIS, export aggregated events of "
+            "observations with media files."
         )
     entries = []
     num_points = 0
     for number, row in rows:
         place = f"line {number}"
-        start, end = (_seconds(row[f"{x} (s)"], part.source, place) for x in ("start", "stop"))
+        start, end = (seconds(row[f"{x} (s)"], part.source, place) for x in ("start", "stop"))
         if row.get("behavior type", "").upper() == "POINT" or start == end:
             num_points += 1
             continue
@@ -130,16 +133,25 @@ def check_span(span: Span, source: Path, place: str) -> Span:
     return span
 
 
-def _seconds(text: str, source: Path, place: str) -> float:
-    """Parse seconds, or hours, minutes and seconds separated by colons."""
+def seconds(given: object, source: Path, place: str) -> float:
+    """Parse seconds, or hours, minutes and seconds separated by colons.
+
+    Args:
+        given: A number, or its text.
+        source: The annotations, for the message.
+        place: Position in the annotations.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     total = 0.0
     try:
-        for part in text.split(":"):
+        for part in str(given).split(":"):
             total = 60.0 * total + float(part)
     except ValueError:
         raise ValueError(
-            f"'{source}' gives the time '{shortened(text)}' at {place}; times must be seconds such "
-            "as 62.5, or clock times such as 0:01:02.5."
+            f"'{source}' gives the time '{shortened(str(given))}' at {shortened(place)}; times "
+            "must be seconds such as 62.5, or clock times such as 0:01:02.5."
         ) from None
     return total
 
@@ -154,7 +166,7 @@ def _columns(columns: list[str]) -> _Columns | None:
 
 
 def _is_boris(sniffed: Sniffed) -> bool:
-    return {"behavior", "start (s)", "stop (s)"} <= {*column_names(sniffed.first_line)}
+    return {*column_names(sniffed.first_line)} >= _BORIS_EVENT
 
 
 INTERVALS = DataFormat(
