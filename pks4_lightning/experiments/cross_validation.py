@@ -5,7 +5,7 @@ tested once with every seed, by models trained without its group. No choice depe
 the weights are those of the last epoch, and learning rates are chosen for each arm and fold on an
 inner split of the training clips, whose held-out part is the next fold.
 
-For datasets that are large enough to have a training and a test split, :func:`hold_out` does the
+For data sets that are large enough to have a training and a test split, :func:`hold_out` does the
 same with that split instead of folds. There, the inner split holds out a fifth of the training
 clips, by whole groups.
 """
@@ -113,7 +113,7 @@ def hold_out(
         arms: What to compare.
         clips: The clips of both splits, named as for :func:`cross_validate`.
         out: As for :func:`cross_validate`; there are no folds.
-        base: Arguments of ``pks4 fit`` that all arms share, including the dataset.
+        base: Arguments of ``pks4 fit`` that all arms share, including the data set.
         seeds: Seeds of the runs.
         rates: As for :func:`cross_validate`; each arm has one rate.
         jobs: Number of runs in parallel.

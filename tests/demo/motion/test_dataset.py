@@ -297,7 +297,7 @@ def test_a_set_with_other_settings_is_refused(tmp_path, state):
 
 def test_a_foreign_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="no motion set"):
+    with pytest.raises(ValueError, match="holds other files"):
         make_tiny(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
