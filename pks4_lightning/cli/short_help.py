@@ -60,7 +60,7 @@ FIRST: dict[str, tuple[Row, ...]] = {
         Row("model.classifier.class_route", "token_t1d", "none, tsm, token_t1d, …, pooled_t1d"),
         Row("model.classifier.gradient_checkpointing", False, "less memory, a third slower"),
         Row("model.init_from", None, "start from these weights: checkpoint or export"),
-        Row("model.recipe.base_lr", 0.0007, "learning rate at reference_batch videos per step"),
+        Row("model.recipe.base_lr", 0.0007, "learning rate at 256 videos per step"),
         Row("model.recipe.trains", "all", "all, after_insertion, head"),
         Row("trainer.max_epochs", None, "passes over the training videos"),
         Row("trainer.accumulate_grad_batches", 1, "batches per step"),

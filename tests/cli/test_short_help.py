@@ -6,6 +6,7 @@ import pytest
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.lightning_cli import run_cli
 from pks4_lightning.cli.short_help import FIRST, short_help
+from pks4_lightning.training.learning.recipe import Recipe
 
 
 def shown(capsys, *arguments):
@@ -38,6 +39,12 @@ def test_a_row_names_every_choice_or_says_that_there_are_more(command, parsers):
         kind = actions[f"--{row.name}"]._typehint
         if get_origin(kind) is Literal and "…" not in row.meaning:
             assert set(get_args(kind)) == set(row.meaning.split(", ")), row.name
+
+
+def test_the_short_and_the_long_help_scale_the_learning_rate_alike():
+    (row,) = (row for row in FIRST["fit"] if row.name == "model.recipe.base_lr")
+    assert "at 256 videos per" in row.meaning
+    assert "at 256 videos per" in Recipe.__doc__
 
 
 @pytest.mark.parametrize("command", FIRST)
