@@ -38,7 +38,7 @@ COMMANDS = {
     "app": ("sharing.app", "try a model in the browser: drop a video or record one"),
     "ablate": ("ablate", "run the paper's ablations, Tables 5 to 9"),
     "compare": ("compare", "train PKS⁴ and the methods the paper compares it with on one task"),
-    "evidence": ("evidence", "test each part of PKS⁴ on real pictures whose frame order matters"),
+    "evidence": ("evidence", "test each part of PKS⁴ on real images whose order matters"),
     "cost": (
         "cost",
         "compute parameters, FLOPs, memory and training compute, or recompute the paper's tables",
@@ -79,7 +79,7 @@ COMMANDS = {
     "demo": ("demo", "train and test PKS⁴ and a baseline on small generated videos"),
     "demo-data": (
         "demo_data",
-        "generate only videos: the demo's, or the motion bench's from yours",
+        "generate the demo's videos, or the motion bench from videos of yours",
     ),
 }
 """Maps each command to its module in `commands` and its description. The module defines

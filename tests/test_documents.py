@@ -1,6 +1,7 @@
 """References in the documents exist: tests, files and links."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.conftest import ROOT
 
 REPRODUCTION = (ROOT / "REPRODUCTION.md").read_text()
 README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 GUIDES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 POINTERS = sorted(
     set(re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)(?:::([\w:]+))?`", REPRODUCTION))
@@ -65,6 +67,14 @@ def anchors(page):
     headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+def test_the_layers_are_described_in_the_order_of_the_import_contract():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if "layers" in c)
+    layers = [layer.replace("pks4_lightning.", "").split(" | ") for layer in contract["layers"]]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", ARCHITECTURE, re.MULTILINE)
+    assert [re.findall(r"\w+", row) for row in rows] == layers
 
 
 def test_the_readme_is_read_in_a_minute():

@@ -69,17 +69,21 @@ def take_settings(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(settings=[])
 
 
-def add_trainings(parser: argparse.ArgumentParser, *, out: str, seeds: str, holds: str) -> None:
+def add_trainings(parser: argparse.ArgumentParser, *, out: str, what: str, holds: str) -> None:
     """Add the options that all sets of trainings share: seeds, folder, number of parallel runs.
 
     Args:
         parser: The parser of the command.
         out: Default output folder.
-        seeds: What a seed stands for, for the help.
+        what: What is trained once per seed, for the help: ``row``.
         holds: What the folder contains, for the help.
     """
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help=f"each is {seeds}; default: 0"
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        help=f"train every {what} once per seed; default: 0",
     )
     parser.add_argument(
         "--out", type=Path, default=Path(out), help=f"folder of {holds} (default: %(default)s)"
@@ -115,8 +119,8 @@ def add_rates(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="RATE",
-        help="values of model.recipe.base_lr; the best for each row and fold is chosen on a part "
-        "of the training clips that is held out, with the first seed",
+        help="values of model.recipe.base_lr; the first seed chooses the best one for each row and "
+        "fold, on a held-out part of the training clips",
     )
 
 

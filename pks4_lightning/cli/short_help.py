@@ -31,7 +31,7 @@ _VIEWS = (
 _WORK = (
     Row("data.num_workers", 4, "processes that decode videos"),
     Row("trainer.accelerator", "auto", "cpu, gpu, auto"),
-    Row("trainer.devices", "auto", "how many devices, or which: [1,3]"),
+    Row("trainer.devices", "auto", "number of devices, or their indices: [1,3]"),
     Row("trainer.precision", None, "32, bf16-mixed, 16-mixed"),
     Row("trainer.default_root_dir", "runs", "output folder"),
 )
@@ -50,7 +50,7 @@ FIRST: dict[str, tuple[Row, ...]] = {
         *_CLIPS,
         Row("data.frame_rate", None, "frames per second; null: spread over the video"),
         Row("data.batch_size", 16, "videos per device and step"),
-        Row("model.classifier.num_classes", None, "needed"),
+        Row("model.classifier.num_classes", None, "number of classes; required"),
         Row(
             "model.classifier.backbone",
             "openai/clip-vit-base-patch16",
@@ -60,15 +60,15 @@ FIRST: dict[str, tuple[Row, ...]] = {
         Row("model.classifier.class_route", "token_t1d", "none, tsm, token_t1d, …, pooled_t1d"),
         Row("model.classifier.gradient_checkpointing", False, "less memory, a third slower"),
         Row("model.init_from", None, "start from these weights: checkpoint or export"),
-        Row("model.recipe.base_lr", 0.0007, "learning rate per 256 videos in a step"),
+        Row("model.recipe.base_lr", 0.0007, "learning rate at 256 videos per step"),
         Row("model.recipe.trains", "all", "all, after_insertion, head"),
         Row("trainer.max_epochs", None, "passes over the training videos"),
-        Row("trainer.accumulate_grad_batches", 1, "batches a step"),
+        Row("trainer.accumulate_grad_batches", 1, "batches per step"),
         *_WORK,
         Row("trainer.fast_dev_run", False, "true tries one batch of everything"),
         Row("seed_everything", 0, "seed of the weights"),
         Row("data.seed", 0, "seed of the order and of every draw"),
-        Row("ckpt_path", None, "to resume: a checkpoint, last, or auto (if any)"),
+        Row("ckpt_path", None, "resume: a checkpoint, last, or auto (last, if any)"),
     ),
     "validate": (_CHECKPOINT, *_DATA_SET, *_CLIPS, Row("data.batch_size", 16, "videos"), *_WORK),
     "test": (
@@ -77,14 +77,14 @@ FIRST: dict[str, tuple[Row, ...]] = {
         Row("data.test", None, "test annotations, if not found in the root"),
         *_VIEWS,
         *_CLIPS,
-        Row("data.test_batch_size", None, "videos at a time"),
+        Row("data.test_batch_size", None, "videos per batch"),
         *_WORK,
     ),
     "predict": (
         _CHECKPOINT,
         *_VIEWS,
         *_CLIPS,
-        Row("data.test_batch_size", None, "videos at a time"),
+        Row("data.test_batch_size", None, "videos per batch"),
         *_WORK,
     ),
 }

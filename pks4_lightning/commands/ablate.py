@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trainings(
         parser,
         out="runs/ablations",
-        seeds="one training of each row",
+        what="row",
         holds="the trainings and of results.csv",
     )
     add_folds(parser)

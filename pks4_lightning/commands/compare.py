@@ -71,13 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--own",
         metavar="FOLDER",
-        help="folder with configurations MODEL.yaml, each added to the settings of that model, for "
-        f"example a learning rate of its own; without --config {_DEMO_OWN}",
+        help="folder of configurations MODEL.yaml, each added to the settings of that model, such "
+        f"as its own learning rate; default without --config: {_DEMO_OWN}",
     )
     add_trainings(
         parser,
         out="runs/compare",
-        seeds="one training of each",
+        what="method",
         holds="the trainings, the table and the picture",
     )
     add_folds(parser)

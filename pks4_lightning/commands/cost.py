@@ -57,10 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EXAMPLES
     take_settings(parser)
-    parser.add_argument("--ckpt_path", help="a checkpoint whose settings to start from")
+    parser.add_argument("--ckpt_path", help="a checkpoint that provides the settings")
     parser.add_argument("--backbone", help="short for --model.classifier.backbone")
     parser.add_argument(
-        "--videos", type=int, help="number of training videos, if no data set is given"
+        "--videos",
+        type=int,
+        help="number of training videos (default: the published number, else counted in data.root)",
     )
     parser.add_argument(
         "--measure",

@@ -37,12 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument(
-        "--sources", type=Path, metavar="FOLDER", help="videos to make cut-outs of; default: shapes"
+        "--sources",
+        type=Path,
+        metavar="FOLDER",
+        help="cut objects out of these videos; default: draw shapes",
     )
     for split, number in (
-        ("train", "1200, with --sources 2000"),
-        ("val", "240, with --sources none"),
-        ("test", "400, with --sources 1000"),
+        ("train", "1200; 2000 with --sources"),
+        ("val", "240; 0 with --sources"),
+        ("test", "400; 1000 with --sources"),
     ):
         parser.add_argument(f"--num_{split}", type=int, help=f"number of videos ({number})")
     parser.add_argument(

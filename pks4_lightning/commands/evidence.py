@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arms",
         nargs="*",
         metavar="ARM",
-        help=f"any of {', '.join(arm_keys())}; default: all, with --table none; with --probes also "
-        "none",
+        help=f"any of {', '.join(arm_keys())}; default: all, but none with --table; with --probes, "
+        "the list may be empty",
     )
     parser.add_argument(
         "--table",
@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trainings(
         parser,
         out="runs/evidence",
-        seeds="one training of each arm and fold",
+        what="arm and fold",
         holds="the runs, the table and the figures",
     )
     parser.add_argument(

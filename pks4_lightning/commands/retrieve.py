@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k",
         action=NumbersAction,
-        help="numbers of neighbours, at most that of the training videos; default: 1 5 10",
+        help="numbers of neighbours, at most the number of training videos; default: 1 5 10",
     )
     parser.add_argument(
         "--out", type=Path, help="output folder; default: retrieval, in the run's folder"

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolutions",
         action=NumbersAction,
-        help="frame sizes in pixels, rounded to the nearest that patches cover; default: from "
+        help="frame sizes in pixels, rounded to whole patches; default: from "
         "0.5 to 1.5 times that of training",
     )
     parser.add_argument(

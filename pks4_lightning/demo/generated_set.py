@@ -25,17 +25,17 @@ Made = TypeVar("Made")
 
 
 def begin_set(folder: Path, recipe: Mapping[str, Any]) -> bool:
-    """Begin a dataset, or continue an unfinished one.
+    """Begin a data set, or continue an unfinished one.
 
     Args:
-        folder: Folder of the dataset; created if missing.
-        recipe: Everything that determines the dataset's bytes.
+        folder: Folder of the data set; created if missing.
+        recipe: Everything that determines the data set's bytes.
 
     Returns:
-        False if the dataset is already finished.
+        False if the data set is already finished.
 
     Raises:
-        ValueError: If the folder holds another dataset or other files.
+        ValueError: If the folder holds another data set or other files.
     """
     if _is_finished(folder, as_json(recipe)):
         return False
@@ -45,10 +45,10 @@ def begin_set(folder: Path, recipe: Mapping[str, Any]) -> bool:
 
 
 def finish_set(folder: Path) -> None:
-    """Mark a dataset as finished.
+    """Mark a data set as finished.
 
     Args:
-        folder: Folder of the dataset, with all of its files.
+        folder: Folder of the data set, with all of its files.
     """
     (folder / _UNFINISHED).replace(folder / _FINISHED)
 
@@ -72,7 +72,7 @@ def make_videos(
 
 
 def as_json(content: object) -> bytes:
-    """Return the JSON of a dataset's file as bytes."""
+    """Return the JSON of a data set's file as bytes."""
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
@@ -83,7 +83,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _is_finished(folder: Path, recipe: bytes) -> bool:
-    """Tell a finished dataset from a new or unfinished one; refuse any other folder."""
+    """Tell a finished data set from a new or unfinished one; refuse any other folder."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     for name in (_FINISHED, _UNFINISHED):
@@ -91,7 +91,7 @@ def _is_finished(folder: Path, recipe: bytes) -> bool:
             if (folder / name).read_bytes() == recipe:
                 return name == _FINISHED
             raise ValueError(
-                f"{folder} holds a motion set with other settings (see {name}); "
+                f"{folder} holds another generated data set (see {name}); "
                 "delete the folder or choose another one."
             )
-    raise ValueError(f"{folder} holds files that are no motion set; choose another folder.")
+    raise ValueError(f"{folder} holds other files; choose another folder.")

@@ -84,7 +84,7 @@ def draw_pictures(trials: Sequence[Trial], *, data: Path, folder: Path) -> list[
 
     Args:
         trials: Finished runs.
-        data: Folder of the demo dataset.
+        data: Folder of the demo data set.
         folder: Output folder.
 
     Returns:

@@ -5,7 +5,7 @@ tested once with every seed, by models trained without its group. No choice depe
 the weights are those of the last epoch, and learning rates are chosen for each arm and fold on an
 inner split of the training clips, whose held-out part is the next fold.
 
-For datasets that are large enough to have a training and a test split, :func:`hold_out` does the
+For data sets that are large enough to have a training and a test split, :func:`hold_out` does the
 same with that split instead of folds. There, the inner split holds out a fifth of the training
 clips, by whole groups.
 """
@@ -112,7 +112,7 @@ def hold_out(
     Args:
         arms: What to compare.
         clips: The clips of both splits, named as for :func:`cross_validate`.
-        runs: How they are run; its settings include the dataset. Each arm has one rate, and
+        runs: How they are run; its settings include the data set. Each arm has one rate, and
             without training, all arms must be finished with all seeds.
 
     Raises:

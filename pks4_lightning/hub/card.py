@@ -214,7 +214,7 @@ def _environment() -> str:
     return (
         f"## Environment\n\nPublished with Python {platform.python_version()}, "
         f"pks4-lightning {__version__}, {packages}. The "
-        f"weights are safetensors and the description JSON; nothing here can execute code."
+        "weights are safetensors and the description JSON. Loading these files never executes code."
     )
 
 

@@ -52,30 +52,29 @@ class PKS4Config:
             ...; ``model_type`` names the family, CLIP if absent). With ``pretrained`` they override
             the backbone's own; without, they are the whole architecture. None uses the backbone's
             own.
-        preprocessing: What frames are made into for the backbone: ``mean`` and ``std`` (RGB, for
-            values from 0 to 1) and ``size`` (pixels). Those given win over the backbone's own
-            ``preprocessor_config.json``. None takes that, and where there is none, what the data is
-            told, or else what is usual in the backbone's family.
-        temporal: What looks along time. ``pks4``: what the settings from ``class_route`` to
-            ``dt_max`` describe; the others do not read these. ``frame_average``: nothing; the
-            mean over frames. ``tsm``: a shift of patch tokens alone. ``st_adapter``, ``aim``,
-            ``evl``, ``side4video``: the methods of Table 1, on a frozen CLIP or ViT tower.
-        temporal_config: Settings of one of these four methods that are not its defaults, by the
-            names of its class in :mod:`pks4_lightning.peers` (``d_adapter``, ``num_layers``, ...).
-        network: A network that takes the place of the image transformer and of all that looks along
-            time. Its ``backbone`` is a published ``.pth`` file, its ``backbone_config`` sizes that
-            are not those published under its name (``hidden_size``, ``num_hidden_layers``,
+        preprocessing: Preprocessing of frames: ``mean`` and ``std`` (RGB, for values from 0 to 1)
+            and ``size`` (pixels). Values given here override ``preprocessor_config.json``. None:
+            that file; without one, the data's settings, else the family's defaults.
+        temporal: The temporal model. ``pks4`` is configured by ``class_route`` to ``dt_max``, which
+            the others ignore. ``frame_average``: the mean over frames. ``tsm``: only a shift of
+            patch tokens. ``st_adapter``, ``aim``, ``evl``, ``side4video``: the methods of Table 1,
+            on a frozen CLIP or ViT tower.
+        temporal_config: Settings of one of these four methods that differ from its defaults, named
+            as in its class in :mod:`pks4_lightning.peers` (``d_adapter``, ``num_layers``, ...).
+        network: A complete video network, used instead of an image transformer with a temporal
+            model. ``backbone`` is then a published ``.pth`` file, and ``backbone_config`` gives the
+            sizes that differ from the published ones (``hidden_size``, ``num_hidden_layers``,
             ``image_size``, ``patch_size``, ``num_frames``, ``d_state``, ``drop_path_rate``).
-        class_route: How class tokens exchange information between frames (Table 9): not at all;
-            TSM, which shifts patch tokens instead; a depthwise convolution over time; a fixed
-            shift of their channels. ``pooled_t1d`` applies that convolution once, to the vectors of
-            the frames; like ``none`` and ``tsm`` it also works with backbones without a class token
-            (SigLIP, AIMv2).
+        class_route: How frames exchange information besides PKS^4 (Table 9). ``none``: not at all.
+            ``tsm``: by a shift of patch tokens. ``token_t1d``: by a depthwise convolution of class
+            tokens over time in every block. ``token_shift``: by a fixed shift of their channels.
+            ``pooled_t1d``: by one such convolution of the frames' vectors; like ``none`` and
+            ``tsm``, it also works with backbones without a class token (SigLIP, AIMv2).
         route_from: First block with a class-token route (or TSM's shift), counted from 1. The
             paper has one in every block. Frozen blocks (``recipe.trains``) must not have one.
-        tsm_shifts: What TSM shifts in every block, also if ``temporal`` is ``tsm``: the input of
-            the ``attention``, which keeps each frame's own content in the residual stream, or the
-            input of the ``block``, as in ATM's code.
+        tsm_shifts: What TSM shifts in every block, for ``class_route`` or ``temporal`` ``tsm``: the
+            input of the ``attention``, which leaves the residual stream unshifted, or the input of
+            the ``block``, as in ATM's code.
         use_scanner: Insert the module: its scanner and the priors that feed it (Table 5).
         use_variation: Feed frame differences to the scanner (Equation 17).
         use_correlation: Feed local correlations to the scanner (Equation 15).
@@ -93,8 +92,8 @@ class PKS4Config:
             paper gives 8 for ViT-B/16 and nothing for ViT-L/14, where 16 is the same depth.
         context_frames: Neighbouring frames used by the priors, half on each side; even (Table 8).
             If ``causal``, all of them are past frames.
-        zero_context: What a frame is compared with for 0 context frames (Table 8): ``self``, so
-            that its variation is zero, or the ``previous`` frame.
+        zero_context: The frame that each frame is compared with if ``context_frames`` is 0 (Table
+            8): itself (``self``), so that its variation is zero, or the ``previous`` one.
         variation_ends: The variation to a neighbour beyond the clip: ``zero``, or ``negative``, the
             negated features of the frame, as if the clip were padded with frames of zeros.
         window_size: Side of the correlation's search window in patches; odd (Section 4.2).
@@ -107,7 +106,7 @@ class PKS4Config:
             priors (the "+ u" of Equation 25). ``single``: the tokens before the priors (Equation
             5). ``literal``: both, as the two equations are printed.
         prior_init: Initialisation of the operators' last projections (Section 3.5.2).
-            ``default``: PyTorch's, with which untrained priors have much of the tokens' norm.
+            ``default``: PyTorch's, which gives untrained priors a large share of the tokens' norm.
             ``small``: a tenth of these values, so that a new module is near the identity.
             ``zero``: zero, exactly the identity.
         prior_precision: Precision of the reduced features, similarities and differences: that of
@@ -115,8 +114,8 @@ class PKS4Config:
             differences that are small compared with the features.
         dt_min: Smallest initial step size of a KS4 scanner; step sizes are drawn log-uniformly.
         dt_max: Largest initial step size of a KS4 scanner.
-        grid_size: Rows and columns of patches that every frame is cut into, whatever its size: the
-            static tokens of StretchySnake, whose patches are ``frame size / grid_size`` pixels.
+        grid_size: Rows and columns of patches in a frame of any size (the static tokens of
+            StretchySnake): patches then have ``frame size / grid_size`` pixels.
             ``own``: the grid that the backbone was trained with, 14 for ViT-B/16. None: patches
             keep the backbone's own size, and larger frames have more of them.
         gradient_checkpointing: Recompute the backbone's blocks in the backward pass: less memory,

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -46,7 +46,9 @@ def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
 
 
 @contextmanager
-def latest_at_rate(frames: TimedFrames, rate: float) -> Iterator[Iterator[Tick]]:
+def latest_at_rate(
+    frames: TimedFrames, rate: float, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Iterator[Tick]]:
     """Yield the newest frame at each tick of the wall clock; older ones are never queued.
 
     A thread reads the source and keeps one frame. If a prediction takes longer than a tick, the
@@ -55,24 +57,32 @@ def latest_at_rate(frames: TimedFrames, rate: float) -> Iterator[Iterator[Tick]]
     Args:
         frames: The frames of a live source; its errors are raised when the next tick is requested.
         rate: Maximum ticks per second.
+        clock: A monotonic clock in seconds.
     """
     reader = _Reader(frames)
     reader.start()
     try:
-        yield _newest(reader, rate)
+        yield _newest(reader, rate, clock)
     finally:
         reader.stop()
 
 
-def as_live(frames: TimedFrames) -> TimedFrames:
+def as_live(
+    frames: TimedFrames,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> TimedFrames:
     """Yield a file's frames at the times at which a camera would have delivered them.
 
     Args:
         frames: The frames of the file.
+        clock: A monotonic clock in seconds.
+        sleep: Waits for a number of seconds.
     """
-    start = time.monotonic()
+    start = clock()
     for seconds, frame in frames:
-        time.sleep(max(0.0, start + seconds - time.monotonic()))
+        sleep(max(0.0, start + seconds - clock()))
         yield seconds, frame
 
 
@@ -123,14 +133,14 @@ class _Reader(threading.Thread):
         self.join(timeout=1.0)
 
 
-def _newest(reader: _Reader, rate: float) -> Iterator[Tick]:
+def _newest(reader: _Reader, rate: float, clock: Callable[[], float]) -> Iterator[Tick]:
     start: float | None = None
     next_tick = 0
     while not reader.has_ended:
         timed = reader.take(0.5)
         if timed is None:
             continue
-        now = time.monotonic()
+        now = clock()
         start = now if start is None else start
         tick = int((now - start) * rate + 1e-6)
         if tick < next_tick:  # too early for the next prediction: a newer frame will come

@@ -8,7 +8,7 @@ from pks4_lightning.cost.parameters import count_parameters
 from pks4_lightning.models.config import PKS4Config
 
 T, P, GRID = 6, 16, 4
-D, MLP, LAYERS, PROJECTION, CLASSES = 16, 32, 3, 12, 5
+D, MLP, LAYERS, PROJECTION, CLASSES = 16, 32, 3, 8, 5
 L, E, N, R, H, OFFSETS, WINDOW, TAPS = P + 1, 2 * D, 4, 1, 8, 5, 3, 4
 
 

@@ -6,16 +6,7 @@ import torch
 from pks4_lightning.export.graph import trace
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-
-TOWER = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "image_size": 32,
-    "projection_dim": 8,
-}
+from tests.helpers.towers import TINY_TOWER
 
 
 @pytest.mark.parity
@@ -37,7 +28,9 @@ TOWER = {
 def test_a_graph_equals_the_classifier_for_any_number_of_clips(settings):
     torch.manual_seed(0)
     sizes = {"insert_after": 2, "window_size": 3, "d_prior": 4, "d_state": 4}
-    config = PKS4Config(num_classes=5, pretrained=False, backbone_config=TOWER, **sizes, **settings)
+    config = PKS4Config(
+        num_classes=5, pretrained=False, backbone_config=TINY_TOWER, **sizes, **settings
+    )
     classifier = build_classifier(config).eval()
     if classifier.pks4.scanner is not None:
         torch.nn.init.normal_(classifier.pks4.scanner.out_proj.weight, std=0.3)

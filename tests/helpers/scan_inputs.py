@@ -1,8 +1,18 @@
-"""Inputs for scans, and the gradients of all inputs."""
+"""Inputs for scans, the gradients of all inputs, and memory in which a stray access shows."""
 
+import pytest
 import torch
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 S, E, N = 3, 4, 5
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory():
+    """Fill uninitialised memory with NaN in the tests of every module that imports this."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 def make_inputs(num_steps, dtype=torch.float64, sizes=(S, E, N), seed=0):
@@ -33,3 +43,10 @@ def assert_all_close(ours, theirs, **tolerances):
         torch.testing.assert_close(
             tensor, theirs[name], msg=lambda m, n=name: f"{n}: {m}", **tolerances
         )
+
+
+def between_nan(x):
+    """Return a view of equal values with NaN before and after it along every axis."""
+    around = x.new_full([size + 2 for size in x.shape], torch.nan)
+    inner = around[tuple(slice(1, -1) for _ in x.shape)]
+    return inner.copy_(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["CASES", "Case", "plain_vectors", "same"]
+__all__ = ["CASES", "TINIER_TOWER", "TINY_TOWER", "Case", "plain_vectors", "same"]
 
 _SIZES = {
     "hidden_size": 16,
@@ -16,6 +16,12 @@ _SIZES = {
     "image_size": 32,
 }
 _MLP = {**_SIZES, "intermediate_size": 32}
+
+TINY_TOWER = {**_MLP, "projection_dim": 8}
+"""A CLIP tower of three blocks; frames have 4 × 4 patches."""
+
+TINIER_TOWER = {**TINY_TOWER, "num_hidden_layers": 2, "image_size": 16}
+"""A CLIP tower of two blocks; frames have 2 × 2 patches."""
 
 
 def same(tokens):
@@ -68,7 +74,7 @@ class Case:
 
 def _clip(prefix, model_type, **more):
     return Case(
-        {"model_type": model_type, **_MLP, "projection_dim": 8},
+        {"model_type": model_type, **TINY_TOWER},
         f"{prefix}VisionModelWithProjection",
         clip_block,
         num_prefix=1,

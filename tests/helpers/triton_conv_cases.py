@@ -10,16 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pks4_lightning.ops import triton_streams
 from pks4_lightning.ops.conv.causal_conv import causal_conv_silu
-from tests.helpers.scan_inputs import assert_all_close, run
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.fixture(autouse=True)
-def _poisoned_memory():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+from tests.helpers.scan_inputs import (
+    DEVICE,
+    assert_all_close,
+    between_nan,
+    poisoned_memory,  # noqa: F401 - used by every test
+    run,
+)
 
 
 def make_inputs(num_steps, dtype=torch.float64, sizes=(2, 5, 4)):
@@ -39,12 +36,6 @@ def by_triton(**inputs):
 
 def by_torch(**inputs):
     return causal_conv_silu(**inputs, backend="torch")
-
-
-def between_nan(x):
-    around = x.new_full([size + 2 for size in x.shape], torch.nan)
-    inner = around[tuple(slice(1, -1) for _ in x.shape)]
-    return inner.copy_(x)
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,14 @@ from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.ops.scan import triton as module
 from pks4_lightning.ops.scan.naive import selective_scan_naive
 from pks4_lightning.ops.scan.selective_scan import selective_scan
-from tests.helpers.scan_inputs import assert_all_close, make_inputs, run
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.fixture(autouse=True)
-def _poisoned_memory():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+from tests.helpers.scan_inputs import (
+    DEVICE,
+    assert_all_close,
+    between_nan,
+    make_inputs,
+    poisoned_memory,  # noqa: F401 - used by every test
+    run,
+)
 
 
 def fused_inputs(num_steps, dtype=torch.float64, sizes=(2, 5, 4)):
@@ -42,12 +40,6 @@ def by_formula(**inputs):
 
 def by_triton(**inputs):
     return selective_scan(**inputs, backend="triton")
-
-
-def between_nan(x):
-    around = x.new_full([size + 2 for size in x.shape], torch.nan)
-    inner = around[tuple(slice(1, -1) for _ in x.shape)]
-    return inner.copy_(x)
 
 
 @pytest.mark.parametrize(

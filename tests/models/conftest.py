@@ -7,16 +7,7 @@ import torch
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.config import PKS4Config
-
-TINY = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "image_size": 32,
-    "projection_dim": 8,
-}
+from tests.helpers.towers import TINY_TOWER
 
 
 @pytest.fixture
@@ -27,7 +18,7 @@ def unchecked(monkeypatch):
 
 @pytest.fixture
 def tiny_fields() -> dict:
-    return dict(TINY)
+    return dict(TINY_TOWER)
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def make_classifier(randomise) -> Callable[..., PKS4Classifier]:
         config = {
             "num_classes": 5,
             "pretrained": False,
-            "backbone_config": dict(TINY),
+            "backbone_config": dict(TINY_TOWER),
             "insert_after": 2,
             "window_size": 3,
             "d_prior": 4,

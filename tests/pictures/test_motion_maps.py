@@ -8,23 +8,14 @@ from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.motion_maps import motion_figure, motion_maps
 from pks4_lightning.pictures.scaling import scaling_figure
-
-TINY = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "image_size": 32,
-    "projection_dim": 8,
-}
+from tests.helpers.towers import TINY_TOWER
 
 
 def classifier(**options):
     torch.manual_seed(0)
     sizes = {"insert_after": 2, "window_size": 5, "d_prior": 8, "d_state": 4}
     config = PKS4Config(
-        num_classes=5, pretrained=False, backbone_config=TINY, **{**sizes, **options}
+        num_classes=5, pretrained=False, backbone_config=TINY_TOWER, **{**sizes, **options}
     )
     return build_classifier(config).eval()
 

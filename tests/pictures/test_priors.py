@@ -9,17 +9,9 @@ import torch
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.priors import compare_frames, has_priors, prior_figure, prior_maps
+from tests.helpers.towers import TINY_TOWER
 
 GRID, SIDE, FRAMES = 9, 2, 4
-TOWER = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "image_size": 32,
-    "projection_dim": 8,
-}
 
 
 def moving_square(down, right):
@@ -96,7 +88,9 @@ def test_a_missing_operator_is_a_missing_row():
 def classifier(**options):
     torch.manual_seed(0)
     sizes = {"insert_after": 2, "window_size": 5, "d_prior": 8, "d_state": 4}
-    config = PKS4Config(num_classes=5, pretrained=False, backbone_config=TOWER, **sizes, **options)
+    config = PKS4Config(
+        num_classes=5, pretrained=False, backbone_config=TINY_TOWER, **sizes, **options
+    )
     return build_classifier(config).eval()
 
 

@@ -18,6 +18,7 @@ from pks4_lightning.data.annotations.entry import read_json
 from pks4_lightning.models.towers.weights import build_backbone
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
 from tests.conftest import ROOT
+from tests.helpers.towers import TINY_TOWER
 from tests.reliability.hostile import (
     MODULE,
     Calls,
@@ -34,15 +35,7 @@ PAYLOADS = {
     "builtins.eval": {"source": "__import__('os').system('touch MARK')"},
     "jsonargparse.set_parsing_settings": {"import_path_allowlist": [MODULE]},
 }
-TINY_CLIP = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "projection_dim": 12,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
+TINY_CLIP = {**TINY_TOWER, "num_hidden_layers": 1}
 CALLBACK = "lightning.pytorch.callbacks.LambdaCallback"
 
 

@@ -1,4 +1,4 @@
-import time
+import threading
 
 import av
 import pytest
@@ -44,15 +44,43 @@ def test_a_rate_above_the_files_shows_frames_again(path):
 
 
 def test_a_slow_listener_gets_the_newest_frames_and_the_number_of_dropped_ones(path):
-    with open_source(path) as source, latest_at_rate(as_live(source.frames), 25.0) as ticks:
+    seconds = [0.0]  # shown by the clock
+    due, kept = threading.Semaphore(1), threading.Semaphore(0)
+
+    def frames(timed):
+        for each in timed:
+            due.acquire()
+            yield each
+            kept.release()  # the reader has the frame and asks for the next one
+
+    with (
+        open_source(path) as source,
+        latest_at_rate(frames(source.frames), 25.0, clock=lambda: seconds[0]) as ticks,
+    ):
+        kept.acquire()
         seen = []
         for tick in ticks:
-            seen.append(tick)
-            time.sleep(0.2)
-    numbers = [number_of(tick.frame) for tick in seen]
-    assert numbers == sorted(set(numbers))
-    assert 3 <= len(seen) <= 8
-    assert sum(tick.dropped for tick in seen) >= 10
+            seen.append((number_of(tick.frame), tick.time, tick.dropped))
+            for _ in range(6 if len(seen) < 5 else 0):  # during the work, six frames arrive
+                due.release()
+                kept.acquire()
+                seconds[0] += 1 / 25
+    assert seen == [(n, pytest.approx(n / 25), 5 if n else 0) for n in (0, 6, 12, 18, 24)]
+
+
+def test_a_file_played_live_gives_each_frame_when_a_camera_would(path):
+    times, seconds = [], [100.0]
+
+    def sleep(length):
+        seconds[0] += length
+
+    with open_source(path) as source:
+        for number, _ in enumerate(as_live(source.frames, clock=lambda: seconds[0], sleep=sleep)):
+            times.append(seconds[0] - 100)
+            seconds[0] += 0.1 if number == 10 else 0.0  # work that lasts two and a half frames
+    assert times[:11] == pytest.approx([n / 25 for n in range(11)])
+    assert times[11:13] == pytest.approx([0.5, 0.5])
+    assert times[13:] == pytest.approx([n / 25 for n in range(13, 25)])
 
 
 def test_an_interrupted_source_raises_in_the_listener():

@@ -10,20 +10,13 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.learning.schedule import Schedule
 from pks4_lightning.training.task import VideoClassificationTask
+from tests.helpers.towers import TINIER_TOWER
 
 K = 6
 CONFIG = PKS4Config(
     num_classes=K,
     pretrained=False,
-    backbone_config={
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "projection_dim": 12,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 16,
-        "patch_size": 8,
-    },
+    backbone_config=TINIER_TOWER,
     insert_after=1,
     d_prior=8,
     d_state=4,

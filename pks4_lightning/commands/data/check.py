@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
         "--clips_per_second", type=float, default=100.0,
-        help="clips per second that a training needs, for the number of workers (%(default)g)",
+        help="clips per second of the training, which decide how many workers it needs "
+        "(%(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--out", default="data_check.png", help="where to save the picture (%(default)s)"

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--step",
         action="store_true",
-        help="of a causal classifier the step along a stream: the next frame and a state go in, "
-        "logits and the next state come out; any length of stream",
+        help="export the streaming step of a causal classifier: from the next frame and a state "
+        "to logits and the next state",
     )
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = (
         "Write the weights of a checkpoint as weights.safetensors, and everything else needed to "
-        "classify a clip as classifier.json. Neither file can execute code."
+        "classify a clip as classifier.json. Loading these files never executes code."
     )
     parser.epilog = (
         "example:\n  pks4 export-weights --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt "

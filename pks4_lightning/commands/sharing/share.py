@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = (
         "Publish a classifier: weights as safetensors, metadata as JSON and a model card with "
-        "the test's results. The files can execute no code and contain no path of this machine."
+        "the test's results. Loading these files never executes code, and they contain no path of "
+        "this machine."
     )
     parser.epilog = (
         "example:\n  pks4 share --ckpt_path runs/ssv2_b16_f8/checkpoints/best.ckpt --repo "
@@ -42,11 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="metrics.json of `pks4 test`; default: the run's, if it tested this checkpoint with "
         "the data and views of its training",
     )
-    parser.add_argument("--name", help="name of the model; default: that of repository or folder")
+    parser.add_argument(
+        "--name", help="name of the model; default: that of the repository or folder"
+    )
     parser.add_argument("--dataset", help="name of the data set; default: that of its format")
-    parser.add_argument("--license", help="license of the weights, such as apache-2.0")
-    parser.add_argument("--tower_license", metavar="LICENSE", help="license of the image tower")
-    parser.add_argument("--data_license", metavar="LICENSE", help="of the data set")
+    parser.add_argument("--license", help="licence of the weights, such as apache-2.0")
+    parser.add_argument("--tower_license", metavar="LICENSE", help="licence of the image tower")
+    parser.add_argument("--data_license", metavar="LICENSE", help="licence of the data set")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _FORMAT_VERSION = 1
 """Stored with the settings: increase it when the same settings no longer give the same bytes."""
 _QUALITY = 32
-"""VP9's ``crf``; lower is better, and 48 is enough for the flat shapes of the demo dataset."""
+"""VP9's ``crf``; lower is better, and 48 is enough for the flat shapes of the demo data set."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def generate_cutout_dataset(
     Raises:
         FileNotFoundError: If the folder of sources does not exist.
         ValueError: If the sources are too few for two splits or one of them is damaged, the folder
-            holds another dataset or other files, or a number is out of range.
+            holds another data set or other files, or a number is out of range.
     """
     numbers = {"num_train": num_train, "num_test": num_test}
     check_at_least(0, {**numbers, "seed": seed, "num_workers": num_workers})

@@ -69,7 +69,7 @@ def draw_scene(
         sources: Videos of the split.
         folder: Folder of the videos.
         rng: Source of all random numbers. It does not depend on which class of the pair is wanted.
-        settings: Settings of the dataset.
+        settings: Settings of the data set.
 
     Raises:
         VideoDecodeError: If a video is damaged.

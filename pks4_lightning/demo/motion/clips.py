@@ -1,4 +1,4 @@
-"""One clip of the demo dataset: its class, its frames and its bytes.
+"""One clip of the demo data set: its class, its frames and its bytes.
 
 Every frame is a key frame, so that a frame's coding noise does not reveal its position in the clip,
 and the decoded frames of a class are those of its partner in reverse order, bit for bit.
@@ -49,7 +49,7 @@ def class_templates(settings: MotionSettings) -> list[str]:
     """List the classes' templates in label order, with brackets for the objects' names.
 
     Args:
-        settings: Settings of the dataset.
+        settings: Settings of the data set.
     """
     return [template for name in settings.motions for template in MOTIONS[name].templates]
 
@@ -90,7 +90,7 @@ def make_clip(label: int, *, number: int, seed: int, settings: MotionSettings) -
     Args:
         label: Class index.
         number: Number of the scene. A pair's two classes have equal scenes for equal numbers.
-        seed: Seed of the dataset.
+        seed: Seed of the data set.
         settings: Appearance of the clip.
 
     Returns:
@@ -111,7 +111,7 @@ def scene_of(label: int, *, number: int, seed: int, settings: MotionSettings) ->
     Args:
         label: Class index.
         number: As for :func:`make_clip`.
-        seed: Seed of the dataset.
+        seed: Seed of the data set.
         settings: Appearance of the clip.
     """
     return draw_scene(settings.motions[pair_of(label)], random_stream(seed, number), settings)
@@ -147,10 +147,10 @@ def encode_webm(
 
 
 def random_stream(seed: int, stream: int) -> np.random.Generator:
-    """Return one of the dataset's independent generators.
+    """Return one of the data set's independent generators.
 
     Args:
-        seed: Seed of the dataset.
+        seed: Seed of the data set.
         stream: Number of the generator.
     """
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))

@@ -1,4 +1,4 @@
-"""The demo dataset: short videos whose classes come in time-reversal pairs.
+"""The demo data set: short videos whose classes come in time-reversal pairs.
 
 The folder has Something-Something V2's official layout, so training reads it in the same way:
 ``videos/<id>.webm`` (VP9), ``labels/{train,validation,test}.json`` and ``labels/labels.json``.
@@ -66,7 +66,7 @@ def generate_motion_dataset(
     settings: MotionSettings | None = None,
     num_workers: int = 2,
 ) -> Path:
-    """Write the demo dataset, unless it is already finished.
+    """Write the demo data set, unless it is already finished.
 
     Files are written atomically. Calling the function again with the same arguments continues an
     interrupted call.
@@ -85,7 +85,8 @@ def generate_motion_dataset(
         The folder.
 
     Raises:
-        ValueError: If the folder holds another dataset or other files, or a number is out of range.
+        ValueError: If the folder holds another data set or other files, or a number is out of
+            range.
     """
     folder, settings = Path(folder), settings or MotionSettings()
     counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
@@ -95,7 +96,7 @@ def generate_motion_dataset(
         "format": _FORMAT_VERSION,
         "seed": seed,
         "num_videos": numbers,
-        # leave out unused settings, so that datasets made before these settings still match
+        # leave out unused settings, so that data sets made before these settings still match
         "settings": {key: value for key, value in asdict(settings).items() if value is not None},
     }
     if not begin_set(folder, recipe):

@@ -1,4 +1,4 @@
-"""Settings of the motion dataset's clips: the demo's, and those of a harder dataset."""
+"""Settings of the motion data set's clips: the demo's, and those of a harder data set."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -82,4 +82,4 @@ HARD = MotionSettings(
     turn_degrees=(60.0, 120.0),
     clutter=Clutter(drift=(3.0, 10.0), num_bystanders=1),
 )
-"""The harder dataset: all pairs, smaller motions, a moving camera and an object at rest."""
+"""The harder data set: all pairs, smaller motions, a moving camera and an object at rest."""

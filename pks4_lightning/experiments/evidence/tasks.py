@@ -10,13 +10,13 @@ __all__ = ["TASKS", "EvidenceTask", "evidence_clips"]
 
 @dataclass(frozen=True)
 class EvidenceTask:
-    """Some of the dataset's classes and the settings for training on them."""
+    """Some of the data set's classes and the settings for training on them."""
 
     classes: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     """Arguments of ``pks4 fit``, added to the configuration."""
     table: str = "index.csv"
-    """File name of the table of clips in the dataset's folder."""
+    """File name of the table of clips in the data set's folder."""
     is_split: bool = False
     """Whether the table has a training and a test split; otherwise clips are cross-validated."""
 

@@ -145,9 +145,11 @@ def test_randaugment_sees_the_whole_frame_before_the_crop(videos, monkeypatch):
     torch.testing.assert_close(255 - inverted.int(), plain.int(), atol=1, rtol=0)
 
 
-def test_validation_clips_are_not_changed(videos, monkeypatch):
-    monkeypatch.setattr("pks4_lightning.data.loading.dataset.randaugment", None)
-    make(videos)[0]
+def test_validation_clips_are_the_centre_of_the_decoded_frames(videos):
+    frames = Video(videos.path(0)).frames([5, 15, 25, 35], 64)  # T H W 3
+    assert frames.shape == (4, 64, 96, 3)
+    (clip,) = make(videos)[0]["video"]
+    assert torch.equal(clip, frames[:, :, 16:80].permute(3, 0, 1, 2))
 
 
 def test_as_many_clips_as_asked_lose_their_colour(videos, monkeypatch):

@@ -108,7 +108,7 @@ def test_equal_seeds_give_equal_bytes_and_existing_videos_stay(sources, bench, t
     assert bytes_of(again) == whole
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
-    with pytest.raises(ValueError, match="holds a motion set with other settings"):
+    with pytest.raises(ValueError, match="holds another generated data set"):
         generate_cutout_dataset(again, **options, seed=1, num_workers=0)
 
 

@@ -290,14 +290,14 @@ def test_a_set_with_other_settings_is_refused(tmp_path, state):
     folder = make_tiny(tmp_path / "set")
     (folder / "dataset.json").rename(folder / state)
     before = files_of(folder)
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="another generated data set"):
         make_tiny(folder, seed=1)
     assert files_of(folder) == before
 
 
 def test_a_foreign_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="no motion set"):
+    with pytest.raises(ValueError, match="holds other files"):
         make_tiny(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -335,4 +335,4 @@ def test_command_line_writes_a_set_and_reports_a_wrong_value(tmp_path, capsys):
     assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments]) == 0
     assert (tmp_path / "set" / "videos" / "1.webm").is_file()
     assert main(["demo-data", "--out", str(tmp_path / "set"), *arguments, "--seed", "1"]) == 1
-    assert "other settings" in capsys.readouterr().err
+    assert "another generated data set" in capsys.readouterr().err

@@ -1,5 +1,4 @@
 import logging
-import time
 
 import pytest
 import torch
@@ -134,10 +133,8 @@ def test_a_missing_backbone_is_reported_at_once_with_a_remedy(
 ):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    start = time.perf_counter()
     with pytest.raises(FileNotFoundError, match=sentence):
         load(backbone)
-    assert time.perf_counter() - start < 5
 
 
 def test_an_empty_folder_is_reported_with_its_missing_file(tmp_path):

@@ -15,6 +15,7 @@ from pks4_lightning.training.learning.chunked_forward import (
     is_out_of_memory,
     num_fitting,
 )
+from tests.helpers.towers import TINIER_TOWER
 
 K = 6
 WITHOUT_BATCHNORM = {"use_correlation": False, "use_variation": False}
@@ -27,16 +28,7 @@ def classifier(backbone=None, **options):
         PKS4Config(
             num_classes=K,
             pretrained=False,
-            backbone_config={
-                "hidden_size": 16,
-                "intermediate_size": 32,
-                "projection_dim": 12,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "image_size": 16,
-                "patch_size": 8,
-                **(backbone or {}),
-            },
+            backbone_config={**TINIER_TOWER, **(backbone or {})},
             insert_after=1,
             d_prior=8,
             d_state=4,

@@ -10,17 +10,8 @@ from pks4_lightning.training.learning.parameter_groups import (
     no_weight_decay_names,
     parameter_groups,
 )
-from tests.helpers.towers import CASES
+from tests.helpers.towers import CASES, TINY_TOWER
 
-BACKBONE = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "image_size": 32,
-    "projection_dim": 8,
-}
 NAMES = {
     "embed": 0,
     "block1.w": 1,
@@ -31,7 +22,7 @@ NAMES = {
 }
 
 
-def build(fields=BACKBONE, **settings):
+def build(fields=TINY_TOWER, **settings):
     config = PKS4Config(
         num_classes=5,
         pretrained=False,
