@@ -100,7 +100,8 @@ def save_weights(
     """Write a classifier into a folder.
 
     Args:
-        folder: Created if necessary; an earlier export in it is replaced, or kept on failure.
+        folder: Created if necessary; the unchanged files of an earlier export in it are replaced,
+            or kept on failure.
         config: The whole architecture
             (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
         weights: All tensors of the classifier.
@@ -110,7 +111,7 @@ def save_weights(
     Raises:
         FileExistsError: If the folder contains anything else.
     """
-    with replaced_folder(folder, (WEIGHTS, DESCRIPTION)) as unfinished:
+    with replaced_folder(folder) as unfinished:
         # each tensor separately: safetensors refuses views into shared memory
         contiguous = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
         with atomic_write(unfinished / WEIGHTS) as path:  # save_file lets nobody else read its file
