@@ -11,12 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
-from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.arguments import RangeAction, take_settings
 from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
-from pks4_lightning.files import check_writable
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
 from pks4_lightning.paper.cost_tables import (
     cell_table,
@@ -27,7 +26,7 @@ from pks4_lightning.paper.cost_tables import (
 )
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
-from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.pictures.style import check_picture, save_figure
 
 __all__ = ["add_arguments", "cells_as_json", "curves", "run"]
 
@@ -61,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ckpt_path", help="a checkpoint whose settings to start from")
     parser.add_argument("--backbone", help="short for --model.classifier.backbone")
     parser.add_argument(
-        "--videos", type=int, help="number of training videos, if no data set is given"
+        "--videos",
+        action=RangeAction,
+        type=int,
+        least=1,
+        help="number of training videos, if no data set is given",
     )
     parser.add_argument(
         "--measure",
@@ -110,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--paper takes no training settings: {' '.join(arguments.settings)}."
             )
         return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
+    if arguments.scaling:
+        check_picture(arguments.out, option="--out")
     tower = [f"--model.classifier.backbone={arguments.backbone}"] if arguments.backbone else []
     settings = cost_settings(
         [*arguments.settings, *tower],
@@ -198,7 +203,6 @@ def _report(settings: CostSettings, *, measured: bool, as_json: bool) -> None:
 
 
 def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
-    check_writable(out.parent, what="picture", option="--out")
     clips = settings.clips
     lengths = list(scale_num_frames(settings.classifier, frame_size=clips.frame_size))
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pks4_lightning.cli.arguments import NumbersAction, take_settings
+from pks4_lightning.cli.arguments import NumbersAction, RangeAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.data.loading.dataset import VideoDataset
@@ -99,7 +99,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="output folder; default: stretch, in the run's folder"
     )
     parser.add_argument(
-        "--budget", type=float, help="pick the most accurate scale within this many GFLOPs per view"
+        "--budget",
+        action=RangeAction,
+        type=float,
+        above=0,
+        help="pick the most accurate scale within this many GFLOPs per view",
     )
 
 

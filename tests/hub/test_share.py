@@ -107,7 +107,7 @@ def test_a_card_that_was_edited_is_not_replaced(shared, checkpoint, tmp_path, ca
 def test_no_name_breaks_the_card(checkpoint, metrics, tmp_path, name):
     content = torch.load(checkpoint, weights_only=True)
     content["hyper_parameters"]["classifier"]["backbone"] = name.replace("/", "")
-    content["hyper_parameters"]["label_names"][0] = name
+    content["label_names"][0] = name
     torch.save(content, tmp_path / "other.ckpt")
     given = [f"--{each}={name}" for each in ("name", "dataset", "tower_license", "data_license")]
     source = [f"--ckpt_path={tmp_path / 'other.ckpt'}", f"--metrics={metrics}"]
