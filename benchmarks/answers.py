@@ -11,6 +11,7 @@ from machine import arguments, write_rows
 from pks4_lightning.experiments.answers import correct, join_answers, write_answers
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.report import report, save_figures
+from pks4_lightning.tables import print_tables
 
 if __name__ == "__main__":
     parser = arguments("Join recorded predictions and compare the arms.")
@@ -32,8 +33,10 @@ if __name__ == "__main__":
             parser.error(f"no file has rows of Table {options.table}")
     right = correct(clips, answers, rows)
     chance = 1 / len({clip.label for clip in clips})
-    tables, figures = report(right, clips, title=options.title, chance=chance)
-    write_rows(options.json, tables)
+    found = report(right, clips, title=options.title, chance=chance)
+    print_tables(*found.tables)
+    write_rows(options.json, found.rows)
     if options.json is not None:
         named = {"comparison": options.json.stem, "amplitudes": f"{options.json.stem}_amplitudes"}
-        save_figures({named[name]: figure for name, figure in figures.items()}, options.json.parent)
+        figures = {named[name]: figure for name, figure in found.figures.items()}
+        save_figures(figures, options.json.parent)

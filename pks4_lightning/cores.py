@@ -19,7 +19,7 @@ def num_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
-        time, period = _LIMIT.read_text().split()
+        time, period = _LIMIT.read_text(encoding="ascii").split()
         return min(cores, math.ceil(int(time) / int(period)))
     except (OSError, ValueError):
         return cores

@@ -56,8 +56,9 @@ PUBLIC = {
         find_segments follower open_source plan_windows window_clips write_overlay write_segments
     """,
     "pks4_lightning.experiments": """
-        Arm Estimate Fold GroupedClip Result Trial compare comparison_table cross_validate estimate
-        grouped_folds plan_trials read_clips read_results results_table run_trials summarise
+        Arm Estimate Fold GroupedClip Result Runs Trial compare comparison_table cross_validate
+        estimate grouped_folds plan_trials read_clips read_results results_table run_trials
+        summarise
     """,
     "pks4_lightning.cli": """
         ArgumentsError Settings data_module find_config resolve saved_settings

@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from pks4_lightning.cli.arguments import (
     add_folds,
@@ -12,26 +13,28 @@ from pks4_lightning.cli.arguments import (
     add_trainings,
     take_settings,
 )
-from pks4_lightning.cli.settings import Settings, resolve
+from pks4_lightning.commands.trainings import Task
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms, reading_arms
 from pks4_lightning.experiments.comparison import compare, comparison_table
-from pks4_lightning.experiments.cross_validation import cross_validate
+from pks4_lightning.experiments.cross_validation import Runs, cross_validate
 from pks4_lightning.experiments.listed_clips import listed_clips
 from pks4_lightning.experiments.model_cost import num_blocks
 from pks4_lightning.experiments.plan import Arm, by_table, commands_of, plan_trials
-from pks4_lightning.experiments.results import print_tables, results_table
+from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import RESULTS, run_trials
-from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import write_json
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
 _DEMO = "demo/ablation"
-_NUM_VIDEOS = {"num_train": 1000, "num_val": 120, "num_test": 480}
+_GENERATE = partial(
+    generate_motion_dataset, num_train=1000, num_val=120, num_test=480, settings=HARD
+)
 
 EXAMPLES = """\
 examples:
@@ -89,24 +92,17 @@ def run(arguments: argparse.Namespace) -> None:
         FileNotFoundError: If the data set does not exist.
         ValueError: If a table is not an ablation, or the settings name no data set.
     """
-    base, out = arguments.settings, arguments.out
-    own_data = ""
-    if not any(each.startswith("--config=") for each in base):
-        own_data = str(out / "data")
-        base = ["--config", _DEMO, "--data.root", own_data, *base]
     if arguments.rates and arguments.folds is None:
         raise ValueError("--rates are chosen on held-out groups of clips: add --folds.")
-    settings = resolve(base)
+    task, out = Task.of(arguments, demo=_DEMO), arguments.out
     tables = arguments.table or ([] if arguments.readings else TABLES)
-    arms = ablation_arms(tables, num_blocks=num_blocks(settings))
+    arms = ablation_arms(tables, num_blocks=num_blocks(task.settings))
     arms += reading_arms() if arguments.readings else []
-    if settings["data"]["root"] == own_data:
-        generate_motion_dataset(out / "data", **_NUM_VIDEOS, settings=HARD)
-    require_data(settings)
+    task.provide_data(_GENERATE)
     if arguments.folds is not None:
-        _cross_validate(arguments, arms, base, settings)
+        _cross_validate(arguments, arms, task)
         return
-    trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
+    trials = plan_trials(arms, base=task.base, seeds=arguments.seeds, out=out)
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
@@ -116,26 +112,17 @@ def run(arguments: argparse.Namespace) -> None:
     logger.info("%s", out / RESULTS)
 
 
-def _cross_validate(
-    arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
-) -> None:
+def _cross_validate(arguments: argparse.Namespace, arms: Sequence[Arm], task: Task) -> None:
     """Compare the rows of each table on held-out groups of clips."""
-    clips = listed_clips(settings)
-    if arguments.only_print:
-        raise ValueError(
-            "--print cannot list the trainings of --folds, because later ones depend on earlier "
-            "ones."
-        )
-    right = cross_validate(
-        arms,
-        clips,
-        num_folds=arguments.folds,
+    runs = Runs(
         out=arguments.out,
-        base=base,
+        base=task.base,
         seeds=arguments.seeds,
         rates=arguments.rates,
         jobs=arguments.jobs,
-    ).right
+    )
+    clips = listed_clips(task.settings)
+    right = cross_validate(arms, clips, runs, num_folds=arguments.folds).right
     summary = {}
     for table, of_table in by_table(arms).items():
         title = _title(table)

@@ -4,24 +4,25 @@ import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pks4_lightning.cli.arguments import add_folds, add_only_print, add_trainings, take_settings
-from pks4_lightning.cli.settings import Settings, resolve
+from pks4_lightning.commands.trainings import Task
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
-from pks4_lightning.experiments.cross_validation import cross_validate
+from pks4_lightning.experiments.cross_validation import Runs, cross_validate
 from pks4_lightning.experiments.listed_clips import listed_clips
 from pks4_lightning.experiments.methods.arms import METHODS, method_arms
 from pks4_lightning.experiments.methods.report import method_reports, method_table, methods_figure
 from pks4_lightning.experiments.plan import Arm, Trial, commands_of, plan_trials
 from pks4_lightning.experiments.processes import CommandError
-from pks4_lightning.experiments.results import print_tables, read_results
+from pks4_lightning.experiments.results import read_results
 from pks4_lightning.experiments.runner import RESULTS, run_trials
-from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import write_json
 from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _DEMO = "demo/pks4"
 _DEMO_OWN = "demo/methods"
-_NUM_TRAIN, _NUM_VAL, _NUM_TEST = 1200, 240, 400
+_GENERATE = partial(generate_motion_dataset, num_train=1200, num_val=240, num_test=400)
 _DEFAULT = (
     *("pks4", "st_adapter", "aim", "evl", "side4video"),
     *("videomamba_ti", "frame_average", "tsm"),
@@ -96,23 +97,14 @@ def run(arguments: argparse.Namespace) -> None:
         FileNotFoundError: If the data set does not exist.
         ValueError: If there is no such method, or the settings are not those of PKS⁴.
     """
-    base, out, own = arguments.settings, arguments.out, arguments.own
-    own_data = ""
-    if not any(each.startswith("--config=") for each in base):
-        own_data = str(out / "data")
-        base = ["--config", _DEMO, "--data.root", own_data, *base]
-        own = own or _DEMO_OWN
-    settings = resolve(base)
-    arms = method_arms(arguments.models, settings, own=own)
-    if settings["data"]["root"] == own_data:
-        generate_motion_dataset(
-            out / "data", num_train=_NUM_TRAIN, num_val=_NUM_VAL, num_test=_NUM_TEST
-        )
-    require_data(settings)
+    task, out = Task.of(arguments, demo=_DEMO), arguments.out
+    own = arguments.own or (_DEMO_OWN if task.is_demo else None)
+    arms = method_arms(arguments.models, task.settings, own=own)
+    task.provide_data(_GENERATE)
     if arguments.folds is not None:
-        _cross_validate(arguments, arms, base, settings)
+        _cross_validate(arguments, arms, task)
         return
-    trials = plan_trials(arms, base=base, seeds=arguments.seeds, out=out)
+    trials = plan_trials(arms, base=task.base, seeds=arguments.seeds, out=out)
     if arguments.only_print:
         sys.stdout.writelines(f"{line}\n" for line in commands_of(trials))
         return
@@ -124,21 +116,11 @@ def run(arguments: argparse.Namespace) -> None:
     _report(trials, out)
 
 
-def _cross_validate(
-    arguments: argparse.Namespace, arms: Sequence[Arm], base: Sequence[str], settings: Settings
-) -> None:
+def _cross_validate(arguments: argparse.Namespace, arms: Sequence[Arm], task: Task) -> None:
     """Compare the methods by cross-validation on groups of clips."""
-    if arguments.only_print:
-        raise ValueError("--print cannot list the trainings of --folds, which build on each other.")
-    found = cross_validate(
-        arms,
-        listed_clips(settings),
-        num_folds=arguments.folds,
-        out=arguments.out,
-        base=base,
-        seeds=arguments.seeds,
-        jobs=arguments.jobs,
-    )
+    runs = Runs(out=arguments.out, base=task.base, seeds=arguments.seeds, jobs=arguments.jobs)
+    clips = listed_clips(task.settings)
+    found = cross_validate(arms, clips, runs, num_folds=arguments.folds)
     rows = compare(found.right)
     print_tables(comparison_table(rows, title=f"{arguments.folds} folds"))
     _report(found.trials, arguments.out, found.right, rows)

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from pks4_lightning.cli.arguments import RangeAction, take_settings
 from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.errors import ArgumentsError
@@ -27,6 +25,7 @@ from pks4_lightning.paper.cost_tables import (
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
 from pks4_lightning.pictures.style import check_picture, save_figure
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "cells_as_json", "curves", "run"]
 
@@ -137,7 +136,7 @@ def _paper(tables: Sequence[int], *, measured: bool, as_json: bool) -> int:
         if 1 in tables:
             rows = [row for row in read_table(1).rows if row.settings]
             shown.append(method_table(rows, [cell for cell in cells if cell.table == 1]))
-        Console().print(*shown, *_reasons(tables), sep="\n")
+        print_tables(*shown, *_reasons(tables))
     failed = [cell for cell in cells if cell.status == "fails"]
     for cell in failed:
         sys.stderr.write(f"pks4: {_sentence(cell)}\n")
@@ -199,7 +198,7 @@ def _report(settings: CostSettings, *, measured: bool, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(_as_json(report))
     else:
-        Console().print(*report_tables(report), sep="\n")
+        print_tables(*report_tables(report))
 
 
 def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
@@ -213,7 +212,7 @@ def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
         said = {axis: [asdict(point) for point in points] for axis, points in rows.items()}
         sys.stdout.write(_as_json({"crossover_frames": equal, **said}))
     else:
-        Console().print(*scaling_tables(lengths, sizes, equal), f"Drawn in {out}.", sep="\n")
+        print_tables(*scaling_tables(lengths, sizes, equal), f"Drawn in {out}.")
 
 
 def curves(points: Sequence[ScalingPoint]) -> dict[str, list[int]]:

@@ -5,8 +5,6 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.report import MODELS, demo_summary, draw_pictures, measure
@@ -15,6 +13,7 @@ from pks4_lightning.experiments.plan import Arm, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_json
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         costs=("params", "seconds") if len(seeds) == 1 else (),
         caption="direction: accuracy, given the correct pair; seconds of training on one thread",
     )
-    Console().print(table)
+    print_tables(table)
     for path in (out / "results.json", *pictures):
         logger.info("%s", path)
     logger.info(

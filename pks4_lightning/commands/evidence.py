@@ -2,23 +2,31 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from pks4_lightning.cli.arguments import RangeAction, add_rates, add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms
 from pks4_lightning.experiments.comparison import Right
-from pks4_lightning.experiments.cross_validation import CrossValidation, cross_validate, hold_out
+from pks4_lightning.experiments.cross_validation import (
+    CrossValidation,
+    Runs,
+    cross_validate,
+    hold_out,
+)
 from pks4_lightning.experiments.evidence.arms import arm_keys, evidence_arms
 from pks4_lightning.experiments.evidence.priors import priors_picture
 from pks4_lightning.experiments.evidence.probes import probe_clips
 from pks4_lightning.experiments.evidence.report import report_tables, save_figures
-from pks4_lightning.experiments.evidence.tasks import TASKS, evidence_clips
+from pks4_lightning.experiments.evidence.tasks import TASKS, EvidenceTask, evidence_clips
+from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.listed_clips import as_reported
 from pks4_lightning.experiments.model_cost import num_blocks
-from pks4_lightning.experiments.plan import by_table
+from pks4_lightning.experiments.plan import Arm, by_table
 from pks4_lightning.experiments.settings import require_data
 from pks4_lightning.files import write_json
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 
@@ -111,16 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
             ``--folds`` is given for a task that has splits.
     """
     task = TASKS[arguments.task]
-    if task.is_split and arguments.folds is not None:
-        raise ValueError(
-            f"--folds ({arguments.folds}) applies to gestures only: the task {arguments.task} has "
-            "a training and a test split. Leave the option out."
-        )
-    keys = arguments.arms
-    if keys is None:
-        keys = [] if arguments.table else arm_keys()
-    if not keys and not arguments.table and not arguments.probes:
-        raise ValueError("--arms names none: name one, leave it out for all, or add --probes.")
+    keys = _keys(arguments, task)
     cache = ("--data.token_cache", str((arguments.out / "tokens").absolute()))
     shared = ("--data.train", task.table, *_NO_CHOICE, *cache, *task.arguments)
     base = ["--config", _CONFIG, *shared, *arguments.settings]
@@ -132,21 +131,15 @@ def run(arguments: argparse.Namespace) -> None:
     data = settings["data"]
     clips = as_reported(evidence_clips(Path(data["root"], data["train"]), task), settings)
     num_folds = _FOLDS if arguments.folds is None else arguments.folds
-    how = {
-        "out": arguments.out,
-        "base": base,
-        "seeds": arguments.seeds,
-        "rates": arguments.rates,
-        "jobs": arguments.jobs,
-        "trains": not arguments.show,
-    }
-    if not arms:
-        tested = [clip for clip in clips if clip.split == "test" or not task.is_split]
-        found = CrossValidation([], {}, tested)
-    elif task.is_split:
-        found = hold_out(arms, clips, **how)
-    else:
-        found = cross_validate(arms, clips, num_folds=num_folds, **how)
+    runs = Runs(
+        out=arguments.out,
+        base=base,
+        seeds=arguments.seeds,
+        rates=arguments.rates,
+        jobs=arguments.jobs,
+        trains=not arguments.show,
+    )
+    found = _validate(arms, clips, runs, task, num_folds=num_folds)
     rows: dict[int, Right] = {
         number: {arm.name: found.right[arm.row] for arm in of_table}
         for number, of_table in by_table(arms).items()
@@ -155,11 +148,43 @@ def run(arguments: argparse.Namespace) -> None:
         probes = probe_clips(clips, found.clips, base, num_folds=num_folds, out=arguments.out)
         rows[0] = {**rows.get(0, {}), **probes}
     title, chance = f"{arguments.task}, {data['num_frames']} frames", 1 / len(task.classes)
-    tables, figures = report_tables(rows, found.clips, title=title, chance=chance)
-    write_json(arguments.out / "comparison.json", tables)
+    report = report_tables(rows, found.clips, title=title, chance=chance)
+    print_tables(*report.tables)
+    write_json(arguments.out / "comparison.json", report.rows)
     videos = Path(data["root"], data["videos"] or "")
     priors = priors_picture(found.trials, found.clips, root=videos)
-    figures |= {"priors": priors} if priors is not None else {}
+    figures = report.figures | ({"priors": priors} if priors is not None else {})
     save_figures(figures, arguments.out)
     pictures = ",".join(f"{name}.png" for name in figures)
     logger.info("%s/{results.csv,answers.csv,comparison.json,%s}", arguments.out, pictures)
+
+
+def _keys(arguments: argparse.Namespace, task: EvidenceTask) -> list[str]:
+    """Return the arms to train, apart from those of tables; refuse what cannot be combined."""
+    if task.is_split and arguments.folds is not None:
+        raise ValueError(
+            f"--folds ({arguments.folds}) applies to gestures only: the task {arguments.task} has "
+            "a training and a test split. Leave the option out."
+        )
+    if arguments.arms is None:
+        return [] if arguments.table else arm_keys()
+    if not arguments.arms and not arguments.table and not arguments.probes:
+        raise ValueError("--arms names none: name one, leave it out for all, or add --probes.")
+    return list(arguments.arms)
+
+
+def _validate(
+    arms: Sequence[Arm],
+    clips: Sequence[GroupedClip],
+    runs: Runs,
+    task: EvidenceTask,
+    *,
+    num_folds: int,
+) -> CrossValidation:
+    """Train and test the arms as the task asks for; without any, only name the tested clips."""
+    if not arms:
+        tested = [clip for clip in clips if clip.split == "test" or not task.is_split]
+        return CrossValidation([], {}, tested)
+    if task.is_split:
+        return hold_out(arms, clips, runs)
+    return cross_validate(arms, clips, runs, num_folds=num_folds)

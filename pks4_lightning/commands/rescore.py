@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from pks4_lightning.tables import print_tables
 from pks4_lightning.training.scoring.view_scores import ViewScores, accuracy, interval
 
 __all__ = ["add_arguments", "rescore", "run"]
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
-        Console().print(_as_table(rows))
+        print_tables(_as_table(rows))
 
 
 def rescore(views: ViewScores, chosen: Sequence[int] | None) -> list[dict[str, Any]]:

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 from pks4_lightning.cli.arguments import NumbersAction, take_settings
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.experiments.evaluation import build, quiet
 from pks4_lightning.files import ANY_NAME, write_csv, write_json
+from pks4_lightning.tables import new_table, print_tables
 from pks4_lightning.training.scoring.retrieval import (
     Neighbours,
     nearest_neighbours,
@@ -221,14 +219,12 @@ class _FeatureRecorder(Callback):
 
 
 def _show(report: dict[str, Any], ks: tuple[int, ...]) -> None:
-    table = Table(
-        title=f"{report['num_queries']:,} queries, {report['num_gallery']:,} gallery videos",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+    table = new_table(
+        f"{report['num_queries']:,} queries, {report['num_gallery']:,} gallery videos"
     )
     for title in ("k", "recall %", "k-nearest-neighbour top-1 %"):
         table.add_column(title, justify="right")
     for k in ks:
         percents = (f"{100 * report[f'{name}@{k}']:.2f}" for name in ("recall", "knn"))
         table.add_row(str(k), *percents)
-    Console().print(table)
+    print_tables(table)

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from pks4_lightning.cli.arguments import NumbersAction, RangeAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
@@ -34,6 +31,7 @@ from pks4_lightning.models.pretrained import weights_file
 from pks4_lightning.pictures.heat_map import heat_map_figure
 from pks4_lightning.pictures.style import save_figure
 from pks4_lightning.progress import time_left
+from pks4_lightning.tables import new_table, print_tables
 
 __all__ = ["add_arguments", "cell_map", "run"]
 
@@ -278,7 +276,7 @@ def _evaluate_cell(
 def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
     """Print the table and draw the heat map."""
     maps = {}
-    table = Table(box=box.SIMPLE_HEAD)
+    table = new_table()
     for title in ("run", "frames", "pixels", "GFLOPs", "top-1 %", "95 % interval", "clips/s"):
         table.add_column(title, justify="left" if title == "run" else "right", overflow="fold")
     for subject in subjects:
@@ -300,7 +298,7 @@ def _show(subjects: Sequence[_Subject], grid: Grid, results: Results) -> None:
                 f"{100 * cell.top1_low:.1f} – {100 * cell.top1_high:.1f}",
                 f"{cell.clips_per_second:.1f}",
             )
-    Console().print(table)
+    print_tables(table)
     figure = heat_map_figure(maps, frames=grid.frames, resolutions=grid.resolutions)
     save_figure(figure, results.folder / "heat_map.png")
     logger.info("%s/{results.json,results.csv,heat_map.png}", results.folder)

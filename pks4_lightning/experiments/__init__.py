@@ -6,7 +6,7 @@ from pks4_lightning.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pks4_lightning.experiments.comparison import Estimate, compare, comparison_table, estimate
-    from pks4_lightning.experiments.cross_validation import cross_validate
+    from pks4_lightning.experiments.cross_validation import Runs, cross_validate
     from pks4_lightning.experiments.folds import GroupedClip, grouped_folds, read_clips
     from pks4_lightning.experiments.plan import Arm, Fold, Trial, plan_trials
     from pks4_lightning.experiments.results import Result, read_results, results_table, summarise
@@ -20,6 +20,7 @@ __all__ = [
     "Fold",
     "GroupedClip",
     "Result",
+    "Runs",
     "Trial",
     "compare",
     "comparison_table",

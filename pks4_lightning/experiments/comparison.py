@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from rich import box
 from rich.table import Table
+
+from pks4_lightning.tables import new_table
 
 __all__ = [
     "Estimate",
@@ -134,13 +135,10 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> Table:
     """
     first = rows[0]
     seeds = f"{first['seeds']} seed{'s' * (first['seeds'] > 1)}"
-    table = Table(
-        title=f"{title}: {first['clips']} held-out clips, {seeds}",
+    table = new_table(
+        f"{title}: {first['clips']} held-out clips, {seeds}",
         caption=f"top-1 in %, and difference from {first['row']}, paired by clip and seed; 95 % "
         "intervals over clips and seeds",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
     )
     table.add_column("row", overflow="fold")
     for heading in ("top-1", "interval", "difference", "interval"):

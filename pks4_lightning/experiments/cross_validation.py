@@ -13,7 +13,7 @@ clips, by whole groups.
 import csv
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_csv
 from pks4_lightning.training.scoring.prediction_files import read_predictions
 
-__all__ = ["CrossValidation", "best_rate", "cross_validate", "hold_out", "listed"]
+__all__ = ["CrossValidation", "Runs", "best_rate", "cross_validate", "hold_out", "listed"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +45,30 @@ class CrossValidation(NamedTuple):
     """The tested clips, in the order of the answers."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """How the trials of a comparison are run."""
+
+    out: Path
+    """Folder of all output: the runs, ``results.csv`` with a line for each run and ``answers.csv``
+    with a line for each clip."""
+    base: Sequence[str] = ()
+    """Arguments of ``pks4 fit`` that all arms share."""
+    seeds: Sequence[int] = (0,)
+    rates: Sequence[float] = ()
+    """Values of ``model.recipe.base_lr`` to choose from. None: the rate in the settings."""
+    jobs: int = 1
+    """Number of runs in parallel."""
+    trains: bool = True
+    """If False, train nothing and use the folds that all arms have finished with all seeds."""
+
+
 def cross_validate(
     arms: Sequence[Arm],
     clips: Sequence[GroupedClip],
+    runs: Runs,
     *,
     num_folds: int,
-    out: Path,
-    base: Sequence[str] = (),
-    seeds: Sequence[int] = (0,),
-    rates: Sequence[float] = (),
-    jobs: int = 1,
-    trains: bool = True,
 ) -> CrossValidation:
     """Train and test every arm on every fold with every seed, except for finished runs.
 
@@ -63,67 +76,50 @@ def cross_validate(
         arms: What to compare.
         clips: All clips, with paths and labels as
             :func:`~pks4_lightning.experiments.listed_clips.as_reported` gives them.
-        num_folds: Number of folds; each is held out once.
-        out: Folder of all output: the folds, the runs, ``results.csv`` with a line for each run and
-            ``answers.csv`` with a line for each clip.
-        base: Arguments of ``pks4 fit`` that all arms share; the clips' paths are relative to
-            ``data.root``.
-        seeds: Seeds of the runs.
-        rates: Values of ``model.recipe.base_lr`` to choose from. None: the rate in the settings.
-        jobs: Number of runs in parallel.
-        trains: If False, train nothing and use the folds that all arms have finished with all
-            seeds.
+        runs: How they are run; the clips' paths are relative to the ``data.root`` of its settings.
+        num_folds: Number of folds; each is held out once. They are written to ``folds.csv``.
 
     Raises:
         CommandError: If a run fails; finished runs are kept.
         ValueError: If there are fewer groups than folds, a fold would lack a class, there are too
-            few folds to choose a rate, ``out`` holds other folds or results of other settings, or
-            training is disabled and no fold is finished.
+            few folds to choose a rate, the output folder holds other folds or results of other
+            settings, or training is disabled and no fold is finished.
     """
-    if len(rates) > 1 and num_folds < 3:
+    if len(runs.rates) > 1 and num_folds < 3:
         raise ValueError(
             f"{num_folds} folds leave no inner split to choose a learning rate on: ask for at "
             "least 3 folds, or give a single rate."
         )
     folds = grouped_folds(clips, num_folds)
-    _keep_folds(out / "folds.csv", clips, folds)
+    _keep_folds(runs.out / "folds.csv", clips, folds)
 
     def inner(number: int) -> Fold:
         test = number % num_folds + 1
-        return _fold(out / "rates", clips, folds, test=test, unused=number)
+        return _fold(runs.out / "rates", clips, folds, test=test, unused=number)
 
-    held_out = {number: _fold(out, clips, folds, test=number) for number in range(1, num_folds + 1)}
-    runs = _Runs(out, (*base, *_LAST_WEIGHTS), list(dict.fromkeys(seeds)), rates, jobs, trains)
+    numbers = range(1, num_folds + 1)
+    held_out = {number: _fold(runs.out, clips, folds, test=number) for number in numbers}
     return _validate(arms, clips, folds, held_out, inner, runs)
 
 
 def hold_out(
     arms: Sequence[Arm],
     clips: Sequence[GroupedClip],
-    *,
-    out: Path,
-    base: Sequence[str] = (),
-    seeds: Sequence[int] = (0,),
-    rates: Sequence[float] = (),
-    jobs: int = 1,
-    trains: bool = True,
+    runs: Runs,
 ) -> CrossValidation:
     """Train every arm with every seed on the training split and test it, except for finished runs.
 
     Args:
         arms: What to compare.
         clips: The clips of both splits, named as for :func:`cross_validate`.
-        out: As for :func:`cross_validate`; there are no folds.
-        base: Arguments of ``pks4 fit`` that all arms share, including the dataset.
-        seeds: Seeds of the runs.
-        rates: As for :func:`cross_validate`; each arm has one rate.
-        jobs: Number of runs in parallel.
-        trains: If False, train nothing; all arms must be finished with all seeds.
+        runs: How they are run; its settings include the dataset. Each arm has one rate, and
+            without training, all arms must be finished with all seeds.
 
     Raises:
         CommandError: If a run fails; finished runs are kept.
-        ValueError: If the training clips come from too few groups to choose a rate, ``out`` holds
-            results of other settings, or training is disabled and some runs are not finished.
+        ValueError: If the training clips come from too few groups to choose a rate, the output
+            folder holds results of other settings, or training is disabled and some runs are not
+            finished.
     """
     tested = [clip for clip in clips if clip.split == "test"]
     whole = Fold()
@@ -137,10 +133,9 @@ def hold_out(
                 f"The {len(training)} training clips are too few to choose a rate on a fifth of "
                 f"them: give a single rate. {error}"
             ) from error
-        return _fold(out / "rates", training, folds, test=1)
+        return _fold(runs.out / "rates", training, folds, test=1)
 
     folds = [whole.number] * len(tested)
-    runs = _Runs(out, (*base, *_LAST_WEIGHTS), list(dict.fromkeys(seeds)), rates, jobs, trains)
     return _validate(arms, tested, folds, {whole.number: whole}, inner, runs)
 
 
@@ -157,24 +152,13 @@ def best_rate(arm: Arm, fold: int, rates: Sequence[float], results: Sequence[Res
     return max(rates, key=lambda rate: top1[arm.table, _with_rate(arm, rate, named=True).name])
 
 
-class _Runs(NamedTuple):
-    """How the trials of a comparison are run; see :func:`cross_validate`."""
-
-    out: Path
-    base: Sequence[str]
-    seeds: Sequence[int]
-    rates: Sequence[float]
-    jobs: int
-    trains: bool
-
-
 def _validate(
     arms: Sequence[Arm],
     clips: Sequence[GroupedClip],
     folds: Sequence[int],
     held_out: Mapping[int, Fold],
     inner: Callable[[int], Fold],
-    runs: _Runs,
+    runs: Runs,
 ) -> CrossValidation:
     """Run the trials of all folds, or use the finished folds, and collect their answers.
 
@@ -186,6 +170,8 @@ def _validate(
         inner: Returns the inner split of a fold's training clips, to choose rates on.
         runs: How they are run.
     """
+    seeds = list(dict.fromkeys(runs.seeds))
+    runs = replace(runs, base=(*runs.base, *_LAST_WEIGHTS), seeds=seeds)
     chosen = _with_rates(arms, held_out, inner, runs)
     trials = [
         trial
@@ -194,7 +180,7 @@ def _validate(
             chosen[number], out=runs.out, base=runs.base, seeds=runs.seeds, fold=fold
         )
     ]
-    trials.sort(key=lambda trial: runs.seeds.index(trial.seed))
+    trials.sort(key=lambda trial: seeds.index(trial.seed))
     if runs.trains:
         run_trials(trials, out=runs.out, jobs=runs.jobs)
     else:
@@ -206,16 +192,14 @@ def _validate(
                 f"{runs.out} has no fold yet that all rows have finished with all seeds: leave out "
                 "--show to train, or name finished rows and seeds."
             )
-    return CrossValidation(
-        trials, _pool(trials, clips, runs.seeds, runs.out / "answers.csv"), clips
-    )
+    return CrossValidation(trials, _pool(trials, clips, seeds, runs.out / "answers.csv"), clips)
 
 
 def _with_rates(
     arms: Sequence[Arm],
     numbers: Collection[int],
     inner: Callable[[int], Fold],
-    runs: _Runs,
+    runs: Runs,
 ) -> dict[int, list[Arm]]:
     """Return the arms of each fold: unchanged, with the only rate, or each with its best one."""
     if len(runs.rates) < 2:

@@ -1,24 +1,21 @@
 """Results of experiments: a tidy file, and tables of means and standard deviations."""
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, get_type_hints
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.files import write_csv
 from pks4_lightning.suggestions import did_you_mean_path
+from pks4_lightning.tables import new_table
 
 __all__ = [
     "Result",
-    "print_tables",
     "read_results",
     "results_table",
     "summarise",
@@ -169,16 +166,6 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def print_tables(*tables: Table) -> None:
-    """Print tables in the terminal's width, or 120 columns wide to a file.
-
-    Args:
-        tables: The tables, in order.
-    """
-    # in a file, rich would use 80 columns
-    Console(width=None if sys.stdout.isatty() else 120).print(*tables, sep="\n")
-
-
 def results_table(
     arms: Sequence[Arm],
     results: Sequence[Result],
@@ -199,14 +186,10 @@ def results_table(
         costs: Any of ``params``, ``gflops`` and ``seconds``.
         caption: Text after the explanation of the numbers.
     """
-    table = Table(
-        title=title,
+    table = new_table(
+        title,
         caption=f"in %, mean ± standard deviation over seeds{'; ' * bool(caption)}{caption}",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
+        dense=True,
     )
     has_paper = any(arm.paper for arm in arms)
     headings = [name.replace("top", "top-") for name in shares]

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from rich import box
 from rich.table import Table
 
 from pks4_lightning.cost.scaling import ScalingPoint
 from pks4_lightning.paper.cells import Cell
 from pks4_lightning.paper.counting import counts_of, kept_per_clip, peak_of
 from pks4_lightning.paper.tables import Counting, Row
+from pks4_lightning.tables import new_table
 
 __all__ = ["cell_table", "counting_table", "method_table", "report_tables", "scaling_tables"]
 
@@ -206,7 +206,7 @@ def _giga(flops: Mapping[str, int]) -> list[str]:
 
 def _table(*words: str, **numbers: int) -> Table:
     """Create a table with text columns, then number columns."""
-    table = Table(box=box.SIMPLE_HEAD)
+    table = new_table()
     for title in words:
         table.add_column(title, overflow="fold")
     for title in numbers:

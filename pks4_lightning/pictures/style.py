@@ -68,8 +68,7 @@ def new_figure(width: float, height: float, *, arranged: bool = True) -> Figure:
     Returns:
         An empty figure, not registered with pyplot, so that it need not be closed.
     """
-    layout = "constrained" if arranged else None
-    figure = Figure(figsize=(width, height), dpi=120, layout=layout)
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained" if arranged else None)
     FigureCanvasAgg(figure)
     return figure
 

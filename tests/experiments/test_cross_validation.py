@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pks4_lightning.__main__ import main
-from pks4_lightning.experiments.cross_validation import best_rate, cross_validate, listed
+from pks4_lightning.experiments.cross_validation import Runs, best_rate, cross_validate, listed
 from pks4_lightning.experiments.folds import GroupedClip
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.experiments.results import Result, read_results
@@ -118,6 +118,16 @@ def test_errors_of_cross_validation_are_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["ablate", "compare"])
+def test_print_is_refused_before_the_videos_of_the_demo_are_generated(command, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([command, "--print", "--folds", "2", "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "--print cannot list the trainings of --folds 2" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
 def test_a_rate_is_chosen_for_each_row_and_fold_by_its_inner_split():
     common = dict.fromkeys(("params", "gflops", "top5", "seconds", "peak_memory_mb"), 0)
     one = Result(**common, table=5, row="", seed=0, top1=0, commit="", config_hash="")
@@ -145,7 +155,7 @@ def test_a_tested_video_is_found_among_the_clips():
 def test_a_class_that_a_fold_would_lack_is_refused_before_anything_is_written(tmp_path):
     rare = GroupedClip("c.mp4", "c", "scene0")
     with pytest.raises(ValueError, match="would have no clip of the class 'c'"):
-        cross_validate([ARM], [*CLIPS, rare], num_folds=2, out=tmp_path / "out")
+        cross_validate([ARM], [*CLIPS, rare], Runs(out=tmp_path / "out"), num_folds=2)
     assert not (tmp_path / "out").exists()
 
 

@@ -245,32 +245,33 @@ def test_accuracy_is_reported_by_amplitude():
 def test_a_report_counts_the_directions_of_a_scene_as_one_observation():
     clips = [GroupedClip(f"{n}.webm", "left", f"{n // 2}", amplitude="6") for n in range(8)]
     right = {"arm": np.repeat([[True, False, True, True]], 2, axis=1)}
-    tables, figures = report(right, clips, title="bench", chance=0.25)
-    (row,) = tables["bench"]
-    assert list(tables) == ["bench", "bench, 6 px"]
-    assert row == tables["bench, 6 px"][0] == compare(right, [clip.group for clip in clips])[0]
+    found = report(right, clips, title="bench", chance=0.25)
+    (row,) = found.rows["bench"]
+    assert list(found.rows) == ["bench", "bench, 6 px"]
+    assert row == found.rows["bench, 6 px"][0] == compare(right, [clip.group for clip in clips])[0]
     (of_clips,) = compare(right)
     assert row["top1_low"] < of_clips["top1_low"]
-    assert list(figures) == ["comparison", "amplitudes"]
+    assert len(found.tables) == 2
+    assert list(found.figures) == ["comparison", "amplitudes"]
 
     unnamed = [dataclasses.replace(clip, amplitude="") for clip in clips]
-    tables, figures = report(right, unnamed, title="bench", chance=0.25)
-    assert tables == {"bench": [of_clips]}
-    assert list(figures) == ["comparison"]
+    found = report(right, unnamed, title="bench", chance=0.25)
+    assert found.rows == {"bench": [of_clips]}
+    assert list(found.figures) == ["comparison"]
 
 
-def test_each_table_of_the_paper_is_reported_by_itself(capsys):
+def test_each_table_of_the_paper_is_reported_by_itself():
     clips = [GroupedClip(f"{n}.webm", "left", f"{n}", amplitude="6") for n in range(4)]
     of_arms = {"full": np.array([[1, 1, 1, 0]], dtype=bool)}
     of_table = {"0": np.array([[1, 0, 0, 0]], dtype=bool), "2": of_arms["full"]}
-    tables, figures = report_tables({0: of_arms, 8: of_table}, clips, title="bench", chance=0.25)
-    top1 = {title: [row["top1"] for row in rows] for title, rows in tables.items()}
+    found = report_tables({0: of_arms, 8: of_table}, clips, title="bench", chance=0.25)
+    top1 = {title: [row["top1"] for row in rows] for title, rows in found.rows.items()}
     eighth = {"bench, Table 8": [0.25, 0.75], "bench, Table 8, 6 px": [0.25, 0.75]}
     assert top1 == {"bench": [0.75], "bench, 6 px": [0.75], **eighth}
     names = ["comparison", "amplitudes", "comparison_table_8", "amplitudes_table_8"]
-    assert list(figures) == names
-    assert figures["comparison_table_8"] is not figures["comparison"]
-    assert "bench, Table 8: 4 held-out clips" in capsys.readouterr().out
+    assert list(found.figures) == names
+    assert found.figures["comparison_table_8"] is not found.figures["comparison"]
+    assert str(found.tables[2].title).startswith("bench, Table 8: 4 held-out clips")
 
 
 def test_rates_of_a_split_are_chosen_on_training_clips(gestures, capsys):

@@ -26,6 +26,7 @@ from pks4_lightning.data.inspection.manifest import read_manifest
 from pks4_lightning.experiments.evaluation import quiet
 from pks4_lightning.pictures.data_check import data_check_figure
 from pks4_lightning.pictures.style import check_picture, save_figure
+from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
 
@@ -116,7 +117,7 @@ def _print(report: DataReport, title: str) -> None:
             str(sum(number > 0 for number in split.per_class)),
             f"{filled[0]} – {filled[len(filled) // 2]} – {filled[-1]}",
         )  # fmt: skip
-    console.print(table)
+    print_tables(table)
     for mark, sentences in (("✗", report.wrong), ("·", report.notes)):
         for sentence in sentences:
             console.print(f"{mark} {sentence}", markup=False, highlight=False, soft_wrap=True)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 
 from pks4_lightning.experiments.comparison import Right, compare
 from pks4_lightning.experiments.folds import GroupedClip
+from pks4_lightning.tables import new_table
 
 __all__ = ["amplitude_table", "by_amplitude"]
 
@@ -40,11 +40,7 @@ def amplitude_table(rows: Mapping[int, Sequence[Mapping[str, Any]]]) -> Table:
     Args:
         rows: The result of :func:`by_amplitude`.
     """
-    table = Table(
-        title="top-1 in % by amplitude in pixels, with 95 % intervals",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = new_table("top-1 in % by amplitude in pixels, with 95 % intervals")
     table.add_column("row", overflow="fold")
     for amplitude in rows:
         table.add_column(f"{amplitude} px", justify="right", no_wrap=True)

@@ -1,28 +1,38 @@
 """Tables and figures of an evaluation: accuracy with intervals, differences, and by amplitude."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from pks4_lightning.experiments.comparison import Right, compare, comparison_table
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
 from pks4_lightning.experiments.folds import GroupedClip
-from pks4_lightning.experiments.results import print_tables
 from pks4_lightning.pictures.intervals import Bar, interval_curves, interval_figure
 from pks4_lightning.pictures.style import save_figure
 
 __all__ = ["Report", "report", "report_tables", "save_figures"]
 
-Report = tuple[dict[str, list[dict[str, Any]]], dict[str, Figure]]
-"""The rows of each table by its title, and figures by name."""
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation has found."""
+
+    tables: list[Table]
+    """For a terminal."""
+    rows: dict[str, list[dict[str, Any]]]
+    """The rows of each comparison by its title, representable in JSON."""
+    figures: dict[str, Figure]
+    """By name."""
 
 
 def report_tables(
     rows: Mapping[int, Right], clips: Sequence[GroupedClip], *, title: str, chance: float
 ) -> Report:
-    """Print and draw the rows of several tables of the paper, each by itself.
+    """Tabulate and draw the rows of several tables of the paper, each by itself.
 
     Args:
         rows: Rows as for :func:`report`, by the number of the paper's table; 0 for others. The
@@ -31,18 +41,19 @@ def report_tables(
         title: As for :func:`report`.
         chance: As for :func:`report`.
     """
-    tables: dict[str, list[dict[str, Any]]] = {}
-    figures: dict[str, Figure] = {}
+    whole = Report([], {}, {})
     for number, right in rows.items():
         of_table = f"{title}, Table {number}" if number else title
-        found, drawn = report(right, clips, title=of_table, chance=chance)
-        tables |= found
-        figures |= {f"{name}_table_{number}" if number else name: drawn[name] for name in drawn}
-    return tables, figures
+        part = report(right, clips, title=of_table, chance=chance)
+        whole.tables.extend(part.tables)
+        whole.rows.update(part.rows)
+        for name, figure in part.figures.items():
+            whole.figures[f"{name}_table_{number}" if number else name] = figure
+    return whole
 
 
 def report(right: Right, clips: Sequence[GroupedClip], *, title: str, chance: float) -> Report:
-    """Print the tables and draw the figures.
+    """Tabulate and draw the accuracies of one comparison.
 
     Args:
         right: Which predictions of each row's runs are correct; the other rows are compared with
@@ -52,20 +63,22 @@ def report(right: Right, clips: Sequence[GroupedClip], *, title: str, chance: fl
         chance: Accuracy of a guess.
 
     Returns:
-        The tables, and the figures ``comparison`` and, for clips with amplitudes, ``amplitudes``.
+        The report, with the figures ``comparison`` and, for clips with amplitudes, ``amplitudes``.
     """
     has_amplitudes = all(clip.amplitude for clip in clips)
     groups = [clip.group for clip in clips] if has_amplitudes else None
     rows = compare(right, groups)
-    tables: dict[str, list[dict[str, Any]]] = {title: rows}
-    figures = {"comparison": interval_figure(_bars(rows), title=title, chance=chance)}
-    print_tables(comparison_table(rows, title=title))
+    found = Report(
+        [comparison_table(rows, title=title)],
+        {title: rows},
+        {"comparison": interval_figure(_bars(rows), title=title, chance=chance)},
+    )
     if has_amplitudes:
         amplitudes = by_amplitude(right, clips)
-        tables |= {f"{title}, {amplitude} px": each for amplitude, each in amplitudes.items()}
-        print_tables(amplitude_table(amplitudes))
-        figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
-    return tables, figures
+        found.tables.append(amplitude_table(amplitudes))
+        found.rows.update({f"{title}, {px} px": each for px, each in amplitudes.items()})
+        found.figures["amplitudes"] = _curves(amplitudes, title=title, chance=chance)
+    return found
 
 
 def save_figures(figures: Mapping[str, Figure], out: Path) -> None:

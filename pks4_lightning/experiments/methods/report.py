@@ -10,7 +10,6 @@ import numpy as np
 import yaml
 from jaxtyping import Bool
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
 from pks4_lightning.cli.settings import Settings
@@ -24,6 +23,7 @@ from pks4_lightning.experiments.plan import Trial
 from pks4_lightning.experiments.results import Result
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.pictures.trade_offs import Point, trade_off_figure
+from pks4_lightning.tables import new_table
 
 __all__ = ["MethodReport", "method_reports", "method_table", "methods_figure"]
 
@@ -132,14 +132,11 @@ def method_table(reports: Sequence[MethodReport]) -> Table:
     Args:
         reports: The reports in the order to show.
     """
-    table = Table(
+    table = new_table(
         caption="GFLOPs per view: in the paper's convention for PKS⁴, and with the attention's two "
         "products. Activations kept per clip are counted; peak memory of the training is measured. "
         "Seconds of the training, and per step. Top-1 in %, mean ± standard deviation over seeds.",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
+        dense=True,
     )
     table.add_column("method", overflow="fold", min_width=13)
     for heading in (

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import shown_name
 from pks4_lightning.locks import hold_folder
+from pks4_lightning.tables import print_tables
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.failure_file import FailureFile
 from pks4_lightning.training.scoring.made_by import check_made_by, write_made_by
@@ -127,7 +127,7 @@ class PredictionWriter(TaskCallback):
         self._failed.log_total()
         if not self._num_scored:
             raise ValueError(f"No video could be scored; {self._failed.path} gives the reasons.")
-        Console().print(self._first_few())
+        print_tables(self._first_few())
         logger.info("Wrote %d predictions to %s.", self._num_scored, self._file.path)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

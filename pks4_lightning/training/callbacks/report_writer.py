@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from rich.console import Console
 from torch import Tensor
 
 from pks4_lightning.files import write_json
+from pks4_lightning.tables import print_tables
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.scoring.class_report import ClassReport, confusion_counts
 from pks4_lightning.training.scoring.failure_file import FailureFile
@@ -94,7 +94,7 @@ class ReportWriter(TaskCallback):
         )
         write_json(folder / "metrics.json", {**report.as_dict(), "made_by": self.made_by})
         ClassReport(confusion_counts(result.scores, result.label)).write(folder, names)
-        Console().print(report.as_table())
+        print_tables(report.as_table())
         logger.info("Wrote metrics.json and the files it is computed from to %s.", folder)
 
     def _gather(

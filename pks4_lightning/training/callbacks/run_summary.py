@@ -9,13 +9,13 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 
 from pks4_lightning.files import atomic_write
 from pks4_lightning.models.saved_reading import note_earlier_residual
 from pks4_lightning.ops.backend import scan_backend
 from pks4_lightning.ops.half_precision import advise_precision
+from pks4_lightning.tables import print_tables
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.task_callback import TaskCallback
 
@@ -38,7 +38,7 @@ class RunSummary(TaskCallback):
         if not trainer.is_global_zero:
             return
         resolved = resolve_run(trainer, self.task)
-        Console().print(_as_table(resolved))
+        print_tables(_as_table(resolved))
         note_earlier_residual(asdict(self.task.config))
         if resolved["warmup_steps"] >= resolved["total_steps"]:
             logger.warning(
