@@ -31,7 +31,7 @@ CHECKED_LATER = {
     "evidence": {"--table"},
     "cost": {"--table"},
 }
-"""Options that are refused elsewhere, because their range is not an interval, or depends on others or on what is read."""
+"""Options that are refused elsewhere: their range is no interval, or depends on what is read."""
 
 TRAINER = {"fit", "validate", "test", "predict"}
 """Their settings are refused by what they are settings of."""

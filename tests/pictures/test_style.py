@@ -84,7 +84,7 @@ NAMES = {
     "_hidden": "_hidden",
     "bell\a, \udcff.mp4": "bell?, ?.mp4",
     "שלום": "שלום",
-    "v" * 255: "v" * 30,
+    "v" * 255: "v" * 20,
 }
 """Names, and what is to be read in the figure: all of it, or how it begins."""
 
