@@ -180,7 +180,8 @@ def read_export(folder: str | Path) -> Export:
         clip = ClipInput(**said["clip"])
         inference = Inference(**said["inference"]) if "inference" in said else None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{description} does not describe a classifier: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{description} does not describe a classifier: {reason}.") from error
     if sha256_of(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")
     return Export(config, clip, load_file(weights), inference)

@@ -15,7 +15,7 @@ RANGES = {
     "data groups": ["--num_groups 0"],
     "demo": ["--jobs 0", "--epochs 0", "--num_train 1", "--num_val 1", "--num_test 0"],
     "demo-data": ["--num_train -1", "--seed -1", "--jobs -1"],
-    "ablate": ["--folds 1", "--rates 0.1 nan", "--seeds 0 -1"],
+    "ablate": ["--jobs 0", "--folds 1", "--rates 0.1 nan", "--seeds 0 -1"],
     "compare": ["--jobs 0", "--folds 0"],
     "evidence": ["--folds 1"],
     "cost": ["--videos 0"],

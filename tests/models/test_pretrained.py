@@ -243,7 +243,7 @@ def test_files_that_are_missing_or_changed_are_named(exported):
         ({"format": 2}, "its format is 2, but this version of the package reads 1"),
         ({"clip": {}}, "missing"),
         ({"inference": {"views": 2}}, "views"),
-        ({"classifier": {"num_classes": 0}}, r"num_classes \(0\)"),
+        ({"classifier": {"num_classes": 0}}, r"num_classes is 0; it must be at least 1\.$"),
         ({"classifier": {"num_classes": 8, "nothing": 1}}, "nothing"),
     ],
     ids=["format", "clip", "inference", "number", "key"],
