@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "ANY_NAME",
+    "RECORD",
     "atomic_write",
     "check_writable",
     "cut_name",
@@ -29,6 +30,8 @@ __all__ = [
 
 ANY_NAME = "surrogateescape"
 """How tables and lists encode the names of files: those that are not UTF-8 keep their bytes."""
+RECORD = ".written_by_pks4.json"
+"""In a folder of :func:`replaced_folder`: the SHA-256 of every other file, by its name."""
 
 
 @contextmanager
@@ -141,12 +144,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def replaced_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
+def replaced_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder whose files replace earlier ones if the block succeeds.
 
     Args:
-        folder: New, empty, or with only files of these names; they remain if the block raises.
-        names: Names of all files that may be written to it.
+        folder: New, empty, or with only files that an earlier call wrote and nobody has changed,
+            which :data:`RECORD` proves; they remain if the block raises.
 
     Raises:
         FileExistsError: If the folder contains anything else.
@@ -157,19 +160,25 @@ def replaced_folder(folder: Path, names: Collection[str]) -> Iterator[Path]:
         raise NotADirectoryError(
             f"{nearest} is a file, not a folder: choose a new or empty folder."
         )
-    if folder.exists():
-        others = {path.name for path in folder.iterdir()} - set(names)
-        if others:
+    earlier = sorted(folder.iterdir()) if folder.exists() else []
+    written = _written(folder)
+    for path in earlier:
+        if not path.is_file() or written.get(path.name) != sha256_of(path):
             raise FileExistsError(
-                f"{folder} holds other files, such as {min(others)}: choose an empty folder."
+                f"{path} would be lost, and is not known to be as pks4 wrote it: choose a new or "
+                "empty folder."
             )
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
     try:
         yield unfinished
+        (unfinished / RECORD).unlink(missing_ok=True)  # of a call within the block
+        write_json(
+            unfinished / RECORD, {path.name: sha256_of(path) for path in unfinished.iterdir()}
+        )
         folder.mkdir(exist_ok=True)
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
+        for path in earlier:
+            path.unlink(missing_ok=True)
         for path in unfinished.iterdir():
             path.replace(folder / path.name)
     finally:
@@ -222,6 +231,15 @@ def write_json(path: str | Path, value: object) -> None:
     """
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that were written to a folder, as far as it is known."""
+    record = folder / RECORD
+    try:
+        return {**json.loads(record.read_text(encoding="utf-8")), RECORD: sha256_of(record)}
+    except (OSError, TypeError, ValueError):
+        return {}
 
 
 def _umask() -> int:

@@ -6,9 +6,11 @@ import json
 import pytest
 
 from pks4_lightning.files import (
+    RECORD,
     atomic_write,
     find_packaged,
     remove_leftovers,
+    replaced_folder,
     write_csv,
     write_json,
 )
@@ -71,6 +73,50 @@ def test_a_file_may_have_the_longest_name_that_there_is(tmp_path, name):
     remove_leftovers(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "a picture"
+
+
+def write_folder(folder, **texts):
+    with replaced_folder(folder) as unfinished:
+        for name, text in texts.items():
+            (unfinished / name).write_text(text)
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name != RECORD}
+
+
+def test_a_folder_of_unchanged_files_is_replaced(tmp_path):
+    write_folder(tmp_path / "out", card="one", labels="up")
+    write_folder(tmp_path / "out", card="two")
+    assert contents(tmp_path / "out") == {"card": "two"}
+    with pytest.raises(RuntimeError), replaced_folder(tmp_path / "out"):
+        raise RuntimeError
+    assert contents(tmp_path / "out") == {"card": "two"}
+    write_folder(tmp_path / "out", card="three")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+@pytest.mark.parametrize("name", ["card", "notes"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_file_that_was_not_written_is_never_replaced(tmp_path, name, is_first):
+    if not is_first:
+        write_folder(tmp_path, card="ours")
+    (tmp_path / name).write_text('{"my": "own"}')
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="would be lost, and is not known"):
+        write_folder(tmp_path, card="new")
+    assert contents(tmp_path) == before
+    assert (tmp_path / name).read_text() == '{"my": "own"}'
+
+
+def test_a_record_from_elsewhere_removes_nothing_outside_its_folder(tmp_path):
+    (tmp_path / "mine").write_text("years of work")
+    out = tmp_path / "out"
+    write_folder(out, card="ours")
+    record = json.loads((out / RECORD).read_text())
+    (out / RECORD).write_text(json.dumps({**record, "../mine": "0"}))
+    write_folder(out, card="new")
+    assert (tmp_path / "mine").read_text() == "years of work"
 
 
 def test_every_text_file_of_the_package_has_an_encoding():

@@ -11,6 +11,7 @@ from pks4_lightning.suggestions import did_you_mean
 __all__ = [
     "CommandParser",
     "NumbersAction",
+    "RangeAction",
     "add_folds",
     "add_only_print",
     "add_rates",
@@ -35,6 +36,33 @@ class CommandParser(argparse.ArgumentParser):
             meant = did_you_mean(wrong[2], known)
             message, end = (message, end) if meant == "." else (wrong[1], meant)
         self.exit(2, f"pks4: error: {message.rstrip('.')}{end}\n")
+
+
+class RangeAction(argparse.Action):
+    """Parses a number, or several with ``nargs``, and refuses infinity and what is out of range."""
+
+    def __init__(
+        self, *, least: int | None = None, above: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.least, self.above = least, above
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep it."""
+        for number in values if isinstance(values, list) else [values]:
+            if self.least is not None and number < self.least:
+                parser.error(f"{option_string} is {number}; it must be at least {self.least}")
+            if self.above is not None and not self.above < number < float("inf"):
+                parser.error(
+                    f"{option_string} is {number:g}; it must be a number above {self.above}"
+                )
+        setattr(namespace, self.dest, values)
 
 
 class NumbersAction(argparse.Action):
@@ -80,7 +108,9 @@ def add_trainings(parser: argparse.ArgumentParser, *, out: str, what: str, holds
     """
     parser.add_argument(
         "--seeds",
+        action=RangeAction,
         type=int,
+        least=0,
         nargs="+",
         default=[0],
         help=f"train every {what} once per seed; default: 0",
@@ -89,7 +119,12 @@ def add_trainings(parser: argparse.ArgumentParser, *, out: str, what: str, holds
         "--out", type=Path, default=Path(out), help=f"folder of {holds} (default: %(default)s)"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, help="number of trainings to run in parallel"
+        "--jobs",
+        action=RangeAction,
+        type=int,
+        least=1,
+        default=1,
+        help="number of trainings to run in parallel",
     )
 
 
@@ -101,7 +136,9 @@ def add_folds(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         "--folds",
+        action=RangeAction,
         type=int,
+        least=2,
         help="number of folds of a grouped cross-validation, for few clips: data.train is a table "
         "with the columns path, label and group, and whole groups are held out",
     )
@@ -115,7 +152,9 @@ def add_rates(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         "--rates",
+        action=RangeAction,
         type=float,
+        above=0,
         nargs="+",
         default=[],
         metavar="RATE",

@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pks4_lightning.cli.arguments import take_settings
+from pks4_lightning.cli.arguments import RangeAction, take_settings
 from pks4_lightning.cli.cost_settings import cost_settings
 from pks4_lightning.cli.errors import ArgumentsError
 from pks4_lightning.cost.report import CostSettings, cost_report
 from pks4_lightning.cost.scaling import ScalingPoint, crossover, scale_frame_size, scale_num_frames
-from pks4_lightning.files import check_writable
 from pks4_lightning.paper.cells import RECOMPUTED_TABLES, Cell, paper_cells
 from pks4_lightning.paper.cost_tables import (
     cell_table,
@@ -25,7 +24,7 @@ from pks4_lightning.paper.cost_tables import (
 )
 from pks4_lightning.paper.tables import read_table
 from pks4_lightning.pictures.scaling import scaling_figure
-from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.pictures.style import check_picture, save_figure
 from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "cells_as_json", "curves", "run"]
@@ -61,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", help="short for --model.classifier.backbone")
     parser.add_argument(
         "--videos",
+        action=RangeAction,
         type=int,
+        least=1,
         help="number of training videos (default: the published number, else counted in data.root)",
     )
     parser.add_argument(
@@ -111,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--paper takes no training settings: {' '.join(arguments.settings)}."
             )
         return _paper(arguments.table, measured=arguments.measure, as_json=arguments.json)
+    if arguments.scaling:
+        check_picture(arguments.out, option="--out")
     tower = [f"--model.classifier.backbone={arguments.backbone}"] if arguments.backbone else []
     settings = cost_settings(
         [*arguments.settings, *tower],
@@ -199,7 +202,6 @@ def _report(settings: CostSettings, *, measured: bool, as_json: bool) -> None:
 
 
 def _scaling(settings: CostSettings, out: Path, *, as_json: bool) -> None:
-    check_writable(out.parent, what="picture", option="--out")
     clips = settings.clips
     lengths = list(scale_num_frames(settings.classifier, frame_size=clips.frame_size))
     sizes = list(scale_frame_size(settings.classifier, num_frames=clips.num_frames))

@@ -5,6 +5,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.report import MODELS, demo_summary, draw_pictures, measure
 from pks4_lightning.experiments.ablations import FRAME_AVERAGING
@@ -12,7 +13,6 @@ from pks4_lightning.experiments.plan import Arm, plan_trials
 from pks4_lightning.experiments.results import results_table
 from pks4_lightning.experiments.runner import run_trials
 from pks4_lightning.files import write_json
-from pks4_lightning.ranges import check_at_least
 from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
@@ -36,15 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="output folder")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="train each model once per seed"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=2, help="number of trainings to run in parallel"
-    )
-    parser.add_argument("--epochs", type=int, help="number of epochs; default: the configuration's")
-    parser.add_argument("--num_train", type=int, default=1200, help="number of training videos")
-    parser.add_argument("--num_val", type=int, default=240, help="number of validation videos")
-    parser.add_argument("--num_test", type=int, default=400, help="number of test videos")
+        "--seeds", action=RangeAction, type=int, least=0, nargs="+", default=[0],
+        help="train each model once per seed",
+    )  # fmt: skip
+    for name, least, default, meaning in (
+        ("jobs", 1, 2, "number of trainings to run in parallel"),
+        ("epochs", 1, None, "number of epochs; default: the configuration's"),
+        ("num_train", 2, 1200, "number of training videos"),
+        ("num_val", 2, 240, "number of validation videos"),
+        ("num_test", 2, 400, "number of test videos"),
+    ):
+        parser.add_argument(
+            f"--{name}", action=RangeAction, type=int, least=least, default=default, help=meaning
+        )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -54,12 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: The parsed arguments of the command.
 
     Raises:
-        ValueError: If a number is out of range, or the folder contains something else.
+        ValueError: If the folder contains something else.
     """
-    check_at_least(
-        2, {f"--{name}": getattr(arguments, name) for name in ("num_train", "num_val", "num_test")}
-    )
-    check_at_least(1, {"--jobs": arguments.jobs})
     out = arguments.out
     data = generate_motion_dataset(
         out / "data",

@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
@@ -47,11 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("val", "240; 0 with --sources"),
         ("test", "400; 1000 with --sources"),
     ):
-        parser.add_argument(f"--num_{split}", type=int, help=f"number of videos ({number})")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="determines every byte of the videos (%(default)s)"
-    )
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes (%(default)s)")
+        parser.add_argument(
+            f"--num_{split}",
+            action=RangeAction,
+            type=int,
+            least=0,
+            help=f"number of videos ({number})",
+        )
+    for name, default, meaning in (
+        ("seed", 0, "determines every byte of the videos (%(default)s)"),
+        ("jobs", 2, "worker processes (%(default)s); 0: none but this one"),
+    ):
+        parser.add_argument(
+            f"--{name}", action=RangeAction, type=int, least=0, default=default, help=meaning
+        )
     parser.add_argument(
         "--hard", action="store_true", help="the harder set of the ablations, with more distractors"
     )

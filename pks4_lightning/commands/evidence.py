@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.cli.arguments import add_rates, add_trainings, take_settings
+from pks4_lightning.cli.arguments import RangeAction, add_rates, add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.experiments.ablations import TABLES, ablation_arms
 from pks4_lightning.experiments.comparison import Right
@@ -86,7 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="directions",
         help="four directions, all ten gestures, or the motion bench (default: %(default)s)",
     )
-    parser.add_argument("--folds", type=int, help=f"folds of a gesture task; default: {_FOLDS}")
+    parser.add_argument(
+        "--folds", action=RangeAction, type=int, least=2,
+        help=f"folds of a gesture task; default: {_FOLDS}",
+    )  # fmt: skip
     add_rates(parser)
     parser.add_argument(
         "--probes", action="store_true", help="add linear probes of the frozen features"

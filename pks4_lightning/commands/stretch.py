@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pks4_lightning.cli.arguments import NumbersAction, take_settings
+from pks4_lightning.cli.arguments import NumbersAction, RangeAction, take_settings
 from pks4_lightning.cost.flops import count_flops, total_flops
 from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.data.loading.dataset import VideoDataset
@@ -97,7 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="output folder; default: stretch, in the run's folder"
     )
     parser.add_argument(
-        "--budget", type=float, help="pick the most accurate scale within this many GFLOPs per view"
+        "--budget",
+        action=RangeAction,
+        type=float,
+        above=0,
+        help="pick the most accurate scale within this many GFLOPs per view",
     )
 
 

@@ -22,7 +22,6 @@ __all__ = ["export_classifier"]
 
 _SCRIPT, _LABELS = "run.py", "labels.txt"
 _PREPROCESSING, _PARITY = "preprocessing.json", "parity.json"
-_FILES = {_SCRIPT, _LABELS, _PREPROCESSING, _PARITY, *(way.file for way in WAYS.values())}
 
 
 class _Export(NamedTuple):
@@ -40,7 +39,8 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
 
     Args:
         trained: The classifier. It is exported in float32.
-        folder: A new or empty folder, or one with an earlier export, which is kept on failure.
+        folder: New, empty, or with only the unchanged files of an earlier export, which is kept
+            on failure.
         to: ``torch``, ``onnx`` or ``aoti``.
         step: Export a causal classifier's streaming step: it takes the next frame and a state, and
             returns logits and the next state.
@@ -62,7 +62,7 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
             f"Frames are scaled to {clip.resize} and cropped to {clip.frame_size}: the script "
             "of an exported model cannot crop beyond the scaled frame."
         )
-    with replaced_folder(folder, _FILES) as unfinished:
+    with replaced_folder(folder) as unfinished:
         export = (_of_step if step else _of_clips)(trained, rebuild(trained).float())
         way.write(export.graph, unfinished / way.file)
         (unfinished / _SCRIPT).write_text(_script(export.script, way), encoding="utf-8")

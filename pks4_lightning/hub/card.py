@@ -21,6 +21,7 @@ __all__ = ["CardFacts", "Measured", "read_measured", "write_card"]
 
 _PAPER = "https://arxiv.org/abs/2604.26461"
 _PACKAGES = ("torch", "lightning", "transformers", "av")
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$&#]|^[-+=]")
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -96,7 +97,9 @@ def write_card(path: Path, trained: Trained, facts: CardFacts) -> None:
         facts: Facts from the publisher.
     """
     sections = [
-        f"---\n{_front_matter(trained, facts)}\n---\n\n# {facts.name}\n\n{_summary(trained)}",
+        f"---\n{_front_matter(trained, facts)}\n---",
+        f"# {_text(facts.name)}",
+        _summary(trained),
         _use(facts.name),
         _results(facts),
         _protocol(trained),
@@ -142,10 +145,10 @@ def _is_packaged(backbone: str) -> bool:
 def _summary(trained: Trained) -> str:
     names = trained.clip.label_names
     tower = trained.config.network or trained.config.backbone
-    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    shown = ", ".join(map(_text, names[:5])) + (", …" if len(names) > 5 else "")
     return (
         f"A video classifier of {len(names)} classes ({shown}), made with "
-        f"[PKS⁴]({_PAPER}) in PyTorch Lightning: `{trained.config.temporal}` on `{tower}`."
+        f"[PKS⁴]({_PAPER}) in PyTorch Lightning: `{trained.config.temporal}` on {_text(tower)}."
     )
 
 
@@ -155,7 +158,7 @@ def _use(name: str) -> str:
 ```python
 import pks4_lightning
 
-model = pks4_lightning.load("{name}")  # a folder or a hub id
+model = pks4_lightning.load({json.dumps(name, ensure_ascii=False)})  # a folder or a hub id
 for label, score in model.predict("clip.mp4"):
     print(f"{{score:.1%}}  {{label}}")
 ```"""
@@ -169,7 +172,7 @@ def _results(facts: CardFacts) -> str:
     lost = found.num_listed - found.num_scored
     return f"""## Results
 
-{facts.dataset}, {found.split} split, {found.num_scored:,} videos\
+{_text(facts.dataset)}, {found.split} split, {found.num_scored:,} videos\
 {f" ({lost:,} more were missing or damaged)" if lost else ""}:
 
 | top-1 | 95 % interval | top-5 | mean class accuracy |
@@ -222,9 +225,14 @@ def _licences(trained: Trained, facts: CardFacts) -> str:
     tower = trained.config.network or trained.config.backbone
     rows = [
         ("these weights", facts.license),
-        (f"the tower, `{tower}`", facts.tower_license),
-        (f"the data, {facts.dataset}", facts.data_license),
+        (f"the tower, {_text(tower)}", facts.tower_license),
+        (f"the data, {_text(facts.dataset)}", facts.data_license),
     ]
     return "## Licences\n\n| of | licence |\n|---|---|\n" + "\n".join(
-        f"| {what} | {licence or 'not stated'} |" for what, licence in rows
+        f"| {what} | {_text(licence or 'not stated')} |" for what, licence in rows
     )
+
+
+def _text(words: str) -> str:
+    """Write somebody's words as one line of Markdown in which no sign has a meaning."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(words.split()))

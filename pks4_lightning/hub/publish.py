@@ -21,14 +21,14 @@ def write_folder(folder: Path, trained: Trained, facts: CardFacts) -> None:
     """Write a classifier in the form in which it is published: weights, metadata, model card.
 
     Args:
-        folder: New, empty, or with files of an earlier call.
+        folder: New, empty, or with only files of an earlier call that nobody has changed.
         trained: The classifier.
         facts: Further facts for the card.
 
     Raises:
         FileExistsError: If the folder contains anything else.
     """
-    with replaced_folder(folder, _FILES) as unfinished:
+    with replaced_folder(folder) as unfinished:
         save_trained(unfinished, trained)
         described = transformers_config(trained.config, trained.clip)
         described.to_json_file(unfinished / "config.json", use_diff=True)

@@ -100,7 +100,8 @@ def save_weights(
     """Write a classifier into a folder.
 
     Args:
-        folder: Created if necessary; an earlier export in it is replaced, or kept on failure.
+        folder: Created if necessary; the unchanged files of an earlier export in it are replaced,
+            or kept on failure.
         config: The whole architecture
             (:func:`~pks4_lightning.models.resolve.resolve_backbone_config`).
         weights: All tensors of the classifier.
@@ -110,7 +111,7 @@ def save_weights(
     Raises:
         FileExistsError: If the folder contains anything else.
     """
-    with replaced_folder(folder, (WEIGHTS, DESCRIPTION)) as unfinished:
+    with replaced_folder(folder) as unfinished:
         # each tensor separately: safetensors refuses views into shared memory
         contiguous = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
         with atomic_write(unfinished / WEIGHTS) as path:  # save_file lets nobody else read its file
@@ -179,7 +180,8 @@ def read_export(folder: str | Path) -> Export:
         clip = ClipInput(**said["clip"])
         inference = Inference(**said["inference"]) if "inference" in said else None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{description} does not describe a classifier: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{description} does not describe a classifier: {reason}.") from error
     if sha256_of(weights) != checksum:
         raise ValueError(f"{weights} is not the file that {description} describes.")
     return Export(config, clip, load_file(weights), inference)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from pks4_lightning.pictures.style import new_figure
+from pks4_lightning.pictures.style import new_figure, written
 
 __all__ = ["confusion_matrix_figure"]
 
@@ -106,7 +106,8 @@ def _write_shares(axes: Axes, shares: np.ndarray) -> None:
 
 def _fold(name: str) -> str:
     """Break a long name into two lines and truncate the rest."""
-    return "\n".join(textwrap.wrap(name, _LINE_LENGTH, max_lines=2, placeholder=" …"))
+    lines = textwrap.wrap(name, _LINE_LENGTH, max_lines=2, placeholder=" …")
+    return "\n".join(map(written, lines))
 
 
 def _width(line: str) -> float:
@@ -116,4 +117,4 @@ def _width(line: str) -> float:
 
 def _cut(name: str) -> str:
     """Truncate a name to one long line."""
-    return textwrap.shorten(name, 2 * _LINE_LENGTH, placeholder=" …")
+    return written(name, most=2 * _LINE_LENGTH)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from pks4_lightning.pictures.style import COLOURS, RIGHT, WRONG, new_figure
+from pks4_lightning.pictures.style import COLOURS, RIGHT, WRONG, new_figure, written
 
 __all__ = ["contact_sheet"]
 
@@ -60,7 +60,7 @@ def contact_sheet(
             figure.text(
                 _GAP_INCHES / page_width,
                 (top - _LINE_INCHES / 2) / page_height,
-                line,
+                written(line, most=200),
                 color=_INK.get(line[:1], "black"),
                 fontsize=8.5,
                 fontweight="normal" if line[:1] in _INK else "bold",

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes, written
 
 __all__ = ["Curve", "RunCurves", "learning_curves"]
 
@@ -73,7 +73,7 @@ def learning_curves(
                 linestyle=DASHES[style],
                 marker=MARKERS[style],
                 lw=1.6,
-                label=name if training is trainings[0] else None,
+                label=written(name) if training is trainings[0] else None,
             )
     _mark(loss_axes, loss_marks or {})
     _mark(top1_axes, top1_marks or {})
@@ -91,7 +91,7 @@ def _mark(axes: Axes, marks: Mapping[str, float]) -> None:
     for meaning, level in marks.items():
         axes.axhline(level, color="0.4", lw=0.9, linestyle=":")
         axes.annotate(
-            meaning,
+            written(meaning),
             (0.99, level),
             xycoords=("axes fraction", "data"),
             xytext=(0, -3),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, new_figure, plain_axes
+from pks4_lightning.pictures.style import COLOURS, DASHES, new_figure, plain_axes, written
 
 __all__ = ["data_check_figure"]
 
@@ -41,7 +41,7 @@ def data_check_figure(
             where="mid",
             color=COLOURS[place],
             linestyle=DASHES[place],
-            label=name,
+            label=written(name),
         )
     classes.set_title("videos per class", loc="left", fontsize=10)
     classes.set_xlabel("classes, the largest first")
@@ -57,7 +57,7 @@ def data_check_figure(
             histtype="step",
             color=COLOURS[place],
             linestyle=DASHES[place],
-            label=name,
+            label=written(name),
         )
     if not known:
         lengths.text(0.5, 0.5, "pks4 data index counts the frames", ha="center", va="center")

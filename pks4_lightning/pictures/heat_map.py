@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pks4_lightning.pictures.style import new_figure
+from pks4_lightning.pictures.style import new_figure, written
 
 __all__ = ["heat_map_figure"]
 
@@ -52,7 +52,7 @@ def heat_map_figure(
         _draw(axes, values, is_difference=name not in maps)
         for row, column in places:
             axes.plot(column, row, marker="s", ms=26, mfc="none", mec="black", mew=1.2)
-        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_title(written(name, most=int(12 * width)), loc="left", fontsize=10)
         axes.set_xticks(range(len(resolutions)), [str(each) for each in resolutions])
         axes.set_yticks(range(len(frames)), [str(each) for each in frames])
         axes.set_xlabel("frame size (pixels)", fontsize=8)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes
+from pks4_lightning.pictures.style import COLOURS, DASHES, MARKERS, new_figure, plain_axes, written
 
 __all__ = ["Bar", "interval_curves", "interval_figure"]
 
@@ -49,11 +49,11 @@ def interval_figure(bars: Sequence[Bar], *, title: str, chance: float | None = N
             "chance", (100.0 * chance, 0.0), xycoords=("data", "axes fraction"), xytext=(3, 3),
             textcoords="offset points", fontsize=8, color="0.4",
         )  # fmt: skip
-    axes.set_yticks(places, [bar.name for bar in bars], fontsize=9)
+    axes.set_yticks(places, [written(bar.name) for bar in bars], fontsize=9)
     axes.set_ylim(len(bars) - 0.4, -0.6)  # from top to bottom, with room for the numbers
     axes.set_xlim(0.0, 102.0)
     axes.set_xlabel("top-1 (%), with 95 % intervals over clips and seeds")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(written(title, most=120), loc="left", fontsize=10)
     plain_axes(axes, grid="x")
     return figure
 
@@ -89,20 +89,21 @@ def interval_curves(
         means, ends = _percents(bars)
         look = number % len(COLOURS)
         axes.errorbar(
-            [value + aside for value in at], means, yerr=ends, label=name, capsize=2, lw=1.2, ms=4,
+            [value + aside for value in at], means, yerr=ends, capsize=2, lw=1.2, ms=4,
+            label=written(name),
             color=COLOURS[look], ls=DASHES[look], marker=MARKERS[look],
         )  # fmt: skip
     for meaning, level in (levels or {}).items():
         axes.axhline(100.0 * level, color="0.5", ls=":", lw=1.0)
         axes.annotate(
-            meaning, (1.0, 100.0 * level), xycoords=("axes fraction", "data"), xytext=(0, 3),
-            textcoords="offset points", ha="right", fontsize=8, color="0.4",
+            written(meaning), (1.0, 100.0 * level), xycoords=("axes fraction", "data"),
+            xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8, color="0.4",
         )  # fmt: skip
     axes.set_xticks(at, [f"{value:g}" for value in at])
     axes.set_ylim(0.0, 102.0)
-    axes.set_xlabel(quantity)
+    axes.set_xlabel(written(quantity))
     axes.set_ylabel("top-1 (%), with 95 % intervals")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(written(title, most=120), loc="left", fontsize=10)
     plain_axes(axes, grid="y")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure

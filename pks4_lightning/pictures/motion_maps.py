@@ -23,7 +23,7 @@ from torch import Tensor
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.models.scanner import KS4Scanner
 from pks4_lightning.pictures.priors import compare_frames, draw_displacements, keep_outputs
-from pks4_lightning.pictures.style import new_figure
+from pks4_lightning.pictures.style import new_figure, written
 
 __all__ = ["MotionMaps", "motion_figure", "motion_maps"]
 
@@ -102,7 +102,7 @@ def motion_figure(
     """
     num_frames = len(frames)
     figure = new_figure(_INCHES * num_frames + 1.2, 3 * _INCHES + 0.6)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(written(title, most=120), x=0.01, ha="left", fontsize=10)
     grid = figure.subplots(3, num_frames, squeeze=False)
     for time, frame in enumerate(frames):
         grid[0, time].imshow(frame, extent=(0, 1, 1, 0))

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from pks4_lightning.pictures.style import written
+
 __all__ = ["name_points"]
 
 _DISTANCES = (5, 12, 20, 30, 42, 56, 72, 90)
@@ -39,7 +41,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     names: list[_Name] = []
     for place, (x, y, text) in zip(places, points, strict=True):
         note = axes.annotate(
-            text,
+            written(text),
             (x, y),
             xytext=(0, 0),
             textcoords="offset points",

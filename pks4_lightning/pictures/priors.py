@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from pks4_lightning.models.classifier import PKS4Classifier
 from pks4_lightning.ops.correlation import local_correlation
 from pks4_lightning.ops.variation import temporal_variation
-from pks4_lightning.pictures.style import COLOURS, new_figure
+from pks4_lightning.pictures.style import COLOURS, new_figure, written
 
 __all__ = [
     "PriorMaps",
@@ -209,13 +209,13 @@ def prior_figure(
     figure = new_figure(_INCHES * len(frames), _INCHES * num_rows + 0.25 + heading)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+        figure.suptitle(written(title, most=120), x=0.01, ha="left", fontsize=10)
     grid = figure.subplots(num_rows, len(frames), squeeze=False)
     for axes, frame, caption in zip(
         grid[0], frames, captions or [f"frame {t + 1}" for t in range(len(frames))], strict=True
     ):
         _show(axes, frame)
-        axes.set_title(caption, fontsize=8)
+        axes.set_title(written(caption), fontsize=8)
     rows = iter(grid[1:])
     if maps.correlation is not None:
         watched = _watched(maps, clip, patch)

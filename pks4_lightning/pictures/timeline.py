@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pks4_lightning.pictures.style import COLOURS, new_figure
+from pks4_lightning.pictures.style import COLOURS, new_figure, written
 
 __all__ = ["TimelineSegment", "timeline_figure"]
 
 _MOST_CLASSES = 12
-_LONGEST_NAME = 52
+_LONGEST_NAME, _LONGEST_TITLE = 52, 120
 _WIDTH = 11.0
 _SMALLEST_SHARE = 0.009
 """Share of the time axis per character of a name that is written into its segment."""
@@ -60,7 +60,6 @@ def timeline_figure(
         segments: The segments into which the scores were merged.
         names: Names of the classes.
         title: Title of the figure.
-        title: Above the picture.
 
     Returns:
         The figure.
@@ -79,7 +78,7 @@ def timeline_figure(
         edges, np.arange(len(classes) + 1), scores[:, classes].T,
         cmap="viridis", vmin=0.0, vmax=1.0, rasterized=True,
     )  # fmt: skip
-    maps.set_yticks(np.arange(len(classes)) + 0.5, [_shortened(names[label]) for label in classes])
+    maps.set_yticks(np.arange(len(classes)) + 0.5, [_name(names[label]) for label in classes])
     for tick, label in zip(maps.get_yticklabels(), classes, strict=True):
         tick.set_color(colours[label])
     maps.invert_yaxis()
@@ -89,7 +88,7 @@ def timeline_figure(
     maps.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
     maps.set_xlabel("time", fontsize=9)
     figure.colorbar(mesh, ax=maps, label="score", pad=0.01, aspect=8 + 2 * len(classes))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(written(title, most=_LONGEST_TITLE), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -117,7 +116,7 @@ def _draw_segments(
         axes.barh(
             0.5, width, left=segment.start, height=1.0, color=colour, edgecolor="white", lw=0.8
         )
-        name = _shortened(names[segment.label])
+        name = _name(names[segment.label])
         if width / end > _SMALLEST_SHARE * len(name):
             axes.text(
                 segment.start + width / 2, 0.5, name,
@@ -129,8 +128,8 @@ def _draw_segments(
     axes.tick_params(axis="x", length=0, labelbottom=False)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _name(name: str) -> str:
+    return written(name, most=_LONGEST_NAME)
 
 
 def _clock(seconds: float) -> str:

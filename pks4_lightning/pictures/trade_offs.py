@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pks4_lightning.paper.tables import printed_number, read_table
 from pks4_lightning.pictures.point_names import name_points
-from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure, plain_axes
+from pks4_lightning.pictures.style import COLOURS, MARKERS, new_figure, plain_axes, written
 from pks4_lightning.suggestions import did_you_mean_path
 
 __all__ = [
@@ -149,14 +149,14 @@ def trade_off_figure(panels: Mapping[str, Sequence[Point]], *, named: bool = Fal
                 edgecolors=COLOURS[style],
                 marker=MARKERS[style],
                 s=36,
-                label=kind,
+                label=written(kind),
             )
         costs = [point.cost for point in points]
         if costs and max(costs) > _WIDE * min(costs):
             axes.set_xscale("log")
         elif costs:
             axes.set_xlim(0.0, 1.08 * max(costs))
-        axes.set_xlabel(name)
+        axes.set_xlabel(written(name))
         axes.set_ylabel("top-1 (%)")
         plain_axes(axes)
     handles, names = all_axes[0].get_legend_handles_labels()
@@ -195,7 +195,7 @@ def sweep_figure(sweeps: Mapping[str, tuple[Sweep, Sweep]]) -> Figure:
         for style, (whose, sweep) in enumerate(zip(("paper", "ours"), pair, strict=True)):
             axes = grid[style, column]
             _draw_sweep(axes, sweep, style)
-            axes.set_title(f"{name}, {whose}", loc="left", fontsize=10)
+            axes.set_title(written(f"{name}, {whose}"), loc="left", fontsize=10)
             axes.set_ylabel("top-1 (%)")
     return figure
 
@@ -211,7 +211,7 @@ def _draw_sweep(axes: Axes, sweep: Sweep, style: int) -> None:
         marker=MARKERS[style],
         s=24,
     )
-    axes.set_xticks(places, sweep.choices, fontsize=8)
+    axes.set_xticks(places, [written(choice) for choice in sweep.choices], fontsize=8)
     for tick in axes.get_xticklabels():
         if len(tick.get_text()) > 3:
             tick.set(rotation=25, ha="right")

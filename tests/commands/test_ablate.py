@@ -109,7 +109,6 @@ def test_a_configuration_in_short_form_replaces_the_demo_too(tiny_args, tmp_path
     [
         (["--table", "3"], "Table 3 is not an ablation"),
         (["--table", "12"], "no table 12"),
-        (["--table", "7", "--jobs", "0"], "jobs is 0; it must be at least 1"),
         (["--table", "7", "--data.root", "nowhere"], "no data set in nowhere"),
         (["--table", "7", "--data.root", "null"], "names no data set"),
         (["--table", "7", "--data.num_frames", "many"], "data.num_frames"),

@@ -152,7 +152,6 @@ def test_the_demos_methods_are_built_as_their_configurations_say():
         (["--model.classifier.temporal=aim"], "these are of aim: leave"),
         (["--data.root=nowhere"], "There is no data set in nowhere; see"),
         (["--own=nowhere"], "There is no configuration of a method in nowhere; --own needs"),
-        (["--jobs", "0"], "jobs is 0; it must be at least 1"),
     ],
 )
 def test_user_errors_are_one_sentence(tiny_args, tmp_path, arguments, sentence, capsys):

@@ -145,6 +145,24 @@ def test_user_errors_are_one_sentence(arguments, sentence, capsys):
     assert error.startswith(f"pks4: error: {sentence}")
 
 
+@pytest.mark.parametrize("command", ["data show", "data check", "cost --scaling"])
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [
+        (".", "--out . is a folder; name a picture in it, such as picture.png."),
+        ("s.xyz", "--out s.xyz does not say how to save a picture; let it end in .png, "),
+        ("picture", "--out picture does not say how to save a picture; "),
+    ],
+)
+def test_a_picture_that_cannot_be_saved_is_refused_before_any_work(
+    tmp_path, monkeypatch, capsys, command, out, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), "--config", str(TINY), "--out", out]) == 1
+    assert capsys.readouterr().err.startswith(f"pks4: error: {sentence}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_option_is_named_with_the_nearest_one(capsys):
     with pytest.raises(SystemExit) as caught:
         run("show", "/tmp", "--num_show", "3")

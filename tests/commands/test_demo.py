@@ -82,10 +82,3 @@ def test_a_failed_command_shows_the_end_of_its_log(finished, tmp_path, capsys):
     assert "testing PKS⁴, seed 0 ended with status 1" in error
     assert "best.ckpt" in error
     assert str(folder / "test.log") in error
-
-
-@pytest.mark.parametrize("option", ["--num_train", "--num_test", "--jobs"])
-def test_impossible_numbers_are_refused(tmp_path, capsys, option):
-    assert main(["demo", "--out", str(tmp_path / "out"), option, "0"]) == 1
-    assert f"{option.removeprefix('--')} (0)" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

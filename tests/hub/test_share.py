@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard, constants
+from markdown_it import MarkdownIt
 from transformers import AutoModelForVideoClassification
 
 import pks4_lightning
 from pks4_lightning.__main__ import main
+from pks4_lightning.files import RECORD
 
-FILES = {"weights.safetensors", "classifier.json", "config.json", "README.md"}
+FILES = {"weights.safetensors", "classifier.json", "config.json", "README.md", RECORD}
 
 
 class Mark:
@@ -85,6 +87,47 @@ def test_the_card_contains_the_test_results(shared, metrics):
         f"pks4-lightning {pks4_lightning.__version__}, ",
     ):
         assert words in card.text
+
+
+def test_a_card_that_was_edited_is_not_replaced(shared, checkpoint, tmp_path, capsys):
+    folder = tmp_path / "tiny"
+    shutil.copytree(shared, folder)
+    given = ["share", f"--ckpt_path={checkpoint}", f"--folder={folder}"]
+    (folder / "README.md").write_text("by hand")
+    assert f"{folder / 'README.md'} would be lost" in error_of(given, capsys)
+    assert (folder / "README.md").read_text() == "by hand"
+    shutil.copy(shared / "README.md", folder)
+    assert main(given) == 0
+    assert (folder / "README.md").read_text() != (shared / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["My | data", "- _a_\nb", '<b>*c*</b> `d` "e" [f](g) \\| $x$ ~~h~~ &amp; ```']
+)
+def test_no_name_breaks_the_card(checkpoint, metrics, tmp_path, name):
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"]["classifier"]["backbone"] = name.replace("/", "")
+    content["label_names"][0] = name
+    torch.save(content, tmp_path / "other.ckpt")
+    given = [f"--{each}={name}" for each in ("name", "dataset", "tower_license", "data_license")]
+    source = [f"--ckpt_path={tmp_path / 'other.ckpt'}", f"--metrics={metrics}"]
+    assert main(["share", *source, *given, f"--folder={tmp_path / 'out'}"]) == 0
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert card.data.eval_results[0].dataset_name == name
+    page = MarkdownIt().enable(["table", "strikethrough"]).parse(card.text)
+    read = [
+        "".join(part.content for part in each.children) for each in page if each.type == "inline"
+    ]
+    line = " ".join(name.split())
+    tower = line.replace("/", "")
+    assert read[0] == line
+    assert f"({line}, " in read[1]
+    assert read[1].endswith(f" on {tower}.")
+    assert [each for each in read if each.startswith(f"{line}, test split, 11 videos")]
+    assert read[-4:] == [f"the tower, {tower}", line, f"the data, {line}", line]
+    (code,) = [each.content for each in page if each.type == "fence"]
+    assert f"load({json.dumps(name)})" in code
+    assert not {each.type for each in page} & {"html_block", "bullet_list_open", "hr"}
 
 
 def test_the_card_tells_the_clips_of_a_training_at_a_fixed_rate(checkpoint, tmp_path):
@@ -187,7 +230,7 @@ def test_the_weights_saved_last_are_loaded(shared, tmp_path, way):
             shutil.copy(shared / name, folder)
     else:
         assert {path.name for path in folder.iterdir()} == {
-            "config.json", "model.safetensors", "README.md"
+            "config.json", "model.safetensors", "README.md", RECORD
         }  # fmt: skip
     again = AutoModelForVideoClassification.from_pretrained(folder)
     assert torch.equal(again.classifier.head.bias, model.classifier.head.bias)
@@ -295,7 +338,7 @@ def test_bad_arguments_are_one_sentence(checkpoint, tmp_path, capsys, monkeypatc
     (tmp_path / "other.json").write_text('{"top1": 1}')
     said = error_of([*given, out, f"--metrics={tmp_path / 'other.json'}"], capsys)
     assert "other.json is not a report of `pks4 test`: KeyError('split')." in said
-    assert "holds other files, such as" in error_of([*given, f"--folder={tmp_path}"], capsys)
+    assert "other.json would be lost" in error_of([*given, f"--folder={tmp_path}"], capsys)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = error_of([*given, "--repo=me/tiny"], capsys)
     assert "me/tiny cannot be published (HF_HUB_OFFLINE is set)" in said

@@ -11,6 +11,7 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import saved_settings
 from pks4_lightning.commands.sharing.export_weights import export_weights
 from pks4_lightning.export.preprocessing import clip_preprocessing
+from pks4_lightning.files import RECORD
 from pks4_lightning.models import pretrained
 from pks4_lightning.models.pretrained import DESCRIPTION, WEIGHTS, load_classifier, read_export
 from pks4_lightning.training.checkpoints.reading import read_checkpoint
@@ -146,11 +147,11 @@ def test_an_export_is_replaced_and_nothing_else(trained, exported, capsys):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     args = ["export-weights", f"--ckpt_path={checkpoint}", f"--out={exported}"]
     assert main(args) == 0
-    assert sorted(path.name for path in exported.iterdir()) == [DESCRIPTION, WEIGHTS]
+    assert {path.name for path in exported.iterdir()} == {DESCRIPTION, WEIGHTS, RECORD}
     assert len({path.stat().st_mode for path in exported.iterdir()}) == 1, "as the umask says"
     (exported / "thesis.tex").write_text("years of work")
     assert main(args) == 1
-    assert "holds other files, such as thesis.tex" in capsys.readouterr().err
+    assert "thesis.tex would be lost, and is not known" in capsys.readouterr().err
 
 
 def test_an_export_is_not_touched_before_the_new_one_is_complete(trained, exported, monkeypatch):
@@ -166,6 +167,25 @@ def test_an_export_is_not_touched_before_the_new_one_is_complete(trained, export
         export_weights(trained / "checkpoints" / "last.ckpt", exported)
     monkeypatch.undo()
     load_classifier(exported)
+
+
+@pytest.mark.parametrize(
+    "command", ["export-weights --out", "share --folder", "export --to torch --out"]
+)
+@pytest.mark.parametrize(
+    "name", ["README.md", "config.json", "run.py", "labels.txt", "classifier.json"]
+)
+def test_a_file_of_the_user_is_not_replaced_because_of_its_name(
+    trained, tmp_path, capsys, command, name
+):
+    (tmp_path / name).write_text("years of work")
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    first, *options = command.split()
+    assert main([first, f"--ckpt_path={checkpoint}", *options, str(tmp_path)]) == 1
+    said = f"{tmp_path / name} would be lost, and is not known to be as pks4 wrote it"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"pks4: error: {said}")
+    assert (tmp_path / name).read_text() == "years of work"
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +243,7 @@ def test_files_that_are_missing_or_changed_are_named(exported):
         ({"format": 2}, "its format is 2, but this version of the package reads 1"),
         ({"clip": {}}, "missing"),
         ({"inference": {"views": 2}}, "views"),
-        ({"classifier": {"num_classes": 0}}, r"num_classes \(0\)"),
+        ({"classifier": {"num_classes": 0}}, r"num_classes is 0; it must be at least 1\.$"),
         ({"classifier": {"num_classes": 8, "nothing": 1}}, "nothing"),
     ],
     ids=["format", "clip", "inference", "number", "key"],

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.commands.data.settings import (
     add_data_arguments,
     data_of,
@@ -23,9 +24,8 @@ from pks4_lightning.data.datamodule import VideoDataModule
 from pks4_lightning.data.inspection.check import DataReport, check_data, workers_needed
 from pks4_lightning.data.inspection.manifest import read_manifest
 from pks4_lightning.experiments.evaluation import quiet
-from pks4_lightning.files import check_writable
 from pks4_lightning.pictures.data_check import data_check_figure
-from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.pictures.style import check_picture, save_figure
 from pks4_lightning.tables import print_tables
 
 __all__ = ["add_arguments", "run"]
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
-        "--clips_per_second", type=float, default=100.0,
+        "--clips_per_second", action=RangeAction, type=float, above=0, default=100.0,
         help="clips per second of the training, which decide how many workers it needs "
         "(%(default)g)",
     )  # fmt: skip
@@ -64,9 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 if there is a problem with the data.
     """
+    check_picture(arguments.out, option="--out")
     data = data_of(arguments, makes_clips=True)
-    out = Path(arguments.out)
-    check_writable(out.parent, what="picture", option="--out")
     splits, names = read_splits(data)
     if not splits:
         raise FileNotFoundError(
@@ -99,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         {name: split.per_class for name, split in report.splits.items()},
         {name: split.num_frames for name, split in report.splits.items()},
     )
-    save_figure(figure, out)
-    logger.info("Drew %s.", out)
+    save_figure(figure, arguments.out)
+    logger.info("Drew %s.", arguments.out)
     return 1 if report.wrong else 0
 
 

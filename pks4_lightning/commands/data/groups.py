@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.data.annotations.walking import find_videos
 from pks4_lightning.data.inspection.scenes import describe_scene, group_scenes
 from pks4_lightning.data.video.errors import VideoDecodeError
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("folder", type=Path, help="folder that holds the videos, at any depth")
     parser.add_argument(
-        "--num_groups", type=int, required=True, help="number of scenes; when in doubt choose fewer"
+        "--num_groups",
+        action=RangeAction,
+        type=int,
+        least=1,
+        required=True,
+        help="number of scenes; when in doubt choose fewer",
     )
     parser.add_argument(
         "--classes", nargs="+", metavar="CLASS", help="only videos of these classes; default: all"

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.commands.data.settings import (
     add_data_arguments,
     data_of,
@@ -36,10 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add_data_arguments(parser, example=EXAMPLE)
     parser.add_argument(
-        "--jobs", type=int, default=num_cores(), help="worker processes (%(default)s)"
-    )
+        "--jobs", action=RangeAction, type=int, least=1, default=num_cores(),
+        help="worker processes (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=float, default=300.0,
+        "--timeout", action=RangeAction, type=float, above=0, default=300.0,
         help="seconds after which to give up on a file (%(default)g)",
     )  # fmt: skip
     for name, meaning in (

@@ -3,17 +3,16 @@
 import argparse
 import logging
 import os
-from pathlib import Path
 
 import torch
 
+from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.commands.data.settings import add_data_arguments, data_of
 from pks4_lightning.data.loading.dataset import join_views
 from pks4_lightning.data.loading.sampler import VideoRequest
 from pks4_lightning.data.seeding import generator
-from pks4_lightning.files import check_writable
 from pks4_lightning.pictures.contact_sheet import contact_sheet
-from pks4_lightning.pictures.style import save_figure
+from pks4_lightning.pictures.style import check_picture, save_figure
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,9 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which split to draw from; training clips are augmented (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--num_shown", type=int, default=8, help="number of videos to draw (%(default)s)"
-    )
-    parser.add_argument("--epoch", type=int, default=0, help="epoch whose random clips are drawn")
+        "--num_shown", action=RangeAction, type=int, least=1, default=8,
+        help="number of videos to draw (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epoch", action=RangeAction, type=int, least=0, default=0,
+        help="epoch whose random clips are drawn",
+    )  # fmt: skip
     parser.add_argument(
         "--out", default="data_show.png", help="where to save the picture (%(default)s)"
     )
@@ -49,9 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: The parsed arguments of the command.
     """
+    check_picture(arguments.out, option="--out")
     data = data_of(arguments, makes_clips=True)
-    out = Path(arguments.out)
-    check_writable(out.parent, what="picture", option="--out")
     split = arguments.split
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loaders = {
@@ -74,5 +76,5 @@ def run(arguments: argparse.Namespace) -> None:
         titles.append(batch["failure"][place] or title)
     clips = data.to_pixels(data.to_model_input(batch)).numpy()
     figure = contact_sheet(clips, titles)
-    save_figure(figure, out)
-    logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), out)
+    save_figure(figure, arguments.out)
+    logger.info("Drew %d clips of %d videos: %s.", len(batch["label"]), len(chosen), arguments.out)

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a video, a folder, a 'pattern' or a list of paths; - reads a list from standard "
         "input",
     )  # fmt: skip
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint or exported folder")
+    parser.add_argument(
+        "--ckpt_path", required=True, help="checkpoint, or folder of `pks4 export-weights`"
+    )
     parser.add_argument(
         "--kind", choices=["window", "frame", "patch"], default="window",
         help="one row per window, the head's input (default); per frame; or per frame the grid of "

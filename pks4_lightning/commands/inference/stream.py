@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  pks4 stream --ckpt_path best.ckpt --source rtsp://host/path --device cuda\n"
         "Train with model.classifier.causal true for exact streaming at constant cost per frame."
     )
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint or exported folder")
+    parser.add_argument(
+        "--ckpt_path", required=True, help="checkpoint, or folder of `pks4 export-weights`"
+    )
     parser.add_argument(
         "--source", required=True, help="a video file, a camera number or an address (rtsp://)"
     )

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  pks4 export --ckpt_path runs/causal/checkpoints/best.ckpt --step --to onnx --out step"
     )
     parser.add_argument(
-        "--ckpt_path", type=Path, required=True, help="checkpoint of `pks4 fit`, or an export"
+        "--ckpt_path",
+        type=Path,
+        required=True,
+        help="checkpoint of `pks4 fit`, or folder of `pks4 export-weights`",
     )
     parser.add_argument(
         "--to",

@@ -44,7 +44,7 @@ def export_weights(checkpoint: Path, folder: Path) -> None:
 
     Args:
         checkpoint: A file that `pks4 fit` wrote.
-        folder: New, empty, or with an earlier export.
+        folder: New, empty, or with only the unchanged files of an earlier export.
 
     Raises:
         FileExistsError: If the folder contains anything else.

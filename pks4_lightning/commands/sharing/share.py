@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ckpt_path", type=Path, required=True, help="checkpoint of `pks4 fit`")
     to = parser.add_mutually_exclusive_group(required=True)
-    to.add_argument("--folder", type=Path, help="write the files here; no network is needed")
+    to.add_argument("--folder", type=Path, help="new or empty; no network is needed")
     to.add_argument("--repo", metavar="ORG/NAME", help="upload them, after `hf auth login`")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument(

@@ -54,6 +54,11 @@ def _folder(path: Path) -> str:
         if found:
             best = folder / "best.ckpt"
             return f"a folder; give a file in it, such as {best if best in found else found[0]}"
+    if (path / "preprocessing.json").is_file():
+        return (
+            "a folder of `pks4 export`; label videos with the run.py in it, or write the weights "
+            "with `pks4 export-weights`"
+        )
     return "a folder without checkpoints; `pks4 fit` writes them as RUN/checkpoints/best.ckpt"
 
 

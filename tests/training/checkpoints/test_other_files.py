@@ -104,6 +104,8 @@ def test_weights_without_settings_are_named(tmp_path, capsys):
 
 def test_folders_are_named_with_their_checkpoints(trained, tmp_path, capsys):
     assert "a folder without checkpoints" in sentence(tmp_path, capsys)
+    (tmp_path / "preprocessing.json").touch()
+    assert "it is a folder of `pks4 export`; label videos with" in sentence(tmp_path, capsys)
     best = trained / "checkpoints" / "best.ckpt"
     assert f"such as {best}." in sentence(trained, capsys)
     assert f"such as {best}." in sentence(trained / "checkpoints", capsys)
