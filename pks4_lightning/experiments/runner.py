@@ -46,9 +46,8 @@ def run_trials(
     path = out / RESULTS
     if path.is_file():
         _require_same_settings(trials, read_results(path))
-    for trial in trials[:1]:
-        if not trial.fold:  # folds have lists of their own
-            keep_data_set(out, trial.settings)
+    if trials and not trials[0].fold:  # folds have lists of their own
+        keep_data_set(out, trials[0].settings)
     groups = by_training(trials)
     began, finished = time.monotonic(), 0
 
