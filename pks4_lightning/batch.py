@@ -164,8 +164,8 @@ class ClipSource(Protocol):
         """Training videos that this rank has failed to decode so far, one sentence each."""
         ...
 
-    def training_list(self) -> dict[str, int | str]:
-        """Everything the order of training videos depends on, under names a user knows."""
+    def training_list(self) -> dict[str, Any]:
+        """What training clips and their order depend on: plain values under names a user knows."""
         ...
 
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:

@@ -83,7 +83,8 @@ def add_settings(parser: LightningArgumentParser) -> None:
         type=bool,
         default=False,
         help="With fit --ckpt_path: resume even if recipe, schedule (such as a larger "
-        "trainer.max_epochs) or training videos differ from those of the checkpoint.",
+        "trainer.max_epochs), classifier, clips or training videos differ from those of the "
+        "checkpoint.",
     )
 
 

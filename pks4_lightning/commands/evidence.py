@@ -49,7 +49,8 @@ examples:
 The folder holds the clips and index.csv with the columns path, label and group; for --task motion,
 it is made by `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit` may
 follow; it applies to all arms. Finished runs are not repeated: call the command again with more
-seeds or arms to add them.
+seeds or arms to add them. Tables, figures, answers.csv and comparison.json hold the arms and seeds
+of the last call: to have all of them, name all, with --show if they are finished.
 """
 
 

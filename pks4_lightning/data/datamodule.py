@@ -35,6 +35,8 @@ from pks4_lightning.ranges import check_at_least
 
 __all__ = ["VideoDataModule"]
 
+_OF_TESTS = ("num_clips", "num_crops")
+
 
 class VideoDataModule(LightningDataModule):
     """Videos with labels, in the layout of a published data set or in a plain one.
@@ -308,9 +310,18 @@ class VideoDataModule(LightningDataModule):
         """Return the micro-batches per epoch on each rank; refuse fewer videos than ranks."""
         return self.order.num_batches(len(self.videos("train")), self._rank)
 
-    def training_list(self) -> dict[str, int | str]:
-        """Return everything the order of training videos depends on, under names a user knows."""
-        return self.order.terms(self.videos("train"))
+    def training_list(self) -> dict[str, Any]:
+        """Return what training clips and their order depend on, under names a user knows."""
+        made = {
+            **self.clip_settings(),
+            "num_repeats": self.order.num_repeats,
+            "repeat_frames": self.order.repeat_frames,
+            "augmentation": asdict(self.loaders.augmentation),
+            "flexible": asdict(self.scales.flexible),
+            "pool": asdict(self.loaders.pool),
+        }
+        terms = {f"data.{name}": value for name, value in made.items() if name not in _OF_TESTS}
+        return terms | self.order.terms(self.videos("train"))
 
     def resume_training(self, *, epoch: int, num_videos: int, failed: Sequence[str]) -> None:
         """Start the next loader within an epoch; ``failed`` as in :meth:`failed_train_videos`."""

@@ -228,7 +228,9 @@ def _with_rates(
 
 
 def _with_rate(arm: Arm, rate: float, *, named: bool) -> Arm:
-    name = f"{arm.name}, base_lr {rate:g}" if named else arm.name
+    short = f"{rate:g}"
+    written = short if float(short) == rate else str(rate)
+    name = f"{arm.name}, base_lr {written}" if named else arm.name
     return replace(arm, name=name, arguments=(*arm.arguments, _RATE, str(rate)))
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pks4_lightning.experiments.data_set import keep_data_set
 from pks4_lightning.experiments.model_cost import model_cost
 from pks4_lightning.experiments.plan import Trial, by_training
 from pks4_lightning.experiments.processes import Chain, Command, run_side_by_side
@@ -38,13 +39,15 @@ def run_trials(
 
     Raises:
         CommandError: If a training or a test fails; finished results are kept.
-        ValueError: If ``jobs`` is less than 1, or the file has results of a row with other
-            settings.
+        ValueError: If ``jobs`` is less than 1, or the folder has results of a row with other
+            settings, or of other clips.
     """
     check_at_least(1, {"jobs": jobs})
     path = out / RESULTS
     if path.is_file():
         _require_same_settings(trials, read_results(path))
+    if trials and not trials[0].fold:  # folds have lists of their own
+        keep_data_set(out, trials[0].settings)
     groups = by_training(trials)
     began, finished = time.monotonic(), 0
 

@@ -15,7 +15,7 @@ __all__ = ["config_hash", "require_data", "training_hash"]
 
 _ELSEWHERE = frozenset(
     {
-        *("seed_everything", "data.seed", "data.root", "data.token_cache"),
+        *("seed_everything", "data.seed", "data.root", "data.videos", "data.token_cache"),
         "trainer.default_root_dir",
     }
 )

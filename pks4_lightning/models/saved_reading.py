@@ -5,6 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from pks4_lightning.models.settings_in_use import has_priors, settings_in_use
+
 __all__ = ["FIRST_READING", "different_readings", "note_earlier_residual", "with_first_reading"]
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,7 @@ FIRST_READING = {
     "tsm_shifts": "attention",
 }
 """The reading of the paper before readings were configurable; independent of the defaults."""
-_OF_PRIORS = ("residual", "zero_context", "variation_ends")
+_OF_TRAINING = ("dropout", "drop_path", "pos_embed_")
 
 
 def with_first_reading(saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,11 +45,13 @@ def note_earlier_residual(classifier: Mapping[str, Any]) -> None:
     Args:
         classifier: Fields of :class:`PKS4Config`; those left out have their defaults.
     """
-    if classifier.get("residual") == "single" and _has_priors(classifier):
+    if classifier.get("residual") == "single" and has_priors(classifier):
         _note_once()
 
 
-def different_readings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def different_readings(
+    saved: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
     """List the settings that let equal weights compute another function.
 
     Args:
@@ -55,21 +59,21 @@ def different_readings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list
         now: Fields of the configuration that uses them, complete.
 
     Returns:
-        Such as ``residual single there, post_prior here``.
+        Names, such as ``residual`` or ``backbone_config.num_attention_heads``, with the values
+        there and here. A setting that only one of the two uses is not listed, but the setting that
+        makes it so.
     """
-    names = [*(_OF_PRIORS if _has_priors(now) else ()), "tsm_shifts"]
+    there, here = settings_in_use(saved), settings_in_use(now)
     return [
-        f"{name} {saved[name]} there, {now[name]} here"
-        for name in names
-        if saved[name] != now[name]
+        (name, value, here[name])
+        for name, value in there.items()
+        if name in here and value != here[name] and not _is_of_training(name)
     ]
 
 
-def _has_priors(classifier: Mapping[str, Any]) -> bool:
-    is_pks4 = classifier.get("temporal", "pks4") == "pks4" and classifier.get("network") is None
-    return is_pks4 and (
-        classifier.get("use_variation", True) or classifier.get("use_correlation", True)
-    )
+def _is_of_training(name: str) -> bool:
+    """Return whether a setting has an effect in training only, or only on the frames' size."""
+    return name == "preprocessing.size" or any(part in name for part in _OF_TRAINING)
 
 
 @functools.cache

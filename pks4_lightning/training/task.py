@@ -1,7 +1,7 @@
 """The Lightning task: a classifier with its loss, optimiser and metrics."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
@@ -59,6 +59,8 @@ class VideoClassificationTask(LightningModule):
 
     classifier: VideoClassifier
     """Built by :meth:`configure_model`."""
+    architecture: PKS4Config
+    """The configuration of :attr:`classifier`, complete, without weights of the backbone."""
     schedule: Schedule
     """Resolved batch size, accumulation, steps and learning rate; set when training starts."""
     update_skipped: bool = False
@@ -102,14 +104,19 @@ class VideoClassificationTask(LightningModule):
         if "classifier" in self._modules:
             return
         # Weights come from the checkpoint, so neither network nor backbone folder is needed.
-        self._rebuilt_by = replace(resolve_backbone_config(self.config), pretrained=False)
+        self.architecture = replace(resolve_backbone_config(self.config), pretrained=False)
         if self._frames is not None:
-            self._rebuilt_by = replace(self._rebuilt_by, preprocessing=self._frames.as_settings())
+            self.architecture = replace(self.architecture, preprocessing=self._frames.as_settings())
         if self.init_from is None:
             classifier = build_classifier(self.config)
         else:
-            classifier = build_classifier(self._rebuilt_by)
-            start_from(classifier, self.init_from, config=self.config, label_names=self.label_names)
+            classifier = build_classifier(self.architecture)
+            start_from(
+                classifier,
+                self.init_from,
+                config=self.architecture,
+                label_names=self.label_names,
+            )
         classifier.answers_prefixes = self.recipe.prefix_loss > 0
         classifier.freeze(self.recipe.trains)
         # Determined before any wrapper flattens or renames the parameters.
@@ -165,7 +172,7 @@ class VideoClassificationTask(LightningModule):
         return encode(self.classifier, video.to(self.device), self.trainer)
 
     def _trunk_identity(self) -> str:
-        return trunk_identity(self.classifier, self._rebuilt_by, self.trainer)
+        return trunk_identity(self.classifier, self.architecture, self.trainer)
 
     def check_labels(self, source: ClipSource) -> None:
         """Adopt the class names of the data.
@@ -202,13 +209,19 @@ class VideoClassificationTask(LightningModule):
         """
         return self.passes(self.classifier, video, patch_size, relative_cost, whole_batch)
 
-    def on_train_epoch_start(self) -> None:
-        """Put frozen modules into evaluation mode: no dropout, fixed running statistics."""
+    def on_train_start(self) -> None:
+        """Put frozen modules into evaluation mode: no dropout, fixed running statistics.
+
+        The classifier itself stays in training mode, which tells a training step from a test. An
+        epoch that is resumed does not call `on_train_epoch_start`.
+        """
+        frozen: Iterable[nn.Module] = ()
         if self.recipe.trains == "head":
-            self.classifier.eval()
+            frozen = self.classifier.children()
         elif self.recipe.trains == "after_insertion":
-            for part in self.classifier.trunk():
-                part.eval()
+            frozen = self.classifier.trunk()
+        for part in frozen:
+            part.eval()
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Return the loss of one micro-batch, mixed by mixup or cutmix.
@@ -314,7 +327,7 @@ class VideoClassificationTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what is needed to rebuild this task and its classifier's preprocessing."""
         checkpoint["hyper_parameters"] = {
-            "classifier": asdict(self._rebuilt_by),
+            "classifier": asdict(self.architecture),
             "recipe": asdict(self.recipe),
         }
         checkpoint["label_names"] = self.label_names

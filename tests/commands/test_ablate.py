@@ -1,6 +1,8 @@
 """``pks4 ablate``: output and errors."""
 
 import fcntl
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.commands import ablate as ablate_command
 from pks4_lightning.experiments.ablations import READINGS
+from pks4_lightning.experiments.data_set import keep_data_set
 from pks4_lightning.experiments.results import Result, write_results
 
 TABLE_7 = ["--table", "7", "--trainer.max_epochs", "1"]
@@ -81,6 +84,22 @@ def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "Table 7, Bidirectional has results from different settings" in error
     assert "--out" in error
+
+
+def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, capsys):
+    first = resolve(["--model.classifier.num_classes=8", f"--data.root={motion_set}"])
+    keep_data_set(tmp_path / "out", first)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / "videos").symlink_to(motion_set / "videos")
+    shutil.copytree(motion_set / "labels", moved / "labels")
+    keep_data_set(tmp_path / "out", first | {"data": first["data"] | {"root": str(moved)}})
+    path = moved / "labels" / "train.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[1:]))
+    assert main([*ablate, f"--data.root={moved}"]) == 1
+    error = capsys.readouterr().err
+    assert f"holds results of other clips than {moved} lists: choose another --out." in error
+    assert not finished(tmp_path / "out")
 
 
 def test_without_a_configuration_it_brings_its_own(tmp_path, monkeypatch, capsys):

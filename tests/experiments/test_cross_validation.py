@@ -143,6 +143,25 @@ def test_a_rate_is_chosen_for_each_row_and_fold_by_its_inner_split():
     assert chosen == [0.01, 0.1, 0.1], "of equals, the first"
 
 
+def test_rates_that_differ_in_a_late_digit_are_told_apart():
+    rates = [0.1, 0.1000000001]
+    common = dict.fromkeys(("params", "gflops", "top5", "seconds", "peak_memory_mb"), 0)
+    results = [
+        Result(
+            **common,
+            table=5,
+            row=f"full, base_lr {rate}",
+            seed=0,
+            top1=rate,
+            commit="",
+            config_hash="",
+            fold=1,
+        )
+        for rate in rates
+    ]
+    assert best_rate(ARM, 1, rates, results) == rates[1]
+
+
 def test_a_tested_video_is_found_among_the_clips():
     known = ["a/1.webm", "1.webm", "./#2.webm"]
     assert listed("/data/a/1.webm", known) == "a/1.webm"

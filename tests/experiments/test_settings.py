@@ -41,7 +41,11 @@ def test_a_default_that_is_written_out_is_the_same_setting(base):
 
 
 @pytest.mark.parametrize(
-    "argument", ["--data.root=there", "--seed_everything=3", "--trainer.default_root_dir=runs/x"]
+    "argument",
+    [
+        *("--data.root=there", "--data.videos=videos"),
+        *("--seed_everything=3", "--trainer.default_root_dir=runs/x"),
+    ],
 )
 def test_folders_and_seeds_do_not_change_the_hash(base, argument):
     assert hashes(*base) == hashes(*base, argument)

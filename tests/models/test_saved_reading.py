@@ -50,22 +50,71 @@ def test_nothing_is_said_where_the_residual_is_the_default_or_means_nothing(said
     assert not said.messages
 
 
+TOWER = {"hidden_size": 16, "num_attention_heads": 2, "attention_dropout": 0.0}
+
+
+def differing(saved, now):
+    configs = (
+        asdict(PKS4Config(num_classes=2, **({"backbone_config": TOWER} | given)))
+        for given in (saved, now)
+    )
+    return different_readings(*configs)
+
+
 @pytest.mark.parametrize(
-    ("saved", "now", "names"),
+    ("saved", "now", "expected"),
     [
-        ({"residual": "single"}, {}, ["residual single there, post_prior here"]),
-        ({}, {"variation_ends": "negative"}, ["variation_ends zero there, negative here"]),
+        ({"residual": "single"}, {}, [("residual", "single", "post_prior")]),
+        ({}, {"variation_ends": "negative"}, [("variation_ends", "zero", "negative")]),
+        ({"causal": True}, {}, [("causal", True, False)]),
+        ({"grid_size": 7}, {}, [("grid_size", 7, None)]),
+        ({"insert_after": 4}, {}, [("insert_after", 4, 8)]),
         (
-            {"zero_context": "previous", "tsm_shifts": "block"},
-            {},
-            ["zero_context previous there, self here", "tsm_shifts block there, attention here"],
+            {"context_frames": 0, "zero_context": "previous"},
+            {"context_frames": 0},
+            [("zero_context", "previous", "self")],
         ),
-        ({"residual": "single"}, BARE, []),
-        ({"residual": "single"}, {"temporal": "aim"}, []),
-        ({"prior_init": "zero", "dt_max": 1.0, "prior_precision": "fp32"}, {}, []),
+        ({"residual": "single", **BARE}, {"residual": "literal", **BARE}, [
+            ("residual", "single", "literal")
+        ]),
+        ({"class_route": "tsm"}, {"class_route": "none"}, [("class_route", "tsm", "none")]),
+        (
+            {"class_route": "tsm", "route_from": 3, "tsm_shifts": "block"},
+            {"class_route": "tsm"},
+            [("route_from", 3, 1), ("tsm_shifts", "block", "attention")],
+        ),
+        ({"temporal": "tsm"}, {"temporal": "frame_average"}, [
+            ("temporal", "tsm", "frame_average")
+        ]),
+        (
+            {},
+            {"backbone_config": TOWER | {"num_attention_heads": 4}},
+            [("backbone_config.num_attention_heads", 2, 4)],
+        ),
+        (
+            {"preprocessing": {"mean": [0.0] * 3, "std": [1.0] * 3, "size": 224}},
+            {"preprocessing": {"mean": [0.5] * 3, "std": (1.0,) * 3, "size": 112}},
+            [("preprocessing.mean", [0.0] * 3, [0.5] * 3)],
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_change_the_function_of_equal_weights_are_listed(saved, now, expected):
+    assert differing(saved, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("saved", "now"),
+    [
+        ({"zero_context": "previous", "tsm_shifts": "block"}, {}),
+        ({"residual": "single", **BARE}, BARE),
+        ({"variation_ends": "negative", "context_frames": 0}, {"context_frames": 0}),
+        ({"temporal": "aim", "residual": "single", "causal": False}, {"temporal": "aim"}),
+        ({"class_route": "none", "route_from": 2, **BARE}, {"class_route": "none", **BARE}),
+        ({"prior_init": "zero", "dt_max": 1.0, "prior_precision": "fp32", "compile": True}, {}),
+        ({}, {"backbone_config": TOWER | {"attention_dropout": 0.5}}),
     ],
     ids=str,
 )
-def test_readings_that_change_the_function_of_equal_weights_are_listed(saved, now, names):
-    first = asdict(PKS4Config(num_classes=2)) | saved
-    assert different_readings(first, asdict(PKS4Config(num_classes=2, **now))) == names
+def test_settings_that_are_not_in_use_or_change_only_the_training_are_not(saved, now):
+    assert differing(saved, now) == []

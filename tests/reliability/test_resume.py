@@ -166,6 +166,7 @@ VARIANTS = {
         "--trainer.max_epochs=4",
     ],
     "two_ranks": ["--trainer.max_epochs=4"],
+    "head_alone": ["--model.recipe.trains=head", "--trainer.max_epochs=4"],
     "flexible": [
         "--model.classifier.grid_size=null",
         "--data.flexible.num_frames=[1, 2, 6]",

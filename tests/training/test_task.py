@@ -63,6 +63,15 @@ class TestPrefixLoss:
         expected = of_prefixes[-1] + 0.5 * sum(of_prefixes) / 2
         torch.testing.assert_close(ours.training_step(given, 0), expected)
 
+    def test_is_added_also_where_only_the_head_learns(self):
+        causal = replace(CONFIG, causal=True)
+        losses = []
+        for weight in (0.0, 0.5):
+            ours = task(causal, prefix_loss=weight, mix_prob=0.0, trains="head").train()
+            ours.on_train_start()
+            losses.append(ours.training_step(batch(), 0))
+        assert losses[0] != losses[1]
+
     def test_is_refused_where_frames_see_later_ones(self):
         with pytest.raises(ValueError, match="causal true"):
             task(prefix_loss=0.5)
@@ -114,7 +123,7 @@ class TestTrainingAfterInsertion:
         ours = task(self.LATE, trains="after_insertion")
         torch.nn.init.normal_(ours.classifier.pks4.scanner.out_proj.weight, std=0.1)
         ours.train()
-        ours.on_train_epoch_start()
+        ours.on_train_start()
         kept = []
         first, second = ours.classifier.backbone.vision_model.encoder.layers
         first.register_forward_hook(
@@ -141,6 +150,24 @@ class TestTrainingAfterInsertion:
     def test_is_refused_where_frames_meet_before(self, changes, message):
         with pytest.raises(ValueError, match=message):
             task(replace(self.LATE, **changes), trains="after_insertion")
+
+
+# without a trainer there is nowhere to log to
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log:UserWarning")
+def test_a_probe_finds_out_how_many_clips_fit(monkeypatch):
+    ours = task(trains="head", clips_per_pass="auto").train()
+    ours.on_train_start()
+    assert {name for name, part in ours.classifier.named_modules() if part.training} == {""}
+    forward = ours.classifier.forward
+
+    def full(video, patch_size=None):
+        if len(video) > 2:
+            raise torch.OutOfMemoryError
+        return forward(video, patch_size)
+
+    monkeypatch.setattr(ours.classifier, "forward", full)
+    ours.training_step(batch(), 0).backward()
+    assert ours.passes.at_once == 2
 
 
 def test_building_twice_keeps_the_first_model():

@@ -1,5 +1,6 @@
 """Start a new training from the weights of another one, possibly with other classes."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,8 +38,8 @@ def start_from(
     Args:
         classifier: The classifier, with its own initial weights.
         source: A checkpoint of `pks4 fit`, or an export of `pks4 export-weights`.
-        config: What the classifier was built from. Where it reads the paper differently from the
-            source, a warning says so: the weights fit, but compute another function.
+        config: What the classifier was built from, complete. If the weights fit, but compute
+            another function because a setting differs from the source's, a warning says so.
         label_names: Names of the classes to train on.
 
     Raises:
@@ -47,26 +48,21 @@ def start_from(
     """
     weights, names, trained_as = _read(Path(source))
     own = classifier.state_dict()
-    if classifier.causal and not trained_as.get("causal"):
+    if classifier.causal and not trained_as["causal"]:
         weights = as_causal_start(weights)
         logger.info(
             "%s uses past and future frames: its taps and offsets are reordered to use past frames "
             "only. This is a warm start; the function changes.",
             source,
         )
-    if differing := different_readings(trained_as, asdict(config)):
-        logger.warning(
-            "The weights of %s will not compute what they did: %s. Set --model.classifier.%s to "
-            "continue as they were trained.",
-            *(source, "; ".join(differing)),
-            " --model.classifier.".join(each.partition(" there")[0] for each in differing),
-        )
+        trained_as["causal"] = True
     has_same_classes = list(names) == list(label_names)
     if not has_same_classes:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_HEAD)}
     new = {name for name in own if name.startswith(_HEAD) and name not in weights}
     check_state_dict(weights, {name: own[name] for name in own if name not in new})
     classifier.load_state_dict(weights, strict=False)
+    _warn_of_differences(source, trained_as, asdict(config))
     logger.info(
         "Loaded weights of %s, %d tensors; %s.",
         source,
@@ -77,6 +73,25 @@ def start_from(
     )
 
 
+def _warn_of_differences(source: str | Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    if not (differing := different_readings(there, here)):
+        return
+    logger.warning(
+        "The weights of %s will not compute what they did: %s. Set %s to continue as they were "
+        "trained.",
+        source,
+        "; ".join(
+            f"{name} {_written(old)} there, {_written(new)} here" for name, old, new in differing
+        ),
+        " ".join(f"--model.classifier.{name} {_written(old)}" for name, old, _ in differing),
+    )
+
+
+def _written(value: Any) -> str:
+    """Return a value as a configuration has it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _read(source: Path) -> tuple[dict[str, Tensor], list[str], dict[str, Any]]:
     checkpoint = read_checkpoint(source)
     weights = {
@@ -84,4 +99,5 @@ def _read(source: Path) -> tuple[dict[str, Tensor], list[str], dict[str, Any]]:
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    return weights, list(checkpoint["label_names"]), checkpoint["hyper_parameters"]["classifier"]
+    trained_as = PKS4Config(**checkpoint["hyper_parameters"]["classifier"])
+    return weights, list(checkpoint["label_names"]), asdict(trained_as)

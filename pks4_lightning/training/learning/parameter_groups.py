@@ -113,7 +113,7 @@ def parameter_groups(
         tower_rate: Factor on the learning rates of all layers.
 
     Returns:
-        Groups with ``params``, ``lr``, ``weight_decay``, and a ``name`` such as
+        Groups with ``params`` and ``param_names``, ``lr``, ``weight_decay``, and a ``name`` such as
         ``layer_03_no_decay`` or ``new``, under which the learning rate is logged, in the order of
         the layers.
 
@@ -143,6 +143,8 @@ def parameter_groups(
                 "lr": lr * share * layer_decay ** (num_layers + 1 - depth),
                 "weight_decay": weight_decay if decays else 0.0,
                 "params": [],
+                "param_names": [],
             }
         groups[depth, decays]["params"].append(parameter)
+        groups[depth, decays]["param_names"].append(name)
     return [groups[key] for key in sorted(groups)]

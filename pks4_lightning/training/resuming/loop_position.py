@@ -40,17 +40,18 @@ def position(trainer: Trainer, *, validated_at: int | None) -> Position:
     """
     fit_loop: Any = trainer.fit_loop
     epochs = fit_loop.epoch_progress.current
-    if epochs.processed == epochs.ready:  # between two epochs, or before the first
-        return Position(epoch=epochs.processed, batches=0)
     batches = fit_loop.epoch_loop.batch_progress
+    is_between_epochs = epochs.processed == epochs.ready
+    if is_between_epochs and (batches.is_last_batch or not batches.current.processed):
+        return Position(epoch=epochs.processed, batches=0)
+    # a limit on steps ends the loop over an epoch too, which then counts as processed
+    epoch = epochs.processed - is_between_epochs
     validation: Literal["none", "due", "done"] = "none"
     if validation_is_next(trainer):
         validation = "done" if validated_at == fit_loop.total_batch_idx else "due"
     if batches.is_last_batch and validation == "none":
-        return Position(epoch=epochs.processed + 1, batches=0)
-    return Position(
-        epoch=epochs.processed, batches=batches.current.processed, validation=validation
-    )
+        return Position(epoch=epoch + 1, batches=0)
+    return Position(epoch=epoch, batches=batches.current.processed, validation=validation)
 
 
 def take_up(fit_loop: dict[str, Any], here: Position) -> None:

@@ -12,10 +12,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from pks4_lightning.batch import ClipSource
+from pks4_lightning.models.config import PKS4Config
+from pks4_lightning.models.saved_reading import with_first_reading
+from pks4_lightning.models.settings_in_use import flat, settings_in_use
 from pks4_lightning.training.distributed import all_gather_objects
 from pks4_lightning.training.learning.recipe import Recipe
 from pks4_lightning.training.lightning_internals import begins_its_epoch
 from pks4_lightning.training.resuming.loop_position import Position, position, take_up
+from pks4_lightning.training.resuming.optimizer_state import regrouped
 from pks4_lightning.training.resuming.random_state import random_state, restore_random_state
 from pks4_lightning.training.task import VideoClassificationTask
 from pks4_lightning.training.task_callback import TaskCallback
@@ -27,8 +31,8 @@ class RunState(TaskCallback):
     """Add to a checkpoint what an exact resume needs, and resume from it.
 
     Args:
-        allow_changes: Resume even if recipe, schedule or list of training videos differ from the
-            checkpoint's. Otherwise such changes are refused.
+        allow_changes: Resume even if recipe, schedule, classifier, clips or list of training videos
+            differ from the checkpoint's. Otherwise such changes are refused.
     """
 
     def __init__(self, *, allow_changes: bool = False) -> None:
@@ -79,10 +83,8 @@ class RunState(TaskCallback):
                 "The checkpoint does not record the state of its run, so it can be tested but not "
                 "resumed; it was written by an earlier version, or without RunState."
             )
-        # recipe settings that did not exist when the checkpoint was written had their defaults
-        default = _recipe_terms(Recipe())
-        known = run["terms"] | {name: default[name] for name in default if name not in run["terms"]}
-        self._changes = changes(known, terms(self.task))
+        now = terms(self.task)
+        self._changes = changes(_known_terms(checkpoint, now), now)
         if self._changes and not self.allow_changes:
             raise ValueError(
                 f"The checkpoint belongs to a different run: {'; '.join(self._changes)}. "
@@ -97,6 +99,8 @@ class RunState(TaskCallback):
             epoch=here.epoch, num_videos=run["num_videos"], failed=mine["failed_videos"]
         )
         take_up(checkpoint["loops"]["fit_loop"], here)
+        if self._changes:
+            _regroup(checkpoint, self.task)
         if here.validation == "done":
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
             self._validated_at = progress["total"]["ready"] - 1
@@ -122,11 +126,39 @@ def terms(task: VideoClassificationTask) -> dict[str, Any]:
     """
     schedule = asdict(task.schedule)
     del schedule["accumulation"]
-    return schedule | _recipe_terms(task.recipe) | task.source.training_list()
+    return {
+        **schedule,
+        **_recipe_terms(task.recipe),
+        **_classifier_terms(task.architecture),
+        **dict(flat(task.source.training_list())),
+    }
+
+
+def _known_terms(checkpoint: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the terms of a checkpoint, with those that an earlier version did not record.
+
+    Settings of the recipe had their defaults, and the classifier is described elsewhere in the
+    checkpoint. What is not described there, and how clips are made, is trusted to be unchanged.
+    """
+    # data.balanced is recorded only where it is true
+    trusted = {
+        name: value
+        for name, value in now.items()
+        if name.startswith(("data.", "model.classifier.")) and name != "data.balanced"
+    }
+    classifier = PKS4Config(**with_first_reading(checkpoint["hyper_parameters"]["classifier"]))
+    described = {k: v for k, v in _classifier_terms(classifier).items() if k in now}
+    recorded: dict[str, Any] = checkpoint["run"]["terms"]
+    return trusted | described | _recipe_terms(Recipe()) | recorded
 
 
 def _recipe_terms(recipe: Recipe) -> dict[str, Any]:
     return {f"model.recipe.{name}": value for name, value in asdict(recipe).items()}
+
+
+def _classifier_terms(classifier: PKS4Config) -> dict[str, Any]:
+    used = settings_in_use(asdict(classifier))
+    return {f"model.classifier.{name}": value for name, value in used.items()}
 
 
 def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -158,6 +190,16 @@ def place(run: dict[str, Any], source: ClipSource, world_size: int) -> Position:
             "with the number of ranks and the batch size of its run."
         )
     return Position(epoch=run["epoch"], batches=batches, validation=run["validation"])
+
+
+def _regroup(checkpoint: dict[str, Any], task: VideoClassificationTask) -> None:
+    """Adapt the saved optimiser to the groups of this run, whose rates are set when it starts."""
+    groups = task.configure_optimizers()["optimizer"].param_groups
+    checkpoint["optimizer_states"] = [
+        regrouped(saved, groups) for saved in checkpoint["optimizer_states"]
+    ]
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule["lr_lambdas"] = []  # one for each former group; they hold no state
 
 
 def use_new_rates(trainer: Trainer, task: VideoClassificationTask) -> None:

@@ -92,6 +92,9 @@ class Watch(Callback):
         module.events.append(("epoch ends", trainer.current_epoch))
         self._at("on_train_epoch_end", trainer)
 
+    def on_train_end(self, trainer, module):
+        self._at("on_train_end", trainer)
+
     def on_save_checkpoint(self, trainer, module, checkpoint):
         checkpoint["place"] = vars(position(trainer, validated_at=self.validated_at))
 
@@ -163,6 +166,18 @@ def test_stopped_in_any_hook_it_resumes_with_the_remaining_work(tmp_path, settin
         else:
             assert together == whole, f"{hook} {call}"
     assert call or settings.get("limit_val_batches") == 0
+
+
+@pytest.mark.parametrize("max_steps", [1, 3, 4])
+def test_a_run_that_a_limit_on_steps_ended_can_be_extended(tmp_path, max_steps):
+    # 3 steps of 2 batches are an epoch
+    settings = {"max_epochs": None, "accumulate_grad_batches": 2, "max_steps": 6}
+    whole, _ = train(tmp_path, settings)
+    end = ("on_train_end", 0)
+    first, _ = train(tmp_path, settings | {"max_steps": max_steps}, stop=end)
+    second, _ = train(tmp_path, settings, resume=tmp_path / "saved.ckpt")
+    together, expected = (without(events, "epoch ends") for events in (first + second, whole))
+    assert together == expected
 
 
 def only(events, kind):

@@ -68,8 +68,14 @@ def test_a_position_is_counted_in_batches_of_the_resuming_run():
         (["--trainer.accumulate_grad_batches=4"], "videos_per_step 8 -> 16"),
         (["--data.seed=5"], "data.seed 0 -> 5"),
         (["--data.train=labels/validation.json"], "training videos 16 (sha256"),
+        (["--model.classifier.causal=true"], "model.classifier.causal False -> True"),
+        (["--data.num_frames=8"], "data.num_frames 4 -> 8"),
+        (["--data.augmentation.flip=0"], "data.augmentation.flip 0.5 -> 0.0"),
     ],
-    ids=["epochs", "rate", "decay", "accumulation", "seed", "videos"],
+    ids=[
+        *("epochs", "rate", "decay", "accumulation", "seed", "videos"),
+        *("function", "clips", "augmentation"),
+    ],
 )
 def test_another_run_is_refused_by_name(copy, tiny_args, capsys, change, words):
     assert main(["fit", *tiny_args, *copy, *change]) == 1
@@ -85,6 +91,53 @@ def test_a_checkpoint_without_the_state_of_its_run_is_refused(copy, tiny_args, t
     torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
     assert main(["fit", *tiny_args, *copy]) == 1
     assert "does not record the state of its run" in capsys.readouterr().err
+
+
+def test_what_an_earlier_version_did_not_record_is_taken_from_the_checkpoint_or_trusted(
+    copy, tiny_args, tmp_path, capsys
+):
+    checkpoint = saved(tmp_path)
+    checkpoint["run"]["terms"] = {
+        name: value
+        for name, value in checkpoint["run"]["terms"].items()
+        if not name.startswith(("model.classifier", "data.")) or name == "data.seed"
+    }
+    torch.save(checkpoint, tmp_path / "checkpoints" / "last.ckpt")
+    assert main(["fit", *tiny_args, *copy, "--model.classifier.residual=single"]) == 1
+    assert "model.classifier.residual post_prior -> single" in capsys.readouterr().err
+    assert main(["fit", *tiny_args, *copy]) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--model.recipe.trains=head"],
+        ["--model.recipe.embedding_rate=full", "--model.recipe.decay_class_route=false"],
+    ],
+    ids=["head", "rates"],
+)
+def test_a_change_of_the_optimisers_groups_leaves_every_parameter_its_own_state(
+    copy, tiny_args, tmp_path, change
+):
+    before = steps_by_name(saved(tmp_path))
+    more = ["--trainer.max_epochs=3", "--allow_changes=true"]
+    run_cli(["fit", *tiny_args, *copy, *more, *change])
+    after = steps_by_name(saved(tmp_path))
+    assert set(before.values()) == {4}
+    assert set(after.values()) == {6}
+    head = {"head.weight", "head.bias"}
+    assert set(after) == (head if "trains=head" in change[0] else set(before))
+
+
+def steps_by_name(checkpoint):
+    """Return how many steps AdamW has made with each parameter."""
+    (optimiser,) = checkpoint["optimizer_states"]
+    return {
+        name: int(optimiser["state"][key]["step"])
+        for group in optimiser["param_groups"]
+        for name, key in zip(group["param_names"], group["params"], strict=True)
+        if key in optimiser["state"]
+    }
 
 
 def test_a_training_can_be_extended_with_new_rates(copy, tiny_args, tmp_path):
@@ -119,6 +172,50 @@ def test_new_rates_hold_from_the_first_step_on(copy, tiny_args, monkeypatch):
     floor = 1e-6 / 0.064
     cosine = [floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * k / 6)) for k in range(2, 6)]
     assert rates == pytest.approx([0.002 * factor for factor in cosine])
+
+
+class StopHereError(Exception):
+    pass
+
+
+@pytest.fixture
+def fit_and_stop(tiny_args, monkeypatch):
+    """Fit in a folder, with a checkpoint after each step, and stop before a batch of an epoch."""
+
+    def fit(folder, *args, before):
+        def training_step(task, batch, batch_idx):
+            if batch_idx == before:
+                raise StopHereError
+            return plain(task, batch, batch_idx)
+
+        plain = VideoClassificationTask.training_step
+        each = "--last_checkpoint.every_n_train_steps=1"
+        given = ["fit", *tiny_args, each, f"--trainer.default_root_dir={folder}", *args]
+        with monkeypatch.context() as patch:
+            patch.setattr(VideoClassificationTask, "training_step", training_step)
+            with pytest.raises(StopHereError):
+                run_cli(given)
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    "what", [["head"], ["after_insertion", "--model.classifier.route_from=2"]], ids=lambda w: w[0]
+)
+def test_frozen_parts_stay_frozen_in_an_epoch_that_is_resumed(
+    tiny_args, tmp_path, fit_and_stop, what
+):
+    args = [
+        *("--trainer.max_epochs=1", "--model.recipe.reference_batch=4"),
+        "--model.classifier.backbone_config.attention_dropout=0.1",
+        *("--model.recipe.trains", *what),
+    ]
+    run_cli(["fit", *tiny_args, *args, f"--trainer.default_root_dir={tmp_path / 'whole'}"])
+    fit_and_stop(tmp_path / "parts", *args, before=1)
+    resumed = ["--ckpt_path=last", f"--trainer.default_root_dir={tmp_path / 'parts'}"]
+    run_cli(["fit", *tiny_args, *args, *resumed])
+    whole, parts = (saved(tmp_path / each)["state_dict"] for each in ("whole", "parts"))
+    assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
 
 
 @pytest.mark.parametrize("every_n_minutes", ["0.0", "null"])

@@ -56,8 +56,11 @@ def coin_label_names(source: Path) -> list[str]:
     number_of: dict[str, int] = {}
     for identity, video in _database(source).items():
         number = video.get("recipe_type")
-        is_number = isinstance(number, int) and not isinstance(number, bool)
-        if not is_number or number_of.setdefault(video["class"], number) != number:
+        if (
+            not isinstance(number, int)
+            or isinstance(number, bool)
+            or number_of.setdefault(video["class"], number) != number
+        ):
             raise ValueError(
                 f"'{source}' gives the class '{video['class']}' the recipe_type "
                 f"{shortened(repr(number))} in the entry '{identity}'; every class must have "

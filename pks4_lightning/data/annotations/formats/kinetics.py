@@ -46,8 +46,8 @@ def read_kinetics(part: Part) -> list[Entry]:
     split, chosen = rows_of_split(rows, split_column(columns), part.split, source)
     for number, row in chosen:
         place = f"line {number}"
-        times = (seconds(row[name], source, place) for name in ("time_start", "time_end"))
-        start, end, _ = check_span(Span(*times), source, place)
+        start, end = (seconds(row[name], source, place) for name in ("time_start", "time_end"))
+        check_span(Span(start, end), source, place)
         name = f"{row['youtube_id']}_{int(start):06d}_{int(end):06d}"
         video = relative_path(name, source, place)
         label = row.get("label") or None

@@ -80,10 +80,10 @@ def _labelled(kind: str, value: Any) -> Iterator[tuple[str, _Times | None]]:
         yield from ((label, None) for label in _names(value[kind]))
     elif kind == "timelinelabels":
         for each in value["ranges"]:
-            times = each["start"], each["end"], "frames"
+            times: _Times = (each["start"], each["end"], "frames")
             yield from ((label, times) for label in _names(value[kind]))
     elif kind in value and "start" in value and "end" in value:
-        times = value["start"], value["end"], "seconds"
+        times = (value["start"], value["end"], "seconds")
         yield from ((label, times) for label in _names(value[kind]))
 
 
