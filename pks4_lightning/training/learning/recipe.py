@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pks4_lightning.field_types import check_fields
 from pks4_lightning.ranges import check_at_least, check_positive
 
 __all__ = ["Recipe", "lr_factor"]
@@ -58,7 +59,7 @@ class Recipe:
             alone on frozen features, running statistics included, which is a linear probe.
 
     Raises:
-        ValueError: If a value lies outside its range.
+        ValueError: If a value has the wrong type or lies outside its range.
     """
 
     base_lr: float = 7e-4
@@ -83,7 +84,8 @@ class Recipe:
     trains: Literal["all", "after_insertion", "head"] = "all"
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range."""
+        """Refuse values of the wrong type or outside their range."""
+        check_fields(self, prefix="recipe.")
         check_positive(self._named("base_lr", "eps", "layer_decay"))
         not_negative = (
             *("min_lr", "warmup_epochs", "weight_decay", "mixup_alpha", "cutmix_alpha"),
@@ -93,9 +95,16 @@ class Recipe:
         for name in ("label_smoothing", "mix_prob", "cutmix_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"recipe.{name} is {getattr(self, name)}; it must be from 0 to 1.")
+        for k, beta in enumerate(self.betas):
+            if not 0 <= beta < 1:
+                raise ValueError(f"recipe.betas[{k}] is {beta}; it must be at least 0 and below 1.")
         if isinstance(self.class_weights, list):
             weights = enumerate(self.class_weights)
             check_at_least(0, {f"recipe.class_weights[{k}]": weight for k, weight in weights})
+            if not any(self.class_weights):
+                raise ValueError(
+                    f"recipe.class_weights is {self.class_weights}; a weight must be above 0."
+                )
         if self.layer_decay > 1:
             raise ValueError(f"recipe.layer_decay is {self.layer_decay}; it must be at most 1.")
         if self.min_lr > self.base_lr:

@@ -46,8 +46,20 @@ def test_without_warm_up_starts_at_the_peak():
         ("warmup_epochs", -1.0),
         ("clips_per_pass", 0),
         *((name, math.nan) for name in ("base_lr", "min_lr", "weight_decay", "mix_prob")),
+        *((name, math.inf) for name in ("base_lr", "warmup_epochs")),
+        *((name, "x") for name in ("trains", "embedding_rate", "class_weights", "clips_per_pass")),
+        ("clips_per_pass", 2.5),
+        ("reference_batch", "8"),
+        ("decay_class_route", 1),
     ],
 )
 def test_impossible_values_are_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=rf"recipe\.{field} is {value}; it must be "):
+    with pytest.raises(ValueError, match=rf"recipe\.{field} is {value!r}; it must be "):
         Recipe(**{field: value})
+
+
+def test_impossible_values_in_a_list_are_refused_by_their_place():
+    with pytest.raises(ValueError, match=r"recipe\.betas\[0\] is 1\.5; it must be .* below 1"):
+        Recipe(betas=(1.5, 0.9))
+    with pytest.raises(ValueError, match=r"class_weights is \[0, 0\]; a weight must be above 0"):
+        Recipe(class_weights=[0, 0])
