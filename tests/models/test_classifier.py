@@ -137,6 +137,20 @@ def test_a_place_that_no_later_block_would_read_is_refused(make_classifier, inse
         make_classifier(insert_after=insert_after)
 
 
+@pytest.mark.parametrize("settings", [{"temporal": "frame_average"}, {"class_route": "token_t1d"}])
+def test_a_frozen_part_deeper_than_the_tower_is_refused_as_that(make_classifier, settings):
+    classifier = make_classifier(**{**BASELINE, **settings, "insert_after": 8})
+    with pytest.raises(ValueError, match="insert_after is 8, but the tower has 3 blocks: set"):
+        classifier.freeze("after_insertion")
+
+
+def test_tokens_of_frames_that_are_not_square_are_refused(make_classifier, draw):
+    classifier = make_classifier(class_route="none").eval()
+    # 2 x 8 patches are as many as 4 x 4
+    with pytest.raises(ValueError, match="2 x 8 patches, and tokens can only stand for square"):
+        classifier.trunk_tokens(draw(1, 3, 2, 16, 64))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
