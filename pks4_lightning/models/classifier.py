@@ -333,9 +333,10 @@ class PKS4Classifier(VideoClassifier):
                 "the answers of others: call eval() before it follows streams."
             )
         self._check_clips(frames)
-        if len(frames) != len(state.total):
+        num_streams = state.total.shape[0]  # not len, which would be constant in an exported graph
+        if frames.shape[0] != num_streams:
             raise ValueError(
-                f"The state is of {len(state.total)} streams, and frames are of {len(frames)}: "
+                f"The state is of {num_streams} streams, and frames are of {frames.shape[0]}: "
                 "initial_state takes their number, num_streams."
             )
         height, width = frames.shape[3:]
