@@ -16,6 +16,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.resolve import resolve_backbone_config
 from tests.conftest import ROOT
+from tests.helpers.towers import CASES
 
 BASELINE = {"use_scanner": False, "use_variation": False, "use_correlation": False}
 B16 = {"patch_size": 16}
@@ -212,6 +213,13 @@ def test_what_is_not_a_batch_of_clips_is_refused_with_the_axes(tiny_fields, sett
     clips = torch.zeros(shape)
     with pytest.raises(ValueError, match=f"B x C x T x H x W, .* got {shape[0]} x {shape[1]} x"):
         build_classifier(config).clip_vectors(clips)
+
+
+@pytest.mark.parametrize("case", ["clip", "siglip", "dinov2", "dinov3", "vit", "aimv2"])
+def test_weights_in_half_precision_take_pixels_in_float32(make_classifier, draw, case):
+    route = "token_t1d" if CASES[case].has_class_token else "tsm"
+    classifier = make_classifier(backbone_config=CASES[case].fields, class_route=route).bfloat16()
+    assert classifier.eval()(draw(1, 3, 2, 32, 32)).dtype == torch.bfloat16
 
 
 def test_frames_that_patches_cannot_cover_are_refused(make_classifier, draw):
