@@ -307,6 +307,9 @@ class TrainedClassifier:
             frames: RGB.
             crop_index: Index of the crop.
             num_crops: Crops per frame; a single one is the centre.
+
+        Raises:
+            ValueError: If there is no crop, or none of that index.
         """
         size = self.clip.frame_size
         height, width = frames.shape[1:3]

@@ -123,6 +123,14 @@ class Hooked(nn.Module):
         """
         raise NotImplementedError
 
+    def num_patches(self, state: Any) -> int | None:  # noqa: ARG002 - some states have none
+        """Return the number of patches per frame that a stream's state is for, if it has any.
+
+        Args:
+            state: From :meth:`initial_state`, or after any frame.
+        """
+        return None
+
     def remove(self) -> None:
         """Remove the hooks, so that the block runs as before the insertion."""
         while self._handles:

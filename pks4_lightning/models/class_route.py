@@ -201,6 +201,10 @@ class PatchTokenShift(Hooked):
         """Return one frame of patch tokens."""
         return torch.zeros_like(like).flatten(2).transpose(1, 2).unsqueeze(1)
 
+    def num_patches(self, state: Float[Tensor, "B 1 P D"]) -> int:
+        """Return the number of patches per frame that a stream's state is for."""
+        return state.shape[2]
+
     def attach(self, points: HookPoints) -> Iterator[RemovableHandle]:
         """Register the hook on a block."""
         if self.shifts == "block":

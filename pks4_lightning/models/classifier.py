@@ -46,8 +46,9 @@ class StreamState(NamedTuple):
     modules: tuple[Any, ...]
     """State of each inserted module, in the order of the blocks."""
     total: Float[Tensor, "B D"]
-    """Sum of the frames' embeddings so far."""
+    """Sum of the frames' embeddings so far, in at least float32."""
     num_seen: Float[Tensor, " B"]
+    """Number of these frames, in at least float32: bfloat16 counts to 256."""
 
 
 class PKS4Classifier(VideoClassifier):
@@ -101,7 +102,8 @@ class PKS4Classifier(VideoClassifier):
         routes = _build_route(
             class_route, self.d_model, len(routed), tsm_shifts=tsm_shifts, causal=causal
         )
-        self.first_route = route_from if routes else len(points) + 1
+        self.num_blocks = len(points)
+        self.first_route = route_from if routes else self.num_blocks + 1
         self.class_route = nn.ModuleList(routes)
         d_frame: int = getattr(config, self.family.width)
         self.pooled_route = (
@@ -134,7 +136,8 @@ class PKS4Classifier(VideoClassifier):
             return self._classify(self.clip_vectors(video, patch_size))
         embeddings = self.frame_vectors(video, patch_size)
         num_seen = torch.arange(1, embeddings.shape[1] + 1, device=embeddings.device)
-        return self._classify(embeddings.cumsum(1) / num_seen.unsqueeze(-1))
+        total = embeddings.to(_at_least_float32(embeddings)).cumsum(1)
+        return self._classify(total / num_seen.unsqueeze(-1))
 
     def clip_vectors(
         self,
@@ -145,7 +148,16 @@ class PKS4Classifier(VideoClassifier):
         return self.frame_vectors(video, patch_size).mean(1)
 
     def trunk(self) -> Sequence[nn.Module]:
-        """Return the tower up to the block before PKS^4, if no route comes earlier."""
+        """Return the tower up to the block before PKS^4, if no route comes earlier.
+
+        Raises:
+            ValueError: If a route comes earlier, or the tower has fewer blocks.
+        """
+        if self.insert_after > self.num_blocks:
+            raise ValueError(
+                f"insert_after is {self.insert_after}, but the tower has {self.num_blocks} blocks: "
+                "set --model.classifier.insert_after to the last block that stays frozen."
+            )
         if self.first_route <= self.insert_after:
             raise ValueError(
                 f"Frames already interact in block {self.first_route}, but the frozen part ends "
@@ -157,9 +169,19 @@ class PKS4Classifier(VideoClassifier):
     def trunk_tokens(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B T L E"]:
-        """Return the tokens after block ``insert_after``, before PKS^4; see the base class."""
+        """Return the tokens after block ``insert_after``, before PKS^4; see the base class.
+
+        Raises:
+            ValueError: Also if frames are not square, because tokens do not say their grid.
+        """
         self.trunk()
         frames, self._layout.grid_size = self._frames(video, patch_size)
+        rows, columns = self._layout.grid_size
+        if rows != columns:
+            raise ValueError(
+                f"Frames have {rows} x {columns} patches, and tokens can only stand for square "
+                "frames: crop them, or classify the clips themselves."
+            )
         self._layout.num_frames = video.shape[2]
         tokens = self.family.tokens_after(self.backbone, frames, self.insert_after)
         return tokens.unflatten(0, (-1, video.shape[2]))
@@ -221,7 +243,7 @@ class PKS4Classifier(VideoClassifier):
 
         Args:
             num_streams: Number of streams that are followed in parallel.
-            size: Side of their frames in pixels. ``None``: the backbone's own.
+            size: Side of their frames, which are square, in pixels. ``None``: the backbone's own.
 
         Raises:
             ValueError: If the classifier cannot follow a stream, or patches do not cover a frame.
@@ -234,8 +256,8 @@ class PKS4Classifier(VideoClassifier):
         like = weight.new_zeros(num_streams, self.d_model, rows, rows)
         return StreamState(
             tuple(module.initial_state(like) for module in self._inserted),
-            weight.new_zeros(num_streams, weight.shape[1]),
-            weight.new_zeros(num_streams),
+            weight.new_zeros(num_streams, weight.shape[1], dtype=_at_least_float32(weight)),
+            weight.new_zeros(num_streams, dtype=_at_least_float32(weight)),
         )
 
     def step(
@@ -246,6 +268,9 @@ class PKS4Classifier(VideoClassifier):
         Args:
             frame: The next frame of each stream.
             state: State after the preceding frames. It is not modified.
+
+        Raises:
+            ValueError: As :meth:`steps`.
         """
         logits, state = self.steps(frame.unsqueeze(2), state)
         return logits[:, 0], state
@@ -258,7 +283,7 @@ class PKS4Classifier(VideoClassifier):
     ) -> tuple[Float[Tensor, "B T K"], StreamState]:
         """Return the logits after each of the next frames, equal to `forward` on all frames so far.
 
-        Runs in evaluation mode; memory and time per frame do not depend on the number of frames.
+        Memory and time per frame do not depend on the number of frames.
 
         Args:
             frames: The next frames of each stream, any number.
@@ -269,12 +294,18 @@ class PKS4Classifier(VideoClassifier):
         Returns:
             Logits of the mean over the frames processed so far, which lag by :attr:`delay`; NaN if
             there are none yet.
+
+        Raises:
+            ValueError: If the classifier is in training mode, or the state is that of another
+                number of streams or of frames of another size.
         """
+        self._check_stream(frames, state)
         vectors, answered, modules = self._advance(frames, state, exists)
+        answered = answered.to(state.num_seen.dtype)
         with without_autocast(vectors.device):
             total = state.total.unsqueeze(1) + (vectors * answered.unsqueeze(-1)).cumsum(1)
             num_seen = state.num_seen.unsqueeze(1) + answered.cumsum(1)
-            logits = self.head(total / num_seen.unsqueeze(-1))
+            logits = self._classify(total / num_seen.unsqueeze(-1))
         # slices would keep all frames in memory
         return logits, StreamState(modules, total[:, -1].clone(), num_seen[:, -1].clone())
 
@@ -286,13 +317,40 @@ class PKS4Classifier(VideoClassifier):
         """
         num_streams = len(state.total)
         if not self.delay:
-            return state.total.new_empty(num_streams, 0, self.head.out_features)
+            return self.head.weight.new_empty(num_streams, 0, self.head.out_features)
         assert self.pks4 is not None
         rows, columns = state.modules[self._inserted.index(self.pks4)].priors[0].reduced.shape[-2:]
         side = self.own_patch_size
-        frames = state.total.new_zeros(num_streams, 3, self.delay, rows * side, columns * side)
+        frames = self.head.weight.new_zeros(num_streams, 3, self.delay, rows * side, columns * side)
         logits, _ = self.steps(frames, state, frames.new_zeros(num_streams, self.delay))
         return logits
+
+    def _check_stream(self, frames: Tensor, state: StreamState) -> None:
+        """Refuse frames that a state cannot be continued with."""
+        if self.training:
+            raise ValueError(
+                "This classifier is in training mode, in which frames of one stream would change "
+                "the answers of others: call eval() before it follows streams."
+            )
+        self._check_clips(frames)
+        num_streams = state.total.shape[0]  # not len, which would be constant in an exported graph
+        if frames.shape[0] != num_streams:
+            raise ValueError(
+                f"The state is of {num_streams} streams, and frames are of {frames.shape[0]}: "
+                "initial_state takes their number, num_streams."
+            )
+        height, width = frames.shape[3:]
+        patch_size = self._patch_size(height, width)
+        rows, columns = height // patch_size, width // patch_size
+        for module, part in zip(self._inserted, state.modules, strict=True):
+            num_patches = module.num_patches(part)
+            if num_patches is not None and not rows == columns == math.isqrt(num_patches):
+                side = math.isqrt(num_patches)
+                raise ValueError(
+                    f"The state is of frames with {side} x {side} patches, and a frame of "
+                    f"{height} x {width} pixels has {rows} x {columns}: initial_state takes the "
+                    "side of the frames, size, and they must be square."
+                )
 
     def _advance(
         self, frames: Tensor, state: StreamState, exists: Tensor | None
@@ -364,6 +422,10 @@ class PKS4Classifier(VideoClassifier):
         tokens = seen[0] if isinstance(seen[0], Tensor) else seen[0][0]
         patches = tokens[:, self._layout.num_prefix_tokens :].transpose(1, 2)
         return patches.unflatten(2, self._layout.grid_size).unflatten(0, (len(video), -1))
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _check_places(

@@ -1,8 +1,9 @@
 """The configuration of a classifier: one frozen dataclass, filled from YAML or in code."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
+from pks4_lightning.field_types import check_fields
 from pks4_lightning.ranges import check_at_least
 
 __all__ = [
@@ -123,7 +124,8 @@ class PKS4Config:
         compile: Compile the classifier with ``torch.compile`` at the first forward pass.
 
     Raises:
-        ValueError: If a value is out of range, or two settings exclude each other.
+        ValueError: If a value has the wrong type or is out of range, or two settings exclude each
+            other.
     """
 
     num_classes: int
@@ -164,46 +166,39 @@ class PKS4Config:
 
     def __post_init__(self) -> None:
         """Refuse settings that no backbone supports, before any weights are read."""
-        self._check_choices()
+        check_fields(self, prefix="model.classifier.")
         self._check_ranges()
         self._check_methods()
         self._check_module()
 
-    def _check_choices(self) -> None:
-        for field in fields(self):
-            value, choices = getattr(self, field.name), _choices(field.type)
-            if choices and value not in choices:
-                raise ValueError(
-                    f"{field.name} ({value}) must be one of {', '.join(map(str, choices))}."
-                )
-
     def _check_ranges(self) -> None:
         sizes = ("d_prior", "d_state", "d_conv", "expand")
         names = ("num_classes", "route_from", "insert_after", *sizes)
-        check_at_least(1, {name: getattr(self, name) for name in names})
+        check_at_least(1, {f"model.classifier.{name}": getattr(self, name) for name in names})
         if self.dt_rank is not None and self.dt_rank < 1:
             raise ValueError(
-                f"dt_rank is {self.dt_rank}; it must be at least 1, or null for width / 16."
+                f"model.classifier.dt_rank is {self.dt_rank}; it must be at least 1, or null for "
+                "width / 16."
             )
-        is_count = isinstance(self.grid_size, int) and self.grid_size >= 1
-        if self.grid_size not in (None, "own") and not is_count:
+        if isinstance(self.grid_size, int) and self.grid_size < 1:
             raise ValueError(
-                f"grid_size is {self.grid_size}; it must be at least 1, 'own' for the backbone's "
-                "grid, or null for patches of the backbone's size."
+                f"model.classifier.grid_size is {self.grid_size}; it must be at least 1, 'own' for "
+                "the backbone's grid, or null for patches of the backbone's size."
             )
         if self.context_frames < 0 or self.context_frames % 2:
             raise ValueError(
-                f"context_frames is {self.context_frames}; it must be even and not negative: "
-                "half of the frames lie before a frame and half after it."
+                f"model.classifier.context_frames is {self.context_frames}; it must be even and "
+                "not negative: half of the frames lie before a frame and half after it."
             )
         if self.window_size < 1 or self.window_size % 2 == 0:
             raise ValueError(
-                f"window_size is {self.window_size}; it must be odd and positive: the window is "
-                "centred on a patch."
+                f"model.classifier.window_size is {self.window_size}; it must be odd and positive: "
+                "the window is centred on a patch."
             )
         if not 0 < self.dt_min <= self.dt_max:
             raise ValueError(
-                f"dt_min is {self.dt_min}; it must be above 0 and at most dt_max ({self.dt_max})."
+                f"model.classifier.dt_min is {self.dt_min}; it must be above 0 and at most dt_max "
+                f"({self.dt_max})."
             )
 
     def _check_methods(self) -> None:
@@ -262,15 +257,6 @@ class PKS4Config:
             raise ValueError("scanner (none) has no direction: set bidirectional to false.")
 
 
-def _choices(kind: Any) -> tuple[Any, ...]:
-    """Return the values of a literal type, which may be optional; none for any other type."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    literal, *others = get_args(kind) or (None,)
-    is_optional = get_origin(literal) is Literal and others == [type(None)]
-    return (*get_args(literal), None) if is_optional else ()
-
-
 def _names_a_class(path: str) -> bool:
-    names = str(path).split(".")
+    names = path.split(".")
     return len(names) > 1 and all(name.isidentifier() for name in names)

@@ -176,6 +176,10 @@ class PKS4Module(Hooked):
             ),
         )
 
+    def num_patches(self, state: PKS4State) -> int:
+        """Return the number of patches per frame that a stream's state is for."""
+        return state.waiting.shape[2] - self.layout.num_prefix_tokens
+
     def step(
         self, tokens: Float[Tensor, "I L D"], layout: ClipLayout, stream: StreamFrames
     ) -> Float[Tensor, "I L D"]:

@@ -155,7 +155,7 @@ class VideoClassifier(nn.Module):
     def _frames(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None
     ) -> tuple[Float[Tensor, "I C H2 W2"], tuple[int, int]]:
-        """Return the frames, resized to the model's own patch size, and the shape of the grid."""
+        """Return the frames, with patches and precision of the weights', and the grid's shape."""
         self._check_clips(video)
         height, width = video.shape[3:]
         patch_size = patch_size or self._patch_size(height, width)
@@ -164,6 +164,8 @@ class VideoClassifier(nn.Module):
             patch_size=patch_size,
             weight_size=self.own_patch_size,
         )
+        # pixels are float32 also if the weights have half precision
+        frames = frames.to(self.head.weight.dtype)
         return frames, (height // patch_size, width // patch_size)
 
 

@@ -32,7 +32,8 @@ def resize_grid_positions(
         grid_size: Rows and columns of the new grid. An unchanged grid changes no bit.
 
     Returns:
-        One embedding per patch of that grid, computed in at least float32.
+        One embedding per patch of that grid, in the dtype of ``positions``, computed in at least
+        float32.
     """
     side = math.isqrt(len(positions))
     if (side, side) == grid_size:
@@ -54,7 +55,7 @@ def resize_frame_positions(
         num_frames: New number of frames. An unchanged number changes no bit.
 
     Returns:
-        One embedding per frame, computed in at least float32.
+        One embedding per frame, in the dtype of ``positions``, computed in at least float32.
 
     Example:
         >>> resize_frame_positions(torch.tensor([[0.0], [4.0]]), 4).flatten()
@@ -68,4 +69,5 @@ def resize_frame_positions(
 def _interpolate(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     at_least_float32 = x.to(torch.promote_types(x.dtype, torch.float32))
     with without_autocast(x.device):
-        return F.interpolate(at_least_float32, size=size, mode=mode, align_corners=False)
+        resized = F.interpolate(at_least_float32, size=size, mode=mode, align_corners=False)
+    return resized.to(x.dtype)

@@ -153,7 +153,10 @@ class ClipEmbedding(nn.Module):
     def forward(
         self, video: Float[Tensor, "B C T H W"], patch_size: int | None = None
     ) -> Float[Tensor, "B L D"]:
-        """Return the tokens of each clip in at least float32, as the start of a residual stream."""
+        """Return the tokens of each clip, the start of a residual stream.
+
+        Under autocast they are in float32, as the position embeddings are.
+        """
         num_clips, _, num_frames, height, width = video.shape
         side = patch_size or self.patch_size
         frames = resize_patches(

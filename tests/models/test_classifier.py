@@ -16,6 +16,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.pks4 import PKS4Module
 from pks4_lightning.models.resolve import resolve_backbone_config
 from tests.conftest import ROOT
+from tests.helpers.towers import CASES
 
 BASELINE = {"use_scanner": False, "use_variation": False, "use_correlation": False}
 B16 = {"patch_size": 16}
@@ -137,6 +138,20 @@ def test_a_place_that_no_later_block_would_read_is_refused(make_classifier, inse
         make_classifier(insert_after=insert_after)
 
 
+@pytest.mark.parametrize("settings", [{"temporal": "frame_average"}, {"class_route": "token_t1d"}])
+def test_a_frozen_part_deeper_than_the_tower_is_refused_as_that(make_classifier, settings):
+    classifier = make_classifier(**{**BASELINE, **settings, "insert_after": 8})
+    with pytest.raises(ValueError, match="insert_after is 8, but the tower has 3 blocks: set"):
+        classifier.freeze("after_insertion")
+
+
+def test_tokens_of_frames_that_are_not_square_are_refused(make_classifier, draw):
+    classifier = make_classifier(class_route="none").eval()
+    # 2 x 8 patches are as many as 4 x 4
+    with pytest.raises(ValueError, match="2 x 8 patches, and tokens can only stand for square"):
+        classifier.trunk_tokens(draw(1, 3, 2, 16, 64))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -198,6 +213,13 @@ def test_what_is_not_a_batch_of_clips_is_refused_with_the_axes(tiny_fields, sett
     clips = torch.zeros(shape)
     with pytest.raises(ValueError, match=f"B x C x T x H x W, .* got {shape[0]} x {shape[1]} x"):
         build_classifier(config).clip_vectors(clips)
+
+
+@pytest.mark.parametrize("case", ["clip", "siglip", "dinov2", "dinov3", "vit", "aimv2"])
+def test_weights_in_half_precision_take_pixels_in_float32(make_classifier, draw, case):
+    route = "token_t1d" if CASES[case].has_class_token else "tsm"
+    classifier = make_classifier(backbone_config=CASES[case].fields, class_route=route).bfloat16()
+    assert classifier.eval()(draw(1, 3, 2, 32, 32)).dtype == torch.bfloat16
 
 
 def test_frames_that_patches_cannot_cover_are_refused(make_classifier, draw):

@@ -9,6 +9,7 @@ from pks4_lightning.models.config import PKS4Config
 NUM_FRAMES = 20
 ROUTES = ("none", "tsm", "token_shift", "token_t1d")
 DELAYED = {"class_route": "none"}
+BASELINE = {"use_scanner": False, "use_correlation": False, "use_variation": False}
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_every_prefix_gets_the_answer_of_its_whole_clip(make_stream, frames, rou
         {"use_correlation": False, "use_variation": False},
         {"context_frames": 0},
         {"context_frames": 2},
-        {"use_scanner": False, "use_correlation": False, "use_variation": False},
+        BASELINE,
         {"residual": "single"},
         {"scanner": "none"},
         {"scanner": "gru"},
@@ -226,6 +227,57 @@ def test_a_stream_keeps_its_precision_under_autocast(make_stream, frames):
     with torch.inference_mode():
         high, _ = follow(classifier, frames.float().repeat(1, 1, 5, 1, 1), ())
     assert (low[:, -1] - high[:, -1]).abs().max() < 1e-2 * high.abs().max()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.bfloat16, 256), (torch.float16, 2048)])
+def test_a_stream_in_half_precision_counts_beyond_the_numbers_of_its_format(
+    make_stream, draw, dtype, most
+):
+    classifier = make_stream(class_route="none", **BASELINE).to(dtype)
+    state = classifier.initial_state()
+    frame = draw(1, 3, 32, 32).to(dtype)
+    first, state = classifier.step(frame, state)
+    # as after so many frames like the first
+    state = state._replace(total=most * state.total, num_seen=most * state.num_seen)
+    for _ in range(3):
+        logits, state = classifier.step(frame, state)
+    assert state.num_seen.tolist() == [most + 3]
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits, first, rtol=1e-2, atol=1e-2)
+
+
+def test_a_delayed_stream_in_bfloat16_is_flushed_in_it(make_stream, frames):
+    classifier = make_stream(causal=False, **DELAYED).bfloat16()
+    _, state = follow(classifier, frames.bfloat16(), ())
+    assert classifier.flush(state).dtype == torch.bfloat16
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"use_correlation": False, "use_variation": False}, {"temporal": "tsm"}],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((1, 3, 32, 32), "The state is of 2 streams, and frames are of 1: .* num_streams"),
+        ((2, 3, 48, 48), "4 x 4 patches, and a frame of 48 x 48 pixels has 6 x 6: .* size"),
+        ((2, 3, 16, 64), "a frame of 16 x 64 pixels has 2 x 8: .* they must be square"),
+        ((3, 32, 32), "five axes"),
+    ],
+    ids=str,
+)
+def test_frames_that_do_not_fit_the_state_are_refused(make_stream, settings, shape, sentence):
+    classifier = make_stream(**settings).float()
+    with pytest.raises(ValueError, match=sentence):
+        classifier.step(torch.zeros(shape), classifier.initial_state(2))
+
+
+def test_a_classifier_in_training_mode_follows_no_stream(make_stream, frames):
+    classifier = make_stream().train()
+    with pytest.raises(ValueError, match=r"training mode, .* call eval\(\)"):
+        classifier.step(frames[:, :, 0], classifier.initial_state(2))
 
 
 def test_training_on_prefixes_gives_the_logits_of_a_stream(make_stream, frames):

@@ -31,6 +31,14 @@ def test_half_precision_is_interpolated_in_float32_under_autocast_too():
     torch.testing.assert_close(mixed[0], resize_frame_positions(positions, 7), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_embeddings_in_half_precision_are_rounded_once_and_keep_it(dtype):
+    for resize, wanted in ((resize_frame_positions, 7), (resize_grid_positions, (2, 5))):
+        positions = torch.randn(4, 6).to(dtype)
+        expected = resize(positions.float(), wanted).to(dtype)
+        torch.testing.assert_close(resize(positions, wanted), expected, rtol=0, atol=0)
+
+
 def test_gradients_reach_every_embedding():
     for resize, wanted in ((resize_frame_positions, 7), (resize_grid_positions, (5, 5))):
         positions = torch.randn(4, 6, requires_grad=True)

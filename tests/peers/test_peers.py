@@ -260,6 +260,17 @@ def test_under_autocast_logits_are_float32_and_near(make_peer, video, temporal):
 
 
 @pytest.mark.parametrize("temporal", PEERS)
+def test_half_precision_takes_other_lengths_and_grids(make_peer, draw, temporal):
+    classifier = make_peer(temporal).eval()
+    video = draw(2, 3, 4, 16, 32)
+    with torch.no_grad():
+        exact = classifier(video)
+        half = classifier.bfloat16()(video)  # pixels are float32
+    assert half.dtype == torch.bfloat16
+    assert (half - exact).norm() < 0.1 * exact.norm()
+
+
+@pytest.mark.parametrize("temporal", PEERS)
 def test_activations_kept_grow_with_the_tower_only_where_gradients_pass_it(temporal):
     kept = []
     for depth in (3, 9):

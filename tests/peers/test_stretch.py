@@ -77,6 +77,11 @@ def test_temporal_embeddings_are_interpolated_linearly_and_none_is_lost(make, dr
     torch.testing.assert_close(added[0], expected.unsqueeze(1).expand(-1, 16, -1))
 
 
+def test_weights_in_half_precision_take_pixels_in_float32(make, draw):
+    classifier = make().bfloat16()
+    assert classifier(draw(1, 3, 3, 32, 48)).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize(
     ("num_frames", "frame_size", "patch_size"), [(2, 48, 12), (8, 24, 6), (6, 48, None), (4, 16, 4)]
 )

@@ -144,6 +144,16 @@ def test_the_residual_stream_stays_in_float32_under_autocast(make, draw):
     assert seen == [torch.float32]
 
 
+def test_half_precision_takes_other_lengths_and_grids(make, draw):
+    network = make().eval()
+    video = draw(1, 3, 4, 8, 16)
+    with torch.no_grad():
+        exact = network(video)
+        half = network.bfloat16()(video.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert (half - exact).norm() < 0.1 * exact.norm()
+
+
 def published_names(network, *, wrapper=None, image=False):
     """Return the network's weights with the names and shapes of VideoMamba's own code."""
     theirs = {}

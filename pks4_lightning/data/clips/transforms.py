@@ -139,7 +139,13 @@ def spatial_crop_box(
         size: Side of the square, in pixels.
         crop_index: Index of the crop; 0 is the leftmost (or topmost) one.
         num_crops: Crops along the longer side.
+
+    Raises:
+        ValueError: If there is no crop, or none of that index.
     """
+    check_at_least(1, {"num_crops": num_crops})
+    if not 0 <= crop_index < num_crops:
+        raise ValueError(f"crop_index is {crop_index}; it must be from 0 to {num_crops - 1}.")
     side = min(size, height, width)
     spare = max(height, width) - side
     along = spare // 2 if num_crops == 1 else round(spare * crop_index / (num_crops - 1))

@@ -6,6 +6,7 @@ from typing import Any
 from pks4_lightning.models.towers.families import family_of
 from pks4_lightning.models.towers.family import TowerFamily
 from pks4_lightning.models.towers.files import read_json, require
+from pks4_lightning.ranges import check_at_least
 
 __all__ = ["TYPE", "backbone_fields", "family_of_fields", "tower_config"]
 
@@ -15,6 +16,7 @@ versions."""
 
 _DEFAULT_TYPE = "clip_vision_model"
 _SIDES = ("image_size", "patch_size")
+_SIZES = (*_SIDES, "hidden_size", "num_hidden_layers", "num_attention_heads")
 
 
 def backbone_fields(
@@ -33,7 +35,8 @@ def backbone_fields(
 
     Raises:
         FileNotFoundError: If the backbone is neither in a folder nor available from the hub.
-        ValueError: If an override is not such a field, or the family is not supported.
+        ValueError: If an override is not such a field, a size is below 1, or the family is not
+            supported.
     """
     given = dict(overrides or {})
     if from_scratch and given:
@@ -53,7 +56,9 @@ def backbone_fields(
                 f"backbone_config has no field {name!r}; the fields are {', '.join(family.fields)}."
             )
     config = tower_config({TYPE: family.model_type, **_with_sides({**own, **given}, backbone)})
-    return {TYPE: family.model_type} | {name: getattr(config, name) for name in family.fields}
+    fields = {name: getattr(config, name) for name in family.fields}
+    check_at_least(1, {f"backbone_config.{name}": fields[name] for name in _SIZES})
+    return {TYPE: family.model_type, **fields}
 
 
 def family_of_fields(fields: Mapping[str, Any]) -> TowerFamily:

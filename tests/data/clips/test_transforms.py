@@ -56,6 +56,20 @@ def test_test_crops_are_left_centre_right():
     assert boxes(200, 300, 1) == [(0, 50, 200, 200)]
 
 
+@pytest.mark.parametrize(
+    ("crop_index", "num_crops", "sentence"),
+    [
+        (5, 3, "crop_index is 5; it must be from 0 to 2"),
+        (1, 1, "crop_index is 1; it must be from 0 to 0"),
+        (-1, 3, "crop_index is -1; it must be from 0 to 2"),
+        (0, 0, "num_crops is 0; it must be at least 1"),
+    ],
+)
+def test_a_crop_beside_the_frame_is_refused(crop_index, num_crops, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        spatial_crop_box(32, 48, size=32, crop_index=crop_index, num_crops=num_crops)
+
+
 def test_a_crop_of_the_right_size_is_cut_out_as_it_is():
     frames = torch.randint(256, (3, 20, 30, 3), generator=draw(), dtype=torch.uint8)
     clip = crop_clip(frames, (4, 7, 16, 16), size=16)

@@ -105,8 +105,9 @@ def test_overrides_win_and_must_be_fields_of_the_family(tower):
             r"image_size \[32, 64\]: only square images",
         ),
         ({"model_type": "vit", "hidden_size": "wide"}, r"does not describe a tower: .*hidden_size"),
+        ({"model_type": "vit", "patch_size": 0}, r"backbone_config\.patch_size is 0; it must be"),
     ],
-    ids=["unknown", "text", "naflex", "audio", "untyped", "oblong", "nonsense"],
+    ids=["unknown", "text", "naflex", "audio", "untyped", "oblong", "nonsense", "empty"],
 )
 def test_folders_without_a_tower_are_refused_in_one_sentence(tmp_path, config, sentence):
     (tmp_path / "config.json").write_text(json.dumps(config))
