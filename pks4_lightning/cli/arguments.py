@@ -23,6 +23,10 @@ __all__ = [
 class CommandParser(argparse.ArgumentParser):
     """A parser that reports a mistake in one sentence, without the usage text."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", Path, _path)
+
     def error(self, message: str) -> NoReturn:
         """Exit with status 2.
 
@@ -35,6 +39,13 @@ class CommandParser(argparse.ArgumentParser):
             meant = did_you_mean(wrong[2], known)
             message, end = (message, end) if meant == "." else (wrong[1], meant)
         self.exit(2, f"pks4: error: {message.rstrip('.')}{end}\n")
+
+
+def _path(text: str) -> Path:
+    """Return a path; an empty string, as of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
 
 
 class NumbersAction(argparse.Action):

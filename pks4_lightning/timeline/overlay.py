@@ -137,7 +137,7 @@ def draw_caption(
 
     Args:
         picture: RGB.
-        caption: The labels; at most three are drawn.
+        caption: The labels; at most three are drawn, and none into a picture narrower than them.
 
     Returns:
         The picture with even sides, as required by encoders: an odd row or column is cut off.
@@ -149,10 +149,10 @@ def draw_caption(
     size = max(9, height // 22)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
     line, left = round(1.5 * size), size // 2
-    shown = caption[:_MOST_LABELS]
+    room = width - 2 * left
+    shown = caption[:_MOST_LABELS] if room > 0 else []
     for place, (label, score) in enumerate(shown):
         top = height - line * (len(shown) - place) - left
-        room = width - 2 * left
         draw.rectangle((left, top, left + room, top + line - 2), fill=_PAPER)
         draw.rectangle((left, top, left + round(room * score), top + line - 2), fill=_BAR)
         text = _fitting(f"{score:4.0%}  {label}", font, room - size)

@@ -145,6 +145,14 @@ def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score
     assert blue[94].sum() > 120
 
 
+@pytest.mark.parametrize("width", [2, 4, 8, 17])
+def test_a_picture_without_room_for_a_caption_gets_none(width):
+    gray = np.full((36, width, 3), 128, np.uint8)
+    drawn = draw_caption(gray, [("a", 1.0)])
+    assert drawn.shape == (36, width // 2 * 2, 3)
+    assert (drawn != 128).any() == (width > 8)
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [("out.avi", ValueError), ("in.mp4", FileExistsError), ("mine.mp4", FileExistsError)],
