@@ -150,7 +150,8 @@ def _run(given: list[str]) -> int:
         command.add_arguments(parser)
         status: int | None = command.run(parse_arguments(parser, given[len(name.split()) :]))
     except KeyboardInterrupt:
-        sys.stderr.write("pks4: interrupted; run the same command again to continue.\n")
+        again = " with --resume" if parser.get_default("resume") is not None else ""
+        sys.stderr.write(f"pks4: interrupted; run the same command again{again} to continue.\n")
         return 130
     except Exception as error:
         sentence = None if isinstance(error, BrokenPipeError) else user_error(error)

@@ -109,9 +109,13 @@ def find_source(source: str | os.PathLike[str], revision: str | None = None) -> 
 
     Raises:
         FileNotFoundError: If it is the id of a classifier that is not available.
-        ValueError: If a revision is given of a source that is not on the hub.
+        ValueError: If it is empty, or a revision is given of a source that is not on the hub.
     """
     source = os.fspath(source)
+    if not source:
+        raise ValueError(
+            "The classifier's name is empty: name a checkpoint, an exported folder or a hub id."
+        )
     if is_hub_id(source):
         return str(download(source, revision))
     if revision is not None:
@@ -215,8 +219,8 @@ class TrainedClassifier:
             not used here.
 
         Raises:
-            ValueError: If a video cannot be read (its name is given), an array has no frames, or a
-                number is not positive.
+            ValueError: If a video cannot be read (its name is given), is something else, an array
+                has no pixels, or a number is not positive.
         """
         check_at_least(1, {"num_best": num_best})
         if not isinstance(videos, list | tuple):
@@ -354,7 +358,15 @@ class TrainedClassifier:
 
         Args:
             clips: Any number of frames, and any size that whole patches cover.
+
+        Raises:
+            ValueError: If it is not a tensor of this form.
         """
+        if not isinstance(clips, Tensor) or clips.ndim != 5 or clips.shape[1] != 3:
+            raise ValueError(
+                f"Clips must be a tensor B x 3 x T x S x S, as `preprocess` returns it, got "
+                f"{tuple(np.shape(clips))} of {type(clips).__name__}."
+            )
         with self.autocast():
             return self.classifier(clips.to(self.device)).float()
 
@@ -392,7 +404,8 @@ def open_frames(video: VideoInput) -> FrameSource:
         video: A file, a folder of images or an array of frames; an open video is not changed.
 
     Raises:
-        ValueError: If it cannot be opened (its name is given) or an array has no frames.
+        ValueError: If it cannot be opened (its name is given), is something else, or an array has
+            no pixels.
     """
     if isinstance(video, FrameSource):
         return video
@@ -400,13 +413,18 @@ def open_frames(video: VideoInput) -> FrameSource:
         refuse_absent(video)
         path = Path(video)
         return FrameFolder(path) if path.is_dir() else Video(path)
-    frames = np.asarray(video.cpu() if isinstance(video, Tensor) else video)
+    frames = np.asarray(video.detach().cpu() if isinstance(video, Tensor) else video)
+    if frames.dtype == object:
+        raise ValueError(
+            f"A {type(video).__name__} is not a video: give a path or an array of frames, or a "
+            "list of them."
+        )
     if frames.ndim == 3 and frames.shape[-1] == 3:
         raise ValueError(
             f"An array of shape {frames.shape} is a single picture: give the frames of a video as "
             "one array, np.stack(frames); a list holds several videos."
         )
-    if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames) or frames.dtype != np.uint8:
+    if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size or frames.dtype != np.uint8:
         raise ValueError(
             f"An array of frames must be T x H x W x 3 of uint8 (RGB), got {frames.shape} of "
             f"{frames.dtype}."

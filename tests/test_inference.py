@@ -2,6 +2,7 @@
 
 import csv
 import doctest
+import re
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_a_sampler_that_is_not_used_is_reported(checkpoint, tmp_path, caplog):
 
 @pytest.mark.parametrize("method", ["predict", "features"])
 @pytest.mark.parametrize("name", ["num_best", "num_clips", "num_crops", "batch_size"])
-@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize("number", [0, -1, "all"])
 def test_numbers_that_are_not_positive_are_refused(model, videos, method, name, number):
     if (method, name) == ("features", "num_best"):
         return
@@ -163,11 +164,30 @@ def test_half_precision_agrees_roughly(checkpoint, model, videos):
         np.zeros((4, 8, 8, 3), np.float32),
         np.zeros((8, 8), np.uint8),
         np.zeros((0, 8, 8, 3), "B"),
+        np.zeros((4, 0, 8, 3), "B"),
+        torch.zeros(4, 8, 8, 3, requires_grad=True),
     ],
 )
 def test_arrays_of_another_shape_are_refused_with_their_shape(model, array):
     with pytest.raises(ValueError, match="T x H x W x 3 of uint8"):
         model.predict(array)
+
+
+def test_what_is_no_video_is_refused_with_its_type(model, videos):
+    with videos[0].open("rb") as file:
+        for given in (iter(videos), set(videos), file):
+            kind = type(given).__name__
+            with pytest.raises(ValueError, match=f"^A {kind} is not a video: give a path"):
+                model.predict(given)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 3, 32, 32), (3, 4, 32, 32)])
+def test_clips_of_another_form_are_refused_with_their_shape(model, shape):
+    for clips, kind in ((torch.zeros(shape), "Tensor"), (np.zeros(shape), "ndarray")):
+        with pytest.raises(
+            ValueError, match=f"B x 3 x T x S x S.* got {re.escape(str(shape))} of {kind}"
+        ):
+            model.logits(clips)
 
 
 def test_the_example_in_the_docstring_is_true(checkpoint, videos, tmp_path, monkeypatch):
@@ -179,6 +199,14 @@ def test_the_example_in_the_docstring_is_true(checkpoint, videos, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(inference)
     assert (result.attempted, result.failed) == (7, 0)
+
+
+def test_an_empty_name_is_not_the_current_folder(model):
+    with pytest.raises(ValueError, match=r"^The classifier's name is empty: "):
+        pks4_lightning.load("")
+    for method in (model.predict, model.features):
+        with pytest.raises(ValueError, match="'': its name is empty"):
+            method("")
 
 
 def test_a_missing_source_is_named(model, tmp_path):

@@ -66,6 +66,31 @@ def test_how_a_command_ends(monkeypatch, capsys, raised, status, said):
     assert capsys.readouterr().err.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("name", "again"), [("predict", " with --resume"), ("features", " with --resume"), ("fit", "")]
+)
+def test_an_interrupted_command_says_how_it_continues(monkeypatch, capsys, name, again):
+    module = import_module(f"pks4_lightning.commands.{COMMANDS[name][0]}")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run", interrupt)
+    assert main([name, "--ckpt_path", "x.ckpt", *(["y.mp4"] if again else [])]) == 130
+    assert f"run the same command again{again} to continue" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["stream", "--ckpt_path=x", "--source=y", "--out="], ["demo-data", "--out", ""]],
+    ids=lambda given: given[0],
+)
+def test_an_empty_path_is_not_the_current_folder(given, capsys):
+    with pytest.raises(SystemExit):
+        main(given)
+    assert "argument --out: the path is empty; `pks4" in capsys.readouterr().err
+
+
 def test_a_command_takes_its_own_arguments_from_among_settings():
     parser = CommandParser(prog="pks4 x", allow_abbrev=False)
     parser.add_argument("root", nargs="?")

@@ -24,6 +24,10 @@ __all__ = [
 class CommandParser(argparse.ArgumentParser):
     """A parser that reports a mistake in one sentence, without the usage text."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", Path, _path)
+
     def error(self, message: str) -> NoReturn:
         """Exit with status 2.
 
@@ -63,6 +67,13 @@ class RangeAction(argparse.Action):
                     f"{option_string} is {number:g}; it must be a number above {self.above}"
                 )
         setattr(namespace, self.dest, values)
+
+
+def _path(text: str) -> Path:
+    """Return a path; an empty string, as of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
 
 
 class NumbersAction(argparse.Action):

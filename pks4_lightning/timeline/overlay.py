@@ -1,7 +1,8 @@
 """Copy a video with labels drawn into its frames; number and times of frames are unchanged."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -42,8 +43,8 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         The number of frames.
 
     Raises:
-        ValueError: If the suffix is not supported, the source is not a file, or the container
-            cannot hold the sound.
+        ValueError: If the suffix is not supported, the source is not a file, the container cannot
+            hold the sound, or the copy cannot be encoded.
         FileExistsError: If the file already exists.
         OSError: If nothing can be written there.
         VideoDecodeError: If the source cannot be read.
@@ -53,6 +54,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
     with (
         atomic_write(out) as unfinished,
         open_video(source, str(source)) as (container, stream),
+        _errors_of(out),
         av.open(str(unfinished), "w") as written,
     ):
         time_base = stream.time_base or Fraction(1, 1000)
@@ -62,7 +64,7 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
         pictures.codec_context.options = {"crf": "18", "preset": "veryfast"}
         sound = SoundCopy(container, written)
         converter = RgbConverter(apply_rotation=True)
-        number, first = 0, 0
+        number, first, last = 0, 0, None
         for number, (seconds, frame) in enumerate(video.timed_frames(), start=1):
             picture = draw_caption(converter.convert(frame, None), caption_at(seconds))
             if number == 1:
@@ -70,9 +72,12 @@ def write_overlay(source: Path, out: Path, caption_at: Callable[[float], Caption
                 pictures.codec_context.sample_aspect_ratio = _pixel_aspect(stream, frame)
                 first = frame.pts or 0  # offset between sound and pictures
             drawn = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            drawn.pts, drawn.time_base = first + round(seconds / time_base), time_base
+            stamp = first + round(seconds / time_base)
+            # FFmpeg gives some frames of an MPEG program stream the time of the one before
+            last = stamp if last is None else max(stamp, last + 1)
+            drawn.pts, drawn.time_base = last, time_base
             written.mux(pictures.encode(drawn))
-            sound.copy_until(float(drawn.pts * time_base))
+            sound.copy_until(float(last * time_base))
         written.mux(pictures.encode())
         sound.copy_until(math.inf)
     return number
@@ -107,6 +112,18 @@ def check_overlay(source: Path, out: Path) -> None:
     check_writable(out.parent, what="copy", option="--overlay")
 
 
+@contextmanager
+def _errors_of(out: Path) -> Iterator[None]:
+    """Name the copy in errors of its encoder and container, which do not."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        raise ValueError(
+            f"The copy '{out}' cannot be written: {reason[:1].lower()}{reason[1:]}."
+        ) from error
+
+
 def _pixel_aspect(stream: VideoStream, frame: av.VideoFrame) -> Fraction:
     """Return width over height of a pixel in the upright picture; 0 if it is unknown."""
     aspect = stream.sample_aspect_ratio or Fraction(0)
@@ -120,7 +137,7 @@ def draw_caption(
 
     Args:
         picture: RGB.
-        caption: The labels; at most three are drawn.
+        caption: The labels; at most three are drawn, and none into a picture narrower than them.
 
     Returns:
         The picture with even sides, as required by encoders: an odd row or column is cut off.
@@ -132,10 +149,10 @@ def draw_caption(
     size = max(9, height // 22)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
     line, left = round(1.5 * size), size // 2
-    shown = caption[:_MOST_LABELS]
+    room = width - 2 * left
+    shown = caption[:_MOST_LABELS] if room > 0 else []
     for place, (label, score) in enumerate(shown):
         top = height - line * (len(shown) - place) - left
-        room = width - 2 * left
         draw.rectangle((left, top, left + room, top + line - 2), fill=_PAPER)
         draw.rectangle((left, top, left + round(room * score), top + line - 2), fill=_BAR)
         text = _fitting(f"{score:4.0%}  {label}", font, room - size)

@@ -29,6 +29,8 @@ class Tick(NamedTuple):
 def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
     """Yield the frame on screen at each tick of a clock, as fast as frames are requested.
 
+    The first tick is the first frame's; the last one comes before the last frame ends.
+
     Args:
         frames: The frames of a file.
         rate: Ticks per second.
@@ -41,8 +43,12 @@ def at_rate(frames: TimedFrames, rate: float) -> Iterator[Tick]:
             yield Tick(tick / rate, shown, 0)
             tick += 1
         shown = frame
-    if shown is not None:
+    if shown is None:
+        return
+    end = seconds + (float(shown.duration * shown.time_base) if shown.time_base else 0.0)
+    while tick == 0 or tick / rate < end - tolerance:
         yield Tick(tick / rate, shown, 0)
+        tick += 1
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from pks4_lightning.data.video.container import open_video
+from pks4_lightning.data.video.errors import ffmpeg_errors
 
 __all__ = ["CONTAINERS", "SoundCopy", "check_sound"]
 
@@ -26,6 +27,8 @@ class SoundCopy:
 
     def __init__(self, container: InputContainer, written: OutputContainer) -> None:
         heard = _heard(container)
+        self._name = container.name
+        self._clocks = {each.index: _Clock() for each in heard}
         self._copies = {each.index: written.add_stream_from_template(each) for each in heard}
         self._packets = container.demux(*heard) if heard else iter(())
         self._written = written
@@ -38,7 +41,7 @@ class SoundCopy:
             seconds: The time; infinite for all the rest.
         """
         while True:
-            packet = self._next or next(self._packets, None)
+            packet = self._next or self._read()
             if packet is None:
                 return
             if packet.dts is not None and float(packet.dts * packet.time_base) > seconds:
@@ -48,6 +51,33 @@ class SoundCopy:
             if packet.size:
                 packet.stream = self._copies[packet.stream.index]
                 self._written.mux(packet)
+
+    def _read(self) -> av.Packet | None:
+        with ffmpeg_errors(self._name):
+            packet = next(self._packets, None)
+        if packet is not None and packet.dts is not None:
+            self._clocks[packet.stream_index].keep_going(packet)
+        return packet
+
+
+class _Clock:
+    """Time of one track, which goes on where joined recordings begin theirs again."""
+
+    def __init__(self) -> None:
+        self._shift = 0
+        self._last: int | None = None
+        self._end = 0
+
+    def keep_going(self, packet: av.Packet) -> None:
+        """Move the track's next packet to follow the one before, if its own time goes back."""
+        assert packet.dts is not None
+        if self._last is not None and packet.dts < self._last:
+            self._shift = self._end - packet.dts
+        self._last = packet.dts
+        packet.dts += self._shift
+        if packet.pts is not None:
+            packet.pts += self._shift
+        self._end = packet.dts + max(1, packet.duration or 0)
 
 
 def check_sound(source: Path, out: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import av
@@ -45,6 +46,13 @@ def open_source(name: str) -> Iterator[Source]:
     scheme = name.partition("://")[0].lower()
     if "://" not in name and not name.isdecimal():
         refuse_absent(name)
+        if Path(name).is_dir():
+            raise VideoDecodeError.of(
+                name,
+                "it is a folder; a stream is a file, a camera or an address, and `pks4 predict` "
+                "labels folders",
+                "unreadable",
+            )
         yield Source(Video(name).timed_frames(), is_live=False)
         return
     try:

@@ -151,7 +151,9 @@ def window_clips(
 
 
 def _check_length(video: FrameSource, window: float) -> None:
-    frame_seconds = video.duration / video.num_frames
+    # pauses between bursts of frames say nothing about a frame
+    steps = np.diff(video.times, append=video.duration)
+    frame_seconds = float(np.median(steps))
     if window < frame_seconds - _TOLERANCE:
         raise ValueError(
             f"window is {window:g} s, but a frame of '{video.name}' lasts {frame_seconds:.3g} s: "

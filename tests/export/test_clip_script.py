@@ -22,6 +22,7 @@ from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.training.checkpoints.trained import Trained
 from tests.data.video.test_orientation import TURNED
 from tests.data.video.test_orientation import write as write_turned
+from tests.helpers.containers import Recipe, write_file
 from tests.helpers.media import Clip, write_clip
 
 KINDS = {
@@ -68,6 +69,12 @@ def test_clips_are_those_of_the_package(model, tmp_path, kind, num_clips, num_cr
 def test_clips_at_a_fixed_rate_are_those_of_the_package(model, tmp_path, kind, rate, num_clips):
     path = write_clip(tmp_path / "clip", KINDS[kind])
     assert_same_clips(with_clip(model, frame_rate=rate), path, tmp_path, num_clips=num_clips)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_clips_of_joined_recordings_are_those_of_the_package(model, tmp_path, codec):
+    path = write_file(tmp_path / "clip", Recipe(".ts", codec, 25, b_frames=2, joined=True))
+    assert_same_clips(with_clip(model, frame_rate=2.5), path, tmp_path, num_clips=2)
 
 
 @pytest.mark.parametrize("turn", TURNED, ids=str)
@@ -140,6 +147,25 @@ def test_labels_are_read_as_utf_8_whatever_the_locale(model, tmp_path, script):
     assert run.stdout.splitlines()[0].endswith("\técrire")
 
 
+@pytest.mark.parametrize("script", [clips, stream], ids=lambda script: script.__name__)
+def test_a_script_says_what_it_cannot_read(tmp_path, script):
+    (tmp_path / "preprocessing.json").write_text('{"state": {}, "frame_rate": 4, "positions": []}')
+    (tmp_path / "labels.txt").write_text("run")
+    (tmp_path / "run.py").write_text(inspect.getsource(script))
+    (tmp_path / "onnxruntime.py").write_text(RUNTIME)
+    for given, said in (
+        ([], "python run.py clip.mp4"),
+        (["/nowhere.mp4"], "/nowhere.mp4: No such file or directory"),
+        ([str(tmp_path)], f"{tmp_path}: Is a directory"),
+    ):
+        run = subprocess.run(
+            [sys.executable, str(tmp_path / "run.py"), *given], capture_output=True, text=True
+        )
+        assert run.returncode == 1
+        assert said in run.stderr
+        assert run.stderr.count("\n") == 1
+
+
 def test_functions_shared_by_both_scripts_are_identical():
     for name in ("load_model", "decode", "orientation", "picture"):
         assert inspect.getsource(getattr(clips, name)) == inspect.getsource(getattr(stream, name))
@@ -149,6 +175,6 @@ def test_functions_shared_by_both_scripts_are_identical():
 def test_a_script_is_short_and_needs_three_packages(script):
     source = inspect.getsource(script)
     code = [line for line in source.splitlines() if line.strip()]
-    assert len(code) <= 77
+    assert len(code) <= 83
     imported = {line.split()[1].partition(".")[0] for line in code if "import " in line}
     assert imported - sys.stdlib_module_names == {"av", "numpy", "onnxruntime"}

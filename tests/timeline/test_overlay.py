@@ -1,3 +1,5 @@
+import resource
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from pks4_lightning.data.video.video import Video
 from pks4_lightning.timeline.overlay import check_overlay, draw_caption, write_overlay
+from tests.helpers.containers import Recipe, write_file
 from tests.helpers.media import Clip, picture, read_number, write_clip
 
 UNEVEN = [0, 4, 7, 30, 31, 60, 64, 68, 90, 100]
@@ -54,6 +57,36 @@ def test_sound_is_copied_packet_by_packet(tmp_path):
             packets.append([bytes(p) for p in container.demux(audio=0) if p.size])
     assert packets[0] == packets[1]
     assert packets[0]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [Recipe(".ts", "libx264", 25, b_frames=2), Recipe(".mpg", "mpeg2video", 50, b_frames=2)],
+)
+def test_joined_recordings_are_copied_with_their_sound(tmp_path, recipe):
+    """Some frames of MPEG-2 with B-frames have equal times, which encoders refuse."""
+    recipe = replace(recipe, tracks=("video", "sound"), joined=True)
+    source, out = write_file(tmp_path / "in", recipe), tmp_path / "out.mp4"
+    assert write_overlay(source, out, lambda _: []) == 2 * recipe.num_frames
+    assert Video(out).times == pytest.approx(Video(source).times, abs=2e-3)
+    with av.open(str(source)) as container:
+        stored = [packet for packet in container.demux(audio=0) if packet.size]
+    with av.open(str(out)) as container:
+        copied = [packet for packet in container.demux(audio=0) if packet.size]
+    assert len(copied) == len(stored)
+    sound_ends = float((copied[-1].pts + copied[-1].duration) * copied[-1].time_base)
+    assert sound_ends == pytest.approx(Video(source).duration, abs=0.7)
+
+
+def test_errors_of_the_encoder_name_the_copy(tmp_path):
+    source = write_clip(tmp_path / "in", Clip(".mp4"))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        with pytest.raises(ValueError, match=r"^The copy '.*out.mp4' cannot be written: file too"):
+            write_overlay(source, tmp_path / "out.mp4", lambda _: [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +143,14 @@ def test_a_caption_is_drawn_where_it_belongs_and_its_bar_is_as_long_as_the_score
     blue = (drawn[..., 2].astype(int) - drawn[..., 0]) > 40
     assert 30 < blue[108].sum() < 60
     assert blue[94].sum() > 120
+
+
+@pytest.mark.parametrize("width", [2, 4, 8, 17])
+def test_a_picture_without_room_for_a_caption_gets_none(width):
+    gray = np.full((36, width, 3), 128, np.uint8)
+    drawn = draw_caption(gray, [("a", 1.0)])
+    assert drawn.shape == (36, width // 2 * 2, 3)
+    assert (drawn != 128).any() == (width > 8)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,15 @@ def test_invalid_windows_are_refused_with_their_value(video, window, stride, rea
         plan_windows(Video(video), num_frames=2, window=window, stride=stride)
 
 
+def test_pauses_between_bursts_of_frames_make_no_frame_long(tmp_path):
+    stamps = [*range(0, 20, 4), *range(360_000, 360_020, 4)]
+    bursts = Video(write_clip(tmp_path / "bursts", Clip(".mkv", num_frames=10, stamps=stamps)))
+    windows = plan_windows(bursts, num_frames=2, window=1.0, stride=1.0)
+    assert (windows[0].frames, windows[-1].frames) == ((1, 3), (6, 8))
+    with pytest.raises(ValueError, match=r"lasts 0\.04 s: a window"):
+        plan_windows(bursts, num_frames=2, window=0.01, stride=1.0)
+
+
 def test_ticks_follow_an_even_clock_to_the_end_of_the_video(video):
     windows = plan_ticks(Video(video), num_frames=4, window=1.0)  # a tick is 6.25 frames
     assert [w.frames for w in windows] == [(3, 9, 15, 21), (28, 34, 40, 46), (53, 59, 59, 59)]

@@ -9,6 +9,7 @@ from pks4_lightning.commands import trainer
 __all__ = ["add_arguments", "run"]
 
 _OF_VIDEOS = ("csv", "json", "jsonl")
+_DEFAULT_BEST = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output folder; default: predict, in the run's folder; with --window: segments",
     )
     parser.add_argument(
-        "--num_best", type=_number, default=5, metavar="N|all", help="classes per video; default: 5"
+        "--num_best", type=_number, metavar="N|all", help="classes per video; default: 5"
     )
     parser.add_argument(
         "--format", choices=[*_OF_VIDEOS, "srt", "vtt"], default="csv",
@@ -101,18 +102,20 @@ def _run_trainer(arguments: argparse.Namespace) -> None:
     settings = list(arguments.settings)
     if arguments.videos:
         settings.append(f"--data.predict={json.dumps(arguments.videos)}")
+    num_best = _DEFAULT_BEST if arguments.num_best is None else arguments.num_best
     writer = PredictionWriter(
         arguments.out,
-        num_best=arguments.num_best,
+        num_best=num_best or None,
         file_format=arguments.format,
         resume=arguments.resume,
     )
     trainer.start(["predict", *settings], callbacks=[writer])
 
 
-def _number(text: str) -> int | None:
+def _number(text: str) -> int:
+    """Return a number of classes; 0 are all."""
     if text == "all":
-        return None
+        return 0
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a positive integer nor 'all'")
     return int(text)

@@ -36,6 +36,11 @@ def run_windows(arguments: argparse.Namespace) -> None:
         FileExistsError: If the folder contains segments and --resume is not given.
     """
     checkpoint = _checkpoint(arguments.settings)
+    if arguments.num_best is not None:
+        raise ValueError(
+            "--num_best cannot be combined with --window, which gives every segment one class: "
+            "leave it out."
+        )
     window = arguments.window
     stride = window / 2 if arguments.stride is None else arguments.stride
     margin = MARGIN if arguments.margin is None else arguments.margin

@@ -8,7 +8,7 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     mode: Mode = arguments.mode
     following = follower(model, mode)
     logger.info("%s", following.protocol)
-    with ExitStack() as stack:
+    with _errors_of(arguments.out), ExitStack() as stack:
         source = stack.enter_context(open_source(arguments.source))
         if arguments.overlay is not None and source.is_live:
             raise ValueError(
@@ -150,6 +150,17 @@ def _check_out(out: Path) -> None:
         )
     if not out.exists():
         check_writable(out.parent, what="predictions", option="--out")
+
+
+@contextmanager
+def _errors_of(out: Path | None) -> Iterator[None]:
+    """Name the output in errors of writing to it, which do not."""
+    try:
+        yield
+    except OSError as error:
+        if out is None or error.strerror is None or isinstance(error, BrokenPipeError):
+            raise
+        raise OSError(f"Predictions cannot be written to '{out}': {error.strerror}.") from error
 
 
 def _answers(following: Follower, ticks: Iterator[Tick]) -> Iterator[tuple[Answer, int, float]]:

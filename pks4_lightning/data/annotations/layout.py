@@ -78,6 +78,8 @@ class DataLayout:
         allow_missing: float = 0.01,
         frame_template: str | None = None,
     ) -> None:
+        if not root:  # as a path, it would be the current folder
+            raise ValueError("data.root is empty; set it to the folder of the data set.")
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(

@@ -57,7 +57,7 @@ def list_for_prediction(
 
     Raises:
         FileNotFoundError: If none of the named videos exists.
-        ValueError: If there are no videos, or nothing is named.
+        ValueError: If there are no videos, nothing is named, or a name is empty.
     """
     if not targets:
         raise ValueError(
@@ -113,6 +113,8 @@ def _end_of_sentence(path: Path) -> str:
 
 
 def _expand(target: str) -> _Named:
+    if not target:  # as a path, it would be the current folder
+        raise ValueError("A video's name is empty: name a video, a folder of videos or a list.")
     if target == "-":
         return _look_up(_listed(target, sys.stdin.buffer.read()), Path())
     path = Path(target).expanduser()

@@ -59,8 +59,10 @@ def refuse_absent(path: str | os.PathLike[str]) -> None:
         path: A file or a folder of pictures.
 
     Raises:
-        VideoDecodeError: If it does not exist.
+        VideoDecodeError: If it does not exist, or is an empty string.
     """
+    if not os.fspath(path):  # as a path, it would be the current folder
+        raise VideoDecodeError.of("", "its name is empty", "missing")
     if not Path(path).exists():
         meant = did_you_mean_path(path).removesuffix(".")
         raise VideoDecodeError.of(str(path), f"there is no such file{meant}", "missing")

@@ -30,6 +30,8 @@ class Packet(NamedTuple):
     is_shown: bool
     is_entry: bool
     data: av.Packet | None
+    part: int = 0
+    """How often the file's clock has begun again, as it does where recordings are joined."""
 
 
 class Run(NamedTuple):
@@ -68,6 +70,8 @@ class PacketReader:
         """Whether the packets of this codec show where decoding can begin."""
         self.skips_unreferenced = name == "h264"
         """Whether pictures that no other one refers to can be skipped without changing others."""
+        self._part = 0
+        self._latest: int | None = None
 
     def begins_midway(self, first: av.Packet) -> bool:
         """Return whether a stream was cut from a longer one, so that its start is not decodable.
@@ -81,7 +85,7 @@ class PacketReader:
         return not first.is_keyframe or (self._is_mpeg4 and not _mpeg4_is_key(memoryview(first)))
 
     def describe(self, packet: av.Packet, *, keep: bool) -> Packet:
-        """Return the properties of a packet.
+        """Return the properties of the next packet in the file.
 
         Args:
             packet: A demuxed packet that is not empty.
@@ -95,7 +99,12 @@ class PacketReader:
         is_shown = not packet.is_discard and (
             self._is_shown is None or self._is_shown(memoryview(packet))
         )
-        return Packet(packet.pts, is_shown, is_entry, packet if keep else None)
+        if packet.dts is not None:
+            # presentation times go back for B-frames, and a guessed decoding time for the first
+            if packet.is_keyframe and self._latest is not None and packet.dts < self._latest:
+                self._part, self._latest = self._part + 1, packet.dts
+            self._latest = max(packet.dts, packet.dts if self._latest is None else self._latest)
+        return Packet(packet.pts, is_shown, is_entry, packet if keep else None, self._part)
 
 
 def plan_runs(packets: Sequence[Packet], wanted: Sequence[int]) -> list[Run]:
@@ -141,6 +150,8 @@ def presentation_order(packets: Sequence[Packet], *, reorders: bool) -> list[int
     shown = [place for place, packet in enumerate(packets) if packet.is_shown]
     stamps = {packet.stamp for packet in packets}
     if not packets[0].is_entry or None in stamps or len(stamps) < len(packets):
+        return None
+    if packets[-1].part > 0:
         return None
     if reorders and all(_stamp(one) < _stamp(other) for one, other in pairwise(packets)):
         return None

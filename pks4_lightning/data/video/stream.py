@@ -127,10 +127,14 @@ def read_stream(file: Path | BinaryIO, name: str, *, strict: bool) -> EncodedStr
 def _times(
     packets: list[Packet], rate: Fraction, time_base: Fraction | None
 ) -> Float64[np.ndarray, " num_frames"]:
-    stamps = [packet.stamp for packet in packets if packet.is_shown]
-    known = [stamp for stamp in stamps if stamp is not None]
-    if len(known) < len(stamps) or time_base is None:
-        return np.arange(len(stamps)) / float(rate)
-    ticks = np.sort(np.asarray(known, dtype=np.int64))
-    times: Float64[np.ndarray, " num_frames"] = (ticks - ticks[0]) * float(time_base)
+    """Return when frames are shown; each of several joined recordings follows the one before."""
+    shown = [packet for packet in packets if packet.is_shown]
+    known = [packet.stamp for packet in shown if packet.stamp is not None]
+    if len(known) < len(shown) or time_base is None:
+        return np.arange(len(shown)) / float(rate)
+    ticks = np.asarray(known, dtype=np.int64)
+    parts = np.asarray([packet.part for packet in shown])
+    ticks = ticks[np.lexsort((ticks, parts))]
+    steps = np.where(np.diff(parts) > 0, round(1 / (rate * time_base)), np.diff(ticks))
+    times: Float64[np.ndarray, " num_frames"] = np.append(0, np.cumsum(steps)) * float(time_base)
     return times

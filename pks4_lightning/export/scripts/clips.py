@@ -24,9 +24,16 @@ def load_model(folder: Path = HERE) -> Any:
 
 
 def decode(path: str | Path) -> Any:
-    """Yield the frames of a video."""
+    """Yield the frames of a video; joined recordings, whose clocks begin again, go on in time."""
     with av.open(str(path)) as container:
-        yield from container.decode(container.streams.best("video"))
+        last, end, shift = -np.inf, -np.inf, 0
+        for packet in container.demux(container.streams.best("video")):
+            if packet.pts is not None and packet.dts is not None:
+                if packet.is_keyframe and packet.dts < last:
+                    shift, last = end - packet.pts, packet.dts
+                last, packet.pts = max(last, packet.dts), packet.pts + shift
+                end = max(end, packet.pts + packet.duration)
+            yield from packet.decode()
 
 
 def orientation(frame: Any) -> tuple[int, ...]:
@@ -45,9 +52,8 @@ def picture(frame: Any, resize: Any) -> np.ndarray:
     lies = abs(c) > abs(a)  # a pixel at (x, y) is shown at (ax + cy, bx + dy)
     stored = frame.height, frame.width
     if isinstance(resize, int):  # the shorter side
-        height, width = (round(side * resize / min(stored)) for side in stored)
-    else:
-        height, width = resize[::-1] if lies else resize
+        resize = [round(side * resize / min(stored)) for side in stored[:: -1 if lies else 1]]
+    height, width = resize[::-1] if lies else resize
     layout = "rgb24" if (height, width) == stored else "gbrp"
     pixels = frame.reformat(width, height, layout, interpolation="BILINEAR").to_ndarray()
     pixels, down, right = (pixels.swapaxes(0, 1), b, c) if lies else (pixels, d, a)
@@ -64,12 +70,9 @@ def read_clips(path: str | Path, folder: Path = HERE) -> np.ndarray:
         room = max(0.0, times[-1] - times[0] - ticks[-1])
         ticks = ticks + room * np.array(spec["starts"])[:, None]
         chosen = np.searchsorted(times - times[0], ticks + 1e-6, "right") - 1
-    pictures = {
-        number: picture(frame, spec["resize"])
-        for number, frame in enumerate(decode(path))
-        if number in chosen
-    }
-    clips = np.stack([[pictures[number] for number in clip] for clip in chosen])
+    needed = np.unique(chosen)
+    kept = [picture(each, spec["resize"]) for n, each in enumerate(decode(path)) if n in needed]
+    clips = np.stack(kept)[np.searchsorted(needed, chosen)]
     side, views = spec["frame_size"], []
     spare = np.array(clips.shape[2:4]) - side
     for along in spec["crops"]:  # the longer side; the middle of the other
@@ -89,7 +92,10 @@ def scores(logits: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     model, labels = load_model(), (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
-    for video in sys.argv[1:]:
-        found = scores(model(read_clips(video))[0])
+    for video in sys.argv[1:] or sys.exit(__doc__):
+        try:
+            found = scores(model(read_clips(video))[0])
+        except av.FFmpegError as error:
+            sys.exit(f"{video}: {error.strerror}")
         for best in found.argsort()[::-1][:5]:
             print(f"{video}\t{found[best]:.4f}\t{labels[best]}")  # noqa: T201

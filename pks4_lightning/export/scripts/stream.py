@@ -24,9 +24,16 @@ def load_model(folder: Path = HERE) -> Any:
 
 
 def decode(path: str | Path) -> Any:
-    """Yield the frames of a video."""
+    """Yield the frames of a video; joined recordings, whose clocks begin again, go on in time."""
     with av.open(str(path)) as container:
-        yield from container.decode(container.streams.best("video"))
+        last, end, shift = -np.inf, -np.inf, 0
+        for packet in container.demux(container.streams.best("video")):
+            if packet.pts is not None and packet.dts is not None:
+                if packet.is_keyframe and packet.dts < last:
+                    shift, last = end - packet.pts, packet.dts
+                last, packet.pts = max(last, packet.dts), packet.pts + shift
+                end = max(end, packet.pts + packet.duration)
+            yield from packet.decode()
 
 
 def orientation(frame: Any) -> tuple[int, ...]:
@@ -45,9 +52,8 @@ def picture(frame: Any, resize: Any) -> np.ndarray:
     lies = abs(c) > abs(a)  # a pixel at (x, y) is shown at (ax + cy, bx + dy)
     stored = frame.height, frame.width
     if isinstance(resize, int):  # the shorter side
-        height, width = (round(side * resize / min(stored)) for side in stored)
-    else:
-        height, width = resize[::-1] if lies else resize
+        resize = [round(side * resize / min(stored)) for side in stored[:: -1 if lies else 1]]
+    height, width = resize[::-1] if lies else resize
     layout = "rgb24" if (height, width) == stored else "gbrp"
     pixels = frame.reformat(width, height, layout, interpolation="BILINEAR").to_ndarray()
     pixels, down, right = (pixels.swapaxes(0, 1), b, c) if lies else (pixels, d, a)
@@ -56,14 +62,14 @@ def picture(frame: Any, resize: Any) -> np.ndarray:
 
 def at_rate(path: str | Path, rate: float) -> Iterator[tuple[float, Any]]:
     """Yield seconds from the beginning, and the frame on screen, at each tick of a clock."""
-    tick, shown = 0, None
-    times = np.sort([frame.time or 0.0 for frame in decode(path)])  # AVI has them out of order
-    for now, frame in zip(times - times[0], decode(path), strict=True):
-        while shown and tick / rate < now - min(0.002, 0.1 / rate):
-            yield tick / rate, shown
+    spans = [(frame.time or 0.0, frame.duration * frame.time_base) for frame in decode(path)]
+    starts = np.sort([start for start, _ in spans])  # AVI has them out of order
+    ends = np.append(starts[1:], starts[-1] + float(spans[-1][1])) - starts[0]
+    tick, early = 0, min(0.002, 0.1 / rate)
+    for end, frame in zip(ends, decode(path), strict=True):
+        while tick / rate < end - early or not tick:
+            yield tick / rate, frame
             tick += 1
-        shown = frame
-    yield tick / rate, shown
 
 
 def read_frame(frame: Any, spec: dict[str, Any]) -> np.ndarray:
@@ -77,10 +83,8 @@ def read_frame(frame: Any, spec: dict[str, Any]) -> np.ndarray:
 
 def follow(path: str | Path, folder: Path = HERE) -> Iterator[tuple[float, np.ndarray]]:
     """Yield seconds and the scores of every class for all frames so far, at the model's rate."""
-    spec, step = (
-        json.loads((folder / "preprocessing.json").read_text(encoding="utf-8")),
-        load_model(folder),
-    )
+    spec = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    step = load_model(folder)
     state = [np.zeros((1, *shape), np.float32) for shape in spec["state"].values()]
     for seconds, frame in at_rate(path, spec["frame_rate"]):
         logits, *state = step(read_frame(frame, spec), *state)
@@ -90,6 +94,9 @@ def follow(path: str | Path, folder: Path = HERE) -> Iterator[tuple[float, np.nd
 
 if __name__ == "__main__":
     labels = (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
-    for now, scores in follow(sys.argv[1]):
-        best = scores.argmax()
-        print(f"{now:.3f}\t{scores[best]:.4f}\t{labels[best]}")  # noqa: T201
+    try:
+        for now, scores in follow(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)):
+            best = scores.argmax()
+            print(f"{now:.3f}\t{scores[best]:.4f}\t{labels[best]}")  # noqa: T201
+    except av.FFmpegError as error:
+        sys.exit(f"{sys.argv[1]}: {error.strerror}")

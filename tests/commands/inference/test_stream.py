@@ -113,6 +113,10 @@ def test_labels_are_written_into_a_copy(trainings, clip, tmp_path):
         (["--rate", "1e9"], "--rate is 1e+09; it must be above 0 and at most 1000 frames per"),
         (["--every", "0"], "--every is 0"),
         (["--ckpt_path", "/nowhere.ckpt"], "/nowhere.ckpt"),
+        (["--ckpt_path", ""], "The classifier's name is empty"),
+        (["--source", ""], "Cannot decode video '': its name is empty"),
+        (["--source", "/"], "Cannot decode video '/': it is a folder; a stream is a file"),
+        (["--out", "/dev/full"], "Predictions cannot be written to '/dev/full': No space left"),
     ],
 )
 def test_errors_are_one_sentence(trainings, clip, capfd, changes, reason):

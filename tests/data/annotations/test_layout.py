@@ -162,6 +162,11 @@ def test_hostile_paths_are_refused_in_every_format(tmp_path, path, kind):
     assert str(caught.value).isprintable()
 
 
+def test_an_empty_root_is_not_the_current_folder():
+    with pytest.raises(ValueError, match=r"data\.root is empty; set it to the folder"):
+        DataLayout("")
+
+
 def test_a_missing_root_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none'; set data.root"):
         DataLayout(f"{tmp_path}/none")

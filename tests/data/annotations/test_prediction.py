@@ -102,6 +102,8 @@ def test_a_list_may_name_any_file(folder, monkeypatch, name):
             "'a.mp4 *.wmv': 2 of its 2 videos do not exist, such as 'a.mp4'",
         ),
         ("-", ValueError, "'-' contains no videos."),
+        ([""], ValueError, "A video's name is empty: name a video"),
+        (["a.mp4", ""], ValueError, "A video's name is empty: name a video"),
     ],
 )
 def test_nothing_to_predict_is_one_sentence(targets, error, sentence, monkeypatch):

@@ -9,7 +9,9 @@ import pytest
 
 from pks4_lightning.data.inspection.probe import probe_file
 from pks4_lightning.data.video.errors import FewerFramesError, VideoDecodeError
+from pks4_lightning.data.video.span import Span, SpanOfVideo
 from pks4_lightning.data.video.video import Video
+from pks4_lightning.timeline.windows import plan_windows
 from tests.helpers.agreement import disagreements
 from tests.helpers.containers import Recipe, jpeg, write_file
 from tests.helpers.media import Clip, cut_out, picture, read_number, write_clip
@@ -77,6 +79,41 @@ def test_frames_of_avi_are_in_presentation_order(tmp_path):
     path = write_clip(tmp_path / "clip", Clip(".avi", 24, codec="libx264", b_frames=3))
     assert numbers(path) == list(range(24))
     assert [read_number(f) for f in Video(path).frames([17, 2, 3]).numpy()] == [17, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(".ts", "libx264", 25, b_frames=2, joined=True),
+        Recipe(".ts", "libx265", 25, b_frames=2, joined=True),
+        Recipe(".ts", "mpeg4", 25, joined=True, start=2500),
+        Recipe(".mpg", "mpeg1video", 25, joined=True),
+    ],
+    ids=lambda recipe: recipe.codec,
+)
+def test_joined_recordings_follow_one_another(tmp_path, recipe):
+    path = write_file(tmp_path / "clip", recipe)
+    video = Video(path)
+    assert video.times == pytest.approx(np.arange(50) / 25, abs=1e-9)
+    assert video.duration == pytest.approx(2.0)
+    assert probe_file(path.parent, path.name).duration == pytest.approx(2.0)
+    assert SpanOfVideo(video, Span(1.2, 1.8)).times == pytest.approx(np.arange(15) / 25)
+    assert [frame.start for frame in plan_windows(video, num_frames=2, window=1, stride=1)] == [
+        0,
+        1,
+    ]
+    assert numbers(path) == 2 * list(range(25))
+
+
+def test_a_recording_whose_clock_goes_on_keeps_its_pause(tmp_path):
+    early, late = (
+        write_file(tmp_path / str(start), Recipe(".ts", "libx264", 10, b_frames=2, start=start))
+        for start in (25, 125)
+    )
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(early.read_bytes() + late.read_bytes())
+    expected = np.concatenate([np.arange(10), np.arange(100, 110)]) / 25
+    assert Video(joined).times == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".flv"])
