@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,9 +105,8 @@ def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, c
 
 def test_without_a_configuration_it_brings_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        ablate_command, "_NUM_VIDEOS", {"num_train": 2, "num_val": 2, "num_test": 2}
-    )
+    few = partial(ablate_command._GENERATE, num_train=2, num_val=2, num_test=2)
+    monkeypatch.setattr(ablate_command, "_GENERATE", few)
     assert main(["ablate", "--table", "6", "--print"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("insert_after ")[1][0] for line in lines] == ["1", "2", "3"]

@@ -3,6 +3,7 @@
 import fcntl
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib.image
@@ -98,8 +99,8 @@ def test_every_method_fits_the_tower(tower):
 
 def test_without_a_configuration_it_makes_the_demos_videos(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("_NUM_TRAIN", "_NUM_VAL", "_NUM_TEST"):
-        monkeypatch.setattr(command, name, 2)
+    few = partial(command._GENERATE, num_train=2, num_val=2, num_test=2)
+    monkeypatch.setattr(command, "_GENERATE", few)
     assert main(["compare", "--print"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8

@@ -2,11 +2,13 @@ import pytest
 
 from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
-from tests.models.conftest import TINY, draw, randomise
+from tests.helpers.towers import TINY_TOWER
+from tests.models.conftest import draw, randomise
 
 __all__ = ["draw", "make_peer", "randomise"]
 
-VIT = {**{name: TINY[name] for name in TINY if name != "projection_dim"}, "model_type": "vit"}
+VIT = {name: size for name, size in TINY_TOWER.items() if name != "projection_dim"}
+VIT["model_type"] = "vit"
 SMALL = {
     "st_adapter": {"d_adapter": 6},
     "aim": {"num_frames": 3, "drop_path_rate": 0.0},
@@ -23,7 +25,7 @@ def make_peer(randomise):
         config = PKS4Config(
             num_classes=5,
             pretrained=False,
-            backbone_config=tower or TINY,
+            backbone_config=tower or TINY_TOWER,
             temporal=temporal,
             temporal_config={**SMALL[temporal], **(temporal_config or {})},
             **settings,

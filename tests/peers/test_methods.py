@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pks4_lightning.models.towers.weights import build_backbone
 from pks4_lightning.peers.evl import CrossFrameAttention, DecoderLayer
 from pks4_lightning.peers.side4video import SideBlock
-from tests.models.conftest import TINY
+from tests.helpers.towers import TINY_TOWER
 from tests.peers.conftest import VIT
 
 
@@ -16,11 +16,11 @@ def video(draw):
     return draw(2, 3, 3, 32, 32, dtype=torch.float64)
 
 
-def tower_without_hooks(classifier, fields=TINY):
+def tower_without_hooks(classifier, fields=TINY_TOWER):
     tower = build_backbone(dict(fields), weights=None).double()
     weights = classifier.backbone.state_dict()
     tower.load_state_dict(weights, strict=False)
-    return tower.vision_model if fields is TINY else tower
+    return tower.vision_model if fields is TINY_TOWER else tower
 
 
 class Names:
@@ -28,7 +28,7 @@ class Names:
 
     def __init__(self, classifier, fields):
         tower = tower_without_hooks(classifier, fields)
-        is_clip = fields is TINY
+        is_clip = fields is TINY_TOWER
         self.embeddings = tower.embeddings
         self.enter = tower.pre_layrnorm if is_clip else torch.nn.Identity()
         self.blocks = tower.encoder.layers if is_clip else tower.layers
@@ -49,7 +49,7 @@ class Names:
         return getattr(block, self._after)(x)
 
 
-on_both_families = pytest.mark.parametrize("fields", [TINY, VIT], ids=["CLIP", "ViT"])
+on_both_families = pytest.mark.parametrize("fields", [TINY_TOWER, VIT], ids=["CLIP", "ViT"])
 
 
 def convolve_time(x, layer):

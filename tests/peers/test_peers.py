@@ -16,7 +16,7 @@ from pks4_lightning.models.building import build_classifier
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.models.resolve import resolve_backbone_config
 from pks4_lightning.models.towers.weights import build_backbone
-from tests.models.conftest import TINY
+from tests.helpers.towers import TINY_TOWER
 from tests.peers.conftest import SMALL, VIT
 
 B = "openai/clip-vit-base-patch16"
@@ -33,7 +33,7 @@ def video(draw):
 
 def fields_of(classifier):
     config = classifier.backbone.config
-    return {name: getattr(config, name) for name in TINY}
+    return {name: getattr(config, name) for name in TINY_TOWER}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_new_adapters_leave_the_tower_as_it_is(make_peer, video, temporal, setti
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("tower", [TINY, VIT], ids=["CLIP", "ViT"])
+@pytest.mark.parametrize("tower", [TINY_TOWER, VIT], ids=["CLIP", "ViT"])
 @pytest.mark.parametrize("temporal", PEERS)
 def test_all_that_trains_and_nothing_else_gets_a_gradient(
     make_peer, video, temporal, checkpointing, tower
@@ -277,7 +277,7 @@ def test_activations_kept_grow_with_the_tower_only_where_gradients_pass_it(tempo
         config = PKS4Config(
             num_classes=5,
             pretrained=False,
-            backbone_config={**TINY, "num_hidden_layers": depth},
+            backbone_config={**TINY_TOWER, "num_hidden_layers": depth},
             temporal=temporal,
             temporal_config=SMALL[temporal],
         )
@@ -298,7 +298,7 @@ def test_nothing_of_the_tower_is_held_once_clips_are_classified(make_peer, video
     with torch.no_grad():
         classifier(video)
     gc.collect()
-    assert len(outputs) == TINY["num_hidden_layers"]
+    assert len(outputs) == TINY_TOWER["num_hidden_layers"]
     assert [output() for output in outputs] == [None] * len(outputs)
 
 
@@ -310,7 +310,7 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
     given = PKS4Config(
         num_classes=5,
         pretrained=False,
-        backbone_config=TINY,
+        backbone_config=TINY_TOWER,
         temporal=temporal,
         temporal_config=SMALL[temporal],
     )
@@ -337,7 +337,10 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
         ({"temporal": "evl", "network": "videomamba_ti"}, "takes the place of temporal"),
         ({"temporal": "evl", "causal": True}, "only pks4 and tsm can be restricted"),
         (
-            {"temporal": "aim", "backbone_config": {**TINY, "model_type": "siglip_vision_model"}},
+            {
+                "temporal": "aim",
+                "backbone_config": {**TINY_TOWER, "model_type": "siglip_vision_model"},
+            },
             "laid out as CLIP's",
         ),
         ({"network": "videomamba_ti", "backbone_config": {"depth": 3}}, "no field 'depth'"),
@@ -348,7 +351,7 @@ def test_a_checkpoint_rebuilds_it_from_plain_values_alone(make_peer, video, temp
     ],
 )
 def test_unsupported_settings_are_refused_in_one_sentence(settings, sentence):
-    tower = {name: TINY[name] for name in TINY if name != "projection_dim"}
+    tower = {name: TINY_TOWER[name] for name in TINY_TOWER if name != "projection_dim"}
     if settings.get("backbone_config", {}).get("model_type"):
         settings = {
             **settings,
@@ -360,7 +363,7 @@ def test_unsupported_settings_are_refused_in_one_sentence(settings, sentence):
                 **{
                     "num_classes": 5,
                     "pretrained": False,
-                    "backbone_config": None if "network" in settings else TINY,
+                    "backbone_config": None if "network" in settings else TINY_TOWER,
                     **settings,
                 }
             )
@@ -370,7 +373,7 @@ def test_unsupported_settings_are_refused_in_one_sentence(settings, sentence):
 def test_frame_averaging_and_tsm_are_the_classifiers_without_pks4(video):
     def build(**settings):
         torch.manual_seed(0)
-        config = PKS4Config(num_classes=5, pretrained=False, backbone_config=TINY, **settings)
+        config = PKS4Config(num_classes=5, pretrained=False, backbone_config=TINY_TOWER, **settings)
         return build_classifier(config).eval()
 
     without = {"use_scanner": False, "use_variation": False, "use_correlation": False}
