@@ -16,7 +16,12 @@ from pks4_lightning.cli.arguments import (
 from pks4_lightning.commands.trainings import Task
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD
-from pks4_lightning.experiments.ablations import TABLES, ablation_arms, reading_arms
+from pks4_lightning.experiments.ablations import (
+    TABLES,
+    ablation_arms,
+    reading_arms,
+    with_trained_routes,
+)
 from pks4_lightning.experiments.comparison import compare, comparison_table
 from pks4_lightning.experiments.cross_validation import Runs, cross_validate
 from pks4_lightning.experiments.listed_clips import listed_clips
@@ -96,7 +101,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--rates are chosen on held-out groups of clips: add --folds.")
     task, out = Task.of(arguments, demo=_DEMO), arguments.out
     tables = arguments.table or ([] if arguments.readings else TABLES)
-    arms = ablation_arms(tables, num_blocks=num_blocks(task.settings))
+    arms = with_trained_routes(
+        ablation_arms(tables, num_blocks=num_blocks(task.settings)), task.settings
+    )
     arms += reading_arms() if arguments.readings else []
     task.provide_data(_GENERATE)
     if arguments.folds is not None:

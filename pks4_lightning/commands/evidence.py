@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pks4_lightning.cli.arguments import RangeAction, add_rates, add_trainings, take_settings
 from pks4_lightning.cli.settings import resolve
-from pks4_lightning.experiments.ablations import TABLES, ablation_arms
+from pks4_lightning.experiments.ablations import TABLES, ablation_arms, with_trained_routes
 from pks4_lightning.experiments.comparison import Right
 from pks4_lightning.experiments.cross_validation import (
     CrossValidation,
@@ -127,7 +127,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = resolve(base)
     arms = evidence_arms(keys)
     if arguments.table:
-        arms += ablation_arms(arguments.table, num_blocks=num_blocks(settings))
+        of_tables = ablation_arms(arguments.table, num_blocks=num_blocks(settings))
+        arms += with_trained_routes(of_tables, settings)
     require_data(settings)
     data = settings["data"]
     clips = as_reported(evidence_clips(Path(data["root"], data["train"]), task), settings)

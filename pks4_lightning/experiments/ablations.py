@@ -2,14 +2,22 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from pks4_lightning.cli.settings import Settings
 from pks4_lightning.experiments.plan import Arm
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.paper.tables import NUM_TABLES, Row, Table, read_table
 
-__all__ = ["FRAME_AVERAGING", "READINGS", "TABLES", "ablation_arms", "reading_arms"]
+__all__ = [
+    "FRAME_AVERAGING",
+    "READINGS",
+    "TABLES",
+    "ablation_arms",
+    "reading_arms",
+    "with_trained_routes",
+]
 
 TABLES = tuple(number for number in range(1, NUM_TABLES + 1) if read_table(number).sets)
 """Numbers of the ablation tables."""
@@ -85,6 +93,31 @@ def ablation_arms(tables: Sequence[int], *, num_blocks: int) -> list[Arm]:
         else:
             arms += [Arm(row.name, _arguments(table, row), number, row) for row in table.rows]
     return arms
+
+
+def with_trained_routes(arms: Sequence[Arm], settings: Settings) -> list[Arm]:
+    """Return arms whose class-token routes begin after the blocks that the recipe freezes.
+
+    With ``recipe.trains: after_insertion``, frames must not interact in a frozen block. An arm that
+    inserts PKS⁴ after the first route of the others has its own in the blocks after that.
+
+    Args:
+        arms: The arms.
+        settings: What they share, from :func:`~pks4_lightning.cli.settings.resolve`.
+    """
+    if settings["model"]["recipe"]["trains"] != "after_insertion":
+        return list(arms)
+    first = settings["model"]["classifier"]["route_from"]
+    return [_with_routes_from(arm, first) for arm in arms]
+
+
+def _with_routes_from(arm: Arm, first: int) -> Arm:
+    given = dict(zip(arm.arguments[::2], arm.arguments[1::2], strict=True))
+    frozen = int(given.get(f"--{_DEPTH}", 0))
+    if frozen < first:
+        return arm
+    own = ("--model.classifier.route_from", str(frozen + 1))
+    return replace(arm, arguments=(*arm.arguments, *own))
 
 
 def reading_arms() -> list[Arm]:

@@ -1,18 +1,23 @@
 """The paper's ablations as settings: each row of the tables is derived from configs/ssv2.yaml."""
 
+import json
+
 import pytest
 
 from pks4_lightning.cli.settings import resolve
+from pks4_lightning.cost.meta import meta_classifier
 from pks4_lightning.experiments.ablations import (
     FRAME_AVERAGING,
     TABLES,
     ablation_arms,
     reading_arms,
+    with_trained_routes,
 )
 from pks4_lightning.experiments.model_cost import model_cost
 from pks4_lightning.models.config import PKS4Config
 from pks4_lightning.paper.tables import printed_digits, printed_number, read_table
 from tests.conftest import ROOT
+from tests.helpers.towers import TINIER_TOWER
 
 SSV2 = ("--config", str(ROOT / "configs" / "ssv2.yaml"))
 ARMS = [arm for arm in ablation_arms(TABLES, num_blocks=12) if arm.paper]
@@ -100,6 +105,28 @@ def test_a_shallower_tower_is_cut_after_every_block_but_its_last():
     (only,) = ablation_arms([6], num_blocks=2)
     arguments = ("--model.classifier.insert_after", "1", "--data.num_clips", "1")
     assert only.arguments == arguments
+
+
+def test_every_row_can_be_trained_with_frozen_blocks():
+    tower = {
+        "model_type": "vit",
+        **{name: size for name, size in TINIER_TOWER.items() if name != "projection_dim"},
+        "num_hidden_layers": 12,
+    }
+    base = (
+        *("--config", str(ROOT / "configs" / "egogestar.yaml")),
+        *("--model.classifier.backbone_config", json.dumps(tower)),
+    )
+    settings = resolve(base)
+    assert settings["model"]["recipe"]["trains"] == "after_insertion"
+    first_routes = []
+    for arm in with_trained_routes(ablation_arms(TABLES, num_blocks=12), settings):
+        classifier = resolve([*base, *arm.arguments])["model"]["classifier"]
+        meta_classifier(PKS4Config(**classifier)).freeze("after_insertion")
+        if arm.table == 6:
+            first_routes.append(classifier["route_from"])
+    assert first_routes == [9, 9, 9, 9, 10, 11, 12]
+    assert with_trained_routes(ARMS, resolve(SSV2)) == ARMS  # nothing is frozen
 
 
 def test_a_table_is_planned_once():
