@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 from pks4_lightning.export.graph import StateLayout, trace, trace_step
 from pks4_lightning.export.parity import clip_parity, stream_parity
 from pks4_lightning.export.preprocessing import clip_preprocessing, step_preprocessing
-from pks4_lightning.export.scripts import clips, stream
+from pks4_lightning.export.scripts import clips, stream, video
 from pks4_lightning.export.ways import WAYS, Graph, Way
 from pks4_lightning.files import replaced_folder, write_json
 from pks4_lightning.models.video_classifier import VideoClassifier
 from pks4_lightning.training.checkpoints.trained import Trained, rebuild
 from pks4_lightning.version import __version__
 
-__all__ = ["export_classifier"]
+__all__ = ["export_classifier", "script_files"]
 
-_SCRIPT, _LABELS = "run.py", "labels.txt"
-_PREPROCESSING, _PARITY = "preprocessing.json", "parity.json"
+_LABELS, _PREPROCESSING, _PARITY = "labels.txt", "preprocessing.json", "parity.json"
 
 
 class _Export(NamedTuple):
@@ -65,7 +64,8 @@ def export_classifier(trained: Trained, folder: Path, *, to: str, step: bool = F
     with replaced_folder(folder) as unfinished:
         export = (_of_step if step else _of_clips)(trained, rebuild(trained).float())
         way.write(export.graph, unfinished / way.file)
-        (unfinished / _SCRIPT).write_text(_script(export.script, way), encoding="utf-8")
+        for name, text in script_files(export.script, way).items():
+            (unfinished / name).write_text(text, encoding="utf-8")
         names = [" ".join(name.splitlines()) for name in clip.label_names]
         listed = "".join(f"{name}\n" for name in names)
         (unfinished / _LABELS).write_text(listed, encoding="utf-8")
@@ -114,8 +114,14 @@ def _of_step(trained: Trained, classifier: VideoClassifier) -> _Export:
     )
 
 
-def _script(script: ModuleType, way: Way) -> str:
-    """Return the text of a script that loads this kind of file; the original loads ONNX."""
+def script_files(script: ModuleType, way: Way) -> dict[str, str]:
+    """Return the text of a script and of what it imports, by the names of the files.
+
+    Args:
+        script: A module of ``export/scripts``. It loads ONNX, and imports this package.
+        way: The kind of model that the script is to load.
+    """
     loader: Any = script
-    text = inspect.getsource(script)
-    return text.replace(inspect.getsource(loader.load_model), inspect.getsource(way.load))
+    text = inspect.getsource(script).replace(f"{video.__name__} import", "video import")
+    text = text.replace(inspect.getsource(loader.load_model), inspect.getsource(way.load))
+    return {"run.py": text, "video.py": inspect.getsource(video)}

@@ -97,7 +97,8 @@ def test_each_way_is_verified_over_whole_streams(to, exported):
     assert parity["frames_of_streams"] == {"1": 50, "3": 10}
     assert {path.name for path in place.iterdir()} == {
         {"onnx": "model.onnx", "torch": "model.pt2", "aoti": "model.aoti.pt2"}[to],
-        "labels.txt", "preprocessing.json", "parity.json", "run.py", ".written_by_pks4.json",
+        "labels.txt", "preprocessing.json", "parity.json", "run.py", "video.py",
+        ".written_by_pks4.json",
     }  # fmt: skip
 
 

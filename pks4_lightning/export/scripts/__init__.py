@@ -1,1 +1,1 @@
-"""What ``run.py`` of an export may be. Each stands alone: it is copied and needs no other file."""
+"""What `pks4 export` copies beside a model: ``run.py``, which is one of two, and ``video.py``."""
