@@ -172,10 +172,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
     try:
         yield unfinished
-        (unfinished / RECORD).unlink(missing_ok=True)  # of a call within the block
-        write_json(
-            unfinished / RECORD, {path.name: sha256_of(path) for path in unfinished.iterdir()}
-        )
+        others = (path for path in unfinished.iterdir() if path.name != RECORD)
+        write_json(unfinished / RECORD, {path.name: sha256_of(path) for path in others})
         folder.mkdir(exist_ok=True)
         for path in earlier:
             path.unlink(missing_ok=True)

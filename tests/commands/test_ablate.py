@@ -87,7 +87,8 @@ def test_results_of_other_settings_are_not_mixed_in(ablate, tmp_path, capsys):
     assert "--out" in error
 
 
-def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, capsys):
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, capsys, split):
     first = resolve(["--model.classifier.num_classes=8", f"--data.root={motion_set}"])
     keep_data_set(tmp_path / "out", first)
     moved = tmp_path / "moved"
@@ -95,7 +96,7 @@ def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, c
     (moved / "videos").symlink_to(motion_set / "videos")
     shutil.copytree(motion_set / "labels", moved / "labels")
     keep_data_set(tmp_path / "out", first | {"data": first["data"] | {"root": str(moved)}})
-    path = moved / "labels" / "train.json"
+    path = moved / "labels" / f"{split}.json"
     path.write_text(json.dumps(json.loads(path.read_text())[1:]))
     assert main([*ablate, f"--data.root={moved}"]) == 1
     error = capsys.readouterr().err
@@ -121,6 +122,15 @@ def test_a_configuration_in_short_form_replaces_the_demo_too(tiny_args, tmp_path
     assert main([command, *short, "--out", str(tmp_path / "out"), "--print"]) == 0
     assert "--config=" in (lines := capsys.readouterr().out)
     assert "demo/" not in lines
+
+
+@pytest.mark.parametrize("command", ["ablate", "compare"])
+def test_no_videos_are_generated_for_a_configuration(tiny_args, tmp_path, capsys, command):
+    data = tmp_path / "out" / "data"
+    root = f"--data.root={data}"
+    assert main([command, *tiny_args, "--out", str(tmp_path / "out"), root, "--print"]) == 1
+    assert f"no data set in {data}" in capsys.readouterr().err
+    assert not data.exists()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,19 @@ def test_hidden_frames_have_no_number(tmp_path, codec):
     assert reader.describe(superframe, keep=False).is_shown == (codec == "libvpx-vp9")
 
 
+def test_a_clock_begins_again_at_a_key_picture_alone(tmp_path):
+    path = write_clip(tmp_path / "clip", Clip(".mp4", num_frames=2))
+    with av.open(str(path)) as container:
+        reader = PacketReader(container.streams.video[0].codec_context)
+    parts = []
+    # Matroska guesses the first time of a file that was cut, and may guess too late
+    for dts, is_key in [(9, True), (3, False), (4, False), (0, True), (1, False), (2, True)]:
+        packet = av.Packet(bytes([0, 0, 0, 1, 0x65 if is_key else 0x41]))
+        packet.dts, packet.is_keyframe = dts, is_key
+        parts.append(reader.describe(packet, keep=False).part)
+    assert parts == [0, 0, 0, 1, 1, 1]
+
+
 def test_a_containers_keyframe_mark_alone_is_no_entry_point(tmp_path):
     video = Video(make(tmp_path, "intra refresh"))
     marked = [packet.data.is_keyframe for packet in video.stream.packets]
