@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pks4_lightning.cli.arguments import RangeAction
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
+from pks4_lightning.demo.cutouts.settings import ONE_MOTION, TWO_MOTIONS
 from pks4_lightning.demo.motion.dataset import generate_motion_dataset
 from pks4_lightning.demo.motion.settings import HARD, MOTION_NAMES, MotionSettings
 
@@ -18,10 +19,11 @@ EXAMPLES = """\
 examples:
   pks4 demo-data --out data/demo
   pks4 demo-data --out data/motion --sources EgoGestAR/testvideo
+  pks4 demo-data --out data/order --sources EgoGestAR/testvideo --two_motions
 With --sources, cut-outs of the folder's videos move left, right, up or down over other videos of
 the folder; annotations.csv gives the amplitude of each clip in pixels. `pks4 evidence --task
-motion` reads it. If the folder has an index.csv of `pks4 data groups`, groups are not divided
-between training and test.
+motion` reads it, or `--task order` if there are two motions. If the folder has an index.csv of
+`pks4 data groups`, groups are not divided between training and test.
 """
 
 
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="cut objects out of these videos; default: draw shapes",
+    )
+    parser.add_argument(
+        "--two_motions",
+        action="store_true",
+        help="with --sources: two objects move in turn, and classes differ in which of them is "
+        "first",
     )
     for split, number in (
         ("train", "1200; 2000 with --sources"),
@@ -80,7 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: The command's.
 
     Raises:
-        ValueError: If an option that applies to shapes only is combined with ``--sources``.
+        ValueError: If an option that applies to shapes only is combined with ``--sources``, or
+            ``--two_motions`` is not.
     """
     numbers = {
         name: getattr(arguments, name)
@@ -89,6 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     }
     shared = {**numbers, "seed": arguments.seed, "num_workers": arguments.jobs}
     if arguments.sources is None:
+        if arguments.two_motions:
+            raise ValueError("--two_motions needs videos to cut objects out of: add --sources.")
         settings = HARD if arguments.hard else MotionSettings()
         if arguments.motions:
             settings = replace(settings, motions=tuple(arguments.motions))
@@ -106,5 +117,9 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{option} applies to shapes only and cannot be combined with --sources: leave it "
                 "out."
             )
-    folder = generate_cutout_dataset(arguments.out, sources=arguments.sources, **shared)
-    logger.info("Use it with pks4 evidence --task motion --data.root %s", folder)
+    cutouts = TWO_MOTIONS if arguments.two_motions else ONE_MOTION
+    folder = generate_cutout_dataset(
+        arguments.out, sources=arguments.sources, **shared, settings=cutouts
+    )
+    task = "order" if arguments.two_motions else "motion"
+    logger.info("Use it with pks4 evidence --task %s --data.root %s", task, folder)

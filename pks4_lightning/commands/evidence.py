@@ -46,11 +46,13 @@ examples:
   pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/motion
   pks4 evidence --data.root data/motion --task motion --out runs/motion
   pks4 evidence --data.root data/motion --task motion --out runs/motion --table 5 6 8 9
-The folder holds the clips and index.csv with the columns path, label and group; for --task motion,
-it is made by `pks4 demo-data --sources`. See docs/experiments.md. Any setting of `pks4 fit` may
-follow; it applies to all arms. Finished runs are not repeated: call the command again with more
-seeds or arms to add them. Tables, figures, answers.csv and comparison.json hold the arms and seeds
-of the last call: to have all of them, name all, with --show if they are finished.
+  pks4 demo-data --sources /data/EgoGestAR/testvideo --out data/order --two_motions
+  pks4 evidence --data.root data/order --task order --out runs/order
+The folder holds the clips and index.csv with the columns path, label and group; for the tasks
+motion and order, it is made by `pks4 demo-data --sources`. See docs/experiments.md. Any setting of
+`pks4 fit` may follow; it applies to all arms. Finished runs are not repeated: call the command
+again with more seeds or arms to add them. Tables, figures, answers.csv and comparison.json hold the
+arms and seeds of the last call: to have all of them, name all, with --show if they are finished.
 """
 
 
@@ -85,7 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         choices=list(TASKS),
         default="directions",
-        help="four directions, all ten gestures, or the motion bench (default: %(default)s)",
+        help="four directions, all ten gestures, the motion bench, or two motions whose order "
+        "matters (default: %(default)s)",
     )
     parser.add_argument(
         "--folds", action=RangeAction, type=int, least=2,

@@ -12,7 +12,7 @@ import pytest
 from pks4_lightning.__main__ import main
 from pks4_lightning.cli.settings import resolve
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
-from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.demo.cutouts.settings import ONE_MOTION, TWO_MOTIONS, CutoutSettings
 from pks4_lightning.experiments.ablations import READINGS
 from pks4_lightning.experiments.comparison import compare
 from pks4_lightning.experiments.evidence.amplitudes import amplitude_table, by_amplitude
@@ -54,6 +54,15 @@ def test_every_arm_is_a_separate_training_on_the_same_tokens(task):
         seen[key] = config
 
 
+@pytest.mark.parametrize(("task", "made"), [("motion", ONE_MOTION), ("order", TWO_MOTIONS)])
+def test_a_task_of_generated_clips_has_their_classes_and_frames(task, made):
+    assert TASKS[task].classes == tuple(sorted(made.labels))
+    data = resolve(["--config", "egogestar", *TASKS[task].arguments])["data"]
+    assert data["pool"]["num_frames"] == made.num_frames
+    pairs = {frozenset(pair) for pair in data["augmentation"]["reverse_label_pairs"]}
+    assert pairs == {frozenset(pair.names) for pair in made.pairs}
+
+
 def test_the_first_arm_is_the_unchanged_model():
     (full,) = evidence_arms(["full"])
     assert full.arguments == ()
@@ -66,7 +75,10 @@ def config_of(key):
     return PKS4Config(**settings_of(arm, "directions")["model"]["classifier"])
 
 
-@pytest.mark.parametrize(("key", "alone"), [("full", "priors"), ("unscaled", "priors_unscaled")])
+@pytest.mark.parametrize(
+    ("key", "alone"),
+    [("full", "priors"), ("unscaled", "priors_unscaled"), ("no_route", "priors_no_route")],
+)
 def test_an_arm_differs_from_its_priors_alone_only_in_the_scan(key, alone):
     assert dataclasses.replace(config_of(alone), scanner="mamba") == config_of(key)
 

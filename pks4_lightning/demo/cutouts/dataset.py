@@ -1,5 +1,8 @@
 """The motion bench: cut-outs of real frames moving over real videos, in time-reversal pairs.
 
+A class is the direction of one object, or of two that move in turn, in order
+(:mod:`~pks4_lightning.demo.cutouts.settings`).
+
 The folder has ``videos/<number>.webm`` and ``annotations.csv`` with the columns path, label, split,
 group and amplitude, which ``pks4 fit`` reads without changes. A group is a scene. Each scene of the
 test split is there twice, once in each direction, including its background. A model that ignores
@@ -15,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pks4_lightning.demo.cutouts.scenes import draw_scene, render_scene
-from pks4_lightning.demo.cutouts.settings import LABELS, CutoutSettings
+from pks4_lightning.demo.cutouts.settings import ONE_MOTION, CutoutSettings
 from pks4_lightning.demo.cutouts.sources import Sources, find_sources
 from pks4_lightning.demo.generated_set import (
     begin_set,
@@ -60,7 +63,7 @@ def generate_cutout_dataset(
     num_train: int = 2000,
     num_test: int = 1000,
     seed: int = 0,
-    settings: CutoutSettings = CutoutSettings(),  # noqa: B008 - frozen
+    settings: CutoutSettings = ONE_MOTION,
     num_workers: int = 2,
 ) -> Path:
     """Write the motion bench, unless it is already finished.
@@ -90,12 +93,15 @@ def generate_cutout_dataset(
     numbers = {"num_train": num_train, "num_test": num_test}
     check_at_least(0, {**numbers, "seed": seed, "num_workers": num_workers})
     found = find_sources(sources, num_frames=settings.num_frames)
+    appearance = asdict(settings)
+    if settings.pairs == ONE_MOTION.pairs:  # the folders of version 0.2.0 were written without
+        del appearance["pairs"]
     recipe = {
         "cutouts": _FORMAT_VERSION,
         "seed": seed,
         "num_videos": {"train": num_train, "test": num_test},
         "sources": found.fingerprint(),
-        "settings": asdict(settings),
+        "settings": appearance,
     }
     if not begin_set(folder, recipe):
         logger.info("The motion bench in %s is complete; nothing to do.", folder)
@@ -111,7 +117,7 @@ def generate_cutout_dataset(
     write_csv(
         folder / "annotations.csv",
         ["path", "label", "split", "group", "amplitude"],
-        [(e.path, LABELS[e.label], e.split, e.scene, e.amplitude) for e in entries],
+        [(e.path, settings.labels[e.label], e.split, e.scene, e.amplitude) for e in entries],
     )
     finish_set(folder)
     return folder
@@ -120,10 +126,11 @@ def generate_cutout_dataset(
 def _plan(split: str, amount: int, *, first: int, settings: CutoutSettings) -> list[_Entry]:
     """Assign labels and amplitudes evenly; each two consecutive test videos share a scene."""
     entries = []
+    num_labels = len(settings.labels)
     for place in range(amount):
         scene = place - place % 2 if split == "test" else place
-        amplitude = settings.amplitudes[place // len(LABELS) % len(settings.amplitudes)]
-        entries.append(_Entry(first + place, first + scene, place % len(LABELS), amplitude, split))
+        amplitude = settings.amplitudes[place // num_labels % len(settings.amplitudes)]
+        entries.append(_Entry(first + place, first + scene, place % num_labels, amplitude, split))
     return entries
 
 
@@ -134,7 +141,7 @@ def _make_video(
     if (folder / entry.path).exists():
         return
     scene = draw_scene(
-        entry.label // 2,
+        settings.pairs[entry.label // 2].axes,
         amplitude=entry.amplitude,
         sources=sources.test if entry.split == "test" else sources.train,
         folder=sources.folder,

@@ -48,12 +48,12 @@ class Scene:
     """Displacements of the camera from its mean position."""
     cutouts: tuple[Cutout, ...]
     """Ordered from back to front."""
-    moving: int
-    """Index of the cut-out that the class is named after."""
+    moving: tuple[int, ...]
+    """Indices of the cut-outs that the class is named after."""
 
 
 def draw_scene(
-    axis: int,
+    axes: Sequence[int],
     *,
     amplitude: float,
     sources: Sequence[Source],
@@ -64,8 +64,9 @@ def draw_scene(
     """Draw a scene of a pair of classes, in the first class's direction of time.
 
     Args:
-        axis: The axis along which the object moves towards lower values: 0 to the left, 1 up.
-        amplitude: Distance that it moves relative to the background, in pixels.
+        axes: The axes along which cut-outs move towards lower values, one after the other: 0 to the
+            left, 1 up.
+        amplitude: Distance that each moves relative to the background, in pixels.
         sources: Videos of the split.
         folder: Folder of the videos.
         rng: Source of all random numbers. It does not depend on which class of the pair is wanted.
@@ -91,19 +92,22 @@ def draw_scene(
         [int(rng.integers(sources[before].num_frames))],
         short_side=short_side,
     )[0]
-    way = _slide(rng, axis, amplitude, settings)
+    spans = dict(zip(axes, _turns(len(axes)), strict=True))
+    # in the order of axes: which object is in front must not tell which moves first
+    named = [_slide(rng, axis, amplitude, spans[axis], settings) for axis in sorted(axes)]
     ways = [_jitter(rng, rng.uniform(0.0, settings.size, 2), settings)
             for _ in range(settings.num_distractors)]  # fmt: skip
-    ways.append(way)
+    ways.extend(named)
     if rng.uniform() < settings.occlusion:
         beside = rng.uniform(-0.7, 0.7, 2) * settings.radius[0]
-        ways.append(_jitter(rng, way[rng.integers(len(way))] + beside, settings))
+        covered = named[rng.integers(len(named))]
+        ways.append(_jitter(rng, covered[rng.integers(len(covered))] + beside, settings))
     return Scene(
         background=background,
         camera=corner + drift,
         drift=drift,
         cutouts=tuple(Cutout(_cut_out(rng, picture, settings), each) for each in ways),
-        moving=settings.num_distractors,
+        moving=tuple(range(settings.num_distractors, settings.num_distractors + len(named))),
     )
 
 
@@ -133,9 +137,25 @@ def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
     return np.clip(np.stack(frames) + 0.5, 0.0, 255.0).astype(np.uint8)
 
 
-def _progress(rng: Generator, num_frames: int) -> Float[np.ndarray, " T"]:
-    """Rise from -1/2 to 1/2 over the clip, faster or slower in the middle."""
-    time = np.linspace(0.0, 1.0, num_frames)
+def _turns(num_motions: int) -> list[tuple[float, float]]:
+    """Return when each motion begins and ends, as shares of the clip.
+
+    A single motion takes the whole clip. Two take 2 of 15 parts each, with rests of 3, 5 and 3
+    parts before, between and after. If 16 frames are sampled, the parts are the intervals between
+    them, and no frame has both motions, or a motion and an end of the clip, within two frames.
+    """
+    if num_motions == 1:
+        return [(0.0, 1.0)]
+    parts = 7 * num_motions + 1
+    return [((3 + 7 * turn) / parts, (5 + 7 * turn) / parts) for turn in range(num_motions)]
+
+
+def _progress(
+    rng: Generator, num_frames: int, span: tuple[float, float] = (0.0, 1.0)
+) -> Float[np.ndarray, " T"]:
+    """Rise from -1/2 to 1/2 during a span of the clip, faster or slower in the middle."""
+    start, end = span
+    time = np.clip((np.linspace(0.0, 1.0, num_frames) - start) / (end - start), 0.0, 1.0)
     return time - 0.5 + rng.uniform(-0.5, 0.5) * np.sin(2.0 * math.pi * time) / (2.0 * math.pi)
 
 
@@ -146,13 +166,19 @@ def _drift(rng: Generator, settings: CutoutSettings) -> Way:
     return along[:, None] * np.array([math.cos(heading), math.sin(heading)])
 
 
-def _slide(rng: Generator, axis: int, amplitude: float, settings: CutoutSettings) -> Way:
+def _slide(
+    rng: Generator,
+    axis: int,
+    amplitude: float,
+    span: tuple[float, float],
+    settings: CutoutSettings,
+) -> Way:
     """Return a path along an axis towards lower values, anywhere in the frame."""
     room = np.full(2, settings.size / 2.0 - settings.radius[0])
     room[axis] = max(room[axis] - amplitude / 2.0, 0.0)
     middle = settings.size / 2.0 + rng.uniform(-1.0, 1.0, 2) * room
     way = np.tile(middle, (settings.num_frames, 1))
-    way[:, axis] -= amplitude * _progress(rng, settings.num_frames)
+    way[:, axis] -= amplitude * _progress(rng, settings.num_frames, span)
     return way
 
 

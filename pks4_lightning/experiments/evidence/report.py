@@ -105,6 +105,6 @@ def _curves(
         {bars[0].name: bars for bars in by_row},
         at=list(amplitudes),
         title=title,
-        quantity="motion of the named object relative to the background (pixels of 96)",
-        levels={"chance": chance, "axis known, direction guessed": 2 * chance},
+        quantity="motion of the named objects relative to the background (pixels of 96)",
+        levels={"chance": chance, "guess between two classes": 2 * chance},
     )

@@ -1,6 +1,7 @@
 """The motion bench's videos: time reversal, splits by source, determinism and errors."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from collections import Counter
@@ -14,10 +15,11 @@ from pks4_lightning.__main__ import main
 from pks4_lightning.data.clips.sampling import CentredSegmentClipSampler
 from pks4_lightning.demo.cutouts.dataset import generate_cutout_dataset
 from pks4_lightning.demo.cutouts.scenes import Cutout, Scene, draw_scene, render_scene
-from pks4_lightning.demo.cutouts.settings import CutoutSettings
+from pks4_lightning.demo.cutouts.settings import ONE_MOTION, TWO_MOTIONS, CutoutSettings
 from pks4_lightning.demo.cutouts.sources import find_sources
 
 SMALL = CutoutSettings(size=32, num_frames=5, amplitudes=(6, 12), radius=(4.0, 6.0))
+SMALL_IN_TURN = dataclasses.replace(SMALL, pairs=TWO_MOTIONS.pairs, num_frames=31)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,7 @@ def bytes_of(folder):
 
 
 def test_test_scenes_come_in_both_directions_and_training_scenes_once(bench):
+    assert "pairs" not in json.loads((bench / "dataset.json").read_text())["settings"]
     lines = table_of(bench)
     for split, clips_per_scene in (("train", 1), ("test", 2)):
         scenes = [line["group"] for line in lines if line["split"] == split]
@@ -73,10 +76,22 @@ def test_test_scenes_come_in_both_directions_and_training_scenes_once(bench):
     assert set(Counter((line["label"], line["amplitude"]) for line in tested).values()) == {2}
 
 
+def test_two_motions_come_in_both_orders_and_directions(sources, tmp_path):
+    options = {"sources": sources, "num_train": 0, "num_workers": 0}
+    bench = generate_cutout_dataset(tmp_path / "set", num_test=4, settings=SMALL_IN_TURN, **options)
+    lines = table_of(bench)
+    assert [line["label"] for line in lines] == ["left_up", "down_right", "up_left", "right_down"]
+    for one, other in (lines[:2], lines[2:]):
+        frames = decode(bench / one["path"])
+        np.testing.assert_array_equal(frames[::-1], decode(bench / other["path"]))
+    assert json.loads((bench / "dataset.json").read_text())["settings"]["pairs"]
+
+
+@pytest.mark.parametrize("settings", [ONE_MOTION, TWO_MOTIONS])
 @pytest.mark.parametrize("num_frames", [8, 16])
-def test_both_directions_are_tested_on_the_same_frames(num_frames):
+def test_both_directions_are_tested_on_the_same_frames(num_frames, settings):
     """A model that ignores the order of frames gets at most one of the two right."""
-    length = CutoutSettings().num_frames
+    length = settings.num_frames
     sampler = CentredSegmentClipSampler(num_frames)
     chosen = sampler.select_frames(length, 0, None)
     assert sorted(length - 1 - frame for frame in chosen) == sorted(chosen)
@@ -117,7 +132,7 @@ def test_the_named_object_moves_by_the_stated_amplitude_and_the_others_jitter(so
     found = find_sources(sources, num_frames=5)
     for number in range(5):
         scene = draw_scene(
-            axis,
+            [axis],
             amplitude=12,
             sources=found.test,
             folder=sources,
@@ -125,14 +140,38 @@ def test_the_named_object_moves_by_the_stated_amplitude_and_the_others_jitter(so
             settings=SMALL,
         )
         ways = [cutout.way[-1] - cutout.way[0] for cutout in scene.cutouts]
-        named = scene.cutouts[scene.moving].way
-        assert ways[scene.moving][axis] == pytest.approx(-12)
+        (moving,) = scene.moving
+        named = scene.cutouts[moving].way
+        assert ways[moving][axis] == pytest.approx(-12)
         assert np.all(np.diff(named[:, axis]) < 0)
         assert np.ptp(named[:, 1 - axis]) == 0
-        del ways[scene.moving]
+        del ways[moving]
         assert len(ways) >= SMALL.num_distractors
         assert np.abs(ways).max() <= 2 * SMALL.jitter[1]
         assert np.hypot(*(scene.camera[-1] - scene.camera[0])) <= SMALL.drift[1]
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_two_objects_move_in_turn_and_which_is_in_front_does_not_tell_the_order(sources, axes):
+    found = find_sources(sources, num_frames=31)
+    scene = draw_scene(
+        axes,
+        amplitude=12,
+        sources=found.test,
+        folder=sources,
+        rng=np.random.default_rng(0),
+        settings=SMALL_IN_TURN,
+    )
+    ways = [scene.cutouts[index].way for index in scene.moving]
+    assert len(ways) == 2
+    moves = []
+    for axis, way in enumerate(ways):  # painted in the order of axes, whichever moves first
+        assert way[-1, axis] - way[0, axis] == pytest.approx(-12)
+        assert np.ptp(way[:, 1 - axis]) == 0
+        moves.append(np.flatnonzero(np.diff(way[:, axis])))
+    first, second = (moves[axis].tolist() for axis in axes)
+    # of 30 steps: 6 of rest, 4 of motion, 10 of rest, 4 of motion, 6 of rest
+    assert (first, second) == ([6, 7, 8, 9], [20, 21, 22, 23])
 
 
 def test_the_camera_moves_everything_and_a_cutout_covers_its_background():
@@ -146,7 +185,7 @@ def test_the_camera_moves_everything_and_a_cutout_covers_its_background():
         camera=10 + drift,
         drift=drift,
         cutouts=(Cutout(disc, np.full((2, 2), 16.0)),),
-        moving=0,
+        moving=(0,),
     )
     for frame, (right, down) in zip(render_scene(scene, size=32), drift, strict=True):
         rows, columns = np.nonzero(frame[..., 0] > 250)
@@ -162,6 +201,12 @@ def test_one_command_makes_it(sources, tmp_path):
     assert json.loads((out / "dataset.json").read_text())["num_videos"] == {"train": 4, "test": 4}
     assert {line["amplitude"] for line in table_of(out)} == {"16"}
     assert decode(out / "videos" / "1.webm").shape == (17, 96, 96, 3)
+
+
+def test_two_motions_need_sources(tmp_path, capsys):
+    assert main(["demo-data", "--out", str(tmp_path / "out"), "--two_motions"]) == 1
+    assert "--two_motions needs videos to cut objects out of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
