@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pks4_lightning.batch import Split
-from pks4_lightning.data.annotations.paths import UnsafePathError, check_name, kind_of
+from pks4_lightning.data.annotations.paths import UnsafePathError, check_name, kind_of, shortened
 from pks4_lightning.data.video.span import Span
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "read_objects",
     "read_text",
     "relative_path",
-    "shortened",
     "split_of",
     "text_of",
     "unquoted",
@@ -199,12 +198,6 @@ def relative_path(path: str, source: Path, place: str) -> str:
             f"'{source}' names '{shortened(path)}' at {shortened(place)}, a path that "
             f"{error.reason}."
         ) from None
-
-
-def shortened(text: str) -> str:
-    """Shorten a piece of a file to one line of a message."""
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
-    return shown if shown.isprintable() else repr(shown)[1:-1]
 
 
 def split_of(word: object) -> Split | None:

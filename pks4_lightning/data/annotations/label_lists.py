@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pks4_lightning.data.annotations.entry import listed_lines, read_json, shortened, unquoted
+from pks4_lightning.data.annotations.entry import listed_lines, read_json, unquoted
 from pks4_lightning.data.annotations.formats.tables import column_names, delimiter_of, read_rows
 from pks4_lightning.data.annotations.labels import plain_template, positions
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import Sniffed
 
 __all__ = ["read_label_names"]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pks4_lightning.data.annotations.entry import Entry, shortened
+from pks4_lightning.data.annotations.entry import Entry
+from pks4_lightning.data.annotations.paths import shortened
 
 __all__ = ["ClassNames", "match_label_order", "plain_template", "positions"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from pks4_lightning.data.annotations.entry import Entry, relative_path, shortened
+from pks4_lightning.data.annotations.entry import Entry, relative_path
 from pks4_lightning.data.annotations.file_lookup import by_stem, fullest_folder
-from pks4_lightning.data.annotations.paths import UnsafePathError
+from pks4_lightning.data.annotations.paths import UnsafePathError, shortened
 from pks4_lightning.data.annotations.walking import find_clips
 
 __all__ = [

@@ -11,7 +11,7 @@ import stat
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-__all__ = ["UnsafePathError", "check_name", "file_inside", "kind_of"]
+__all__ = ["UnsafePathError", "check_name", "file_inside", "kind_of", "shortened"]
 
 # FFmpeg treats text before a colon, and `subfile,` before a comma, as a protocol
 _PROTOCOLS = re.compile(
@@ -37,8 +37,13 @@ class UnsafePathError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        shown = self.path if len(self.path) <= 80 else f"{self.path[:77]}..."
-        return f"The path {shown!r} {self.reason}."
+        return f"The path '{shortened(self.path)}' {self.reason}."
+
+
+def shortened(text: str) -> str:
+    """Shorten a path or a piece of a file to one line of a message; both ends stay."""
+    shown = text if len(text) <= 80 else f"{text[:38]}...{text[-39:]}"
+    return shown if shown.isprintable() else repr(shown)[1:-1]
 
 
 def check_name(path: str) -> str:

@@ -11,9 +11,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import log_comments, shortened, unquoted
+from pks4_lightning.data.annotations.entry import log_comments, unquoted
 from pks4_lightning.data.annotations.file_lookup import FolderIndex
-from pks4_lightning.data.annotations.paths import UnsafePathError
+from pks4_lightning.data.annotations.paths import UnsafePathError, shortened
 from pks4_lightning.data.annotations.reading import VideoList
 from pks4_lightning.data.annotations.walking import walk
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES

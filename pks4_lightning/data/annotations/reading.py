@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pks4_lightning.batch import Split
-from pks4_lightning.data.annotations.entry import Entry, shortened
+from pks4_lightning.data.annotations.entry import Entry
 from pks4_lightning.data.annotations.formats.breakfast import BREAKFAST
 from pks4_lightning.data.annotations.formats.coin import COIN
 from pks4_lightning.data.annotations.formats.diving48 import DIVING48
@@ -28,6 +28,7 @@ from pks4_lightning.data.annotations.formats.timed.intervals import BORIS, INTER
 from pks4_lightning.data.annotations.formats.timed.label_studio import LABEL_STUDIO
 from pks4_lightning.data.annotations.formats.timed.via import VIA
 from pks4_lightning.data.annotations.formats.ucf101 import UCF101
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span
 

@@ -302,6 +302,15 @@ def test_lines_keep_their_numbers_beside_comments(tmp_path):
         DataLayout(str(tmp_path)).read("train")
 
 
+@pytest.mark.parametrize("content", [b"", b"none.mp4\n"])
+def test_a_long_path_is_shortened_in_the_middle_so_that_the_file_stays_named(tmp_path, content):
+    folder = tmp_path / ("a" * 100)
+    folder.mkdir()
+    (folder / "list.txt").write_bytes(content)
+    with pytest.raises((FileNotFoundError, ValueError), match=r"'/[^']*\.\.\.a+/list\.txt'"):
+        list_for_prediction(str(folder / "list.txt"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [

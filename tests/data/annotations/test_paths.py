@@ -80,7 +80,8 @@ def test_a_hostile_path_is_refused_by_name_and_never_opened(root, opened, path):
     with pytest.raises(UnsafePathError) as refusal:
         file_inside(root, path)
     assert HOSTILE[path] in str(refusal.value)
-    assert repr(path)[1:70] in str(refusal.value)
+    for end in (path[:35], path[-35:]):
+        assert (end if end.isprintable() else repr(end)[1:-1]) in str(refusal.value)
     assert str(refusal.value).count("\n") == 0
     assert not [name for name in opened if "secret" in name or str(root) in name]
 

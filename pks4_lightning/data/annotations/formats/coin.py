@@ -8,10 +8,10 @@ from pks4_lightning.data.annotations.entry import (
     Entry,
     read_json,
     relative_path,
-    shortened,
     split_of,
 )
 from pks4_lightning.data.annotations.locating import by_file_name
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["COIN"]

@@ -6,9 +6,9 @@ from pks4_lightning.data.annotations.entry import (
     Entry,
     read_objects,
     relative_path,
-    shortened,
     text_of,
 )
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["DIVING48"]

@@ -4,6 +4,7 @@ import re
 
 from pks4_lightning.batch import Split
 from pks4_lightning.data.annotations.entry import Entry, read_lines, relative_path
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published, Sniffed
 
 __all__ = ["HMDB51"]
@@ -43,8 +44,10 @@ def read_hmdb51(part: Part) -> list[Entry]:
             name, code = [*line.rsplit(maxsplit=1), ""][:2]
             place = f"line {number} of '{file.name}'"
             if code not in ("0", "1", "2"):
-                raise ValueError(f"'{source}' reads '{line[:80]}' at {place}; HMDB-51's files "
-                                 "have lines such as 'video.avi 1', with 0, 1 or 2.")  # fmt: skip
+                raise ValueError(
+                    f"'{source}' reads '{shortened(line)}' at {place}; HMDB-51's "
+                    "files have lines such as 'video.avi 1', with 0, 1 or 2."
+                )
             if code == _CODES[part.split]:
                 video = relative_path(f"{label}/{name}", source, place)
                 entries.append(Entry(video, label, place))

@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pks4_lightning.data.annotations.entry import Entry, listed_lines, shortened, unquoted
+from pks4_lightning.data.annotations.entry import Entry, listed_lines, unquoted
 from pks4_lightning.data.annotations.locating import as_written
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.container import VIDEO_SUFFIXES
 

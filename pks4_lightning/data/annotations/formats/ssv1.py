@@ -1,6 +1,7 @@
 """Something-Something V1: CSV files of ``id;template``, and one folder of JPEGs per video."""
 
 from pks4_lightning.data.annotations.entry import Entry, read_lines, relative_path
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["SSV1", "read_ids"]
@@ -19,8 +20,10 @@ def read_ids(part: Part) -> list[Entry]:
     for number, line in read_lines(part.source):
         fields = [field.strip() for field in line.split(";")]
         if len(fields) > 2 or not fields[0]:
-            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; a line must "
-                             "be 'id;label', or only the id in a test split.")  # fmt: skip
+            raise ValueError(
+                f"'{part.source}' reads '{shortened(line)}' at line {number}; a line "
+                "must be 'id;label', or only the id in a test split."
+            )
         place = f"line {number}"
         label = (fields[1:] or [""])[0] or None
         entries.append(Entry(relative_path(fields[0], part.source, place), label, place))

@@ -13,10 +13,10 @@ from pks4_lightning.data.annotations.entry import (
     Entry,
     log_comments,
     read_text,
-    shortened,
     split_of,
 )
 from pks4_lightning.data.annotations.locating import as_written
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 
 __all__ = [

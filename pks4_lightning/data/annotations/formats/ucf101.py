@@ -3,6 +3,7 @@
 import re
 
 from pks4_lightning.data.annotations.entry import Entry, read_lines
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Published
 
 __all__ = ["UCF101"]
@@ -27,8 +28,10 @@ def read_ucf101(part: Part) -> list[Entry]:
     for number, line in read_lines(part.source):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ValueError(f"'{part.source}' reads '{line[:80]}' at line {number}; UCF-101's "
-                             "lists have lines such as 'Class/v_Class_g01_c01.avi'.")  # fmt: skip
+            raise ValueError(
+                f"'{part.source}' reads '{shortened(line)}' at line {number}; "
+                "UCF-101's lists have lines such as 'Class/v_Class_g01_c01.avi'."
+            )
         entries.append(Entry(f"{match[1]}/{match[2]}", match[1], f"line {number}"))
     return entries
 

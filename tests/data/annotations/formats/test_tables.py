@@ -125,5 +125,5 @@ def test_every_table_is_recognised_however_its_header_is_written(tmp_path, kind,
 
 def test_a_line_that_is_too_long_for_a_table_is_no_header(tmp_path):
     file = write(tmp_path / "train.txt", "x" * 200_000)
-    with pytest.raises(ValueError, match=r"reads 'x+\.\.\.' at line 1; a line must be"):
+    with pytest.raises(ValueError, match=r"reads 'x+\.\.\.x+' at line 1; a line must be"):
         read_entries(file, detect_format(file))

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from pks4_lightning.data.annotations.entry import Entry, read_text, shortened
+from pks4_lightning.data.annotations.entry import Entry, read_text
 from pks4_lightning.data.annotations.locating import by_media_name
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part
 from pks4_lightning.data.video.span import Span
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from pks4_lightning.data.annotations.entry import Entry, shortened
+from pks4_lightning.data.annotations.entry import Entry
 from pks4_lightning.data.annotations.formats.tables import (
     column_names,
     read_table,
@@ -12,6 +12,7 @@ from pks4_lightning.data.annotations.formats.tables import (
     split_column,
 )
 from pks4_lightning.data.annotations.locating import as_written, by_media_name
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span, Unit
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pks4_lightning.data.annotations.entry import Entry, read_json, read_text, shortened
+from pks4_lightning.data.annotations.entry import Entry, read_json, read_text
 from pks4_lightning.data.annotations.formats.timed.intervals import check_span, seconds
 from pks4_lightning.data.annotations.locating import by_media_name
+from pks4_lightning.data.annotations.paths import shortened
 from pks4_lightning.data.annotations.record import DataFormat, Part, Sniffed
 from pks4_lightning.data.video.span import Span
 
