@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--two_motions",
         action="store_true",
-        help="with --sources: two objects move in turn, and classes differ in which of them is "
-        "first",
+        help="with --sources: two objects appear and move, one after the other; the classes differ "
+        "in their order",
     )
     for split, number in (
         ("train", "1200; 2000 with --sources"),

@@ -34,7 +34,7 @@ class Cutout:
     picture: Float[np.ndarray, "S S 4"]
     """RGB from 0 to 255, premultiplied by coverage, and the coverage from 0 to 1."""
     way: Way
-    """Positions of its centre for a camera at its mean position."""
+    """Positions of its centre for a camera at its mean position; NaN where it is not there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ def draw_scene(
         [int(rng.integers(sources[before].num_frames))],
         short_side=short_side,
     )[0]
-    spans = dict(zip(axes, _turns(len(axes)), strict=True))
+    spans = dict(zip(axes, _spans(len(axes)), strict=True))
     # in the order of axes: which object is in front must not tell which moves first
     named = [_slide(rng, axis, amplitude, spans[axis], settings) for axis in sorted(axes)]
     ways = [_jitter(rng, rng.uniform(0.0, settings.size, 2), settings)
@@ -101,6 +101,7 @@ def draw_scene(
     if rng.uniform() < settings.occlusion:
         beside = rng.uniform(-0.7, 0.7, 2) * settings.radius[0]
         covered = named[rng.integers(len(named))]
+        covered = covered[~np.isnan(covered).any(axis=1)]
         ways.append(_jitter(rng, covered[rng.integers(len(covered))] + beside, settings))
     return Scene(
         background=background,
@@ -130,32 +131,32 @@ def render_scene(scene: Scene, *, size: int) -> UInt8[np.ndarray, "T H W 3"]:
         for cutout in scene.cutouts:
             half = cutout.picture.shape[0] / 2.0
             place = cutout.way[number] - scene.drift[number] - half
-            if not np.all((place > 1 - border) & (place < size)):
+            if not np.all((place > 1 - border) & (place < size)):  # outside, or NaN
                 continue
             _paint(canvas, cutout.picture, place + border)
         frames.append(canvas[border:-border, border:-border])
     return np.clip(np.stack(frames) + 0.5, 0.0, 255.0).astype(np.uint8)
 
 
-def _turns(num_motions: int) -> list[tuple[float, float]]:
+def _spans(num_motions: int) -> list[tuple[float, float]]:
     """Return when each motion begins and ends, as shares of the clip.
 
-    A single motion takes the whole clip. Two take 2 of 15 parts each, with rests of 3, 5 and 3
-    parts before, between and after. If 16 frames are sampled, the parts are the intervals between
-    them, and no frame has both motions, or a motion and an end of the clip, within two frames.
+    A single motion takes the whole clip. Two of 33 frames are so far from each other, and from the
+    ends, that of 20 sampled frames none has both, or one and an end of the clip, within two frames.
     """
-    if num_motions == 1:
-        return [(0.0, 1.0)]
-    parts = 7 * num_motions + 1
-    return [((3 + 7 * turn) / parts, (5 + 7 * turn) / parts) for turn in range(num_motions)]
+    return [(0.0, 1.0)] if num_motions == 1 else [(7 / 32, 12 / 32), (20 / 32, 25 / 32)]
 
 
 def _progress(
     rng: Generator, num_frames: int, span: tuple[float, float] = (0.0, 1.0)
 ) -> Float[np.ndarray, " T"]:
-    """Rise from -1/2 to 1/2 during a span of the clip, faster or slower in the middle."""
+    """Rise from -1/2 to 1/2 during a span of the clip, faster or slower in the middle.
+
+    NaN outside the span.
+    """
     start, end = span
-    time = np.clip((np.linspace(0.0, 1.0, num_frames) - start) / (end - start), 0.0, 1.0)
+    time = (np.linspace(0.0, 1.0, num_frames) - start) / (end - start)
+    time[(time < 0.0) | (time > 1.0)] = np.nan
     return time - 0.5 + rng.uniform(-0.5, 0.5) * np.sin(2.0 * math.pi * time) / (2.0 * math.pi)
 
 
@@ -173,13 +174,14 @@ def _slide(
     span: tuple[float, float],
     settings: CutoutSettings,
 ) -> Way:
-    """Return a path along an axis towards lower values, anywhere in the frame."""
+    """Return a path along an axis towards lower values, anywhere in the frame; NaN when hidden."""
     room = np.full(2, settings.size / 2.0 - settings.radius[0])
     room[axis] = max(room[axis] - amplitude / 2.0, 0.0)
     middle = settings.size / 2.0 + rng.uniform(-1.0, 1.0, 2) * room
     way = np.tile(middle, (settings.num_frames, 1))
-    way[:, axis] -= amplitude * _progress(rng, settings.num_frames, span)
-    return way
+    progress = _progress(rng, settings.num_frames, span)
+    way[:, axis] -= amplitude * progress
+    return np.where(np.isnan(progress)[:, None], np.nan, way)
 
 
 def _jitter(rng: Generator, place: Float[np.ndarray, "2"], settings: CutoutSettings) -> Way:

@@ -73,5 +73,5 @@ TWO_MOTIONS = CutoutSettings(
     ),
     num_frames=33,
 )
-"""Two objects move in turn. Both pairs of classes have the same motions, in the opposite order:
-only a model that remembers what has moved can tell them apart."""
+"""Two objects appear, move and disappear, one after the other. Both pairs of classes have the same
+motions, in the opposite order: only a model that remembers what has moved can tell them apart."""

@@ -47,15 +47,15 @@ TASKS = {
     "order": EvidenceTask(
         ("down_right", "left_up", "right_down", "up_left"),
         (
-            # neighbours so near that no frame's priors see both motions; a mirrored clip would be
-            # of another class
+            # the priors of a frame reach too few others to see both motions; a mirrored clip would
+            # be of another class
             *("--model.classifier.context_frames", "2"),
             *("--data.pool.num_frames", "33", "--data.pool.num_views", "1"),
-            *("--data.num_frames", "16", "--data.augmentation.flip", "0"),
+            *("--data.num_frames", "20", "--data.augmentation.flip", "0"),
             "--data.augmentation.reverse_label_pairs",
             "[[left_up, down_right], [up_left, right_down]]",
-            *("--trainer.max_steps", "1600", "--trainer.max_epochs", "10"),
-            *("--model.recipe.warmup_epochs", "0.8"),
+            *("--trainer.max_steps", "1200", "--trainer.max_epochs", "10"),
+            *("--model.recipe.warmup_epochs", "0.6"),
         ),
         table="annotations.csv",
         is_split=True,
