@@ -72,6 +72,12 @@ TWO_MOTIONS = CutoutSettings(
         ClassPair(("up_left", "right_down"), (1, 0)),
     ),
     num_frames=33,
+    amplitudes=(24, 32, 40, 48),
+    radius=(16.0, 22.0),
+    drift=(0.0, 0.0),
+    num_distractors=0,
+    occlusion=0.0,
 )
 """Two objects appear, move and disappear, one after the other. Both pairs of classes have the same
-motions, in the opposite order: only a model that remembers what has moved can tell them apart."""
+motions, in the opposite order: only a model that remembers what has moved can tell them apart. Each
+motion is easier to see than in `ONE_MOTION`, because the order is what is asked for."""
