@@ -54,7 +54,7 @@ TASKS = {
             *("--data.num_frames", "20", "--data.augmentation.flip", "0"),
             "--data.augmentation.reverse_label_pairs",
             "[[left_up, down_right], [up_left, right_down]]",
-            *("--trainer.max_steps", "1200", "--trainer.max_epochs", "10"),
+            *("--trainer.max_steps", "2400", "--trainer.max_epochs", "10"),
             *("--model.recipe.warmup_epochs", "0.6"),
         ),
         table="annotations.csv",
