@@ -78,7 +78,10 @@ def evidence_clips(index: Path, task: EvidenceTask) -> list[GroupedClip]:
     clips = [clip for clip in read_clips(index) if clip.label in task.classes]
     lacking = sorted(set(task.classes) - {clip.label for clip in clips})
     if lacking:
-        raise ValueError(f"{index} lists no clip of the class {lacking[0]!r}.")
+        raise ValueError(
+            f"{index} lists no clip of the class {lacking[0]!r}: name the folder of another data "
+            "set, or the task that belongs to this one (--task)."
+        )
     for split in ("train", "test") if task.is_split else ():
         if all(clip.split != split for clip in clips):
             raise ValueError(
