@@ -6,8 +6,12 @@ import re
 __all__ = ["ArgumentsError", "user_error"]
 
 _OURS, _LIGHTNING = "pks4_lightning.", "lightning."
-# Any write can fail with one of these, in a library or in this package.
-_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+# Any write can fail with one of these, in a library or in this package; the last two if a file is
+# where a folder should be.
+_OF_THE_DISK = (
+    *(errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS),
+    *(errno.EEXIST, errno.ENOTDIR),
+)
 
 
 class ArgumentsError(ValueError):

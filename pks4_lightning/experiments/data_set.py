@@ -11,6 +11,8 @@ from pks4_lightning.files import write_json
 __all__ = ["keep_data_set"]
 
 _FILE = "data_set.json"
+_GENERATED = "dataset.json"
+"""What determines the videos of a generated data set, in its folder."""
 _OF_THE_LIST = ("train", "val", "test", "labels", "videos", "fold", "frame_template")
 
 
@@ -30,7 +32,9 @@ def keep_data_set(out: Path, settings: Settings) -> None:
     path, ours = out / _FILE, _listed(settings)
     if not path.is_file():
         write_json(path, ours)
-    elif json.loads(path.read_text(encoding="utf-8")) != ours:
+        return
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if any(kept.get(name, value) != value for name, value in ours.items()):
         raise ValueError(
             f"{out} holds results of other clips than {settings['data']['root']} lists: choose "
             "another --out."
@@ -38,7 +42,11 @@ def keep_data_set(out: Path, settings: Settings) -> None:
 
 
 def _listed(settings: Settings) -> dict[str, int | str]:
-    """Return the number of training and test clips, and a digest of their paths and labels."""
+    """Return the number of training and test clips, and a digest of their paths and labels.
+
+    Generated sets with other pictures list the same paths and labels, so what determines their
+    pictures counts, too. Records of earlier versions lack it.
+    """
     data = settings["data"]
     layout = DataLayout(
         data["root"],
@@ -51,4 +59,8 @@ def _listed(settings: Settings) -> dict[str, int | str]:
         for entry in layout.entries(split)
     )
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape"))
-    return {"num_clips": len(lines), "sha256": digest.hexdigest()}
+    listed: dict[str, int | str] = {"num_clips": len(lines), "sha256": digest.hexdigest()}
+    generated = Path(data["root"], _GENERATED)
+    if generated.is_file():
+        listed["generated"] = hashlib.sha256(generated.read_bytes()).hexdigest()
+    return listed

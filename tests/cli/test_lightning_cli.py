@@ -556,6 +556,15 @@ def test_a_full_disk_is_no_bug_whoever_writes():
     assert user_error(caught.value) is None
 
 
+def test_a_file_where_a_folder_should_be_is_no_bug_whoever_finds_it(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "inside"):
+        with pytest.raises(OSError, match="file") as caught:
+            folder.mkdir()
+        assert user_error(caught.value) == f"{caught.value.strerror}: {folder}."
+
+
 def test_a_bug_keeps_its_traceback(tiny_args, tmp_path, monkeypatch):
     def broken(*args):
         return {}["a bug"]

@@ -95,7 +95,13 @@ def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, c
     moved.mkdir()
     (moved / "videos").symlink_to(motion_set / "videos")
     shutil.copytree(motion_set / "labels", moved / "labels")
-    keep_data_set(tmp_path / "out", first | {"data": first["data"] | {"root": str(moved)}})
+    moved_settings = first | {"data": first["data"] | {"root": str(moved)}}
+    keep_data_set(tmp_path / "out", moved_settings)
+    # a set with the same list and other pictures
+    (moved / "dataset.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds results of other clips"):
+        keep_data_set(tmp_path / "out", moved_settings)
+    (moved / "dataset.json").unlink()
     path = moved / "labels" / f"{split}.json"
     path.write_text(json.dumps(json.loads(path.read_text())[1:]))
     assert main([*ablate, f"--data.root={moved}"]) == 1

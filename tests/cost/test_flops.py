@@ -33,6 +33,13 @@ def test_the_tower_is_its_linear_layers_its_patches_and_its_norms(tiny):
     assert tower.scan == 0
 
 
+def test_a_single_frame_of_a_single_patch_can_be_counted(tiny):
+    """Batch normalisation would refuse to be trained with it."""
+    classifier = meta_classifier(tiny())
+    count_flops(classifier, num_frames=1, frame_size=8)
+    assert classifier.training
+
+
 def test_the_scanner_is_its_projections_its_taps_and_nine_per_state(tiny):
     scanner = counts(tiny())["KS4 scanner"]
     assert scanner.matmuls == scanner_matmuls()

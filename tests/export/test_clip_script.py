@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_clips_at_a_fixed_rate_are_those_of_the_package(model, tmp_path, kind, r
 def test_clips_of_joined_recordings_are_those_of_the_package(model, tmp_path, codec):
     path = write_file(tmp_path / "clip", Recipe(".ts", codec, 25, b_frames=2, joined=True))
     assert_same_clips(with_clip(model, frame_rate=2.5), path, tmp_path, num_clips=2)
+
+
+def test_frames_of_another_size_are_scaled_to_that_of_the_first(model, tmp_path):
+    small, large = (
+        write_file(tmp_path / f"{width}", Recipe(".ts", "libx264", width=width))
+        for width in (64, 96)
+    )
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    sizes = {(frame.width, frame.height) for frame in decode(both)}
+    assert sizes == {(64, 48), (96, 48)}
+    assert_same_clips(model, both, tmp_path, num_clips=2)
 
 
 @pytest.mark.parametrize("turn", TURNED, ids=str)
@@ -161,10 +174,15 @@ def test_a_script_says_what_it_cannot_read(tmp_path, script):
     (tmp_path / "labels.txt").write_text("run")
     write_script(tmp_path, script)
     (tmp_path / "onnxruntime.py").write_text(RUNTIME)
+    silent = tmp_path / "sound.wav"
+    with wave.open(str(silent), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        sound.writeframes(bytes(8000))
     for given, said in (
         ([], "python run.py clip.mp4"),
         (["/nowhere.mp4"], "/nowhere.mp4: No such file or directory"),
         ([str(tmp_path)], f"{tmp_path}: Is a directory"),
+        ([str(silent)], f"{silent}: No video stream"),
     ):
         run = subprocess.run(
             [sys.executable, str(tmp_path / "run.py"), *given], capture_output=True, text=True

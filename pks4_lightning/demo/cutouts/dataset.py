@@ -88,10 +88,16 @@ def generate_cutout_dataset(
     Raises:
         FileNotFoundError: If the folder of sources does not exist.
         ValueError: If the sources are too few for two splits or one of them is damaged, the folder
-            holds another data set or other files, or a number is out of range.
+            holds another data set or other files, or a number is out of range or
+            odd.
     """
     numbers = {"num_train": num_train, "num_test": num_test}
     check_at_least(0, {**numbers, "seed": seed, "num_workers": num_workers})
+    if num_test % 2:
+        raise ValueError(
+            f"num_test is {num_test}; it must be even, because each scene is there in both "
+            "directions."
+        )
     found = find_sources(sources, num_frames=settings.num_frames)
     appearance = asdict(settings)
     if settings.pairs == ONE_MOTION.pairs:  # the folders of version 0.2.0 were written without

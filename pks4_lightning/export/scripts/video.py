@@ -14,6 +14,8 @@ def decode(path: str | Path) -> Any:
     """Yield the frames of a video; joined recordings, whose clocks begin again, go on in time."""
     with av.open(str(path)) as container:
         last, end, shift = -np.inf, -np.inf, 0
+        if not container.streams.video:
+            raise av.FFmpegError(0, "No video stream", str(path))
         for packet in container.demux(container.streams.best("video")):
             if packet.pts is not None and packet.dts is not None:
                 if packet.is_keyframe and packet.dts < last:

@@ -133,6 +133,8 @@ def test_equal_seeds_give_equal_bytes_and_existing_videos_stay(sources, bench, t
     assert bytes_of(again) == whole
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
+    with pytest.raises(ValueError, match="num_test is 15; it must be even"):
+        generate_cutout_dataset(again, **options | {"num_test": 15}, num_workers=0)
     with pytest.raises(ValueError, match="holds another generated data set"):
         generate_cutout_dataset(again, **options, seed=1, num_workers=0)
 
