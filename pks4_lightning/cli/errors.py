@@ -6,12 +6,9 @@ import re
 __all__ = ["ArgumentsError", "user_error"]
 
 _OURS, _LIGHTNING = "pks4_lightning.", "lightning."
-# Any write can fail with one of these, in a library or in this package; the last two if a file is
-# where a folder should be.
-_OF_THE_DISK = (
-    *(errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS),
-    *(errno.EEXIST, errno.ENOTDIR),
-)
+# Any write can fail with one of these, in a library or in this package.
+_OF_THE_DISK = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+_FILE_FOR_A_FOLDER = (errno.EEXIST, errno.ENOTDIR)
 
 
 class ArgumentsError(ValueError):
@@ -34,6 +31,8 @@ def user_error(error: BaseException) -> str | None:
         return message
     if isinstance(error, FileNotFoundError) and _raised_in(error, "tempfile"):
         return f"{error.strerror}; set TMPDIR to a folder that can be written to."
+    if isinstance(error, OSError) and error.errno in _FILE_FOR_A_FOLDER:
+        return f"{error.strerror}: {error.filename}; choose another folder."
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
     if type(error).__name__ == "SafetensorError" and (

@@ -73,9 +73,12 @@ def count_flops(
     clip = torch.empty(1, 3, num_frames, frame_size, frame_size, device="meta")
     was_training = classifier.training
     classifier.eval()  # batch normalisation cannot be trained with a single value per channel
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        classifier(clip)
-    classifier.train(was_training)
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    try:
+        with torch.no_grad(), counter:
+            classifier(clip)
+    finally:
+        classifier.train(was_training)
     by_module = counter.get_flop_counts()
     names = {module: name for name, module in classifier.named_modules()}
     root = type(classifier).__name__

@@ -562,7 +562,9 @@ def test_a_file_where_a_folder_should_be_is_no_bug_whoever_finds_it(tmp_path):
     for folder in (file, file / "inside"):
         with pytest.raises(OSError, match="file") as caught:
             folder.mkdir()
-        assert user_error(caught.value) == f"{caught.value.strerror}: {folder}."
+        assert user_error(caught.value) == (
+            f"{caught.value.strerror}: {folder}; choose another folder."
+        )
 
 
 def test_a_bug_keeps_its_traceback(tiny_args, tmp_path, monkeypatch):

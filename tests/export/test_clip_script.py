@@ -8,6 +8,7 @@ import sys
 import wave
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -178,11 +179,16 @@ def test_a_script_says_what_it_cannot_read(tmp_path, script):
     with wave.open(str(silent), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
         sound.writeframes(bytes(8000))
+    blank = tmp_path / "blank.avi"
+    with av.open(str(blank), "w") as container:
+        container.add_stream("mpeg4", rate=25, width=64, height=48, pix_fmt="yuv420p")
+        container.start_encoding()
     for given, said in (
         ([], "python run.py clip.mp4"),
         (["/nowhere.mp4"], "/nowhere.mp4: No such file or directory"),
         ([str(tmp_path)], f"{tmp_path}: Is a directory"),
         ([str(silent)], f"{silent}: No video stream"),
+        ([str(blank)], f"{blank}: No frames"),
     ):
         run = subprocess.run(
             [sys.executable, str(tmp_path / "run.py"), *given], capture_output=True, text=True

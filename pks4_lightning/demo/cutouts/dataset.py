@@ -88,8 +88,8 @@ def generate_cutout_dataset(
     Raises:
         FileNotFoundError: If the folder of sources does not exist.
         ValueError: If the sources are too few for two splits or one of them is damaged, the folder
-            holds another data set or other files, or a number is out of range or
-            odd.
+            holds another data set or other files, a number is out of range, or ``num_test``
+            is odd.
     """
     numbers = {"num_train": num_train, "num_test": num_test}
     check_at_least(0, {**numbers, "seed": seed, "num_workers": num_workers})

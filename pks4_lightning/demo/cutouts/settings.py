@@ -79,5 +79,5 @@ TWO_MOTIONS = CutoutSettings(
     occlusion=0.0,
 )
 """Two objects appear, move and disappear, one after the other. Both pairs of classes have the same
-motions, in the opposite order: only a model that remembers what has moved can tell them apart. Each
-motion is easier to see than in `ONE_MOTION`, because the order is what is asked for."""
+motions, in the opposite order; to tell them apart, a model must remember what has moved. Each
+motion is easier to see than in ``ONE_MOTION``, because the order is what is asked for."""

@@ -13,7 +13,7 @@ SIDE_DATA: Any = SideDataContainer  # frame.side_data would keep the frame in me
 def decode(path: str | Path) -> Any:
     """Yield the frames of a video; joined recordings, whose clocks begin again, go on in time."""
     with av.open(str(path)) as container:
-        last, end, shift = -np.inf, -np.inf, 0
+        last, end, shift, is_empty = -np.inf, -np.inf, 0, True
         if not container.streams.video:
             raise av.FFmpegError(0, "No video stream", str(path))
         for packet in container.demux(container.streams.best("video")):
@@ -22,7 +22,11 @@ def decode(path: str | Path) -> Any:
                     shift, last = end - packet.pts, packet.dts
                 last, packet.pts = max(last, packet.dts), packet.pts + shift
                 end = max(end, packet.pts + packet.duration)
-            yield from packet.decode()
+            for frame in packet.decode():
+                is_empty = False
+                yield frame
+        if is_empty:
+            raise av.FFmpegError(0, "No frames", str(path))
 
 
 def orientation(frame: Any) -> tuple[int, ...]:
