@@ -101,6 +101,11 @@ def test_results_of_other_clips_are_not_mixed_in(ablate, motion_set, tmp_path, c
     (moved / "dataset.json").write_text("{}")
     with pytest.raises(ValueError, match="holds results of other clips"):
         keep_data_set(tmp_path / "out", moved_settings)
+    record = tmp_path / "out" / "data_set.json"
+    kept = json.loads(record.read_text())
+    assert kept.pop("generated")
+    record.write_text(json.dumps(kept))  # of an earlier version
+    keep_data_set(tmp_path / "out", moved_settings)
     (moved / "dataset.json").unlink()
     path = moved / "labels" / f"{split}.json"
     path.write_text(json.dumps(json.loads(path.read_text())[1:]))

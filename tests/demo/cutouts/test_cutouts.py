@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pks4_lightning.__main__ import main
+from pks4_lightning.cli.settings import resolve
 from pks4_lightning.data.clips.sampling import (
     CentredSegmentClipSampler,
     RandomSegmentClipSampler,
@@ -27,6 +28,8 @@ from pks4_lightning.demo.cutouts.scenes import (
 )
 from pks4_lightning.demo.cutouts.settings import ONE_MOTION, TWO_MOTIONS, CutoutSettings
 from pks4_lightning.demo.cutouts.sources import find_sources
+from pks4_lightning.experiments.evidence.tasks import TASKS
+from tests.conftest import ROOT
 
 SMALL = CutoutSettings(size=32, num_frames=5, amplitudes=(6, 12), radius=(4.0, 6.0))
 SMALL_IN_TURN = dataclasses.replace(SMALL, pairs=TWO_MOTIONS.pairs, num_frames=15)
@@ -184,8 +187,11 @@ def test_two_objects_move_in_turn_and_no_frame_tells_which_is_first(sources, axe
 
 
 def test_no_frame_of_two_motions_has_both_or_an_end_of_the_clip_near_it():
-    """Priors that reach two frames cannot tell the order, in training and in the test."""
-    length, num_frames = TWO_MOTIONS.num_frames, 20
+    """The priors of a frame cannot tell the order, in training and in the test."""
+    settings = resolve(["--config", "egogestar", *TASKS["order"].arguments])
+    length, num_frames = TWO_MOTIONS.num_frames, settings["data"]["num_frames"]
+    # two operators, one after the other, each with half of the context frames on either side
+    reach = 2 * (settings["model"]["classifier"]["context_frames"] // 2)
     times = np.linspace(0.0, 1.0, length)
     first, second = ((start <= times) & (times <= end) for start, end in _spans(2))
     np.testing.assert_array_equal(first, second[::-1])
@@ -202,9 +208,44 @@ def test_no_frame_of_two_motions_has_both_or_an_end_of_the_clip_near_it():
         before, after = (np.flatnonzero(motion[list(chosen)]) for motion in (first, second))
         assert before.size >= 3
         assert after.size >= 3
-        assert after[0] - before[-1] > 4
-        assert before[0] >= 4
-        assert num_frames - 1 - after[-1] >= 4
+        assert after[0] - before[-1] > 2 * reach
+        assert before[0] >= 2 * reach
+        assert num_frames - 1 - after[-1] >= 2 * reach
+
+
+def test_nothing_hides_two_motions(sources):
+    """The camera rests, and there are only the two objects."""
+    settings = dataclasses.replace(TWO_MOTIONS, num_frames=15)  # the sources are short
+    found = find_sources(sources, num_frames=settings.num_frames)
+    for seed in range(20):
+        scene = draw_scene(
+            (0, 1),
+            amplitude=settings.amplitudes[0],
+            sources=found.train,
+            folder=found.folder,
+            rng=np.random.default_rng(seed),
+            settings=settings,
+        )
+        assert len(scene.cutouts) == len(scene.moving) == 2
+        assert not scene.drift.any()
+
+
+def test_the_document_states_the_settings_of_two_motions():
+    settings = resolve(["--config", "egogestar", *TASKS["order"].arguments])
+    steps, batch = settings["trainer"]["max_steps"], settings["data"]["batch_size"]
+    warmup = settings["model"]["recipe"]["warmup_epochs"] * 2000 / batch
+    *amplitudes, last = TWO_MOTIONS.amplitudes
+    smallest, largest = TWO_MOTIONS.radius
+    text = (ROOT / "docs" / "experiments.md").read_text().partition("## Two motions")[2]
+    for stated in (
+        f"{TWO_MOTIONS.num_frames} frames; sources",
+        f"with a radius of {smallest:.0f} to {largest:.0f} pixels",
+        f"move by {', '.join(map(str, amplitudes))} or {last} pixels",
+        f"`context_frames` is {settings['model']['classifier']['context_frames']}:",
+        f"{settings['data']['num_frames']} frames, {steps:,} steps of {batch} clips, of which "
+        f"{warmup:.0f} warm up",
+    ):
+        assert stated in text
 
 
 def test_the_camera_moves_everything_and_a_cutout_covers_its_background():
